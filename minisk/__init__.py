@@ -1,0 +1,47 @@
+"""minisk: a small tensor and autograd framework on NumPy and CuPy that trains Selective Kernel Networks.
+
+import minisk as ms
+
+x = ms.tensor([1.0, 2.0], requires_grad=True)
+(x * x).sum().backward()
+x.grad  # tensor([2., 4.])
+"""
+
+from . import ops
+from .autograd import grad
+from .device import cuda_available, manual_seed
+from .errors import (
+    AnomalyError,
+    CheckpointError,
+    DataError,
+    DeviceError,
+    DtypeError,
+    GraphError,
+    MiniskError,
+    ShapeError,
+)
+from .function import Function, detect_anomaly, is_grad_enabled, no_grad
+from .tensor import Tensor, tensor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnomalyError",
+    "CheckpointError",
+    "DataError",
+    "DeviceError",
+    "DtypeError",
+    "Function",
+    "GraphError",
+    "MiniskError",
+    "ShapeError",
+    "Tensor",
+    "cuda_available",
+    "detect_anomaly",
+    "grad",
+    "is_grad_enabled",
+    "manual_seed",
+    "no_grad",
+    "ops",
+    "tensor",
+]

@@ -1,0 +1,65 @@
+"""Checkpoints: arrays in one safetensors file, everything else as JSON in that file's header.
+
+One file, so that arrays and numbers can never come from two moments; written beside the old one and moved over it
+when it is whole. Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .device import Array, to_device
+from .errors import CheckpointError
+
+FORMAT = 1
+
+
+def atomic_write(path: str | Path, content: bytes) -> None:
+    """Write a file so that, whatever happens, either the old content or the new is there in full. Raises OSError."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(path: str | Path, arrays: dict[str, Array], about: dict[str, Any]) -> None:
+    """Write arrays and a JSON-able description to one safetensors file, atomically. Raises CheckpointError."""
+    from safetensors.numpy import save
+
+    header = {"minisk": json.dumps({"format": FORMAT, **about})}
+    content = save({name: np.ascontiguousarray(to_device(a, "cpu")) for name, a in arrays.items()}, metadata=header)
+    try:
+        atomic_write(path, content)
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} could not be written: {error.strerror or error}") from error
+
+
+def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return (arrays, description) as saved. Raises CheckpointError if missing, damaged, or of a newer format."""
+    from safetensors import SafetensorError, safe_open
+
+    if not os.path.isfile(path):
+        raise CheckpointError(f"checkpoint {path} does not exist")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {}).get("minisk", "{}"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged or not a safetensors file: {error}") from error
+    if not isinstance(about, dict) or "format" not in about:
+        raise CheckpointError(f"checkpoint {path} was not written by minisk")
+    if about["format"] > FORMAT:
+        raise CheckpointError(f"checkpoint {path} has format {about['format']}; this minisk reads up to {FORMAT}")
+    return arrays, about

@@ -1,0 +1,33 @@
+"""One number per plane: Axpy and its parts, and the mean of a plane. A *plane* is one channel of one image.
+
+    axpy          out[n,c,h,w] = a[n,c] · x[n,c,h,w] + y[n,c,h,w]
+    channel_scale out[n,c,h,w] = a[n,c] · x[n,c,h,w]
+    channel_dot   out[n,c]     = Σ_hw g[n,c,h,w] · x[n,c,h,w]
+    plane_mean    out[n,c]     = Σ_hw x[n,c,h,w] / (H·W)
+
+a: (N, C); g, x, y: (N, C, H, W).
+"""
+
+from __future__ import annotations
+
+from ...device import Array, array_module
+from .precision import narrow, widen
+
+
+def axpy(a: Array, x: Array, y: Array) -> Array:
+    out = channel_scale(a, x)
+    out += y
+    return out
+
+
+def channel_scale(a: Array, x: Array) -> Array:
+    return a[:, :, None, None] * x
+
+
+def channel_dot(g: Array, x: Array) -> Array:
+    return narrow(array_module(x).einsum("nchw,nchw->nc", widen(g), widen(x)), like=x)
+
+
+def plane_mean(x: Array) -> Array:
+    n, c, h, w = x.shape
+    return narrow(widen(x).reshape(n, c, h * w).sum(axis=2) / (h * w), like=x)

@@ -1,0 +1,18 @@
+"""The optimizer's arithmetic, in place."""
+
+from __future__ import annotations
+
+from ...device import Array
+
+
+def sgd_momentum(
+    weight: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float, nesterov: bool
+) -> None:
+    """One step of SGD with momentum, as PyTorch defines it.
+
+    g = grad + weight_decay · weight      v ← momentum · v + g      weight ← weight - lr · (g + momentum · v, or v)
+    """
+    g = grad + weight_decay * weight if weight_decay else grad
+    velocity *= momentum
+    velocity += g
+    weight -= lr * (g + momentum * velocity if nesterov else velocity)

@@ -1,0 +1,112 @@
+"""What a data set is in minisk: uint8 images and integer labels in two NumPy arrays, checked once.
+
+Nothing here knows of Tensors or of files: `cifar` reads data sets, `shapes` draws one, `loader` cuts
+them into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+DATASETS = ("shapes", "cifar10", "cifar100")
+SPLITS = ("train", "test")
+
+_HISTOGRAM_IMAGES = 1024  # bincount widens its input to int64: a few images at a time keep that copy small
+
+
+@dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """Labelled images in memory. Raises DataError when the arrays do not fit together.
+
+    images: uint8 (N, 3, H, W), RGB planes, N ≥ 1.
+    labels: int64 (N,), each in 0 … len(classes) - 1.
+    classes: the class names, in label order.
+    sizes: None, or float32 (N,): each object's extent as a fraction of the image width (only `shapes`).
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    name: str
+    sizes: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise DataError(f"{self.name}: images are {images.dtype} {images.shape}, expected uint8 (N, 3, H, W)")
+        if images.size == 0:
+            raise DataError(f"{self.name}: no images, their shape is {images.shape}")
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            raise DataError(f"{self.name}: labels are {labels.dtype} {labels.shape}, expected int64 ({len(images)},)")
+        if labels.min() < 0 or labels.max() >= len(self.classes):
+            raise DataError(
+                f"{self.name}: labels run from {labels.min()} to {labels.max()}, expected 0 to {len(self.classes) - 1}"
+            )
+        if self.sizes is not None and self.sizes.shape != labels.shape:
+            raise DataError(f"{self.name}: sizes are {self.sizes.shape}, expected ({len(images)},)")
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def subset(self, indices: Sequence[int] | NDArray[np.integer]) -> ImageDataset:
+        """Copy the images at ``indices``, in that order. Raises IndexError; DataError if none."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        sizes = None if self.sizes is None else self.sizes[chosen]
+        return ImageDataset(self.images[chosen], self.labels[chosen], self.classes, self.name, sizes)
+
+    def mean_std(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of each channel over all pixels: float64 (3,), in units of 0 … 1.
+
+        Exact, and without a float copy of the images: a byte has 256 values, so counting them is enough.
+        """
+        counts = np.zeros((3, 256))
+        for first in range(0, len(self), _HISTOGRAM_IMAGES):
+            some = self.images[first : first + _HISTOGRAM_IMAGES]
+            for channel in range(3):
+                counts[channel] += np.bincount(some[:, channel].ravel(), minlength=256)
+        share = counts / counts.sum(axis=1, keepdims=True)
+        values = np.arange(256) / 255
+        mean = share @ values
+        variance = (share * (values - mean[:, np.newaxis]) ** 2).sum(axis=1)
+        return mean, np.sqrt(variance)
+
+
+def load_dataset(name: str, data_dir: str | Path | None, split: str, *, size_limit: int | None = None) -> ImageDataset:
+    """Load a data set by name: "cifar10" and "cifar100" from ``data_dir``, "shapes" from nothing at all.
+
+    split: "train" or "test". size_limit: keep at most so many images, spread evenly over the stored
+    order (image trees are sorted by class, so their first images would all be of one class).
+    Raises DataError.
+    """
+    # Both import ImageDataset from this module, so neither can be imported at its top.
+    from .cifar import load_cifar
+    from .shapes import STANDARD_SPLITS, make_shapes
+
+    if name not in DATASETS:
+        raise DataError(f"load_dataset: unknown data set {name!r}, expected one of {', '.join(DATASETS)}")
+    if size_limit is not None and size_limit < 1:
+        raise DataError(f"load_dataset: size_limit is {size_limit}, expected at least 1")
+    check_split(name, split)
+    if name == "shapes":
+        count, seed = STANDARD_SPLITS[split]
+        return make_shapes(count if size_limit is None else min(count, size_limit), seed)
+    if data_dir is None:
+        raise DataError(f"load_dataset: {name} is read from disk, but no data directory was given")
+    dataset = load_cifar(name, data_dir, split)
+    if size_limit is None or size_limit >= len(dataset):
+        return dataset
+    return dataset.subset(np.arange(size_limit) * len(dataset) // size_limit)
+
+
+def check_split(name: str, split: str) -> None:
+    """Raise DataError unless ``split`` is "train" or "test"."""
+    if split not in SPLITS:
+        raise DataError(f"{name}: unknown split {split!r}, expected 'train' or 'test'")

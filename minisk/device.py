@@ -1,0 +1,114 @@
+"""Where arrays live: NumPy on the CPU, CuPy on a GPU; and the random numbers of both.
+
+The ground floor: everything else asks `array_module` which library an array belongs to. CuPy is imported
+only when a GPU is asked for, and only once the driver library has been found.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .errors import DeviceError
+
+# Stands for numpy.ndarray and cupy.ndarray alike: the code between this floor and the kernels is the same for both.
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+DEFAULT_FLOAT = np.dtype(np.float32)
+
+
+@functools.cache
+def cuda_available() -> bool:
+    """Whether a CUDA driver, a device and CuPy are all present. Imports CuPy only if the driver is there."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    try:
+        import cupy
+    except ImportError:
+        return False
+    return bool(cupy.cuda.is_available())
+
+
+def parse_device(device: str) -> tuple[str, int]:
+    """Split "cpu", "cuda" or "cuda:1" into kind and index. Raises DeviceError for anything else, or without a GPU."""
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
+        raise DeviceError(f"device {device!r} is not known: expected 'cpu', 'cuda' or 'cuda:1'")
+    if kind == "cuda" and not cuda_available():
+        raise DeviceError(f"device {device!r} asked for, but no CUDA driver, device or CuPy was found: use 'cpu'")
+    return kind, int(index or 0)
+
+
+def array_module(array: Array) -> Any:
+    """Return `numpy` for a NumPy array or scalar, `cupy` for a CuPy array."""
+    if isinstance(array, np.ndarray | np.generic):
+        return np
+    import cupy
+
+    return cupy
+
+
+def device_of(array: Array) -> str:
+    """Name the device of an array: "cpu" or "cuda:INDEX"."""
+    if isinstance(array, np.ndarray):
+        return "cpu"
+    return f"cuda:{array.device.id}"
+
+
+def to_device(array: Array, device: str) -> Array:
+    """Return the array on the named device, copied only if it lives elsewhere."""
+    kind, index = parse_device(device)
+    if kind == "cpu":
+        return array if isinstance(array, np.ndarray) else array.get()
+    import cupy
+
+    if device_of(array) == f"cuda:{index}":
+        return array
+    with cupy.cuda.Device(index):
+        return cupy.asarray(array)
+
+
+def storage(array: Array) -> Any:
+    """Return the object that owns the array's memory: two views of one memory have the same storage."""
+    owner: Any = array
+    while getattr(owner, "base", None) is not None:
+        owner = owner.base
+    return owner
+
+
+class _RandomStreams:
+    """One seeded generator per kind of device, made when first asked for."""
+
+    def __init__(self) -> None:
+        self.seed: int | None = None
+        self.generators: dict[str, Any] = {}
+
+    def generator(self, device: str) -> Any:
+        if device not in self.generators:
+            if device == "cpu":
+                self.generators[device] = np.random.default_rng(self.seed)
+            else:
+                import cupy
+
+                with cupy.cuda.Device(parse_device(device)[1]):
+                    self.generators[device] = cupy.random.default_rng(self.seed)
+        return self.generators[device]
+
+
+_streams = _RandomStreams()
+
+
+def manual_seed(seed: int) -> None:
+    """Seed every random number that minisk draws itself: initial weights and dropout, on every device."""
+    _streams.seed = int(seed)
+    _streams.generators.clear()
+
+
+def random_generator(device: str = "cpu") -> Any:
+    """Return the generator (NumPy's or CuPy's `Generator`) that minisk draws from on this device."""
+    return _streams.generator(device)

@@ -1,0 +1,318 @@
+"""The record: what an operation is (`Function`) and what one call of it leaves behind (`Node`).
+
+`Function.apply` runs `forward` on arrays; if an input requires a gradient it leaves a Node, which points at the nodes
+that computed its inputs and keeps what `backward` will need. `autograd` walks these nodes back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import linecache
+import os
+import re
+import sys
+import threading
+import weakref
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .device import Array, array_module, storage, to_device
+from .errors import AnomalyError, DeviceError, DtypeError, GraphError, ShapeError
+from .tensor import Hook, Tensor
+
+# Where a gradient goes: to output `index` of a node, or to a leaf.
+Edge: TypeAlias = "tuple[Node, int] | Tensor"
+Slot: TypeAlias = tuple[int, int]
+
+
+class _Modes(threading.local):
+    grad = True
+    anomaly = False
+
+
+_modes = _Modes()
+_births = itertools.count()
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations on Tensors that require gradients are being recorded."""
+    return _modes.grad
+
+
+@contextlib.contextmanager
+def switch_mode(name: str, value: bool) -> Iterator[None]:
+    before = getattr(_modes, name)
+    setattr(_modes, name, value)
+    try:
+        yield
+    finally:
+        setattr(_modes, name, before)
+
+
+def no_grad() -> contextlib.AbstractContextManager[None]:
+    """Record nothing inside: `with ms.no_grad(): ...`."""
+    return switch_mode("grad", False)
+
+
+def detect_anomaly() -> contextlib.AbstractContextManager[None]:
+    """Find where a gradient turns NaN or infinite, and saved arrays that were written to behind minisk's back.
+
+    Inside, every operation notes the user's line that called it, and backward raises AnomalyError naming both.
+    Slow: run forward and backward inside only while looking for a mistake.
+    """
+    return switch_mode("anomaly", True)
+
+
+class _Saved:
+    """One array saved for backward: what it is to the operation, and how it looked when it was saved."""
+
+    __slots__ = ("array", "checksum", "edge", "origin", "version", "writes")
+
+    def __init__(self, array: Any, origin: str | int, owner: Tensor | None = None, edge: Edge | None = None) -> None:
+        """origin: "input", "constant" or "intermediate"; or an output's index, since the node must not own itself."""
+        self.array, self.origin, self.edge = array, origin, edge
+        self.version = owner.version if owner is not None else None
+        self.writes = owner.version.writes if owner is not None else 0
+        self.checksum = _checksum(array) if _modes.anomaly else None
+
+    def unpack(self, node: Node, position: int) -> Tensor:
+        """Return the array as a Tensor in its place in the graph. Raises GraphError if it is no longer what it was."""
+        what = f"backward of {node.operation!r}: saved array {position} of shape {self.array.shape}"
+        if self.version is not None and self.version.writes != self.writes:
+            raise GraphError(
+                f"{what} was changed in place after the operation ran; change a copy instead, or call backward first"
+            )
+        if self.checksum is not None and self.checksum != _checksum(self.array):
+            raise AnomalyError(f"{what} was written to through .data or .numpy() after the operation ran")
+        if self.origin == "intermediate" and _modes.grad and self.array.dtype.kind == "f":
+            raise GraphError(
+                f"{what} is neither input nor output, so a second derivative would miss how it depends on them; "
+                "compute it from inputs in backward, or set it as an attribute of ctx if it is a constant"
+            )
+        if isinstance(self.edge, Tensor):
+            return self.edge
+        tensor = Tensor(self.array, version=self.version)
+        edge = (node, self.origin) if isinstance(self.origin, int) else self.edge
+        if edge is not None and self.array.dtype.kind == "f":
+            tensor.node, tensor.index = edge
+            tensor.requires_grad = True
+        return tensor
+
+
+class Node:
+    """One recorded call of an operation; `ctx` in forward and backward.
+
+    Attributes set on it in forward (`ctx.axis = axis`) are kept for backward, and are constants to any derivative.
+    needs_input_grad: for each input, whether its gradient will be used; backward may return None for the others.
+    """
+
+    __slots__ = (
+        "__dict__", "__weakref__", "birth", "edges", "freed", "function", "hooks", "inputs", "needs_input_grad",
+        "outputs", "saved", "site", "to_save",
+    )  # fmt: skip
+
+    if TYPE_CHECKING:  # whatever forward leaves here
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def __init__(self, function: type[Function]) -> None:
+        self.function = function
+        self.to_save: tuple[Any, ...] = ()
+        self.needs_input_grad: tuple[bool, ...] = ()
+        self.freed = False
+        self.hooks: dict[int, list[Hook]] | None = None
+
+    @property
+    def operation(self) -> str:
+        return self.function.operation
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        """Keep inputs and outputs of forward for backward, guarded against being overwritten meanwhile."""
+        self.to_save = arrays
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor, ...]:
+        """What forward saved, as Tensors connected to the graph. Raises GraphError if one was overwritten or freed."""
+        return tuple(saved.unpack(self, i) for i, saved in enumerate(self.saved))
+
+    def record(self, inputs: Sequence[Any], returned: Sequence[Any], outputs: Sequence[Tensor]) -> None:
+        """Take the place in the graph between inputs and outputs (what forward returned, and the Tensors of it)."""
+        self.birth = next(_births)
+        self.edges = tuple(edge_of(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
+        self.inputs = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else None for x in inputs)
+        self.outputs = tuple((out.shape, out.dtype, array_module(out.data)) for out in outputs)
+        self.site = _user_line() if _modes.anomaly else None
+        for index, out in enumerate(outputs):
+            if out.dtype.kind == "f":
+                out.node, out.index, out.requires_grad = self, index, True
+        self.saved = tuple(self._save(array, inputs, returned, outputs) for array in self.to_save)
+        self.to_save = ()
+
+    def _save(self, array: Array, inputs: Sequence[Any], returned: Sequence[Any], outputs: Sequence[Tensor]) -> _Saved:
+        for x, edge in zip(inputs, self.edges, strict=True):
+            if isinstance(x, Tensor) and x.data is array:
+                return _Saved(array, "input", x, edge)
+            if x is array:
+                return _Saved(array, "constant")
+        for index, out in enumerate(outputs):
+            if returned[index] is array:  # NumPy returns 0-d results as scalars, the Tensor holds an array of it
+                return _Saved(out.data, index, out)
+        return _Saved(array, "intermediate")
+
+    def hooks_of(self, index: int) -> list[Hook]:
+        self.hooks = self.hooks if self.hooks is not None else {}
+        return self.hooks.setdefault(index, [])
+
+    def retain_grad(self, tensor: Tensor) -> None:
+        # A weak reference: the graph must not keep its own results alive.
+        reference = weakref.ref(tensor)
+
+        def keep(gradient: Tensor) -> None:
+            kept = reference()
+            if kept is not None:
+                add_to_grad(kept, gradient)
+
+        self.hooks_of(tensor.index).append(keep)
+
+    def free(self) -> None:
+        """Drop what was saved and the way back; a later backward through here is an error."""
+        self.freed = True
+        self.edges, self.saved, self.hooks = (), (), None
+        self.__dict__.clear()
+
+    def run(self, gradients: list[Tensor | None], wanted: tuple[bool, ...]) -> list[Tensor | None]:
+        """Call the operation's backward and check what it returns: one gradient per input, in the input's shape."""
+        filled = [
+            Tensor(xp.zeros(shape, dtype)) if gradient is None else gradient
+            for gradient, (shape, dtype, xp) in zip(gradients, self.outputs, strict=True)
+        ]
+        self.needs_input_grad = wanted
+        returned = self.function.backward(self, *filled)
+        results = list(returned) if isinstance(returned, tuple) else [returned]
+        if len(results) != len(self.edges):
+            raise GraphError(
+                f"backward of {self.operation!r} returned {len(results)} gradients for {len(self.edges)} inputs"
+            )
+        for i, (result, is_wanted) in enumerate(zip(results, wanted, strict=True)):
+            if is_wanted and result is not None:
+                self._check(result, i)
+            else:
+                results[i] = None
+        return results
+
+    def _check(self, gradient: Any, i: int) -> None:
+        what = f"backward of {self.operation!r}: gradient of input {i}"
+        if not isinstance(gradient, Tensor):
+            raise DtypeError(f"{what} is a {type(gradient).__name__}, expected a Tensor")
+        expected = self.inputs[i]
+        assert expected is not None
+        if gradient.shape != expected[0]:
+            raise ShapeError(f"{what} has shape {gradient.shape}, but the input has {expected[0]}")
+        if gradient.dtype != expected[1]:
+            raise DtypeError(f"{what} has dtype {gradient.dtype}, but the input has {expected[1]}")
+        if _modes.anomaly and not array_module(gradient.data).isfinite(gradient.data).all():
+            where = f", called at {self.site}," if self.site else ""
+            raise AnomalyError(f"{what}{where} is NaN or infinite")
+
+
+class Function:
+    """An operation: subclass it, define `forward` and `backward`, and call `apply`.
+
+    class Square(ms.Function):
+        @staticmethod
+        def forward(ctx, x):           # arrays in, array (or tuple of arrays) out
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, dout):       # Tensors in, one Tensor (or None) per input out
+            (x,) = ctx.saved_tensors
+            return 2 * x * dout
+
+    y = Square.apply(x)
+    """
+
+    operation = "function"
+
+    def __init_subclass__(cls) -> None:
+        cls.operation = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @staticmethod
+    def forward(ctx: Node, *arrays: Any, **settings: Any) -> Any:
+        """Compute the output array, or a tuple of them, from the inputs' arrays."""
+        raise NotImplementedError
+
+    @staticmethod
+    def backward(ctx: Node, *gradients: Any) -> Any:
+        """Compute the gradient of each input, as a Tensor or None, from the gradient of each output."""
+        raise NotImplementedError
+
+    @classmethod
+    def apply(cls, *inputs: Any, **settings: Any) -> Any:
+        """Run the operation on Tensors and record it if any of them requires a gradient.
+
+        Inputs that are not Tensors and keyword settings reach forward as they are. Raises DeviceError if the Tensors
+        are not all on one device.
+        """
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        if len({type(x.data) for x in tensors}) > 1:
+            raise DeviceError(f"{cls.operation}: tensors on different devices: {', '.join(x.device for x in tensors)}")
+        requires_grad = any(x.requires_grad for x in tensors)
+        ctx = Node(cls)
+        ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+        result = cls.forward(ctx, *[x.data if isinstance(x, Tensor) else x for x in inputs], **settings)
+        returned = result if isinstance(result, tuple) else (result,)
+        outputs = [_wrap(array, tensors) for array in returned]
+        if requires_grad and _modes.grad:
+            ctx.record(inputs, returned, outputs)
+        elif requires_grad or any(x.untracked for x in tensors):
+            for out in outputs:
+                out.untracked = cls.operation
+        return tuple(outputs) if isinstance(result, tuple) else outputs[0]
+
+
+def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:
+    """Make an output Tensor; one that looks at an input's memory shares the input's count of writes."""
+    array = np.asarray(array) if isinstance(array, np.generic) else array
+    if array.base is not None or any(array is x.data for x in inputs):
+        owner = storage(array)
+        for x in inputs:
+            if storage(x.data) is owner:
+                return Tensor(array, version=x.version)
+    return Tensor(array)
+
+
+def edge_of(tensor: Tensor) -> Edge:
+    """Where the gradient of this Tensor goes."""
+    return tensor if tensor.node is None else (tensor.node, tensor.index)
+
+
+def slot_of(edge: Edge) -> Slot:
+    return (id(edge), 0) if isinstance(edge, Tensor) else (id(edge[0]), edge[1])
+
+
+def _user_line() -> str:
+    """Name the innermost line on the stack that is not minisk's own."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    path, line = frame.f_code.co_filename, frame.f_lineno
+    return f"{path}:{line} ({linecache.getline(path, line).strip()})"
+
+
+def _checksum(array: Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(to_device(array, "cpu")).tobytes())
+
+
+def add_to_grad(tensor: Tensor, gradient: Tensor) -> None:
+    """Accumulate into `.grad`, which the Tensor owns: what is kept there is never a view of something else."""
+    if tensor.grad is not None:
+        tensor.grad = tensor.grad + gradient
+    else:
+        tensor.grad = gradient if gradient.requires_grad else Tensor(gradient.data.copy())

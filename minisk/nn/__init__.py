@@ -1,0 +1,27 @@
+"""Modules: layers, the selective kernel, and initialisers."""
+
+from . import init
+from .layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
+from .module import Buffer, Module, ModuleList, Parameter, Sequential
+from .selective_kernel import Bottleneck, Branch, SKConv, SKUnit
+
+__all__ = [
+    "AvgPool2d",
+    "BatchNorm2d",
+    "Bottleneck",
+    "Branch",
+    "Buffer",
+    "Conv2d",
+    "Dropout",
+    "GlobalAvgPool2d",
+    "Linear",
+    "MaxPool2d",
+    "Module",
+    "ModuleList",
+    "Parameter",
+    "ReLU",
+    "SKConv",
+    "SKUnit",
+    "Sequential",
+    "init",
+]

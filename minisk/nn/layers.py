@@ -1,0 +1,163 @@
+"""The layers: each holds the parameters of an operation of `minisk.ops` and calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .. import ops
+from ..device import DEFAULT_FLOAT
+from ..errors import ShapeError
+from ..ops.convolution import pair
+from ..tensor import Tensor
+from . import init
+from .module import Buffer, Module, Parameter
+
+Size = int | Sequence[int]
+
+
+class Conv2d(Module):
+    """2-D convolution, (N, in_channels, H, W) → (N, out_channels, Ho, Wo); arguments as PyTorch's.
+
+    weight: (out_channels, in_channels / groups, kh, kw), He normal; bias: (out_channels,), zero. Raises ShapeError.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ShapeError(f"Conv2d: {in_channels} inputs, {out_channels} outputs must divide into groups={groups}")
+        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
+        self.stride = pair("Conv2d", "stride", stride, 1)
+        self.padding = pair("Conv2d", "padding", padding, 0)
+        self.dilation = pair("Conv2d", "dilation", dilation, 1)
+        self.groups = groups
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        self.weight = Parameter(np.empty(shape, DEFAULT_FLOAT))
+        self.bias = Parameter(np.zeros(out_channels, DEFAULT_FLOAT)) if bias else None
+        init.kaiming_normal_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def extra_repr(self) -> str:
+        out, per_group = self.weight.shape[:2]
+        return (
+            f"{per_group * self.groups}, {out}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}"
+        )
+
+
+class BatchNorm2d(Module):
+    """Batch norm of (N, C, H, W), scale and bias fused; momentum is the weight of the new value, as PyTorch's.
+
+    weight (scale, 1) and bias (0): (C,); running_mean (0) and running_var (1): (C,). Raises ShapeError.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        self.eps, self.momentum, self.frozen = eps, momentum, False
+        self.weight = Parameter(np.ones(num_features, DEFAULT_FLOAT))
+        self.bias = Parameter(np.zeros(num_features, DEFAULT_FLOAT))
+        self.running_mean = Buffer(np.zeros(num_features, DEFAULT_FLOAT))
+        self.running_var = Buffer(np.ones(num_features, DEFAULT_FLOAT))
+
+    def freeze(self) -> BatchNorm2d:
+        """Use the running statistics in training too, update them no more, and train scale and bias no more.
+
+        Returns self. For fine-tuning with small batches; the "frozen" mode of Caffe's CuDNNBatchNorm.
+        """
+        self.frozen = True
+        for parameter in (self.weight, self.bias):
+            parameter.requires_grad, parameter.grad = False, None
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ShapeError(f"BatchNorm2d: x {x.shape} must be (N, C, H, W)")
+        training = self.training and not self.frozen
+        return ops.batch_norm(
+            x, self.weight, self.bias, self.running_mean, self.running_var, training, self.momentum, self.eps
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.size}, eps={self.eps}, momentum={self.momentum}" + (", frozen" if self.frozen else "")
+
+
+class Linear(Module):
+    """x·weightᵀ + bias on the last axis; weight: (out_features, in_features), He normal; bias: zeros, or none."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        self.weight = Parameter(np.empty((out_features, in_features), DEFAULT_FLOAT))
+        self.bias = Parameter(np.zeros(out_features, DEFAULT_FLOAT)) if bias else None
+        init.kaiming_normal_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        out_features, in_features = self.weight.shape
+        return f"{in_features}, {out_features}, bias={self.bias is not None}"
+
+
+class ReLU(Module):
+    """max(x, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.relu(x)
+
+
+class MaxPool2d(Module):
+    """The largest value in each window; arguments as `ops.max_pool2d`."""
+
+    def __init__(
+        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False
+    ) -> None:
+        self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"
+
+
+class AvgPool2d(Module):
+    """The mean of each window; arguments as `ops.avg_pool2d`."""
+
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class GlobalAvgPool2d(Module):
+    """The mean of each plane, (N, C, H, W) → (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.global_avg_pool2d(x)
+
+
+class Dropout(Module):
+    """Zero values with probability p in training; nothing in evaluation."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.dropout(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"

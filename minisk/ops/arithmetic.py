@@ -1,0 +1,159 @@
+"""Arithmetic, element by element, with broadcasting: each backward sums over what was broadcast.
+
+a + b    a - b    a · b    a / b    -x    x ** p    and comparisons, which have no gradient
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..device import Array, array_module
+from ..errors import DtypeError
+from ..function import Function, Node
+from ..tensor import Operand, Tensor
+from .operands import floating, operands
+from .shapes import broadcast_shape, sum_to
+
+
+class Add(Function):
+    @staticmethod
+    def forward(ctx: Node, a: Array, b: Array) -> Array:
+        ctx.shapes = a.shape, b.shape
+        return a + b
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+        return sum_to(dout, ctx.shapes[0]), sum_to(dout, ctx.shapes[1])
+
+
+class Sub(Function):
+    @staticmethod
+    def forward(ctx: Node, a: Array, b: Array) -> Array:
+        ctx.shapes = a.shape, b.shape
+        return a - b
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+        return sum_to(dout, ctx.shapes[0]), sum_to(-dout, ctx.shapes[1])
+
+
+class Mul(Function):
+    @staticmethod
+    def forward(ctx: Node, a: Array, b: Array) -> Array:
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        da = sum_to(dout * b, a.shape) if ctx.needs_input_grad[0] else None
+        db = sum_to(dout * a, b.shape) if ctx.needs_input_grad[1] else None
+        return da, db
+
+
+class Div(Function):
+    @staticmethod
+    def forward(ctx: Node, a: Array, b: Array) -> Array:
+        ctx.save_for_backward(a, b)
+        return a / b
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor | None]:
+        a, b = ctx.saved_tensors
+        da = dout / b
+        db = sum_to(-da * a / b, b.shape) if ctx.needs_input_grad[1] else None
+        return sum_to(da, a.shape), db
+
+
+class Neg(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array) -> Array:
+        return -x
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        return -dout
+
+
+class Pow(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array, *, exponent: float) -> Array:
+        ctx.save_for_backward(x)
+        ctx.exponent = exponent
+        return x**exponent
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        if ctx.exponent == 0:  # 0 · x⁻¹ would be NaN at x = 0
+            return dout * 0.0
+        return dout * (ctx.exponent * x ** (ctx.exponent - 1))
+
+
+def _binary(function: type[Function], a: Operand, b: Operand) -> Tensor:
+    x, y = operands(function.operation, a, b)
+    broadcast_shape(function.operation, x, y)
+    return function.apply(x, y)
+
+
+def add(a: Operand, b: Operand) -> Tensor:
+    """Return a + b, broadcast. Raises ShapeError, DtypeError."""
+    return _binary(Add, a, b)
+
+
+def sub(a: Operand, b: Operand) -> Tensor:
+    """Return a - b, broadcast. Raises ShapeError, DtypeError."""
+    return _binary(Sub, a, b)
+
+
+def mul(a: Operand, b: Operand) -> Tensor:
+    """Return a · b, broadcast. Raises ShapeError, DtypeError."""
+    return _binary(Mul, a, b)
+
+
+def div(a: Operand, b: Operand) -> Tensor:
+    """Return a / b, broadcast; integers are divided as float32. Raises ShapeError, DtypeError."""
+    x, y = operands("div", a, b)
+    return _binary(Div, floating("div", x), floating("div", y))
+
+
+def neg(x: Tensor) -> Tensor:
+    """Return -x."""
+    return Neg.apply(x)
+
+
+def pow(x: Tensor, exponent: float) -> Tensor:
+    """Return x ** exponent for a number as exponent. Raises DtypeError for a Tensor: use exp(exponent * log(x))."""
+    if isinstance(exponent, Tensor):
+        raise DtypeError("pow: the exponent must be a number; for a tensor use exp(exponent * log(x))")
+    number = exponent.item() if hasattr(exponent, "item") else exponent
+    x = x if isinstance(number, int) and number >= 0 else floating("pow", x)
+    return Pow.apply(x, exponent=number)
+
+
+def rpow(x: Tensor, base: float) -> Tensor:
+    """Return base ** x for a positive number as base."""
+    if not base > 0:
+        raise DtypeError(f"pow: base {base} of a tensor exponent must be positive")
+    return (x * math.log(base)).exp()
+
+
+def _comparison(name: str) -> Any:
+    def compare(a: Operand, b: Operand) -> Tensor:
+        x, y = operands(name, a, b)
+        broadcast_shape(name, x, y)
+        xp = array_module(x.data)
+        return Tensor(xp.asarray(getattr(xp, name)(x.data, y.data)))
+
+    compare.__name__ = compare.__qualname__ = name
+    compare.__doc__ = f"Return a bool Tensor, as numpy.{name}; it has no gradient. Raises ShapeError, DtypeError."
+    return compare
+
+
+equal = _comparison("equal")
+not_equal = _comparison("not_equal")
+less = _comparison("less")
+less_equal = _comparison("less_equal")
+greater = _comparison("greater")
+greater_equal = _comparison("greater_equal")

@@ -1,0 +1,112 @@
+"""softmax, log_softmax and cross entropy.
+
+y = softmax(x)       dx = y · (dy - Σ dy·y)
+y = log_softmax(x)   dx = dy - softmax(x) · Σ dy
+L = -mean_n Σ_k q[n,k] · log_softmax(x)[n,k]     dx = (softmax(x) - q) · dL / N
+with q = 1 - s + s/K at the target and s/K elsewhere, for label smoothing s over K classes
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..cuda import kernels
+from ..device import Array, array_module
+from ..errors import DtypeError, ShapeError
+from ..function import Function, Node
+from ..tensor import Tensor
+from .operands import floating, normalize_axes, require_floating
+
+
+class Softmax(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array, *, axis: int) -> Array:
+        y = kernels.softmax(x, axis)
+        ctx.save_for_backward(y)
+        ctx.axis = axis
+        return y
+
+    @staticmethod
+    def backward(ctx: Node, dy: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return y * (dy - (dy * y).sum(ctx.axis, keepdims=True))
+
+
+class LogSoftmax(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array, *, axis: int) -> Array:
+        y = kernels.log_softmax(x, axis)
+        ctx.save_for_backward(y)
+        ctx.axis = axis
+        return y
+
+    @staticmethod
+    def backward(ctx: Node, dy: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return dy - y.exp() * dy.sum(ctx.axis, keepdims=True)
+
+
+class CrossEntropy(Function):
+    @staticmethod
+    def forward(ctx: Node, logits: Array, *, target: Array, label_smoothing: float) -> Array:
+        xp = array_module(logits)
+        n, classes = logits.shape
+        wanted = xp.full((n, classes), label_smoothing / classes, logits.dtype)
+        wanted[xp.arange(n), target] += 1 - label_smoothing
+        ctx.save_for_backward(logits)
+        ctx.wanted = wanted
+        log_p = kernels.log_softmax(logits, 1)
+        # Where nothing is wanted, log p may be -inf, and 0 · -inf must count as 0.
+        losses = wanted * xp.where(wanted > 0, log_p, 0)
+        return -kernels.total(losses, (0, 1), keepdims=False) / n
+
+    @staticmethod
+    def backward(ctx: Node, dloss: Tensor) -> Tensor:
+        (logits,) = ctx.saved_tensors
+        return (softmax(logits, axis=1) - ctx.wanted) * (dloss * (1.0 / logits.shape[0]))
+
+
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Return e^x / Σ e^x along an axis; no overflow for any finite x. Raises ShapeError if the axis is empty."""
+    return Softmax.apply(floating("softmax", x), axis=_axis("softmax", x, axis))
+
+
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Return log(softmax(x)), accurate where softmax underflows. Raises ShapeError if the axis is empty."""
+    return LogSoftmax.apply(floating("log_softmax", x), axis=_axis("log_softmax", x, axis))
+
+
+def _axis(operation: str, x: Tensor, axis: int) -> int:
+    if axis is None:
+        raise ShapeError(f"{operation}: axis must be one integer, not None")
+    (position,) = normalize_axes(operation, axis, x.shape)
+    if x.shape[position] == 0:
+        raise ShapeError(f"{operation}: axis {axis} of {x.shape} is empty")
+    return position
+
+
+def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross entropy of the batch, a Tensor of shape ().
+
+    logits: (N, K), N ≥ 1; target: (N,) integers in [0, K); label_smoothing: share of the target spread evenly over all
+    classes, in [0, 1] (Szegedy et al., 2016). Raises ShapeError, DtypeError.
+    """
+    require_floating("cross_entropy", logits=logits)
+    xp = array_module(logits.data)
+    labels: Any = target.data if isinstance(target, Tensor) else xp.asarray(target)
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(f"cross_entropy: target has dtype {labels.dtype}, expected integers")
+    if logits.ndim != 2 or 0 in logits.shape or labels.shape != logits.shape[:1]:
+        raise ShapeError(f"cross_entropy: logits {logits.shape} must be (N, K), and target {labels.shape} (N,)")
+    if not 0 <= label_smoothing <= 1:
+        raise ShapeError(f"cross_entropy: label_smoothing {label_smoothing} must lie in [0, 1]")
+    _check_range(labels, logits.shape[1])
+    return CrossEntropy.apply(logits, target=labels, label_smoothing=label_smoothing)
+
+
+def _check_range(labels: Array, classes: int) -> None:
+    # On a GPU the look would stall the queue in every step; there the loader's own check has to do.
+    if isinstance(labels, np.ndarray) and (labels.min() < 0 or labels.max() >= classes):
+        raise ShapeError(f"cross_entropy: target holds {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")

@@ -1,0 +1,240 @@
+"""Functions applied to each element: exp, log, sqrt, abs, tanh, sigmoid, relu, clip, where, maximum, minimum.
+
+Where a derivative jumps, the conventions are: 0 at 0 for abs and relu, half each for tied maximum and minimum,
+and clip passes the gradient on its bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..cuda import kernels
+from ..device import Array, array_module
+from ..errors import ShapeError
+from ..function import Function, Node
+from ..tensor import Operand, Tensor
+from .operands import floating, operands
+from .shapes import broadcast_shape, sum_to
+
+
+class Exp(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array) -> Array:
+        y = array_module(x).exp(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return dout * y
+
+
+class Log(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array) -> Array:
+        ctx.save_for_backward(x)
+        return array_module(x).log(x)
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return dout / x
+
+
+class Sqrt(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array) -> Array:
+        y = array_module(x).sqrt(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return dout / (2.0 * y)
+
+
+class Abs(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array) -> Array:
+        ctx.sign = array_module(x).sign(x)
+        return array_module(x).abs(x)
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        return dout * ctx.sign
+
+
+class Tanh(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array) -> Array:
+        y = array_module(x).tanh(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return dout * (1.0 - y * y)
+
+
+class Sigmoid(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array) -> Array:
+        xp = array_module(x)
+        shrunk = xp.exp(-xp.abs(x))  # at most 1: neither side of zero can overflow
+        y = xp.where(x >= 0, 1, shrunk) / (1 + shrunk)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return dout * y * (1.0 - y)
+
+
+class Relu(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array) -> Array:
+        y = kernels.relu(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return ReluGrad.apply(dout, y.detach())
+
+
+class ReluGrad(Function):
+    """dout where y > 0, else 0: linear in dout, and constant in y."""
+
+    @staticmethod
+    def forward(ctx: Node, dout: Array, y: Array) -> Array:
+        ctx.save_for_backward(y)
+        return kernels.relu_grad(dout, y)
+
+    @staticmethod
+    def backward(ctx: Node, ddx: Tensor) -> tuple[Tensor, None]:
+        (y,) = ctx.saved_tensors
+        return ReluGrad.apply(ddx, y), None
+
+
+class Clip(Function):
+    @staticmethod
+    def forward(ctx: Node, x: Array, *, min: float | None, max: float | None) -> Array:
+        y = array_module(x).clip(x, min, max)
+        ctx.inside = (y == x).astype(x.dtype)
+        return y
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> Tensor:
+        return dout * ctx.inside
+
+
+class Where(Function):
+    @staticmethod
+    def forward(ctx: Node, a: Array, b: Array, *, condition: Array) -> Array:
+        ctx.condition, ctx.shapes = condition, (a.shape, b.shape)
+        return array_module(a).where(condition, a, b)
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = ctx.condition
+        return sum_to(where(chosen, dout, 0.0), ctx.shapes[0]), sum_to(where(chosen, 0.0, dout), ctx.shapes[1])
+
+
+class Maximum(Function):
+    @staticmethod
+    def forward(ctx: Node, a: Array, b: Array) -> Array:
+        ctx.shapes = a.shape, b.shape
+        ctx.share = _share(a > b, a == b, a.dtype)
+        return array_module(a).maximum(a, b)
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+        return sum_to(dout * ctx.share, ctx.shapes[0]), sum_to(dout * (1 - ctx.share), ctx.shapes[1])
+
+
+class Minimum(Function):
+    @staticmethod
+    def forward(ctx: Node, a: Array, b: Array) -> Array:
+        ctx.shapes = a.shape, b.shape
+        ctx.share = _share(a < b, a == b, a.dtype)
+        return array_module(a).minimum(a, b)
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+        return sum_to(dout * ctx.share, ctx.shapes[0]), sum_to(dout * (1 - ctx.share), ctx.shapes[1])
+
+
+def _share(first_wins: Array, tie: Array, dtype: Any) -> Array:
+    """The first operand's share of the gradient: 1 where it wins, ½ at a tie."""
+    return first_wins.astype(dtype) + tie.astype(dtype) / 2
+
+
+def exp(x: Operand) -> Tensor:
+    """Return eˣ. An integer Tensor is taken as float32, as by every function here of one operand."""
+    return Exp.apply(floating("exp", x))
+
+
+def log(x: Operand) -> Tensor:
+    """Return the natural logarithm; NaN below 0, -inf at 0, with NumPy's warning."""
+    return Log.apply(floating("log", x))
+
+
+def sqrt(x: Operand) -> Tensor:
+    """Return the square root; NaN below 0, with NumPy's warning."""
+    return Sqrt.apply(floating("sqrt", x))
+
+
+def abs(x: Operand) -> Tensor:
+    """Return |x|; the gradient at 0 is 0."""
+    return Abs.apply(floating("abs", x))
+
+
+def tanh(x: Operand) -> Tensor:
+    """Return the hyperbolic tangent."""
+    return Tanh.apply(floating("tanh", x))
+
+
+def sigmoid(x: Operand) -> Tensor:
+    """Return 1 / (1 + e⁻ˣ)."""
+    return Sigmoid.apply(floating("sigmoid", x))
+
+
+def relu(x: Operand) -> Tensor:
+    """Return max(x, 0); the gradient at 0 is 0."""
+    return Relu.apply(floating("relu", x))
+
+
+def clip(x: Operand, min: float | None = None, max: float | None = None) -> Tensor:
+    """Return x limited to [min, max]; on a bound the gradient passes. Raises ShapeError if min > max."""
+    if min is not None and max is not None and min > max:
+        raise ShapeError(f"clip: min {min} is above max {max}")
+    # Plain numbers take x's dtype; NumPy's would impose theirs.
+    low, high = (bound if bound is None else float(bound) for bound in (min, max))
+    return Clip.apply(floating("clip", x), min=low, max=high)
+
+
+def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
+    """Return a where the condition holds, else b, broadcast. Raises ShapeError, DtypeError."""
+    x, y = operands("where", a, b)
+    mask = condition if isinstance(condition, Tensor) else Tensor(array_module(x.data).asarray(condition))
+    broadcast_shape("where", mask, x, y)
+    return Where.apply(x, y, condition=mask.data.astype(bool))
+
+
+def maximum(a: Operand, b: Operand) -> Tensor:
+    """Return the larger of a and b, broadcast; at a tie each gets half the gradient. Raises ShapeError, DtypeError."""
+    x, y = operands("maximum", a, b)
+    broadcast_shape("maximum", x, y)
+    return Maximum.apply(x, y)
+
+
+def minimum(a: Operand, b: Operand) -> Tensor:
+    """Return the smaller of a and b, broadcast; at a tie each gets half the gradient. Raises ShapeError, DtypeError."""
+    x, y = operands("minimum", a, b)
+    broadcast_shape("minimum", x, y)
+    return Minimum.apply(x, y)

@@ -1,0 +1,105 @@
+"""Batch norm with its affine part fused, the "CuDNNBatchNorm" of the original.
+
+    out = weight · (x - mean) / sqrt(var + eps) + bias        per channel; mean and var over images and pixels
+
+Training takes mean and (biased) var from the batch, and they depend on x; evaluation takes the running ones.
+Source: Ioffe and Szegedy, 2015; the CuDNNBatchNorm layer of the GENet and SKNet Caffe forks.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..cuda import kernels
+from ..device import Array
+from ..errors import ShapeError
+from ..function import Function, Node, is_grad_enabled
+from ..tensor import Tensor
+from .operands import require_floating
+
+
+class BatchNorm(Function):
+    @staticmethod
+    def forward(
+        ctx: Node,
+        x: Array,
+        weight: Array,
+        bias: Array,
+        *,
+        running_mean: Tensor,
+        running_var: Tensor,
+        momentum: float,
+        eps: float,
+    ) -> Array:
+        out, mean, var, inv_std = kernels.batch_norm_train(x, weight, bias, eps)
+        count = x.size // x.shape[1]
+        _move_towards(running_mean, mean, momentum)
+        _move_towards(running_var, var * (count / (count - 1)), momentum)
+        ctx.save_for_backward(x, weight)
+        ctx.mean, ctx.inv_std, ctx.eps = mean, inv_std, eps
+        return out
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
+            fused = kernels.batch_norm_backward(dout.data, x.data, weight.data, ctx.mean, ctx.inv_std)
+            return Tensor(fused[0]), Tensor(fused[1]), Tensor(fused[2])
+        return batch_norm_gradients(dout, x, weight, ctx.eps)
+
+
+def batch_norm_gradients(dout: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients as a composition of operations, which can be differentiated in turn; the statistics depend on x.
+
+    dbias = Σ dout    dweight = Σ dout·xhat    dx = weight / std · (dout - mean(dout) - xhat · mean(dout·xhat))
+    """
+    axes = (0, *range(2, x.ndim))
+    per_channel = (1, -1) + (1,) * (x.ndim - 2)
+    centred = x - x.mean(axes, keepdims=True)
+    inv_std = ((centred * centred).mean(axes, keepdims=True) + eps) ** -0.5
+    xhat = centred * inv_std
+    projected = dout - dout.mean(axes, keepdims=True) - xhat * (dout * xhat).mean(axes, keepdims=True)
+    dx = weight.reshape(per_channel) * inv_std * projected
+    return dx, (dout * xhat).sum(axes), dout.sum(axes)
+
+
+def _move_towards(running: Tensor, value: Array, momentum: float) -> None:
+    running.data *= 1 - momentum
+    running.data += (momentum * value).astype(running.dtype)
+    running.mark_written()
+
+
+def batch_norm(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel to mean `bias` and deviation `weight`.
+
+    x: (N, C, …); weight, bias, running_mean, running_var: (C,). In training the running statistics are updated in
+    place: (1 - momentum) · old + momentum · new, the variance unbiased. In evaluation they are used, and x, weight and
+    bias still have gradients. Raises ShapeError (also for a single value per channel in training), DtypeError.
+    """
+    require_floating("batch_norm", x=x, weight=weight, bias=bias)
+    per_channel = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    for name, tensor in per_channel.items():
+        if x.ndim < 2 or tensor.shape != x.shape[1:2]:
+            raise ShapeError(f"batch_norm: {name} {tensor.shape} must hold one value per channel of x {x.shape}")
+    if not training:
+        shape = (1, -1) + (1,) * (x.ndim - 2)
+        mean, var = running_mean.to(dtype=x.dtype), running_var.to(dtype=x.dtype)
+        scale = weight * (var.detach() + eps) ** -0.5
+        return x * scale.reshape(shape) + (bias - mean.detach() * scale).reshape(shape)
+    if x.shape[0] * math.prod(x.shape[2:]) < 2:
+        raise ShapeError(
+            f"batch_norm: x {x.shape} has one value per channel, whose variance is 0: training needs a larger batch "
+            "(or evaluation mode, or BatchNorm2d.freeze())"
+        )
+    return BatchNorm.apply(
+        x, weight, bias, running_mean=running_mean, running_var=running_var, momentum=momentum, eps=eps
+    )

@@ -1,0 +1,31 @@
+"""Packaging; settings of the development tools are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "minisk/__init__.py").read_text(), re.MULTILINE)
+assert VERSION is not None
+
+setup(
+    name="minisk",
+    version=VERSION[1],
+    description="A small tensor and autograd framework on NumPy and CuPy that trains Selective Kernel Networks",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["minisk", "minisk.*"]),
+    package_data={"minisk": ["py.typed"]},
+    install_requires=["numpy>=2.0", "pillow>=10", "tqdm>=4.60", "safetensors>=0.4"],
+    extras_require={
+        "cuda12": ["cupy-cuda12x>=14"],
+        "cuda13": ["cupy-cuda13x>=14"],
+        "test": ["pytest>=8", "hypothesis>=6.100"],
+        "lint": ["ruff==0.14.5", "mypy>=1.11"],
+        "parity": ["torch==2.13.0"],
+    },
+    entry_points={"console_scripts": ["minisk=minisk.__main__:main"]},
+)
