@@ -9,7 +9,7 @@ inputs it sees. They take kh·kw times the input's memory, so they are laid out 
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from ...device import Array, array_module
 from .precision import narrow, widen
 
 Pair = tuple[int, int]
-COLUMN_BYTES = 4 << 20  # columns that stay in the second-level cache are read back from there
+COLUMN_BYTES = 1 << 20  # columns that stay in the second-level cache are read back from there
 
 
 class Geometry(NamedTuple):
@@ -42,13 +42,14 @@ def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
     x_wide, w = widen(x), widen(weight)
     if _is_pointwise(w, geometry):
         return narrow(_pointwise(_strided(x_wide, geometry), w[:, :, 0, 0]), like=x)
-    xp, groups = array_module(x), geometry.groups
-    ho, wo = geometry.output_size(x.shape[2:], w.shape[2:])
-    rows = w.reshape(groups, w.shape[0] // groups, -1)
-    out = xp.empty((x.shape[0], groups, rows.shape[1], ho * wo), w.dtype)
-    for images, columns in _columns(x_wide, w.shape[2:], geometry):
-        xp.matmul(rows, columns, out=out[images])
-    return narrow(out.reshape(x.shape[0], w.shape[0], ho, wo), like=x)
+    xp, out_channels, kernel = array_module(x), w.shape[0], w.shape[2:]
+    ho, wo = geometry.output_size(x.shape[2:], kernel)
+    rows = w.reshape(geometry.groups, out_channels // geometry.groups, -1)
+    out = xp.empty((x.shape[0], out_channels, ho, wo), w.dtype)
+    for images, columns, width in _columns(x_wide, kernel, geometry):
+        product = xp.matmul(rows, columns).reshape(out_channels, -1, ho, width)
+        out[images] = product[:, :, :, :wo].swapaxes(0, 1)
+    return narrow(out, like=x)
 
 
 def conv2d_input_grad(dout: Array, weight: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
@@ -96,11 +97,12 @@ def conv2d_weight_grad(x: Array, dout: Array, geometry: Geometry, shape: tuple[i
     kernel = (shape[2], shape[3])
     if kernel == (1, 1) and geometry.padding == (0, 0) and groups == 1:
         return narrow(xp.tensordot(g, _strided(x_wide, geometry), axes=((0, 2, 3), (0, 2, 3))), like=x).reshape(shape)
-    n, out_channels = dout.shape[:2]
+    _, out_channels, ho, wo = dout.shape
     dweight = xp.zeros((groups, out_channels // groups, shape[1] * kernel[0] * kernel[1]), g.dtype)
-    rows = g.reshape(n, groups, out_channels // groups, -1)
-    for images, columns in _columns(x_wide, kernel, geometry):
-        dweight += xp.matmul(rows[images], columns.swapaxes(2, 3)).sum(axis=0)
+    for images, columns, width in _columns(x_wide, kernel, geometry):
+        rows = xp.zeros((out_channels, images.stop - images.start, ho, width), g.dtype)
+        rows[:, :, :, :wo] = g[images].swapaxes(0, 1)
+        dweight += xp.matmul(rows.reshape(groups, out_channels // groups, -1), columns.swapaxes(1, 2))
     return narrow(dweight, like=x).reshape(shape)
 
 
@@ -124,37 +126,32 @@ def _pointwise(x: Array, matrix: Array) -> Array:
     return xp.matmul(matrix, x.reshape(n, c, h * w)).reshape(n, -1, h, w)
 
 
-def _images_per_slice(channels: int, kernel: Pair, out: Pair, itemsize: int) -> int:
-    per_image = channels * math.prod(kernel) * math.prod(out) * itemsize
-    return max(1, COLUMN_BYTES // max(1, per_image))
+def _columns(x: Array, kernel: tuple[int, ...], geometry: Geometry) -> Iterator[tuple[slice, Array, int]]:
+    """For slices of the batch: what each output pixel sees, and how many pixels wide its rows are laid out.
 
-
-def _columns(x: Array, kernel: Pair, geometry: Geometry) -> Iterator[tuple[slice, Array]]:
-    """For slices of the batch: what each output pixel sees, as (images, groups, C / groups · kh · kw, Ho · Wo)."""
+    columns: (groups, C / groups · kh · kw, images · Ho · width). At stride 1 the width is that of the padded input:
+    what a tap sees is then one run of memory, copied at full speed, and the last pixels of each row are to be ignored.
+    """
     xp = array_module(x)
     n, c, h, w = x.shape
-    out = geometry.output_size((h, w), kernel)
-    (top, left) = geometry.padding
-    step = _images_per_slice(c, kernel, out, x.dtype.itemsize)
-    # One buffer serves every slice.
-    buffer = xp.empty((min(step, n), c, *kernel, *out), x.dtype)
+    (ho, wo), (top, left), (sh, sw) = geometry.output_size((h, w), kernel), geometry.padding, geometry.stride
+    is_dense = (sh, sw) == (1, 1)
+    width = w + 2 * left if is_dense else wo
+    step = max(1, COLUMN_BYTES // (c * kernel[0] * kernel[1] * ho * width * x.dtype.itemsize))
     for start in range(0, n, step):
         images = slice(start, min(start + step, n))
-        columns = buffer[: images.stop - start]
-        padded = x[images]
-        if geometry.padding != (0, 0):
-            padded = xp.pad(padded, ((0, 0), (0, 0), (top, top), (left, left)))
-        for (p, q), view in _taps(padded, kernel, geometry, out):
-            columns[:, :, p, q] = view
-        yield images, columns.reshape(len(columns), geometry.groups, -1, math.prod(out))
-
-
-def _taps(padded: Array, kernel: Pair, geometry: Geometry, out: Pair) -> list[tuple[Pair, Array]]:
-    """For each tap of the kernel: a view of what all output pixels see there."""
-
-    def visited(tap: int, axis: int) -> slice:
-        first, step = tap * geometry.dilation[axis], geometry.stride[axis]
-        return slice(first, first + step * (out[axis] - 1) + 1, step)
-
-    taps = [(p, q) for p in range(kernel[0]) for q in range(kernel[1])]
-    return [((p, q), padded[:, :, visited(p, 0), visited(q, 1)]) for p, q in taps]
+        count = images.stop - start
+        # A spare row, since the run of the last tap ends beyond the last pixel.
+        padded = xp.zeros((c, count, h + 2 * top + 1, w + 2 * left), x.dtype)
+        padded[:, :, top : top + h, left : left + w] = x[images].swapaxes(0, 1)
+        flat = padded.reshape(c, count, -1)
+        columns = xp.empty((c, kernel[0], kernel[1], count, ho * width), x.dtype)
+        for p, q in itertools.product(range(kernel[0]), range(kernel[1])):
+            down, right = p * geometry.dilation[0], q * geometry.dilation[1]
+            if is_dense:
+                first = down * width + right
+                columns[:, p, q] = flat[:, :, first : first + ho * width]
+            else:
+                seen = padded[:, :, down : down + sh * (ho - 1) + 1 : sh, right : right + sw * (wo - 1) + 1 : sw]
+                columns[:, p, q].reshape(c, count, ho, wo)[...] = seen
+        yield images, columns.reshape(geometry.groups, -1, count * ho * width), width
