@@ -1,0 +1,85 @@
+"""The same network in PyTorch: each minisk module is replaced by PyTorch's, under the same names, with its weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from minisk import nn as ms_nn
+from minisk.models import ResidualNet
+
+
+class SKConv(nn.Module):
+    def __init__(self, source: ms_nn.SKConv) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([twin(conv) for conv in source.convs])
+        self.norms = nn.ModuleList([twin(norm) for norm in source.norms])
+        self.fc1, self.fc1_norm, self.fc2 = twin(source.fc1), twin(source.fc1_norm), twin(source.fc2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features = torch.stack(
+            [torch.relu_(norm(conv(x))) for conv, norm in zip(self.convs, self.norms, strict=True)], 1
+        )
+        squeeze = features.sum(1).mean((2, 3), keepdim=True)
+        logits = self.fc2(torch.relu_(self.fc1_norm(self.fc1(squeeze))))
+        n, branches, channels = features.shape[:3]
+        weights = logits.reshape(n, branches, channels, 1, 1).softmax(1)
+        return (features * weights).sum(1)
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, source: ms_nn.Bottleneck) -> None:
+        super().__init__()
+        for name, child in source.children():
+            self.add_module(name, twin(child))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = torch.relu_(self.reduce_norm(self.reduce(x)))
+        out = self.increase_norm(self.increase(self.middle(out)))
+        shortcut = self.project_norm(self.project(x)) if hasattr(self, "project") else x
+        return torch.relu_(out + shortcut)
+
+
+class Net(nn.Module):
+    def __init__(self, source: ResidualNet) -> None:
+        super().__init__()
+        self.stem, self.stages, self.classifier = twin(source.stem), twin(source.stages), twin(source.classifier)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.stages(self.stem(x)).mean((2, 3)))
+
+
+def _conv(source: ms_nn.Conv2d) -> nn.Conv2d:
+    out_channels, per_group = source.weight.shape[:2]
+    return nn.Conv2d(
+        per_group * source.groups,
+        out_channels,
+        source.kernel_size,
+        source.stride,
+        source.padding,
+        source.dilation,
+        source.groups,
+        bias=source.bias is not None,
+    )
+
+
+_TWINS = {
+    ms_nn.Conv2d: _conv,
+    ms_nn.BatchNorm2d: lambda m: nn.BatchNorm2d(m.weight.size, m.eps, m.momentum),
+    ms_nn.Linear: lambda m: nn.Linear(m.weight.shape[1], m.weight.shape[0]),
+    ms_nn.ReLU: lambda m: nn.ReLU(inplace=True),
+    ms_nn.MaxPool2d: lambda m: nn.MaxPool2d(m.kernel_size, m.stride, m.padding, ceil_mode=m.ceil_mode),
+    ms_nn.SKConv: SKConv,
+    ms_nn.SKUnit: Bottleneck,
+    ms_nn.Bottleneck: Bottleneck,
+    ms_nn.Sequential: lambda m: nn.Sequential(*[twin(child) for child in m]),
+    ResidualNet: Net,
+}
+
+
+def twin(module: ms_nn.Module) -> nn.Module:
+    """Return PyTorch's module for one of minisk's, with the same weights and statistics."""
+    made = _TWINS[type(module)](module)
+    state = {name: torch.from_numpy(value.numpy().copy()) for name, value in module.state_dict().items()}
+    made.load_state_dict(state, strict=False)  # PyTorch also counts batches
+    return made
