@@ -4,77 +4,131 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from minisk import MiniskError, models
-from minisk.data import DATASETS
-from minisk.train import SCHEDULES, Config, Trainer, evaluate_checkpoint
+from minisk import MiniskError
+from minisk.train import RECIPES, Config, StopSignals, Trainer, evaluate_checkpoint, read_config
+from minisk.training.config import kind_of
+
+EPILOG = """
+What decides a setting: a flag given here; else --config; else --recipe; else, with --resume, the run itself; else the
+default. With --resume, settings may be left out, and those given must be the run's own (but for --device).
+
+Ctrl-C or SIGTERM stops after the current step, with a checkpoint and the command that goes on; a second Ctrl-C stops at
+once. A checkpoint that can't be written, as on a full disk, is told and tried again at the next save; training goes on
+and the earlier checkpoint stays. Exit status: 0 done; 1 an error, told in a sentence; 2 usage; 130 after Ctrl-C; 143
+after SIGTERM.
+"""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line; the defaults are Config's."""
-    default = Config()
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("--dataset", choices=DATASETS, default=default.dataset, help="shapes is generated on the spot")
-    p.add_argument("--data-dir", metavar="DIR", help="unpacked CIFAR binary archive, or a tree train/CLASS/*.png")
-    p.add_argument("--model", choices=models.NAMES, default=default.model, metavar="NAME", help=", ".join(models.NAMES))
-    p.add_argument("--epochs", type=int, default=default.epochs, metavar="N", help="passes over the training images")
-    p.add_argument("--batch-size", type=int, default=default.batch_size, metavar="N", help="images per step")
-    p.add_argument("--lr", type=float, default=default.lr, metavar="F", help="peak learning rate")
-    p.add_argument("--momentum", type=float, default=default.momentum, metavar="F", help="Nesterov momentum")
-    p.add_argument(
-        "--weight-decay", type=float, default=default.weight_decay, metavar="F", help="none on batch norm and biases"
+    """Describe the command line: a flag per setting of Config, and what does not change the numbers of a run."""
+    p = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    p.add_argument(
-        "--label-smoothing", type=float, default=default.label_smoothing, metavar="F", help="spread over all classes"
-    )
-    p.add_argument("--schedule", choices=SCHEDULES, default=default.schedule, help="of the learning rate")
-    p.add_argument(
-        "--warmup-epochs", type=float, default=default.warmup_epochs, metavar="F", help="linear rise before all else"
-    )
-    p.add_argument("--seed", type=int, default=default.seed, metavar="N", help="same seed, same bits")
-    p.add_argument("--device", default=default.device, metavar="{auto,cpu,cuda}", help="where to compute")
-    p.add_argument("--out", default="runs/latest", metavar="DIR", help="folder for checkpoints and metrics")
-    p.add_argument("--resume", action="store_true", help="go on from last.safetensors in --out")
-    p.add_argument("--eval", metavar="CHECKPOINT", help="only measure this checkpoint on the test images")
+    run = p.add_argument_group("the run")
+    run.add_argument("--out", default="runs/latest", metavar="DIR", help="folder to write to (default: runs/latest)")
+    run.add_argument("--resume", action="store_true", help="go on from last.safetensors in --out, bit for bit")
+    run.add_argument("--recipe", choices=RECIPES, help="; ".join(map(_recipe_help, RECIPES)))
+    run.add_argument("--config", metavar="FILE", help="settings from the config.json of another run")
+    run.add_argument("--eval", metavar="CHECKPOINT", help="only measure this checkpoint on the test images")
+    run.add_argument("--save-every", type=int, default=200, metavar="N", help=(
+        "steps between checkpoints, beside those at the end of each epoch; 0: only those (default: 200)"
+    ))  # fmt: skip
+    run.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between log lines (default: 50)")
+    run.add_argument("--workers", type=int, default=0, metavar="N", help="processes preparing batches (default: 0)")
+    run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's events (extra: tensorboardX)")
+    settings = p.add_argument_group("settings")
+    for field in dataclasses.fields(Config):
+        _add_setting(settings, field)
     return p
 
 
+def _recipe_help(name: str) -> str:
+    flags = (f"{_flag(key)} {value}" for key, value in RECIPES[name].items() if not isinstance(value, bool))
+    return f"{name}: {' '.join(flags)}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) -> None:
+    kind, about = kind_of(field), field.metadata
+    told = about["help"] + ("" if field.default is None else f" (default: {field.default})")
+    # Left out means absent, so that what was given can be told from a default.
+    options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": told}
+    if kind == "bool":
+        group.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, **options)
+        return
+    options |= {"type": {"int": int, "float": float, "str": str}[kind]}
+    if about["choices"]:
+        group.add_argument(_flag(field.name), choices=about["choices"], **options)
+    else:
+        group.add_argument(_flag(field.name), metavar=about["metavar"], **options)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train or evaluate. Returns the exit status: 0; 1 after an error told in a sentence; 130 after Ctrl-C."""
-    arguments = parser().parse_args(argv)
+    """Train or evaluate. Returns the exit status: 0; 1 after an error told in a sentence; 128 + n after signal n."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser().parse_args(given)
+    again = shlex.join([sys.executable, sys.argv[0], *given, *([] if arguments.resume else ["--resume"])])
     try:
         if arguments.eval:
+            config = _config(arguments)
             loss, accuracy = evaluate_checkpoint(
-                arguments.eval, arguments.dataset, arguments.data_dir, arguments.device
+                arguments.eval, config.dataset, config.data_dir, config.device, config.test_images
             )
             print(f"{arguments.eval}: loss {loss:.4f}, accuracy {accuracy:.2f} %")
-        else:
-            _train(arguments)
+            return 0
+        return _train(arguments, again)
     except KeyboardInterrupt:
-        print(f"\nstopped; the last whole epoch is in {arguments.out}: add --resume to go on", file=sys.stderr)
+        saved = (Path(arguments.out) / "last.safetensors").exists()
+        rest = f"the last checkpoint is whole; go on from there with\n{again}" if saved else "nothing was saved yet"
+        print(f"\nstopped at once; {rest}", file=sys.stderr)
         return 130
     except (MiniskError, OSError) as error:
         print(f"train_cifar: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
-def _train(arguments: argparse.Namespace) -> None:
-    names = [field.name for field in dataclasses.fields(Config)]
-    config = Config(**{name: getattr(arguments, name) for name in names})
-    trainer = Trainer(config, arguments.out, arguments.resume)
+def _config(arguments: argparse.Namespace) -> Config:
+    settings: dict[str, Any] = {}
+    own = Path(arguments.out) / "config.json"
+    if arguments.resume and own.exists():
+        settings |= read_config(own)
+    settings |= RECIPES[arguments.recipe] if arguments.recipe else {}
+    settings |= read_config(arguments.config) if arguments.config else {}
+    names = {field.name for field in dataclasses.fields(Config)}
+    return Config(**settings | {name: value for name, value in vars(arguments).items() if name in names})
+
+
+def _train(arguments: argparse.Namespace, again: str) -> int:
+    config = _config(arguments)
+    trainer = Trainer(
+        config, arguments.out, arguments.resume, save_every=arguments.save_every, log_every=arguments.log_every,
+        workers=arguments.workers, tensorboard=arguments.tensorboard,
+    )  # fmt: skip
     size = sum(parameter.size for parameter in trainer.model.parameters())
     print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
-    for m in trainer.run(progress=sys.stderr.isatty()):
-        print(
-            f"epoch {m.epoch:3d}/{config.epochs}  train loss {m.train_loss:.3f} accuracy {m.train_accuracy:5.2f} %  "
-            f"test loss {m.test_loss:.3f} accuracy {m.test_accuracy:5.2f} %  {m.images_per_second:.0f} images/s",
-            flush=True,
-        )
+    with StopSignals() as signals:
+        for m in trainer.run(stop=lambda: signals.received is not None):
+            print(
+                f"epoch {m.epoch:3d}/{config.epochs}  train loss {m.train_loss:.3f} accuracy {m.train_accuracy:5.2f} %"
+                f"  test loss {m.test_loss:.3f} accuracy {m.test_accuracy:5.2f} %  {m.images_per_second:.0f} images/s",
+                flush=True,
+            )
+    if not trainer.finished:
+        assert signals.received is not None
+        print(f"stopped; a checkpoint is written, go on from this step with\n{again}", file=sys.stderr)
+        return 128 + signals.received
     best = max((m.test_accuracy for m in trainer.history), default=0.0)
-    print(f"best test accuracy {best:.2f} %; checkpoints and metrics.csv in {arguments.out}")
+    print(f"best test accuracy {best:.2f} %; checkpoints, metrics.csv and log.jsonl in {arguments.out}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 from .device import Array, to_device
 from .errors import CheckpointError
 
-FORMAT = 1
+FORMAT = 2  # 2: the position within an epoch, random states and the weights' average are in it too
 
 
 def atomic_write(path: str | Path, content: bytes) -> None:
@@ -32,14 +32,26 @@ def atomic_write(path: str | Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the folder's own record of a rename written to disk, where folders can be opened for that (POSIX)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def save_checkpoint(path: str | Path, arrays: dict[str, Array], about: dict[str, Any]) -> None:
     """Write arrays and a JSON-able description to one safetensors file, atomically. Raises CheckpointError."""
     from safetensors.numpy import save
 
-    header = {"minisk": json.dumps({"format": FORMAT, **about})}
-    content = save({name: np.ascontiguousarray(to_device(a, "cpu")) for name, a in arrays.items()}, metadata=header)
+    header = {"minisk": json.dumps({**about, "format": FORMAT})}
+    content = save({name: np.asarray(to_device(a, "cpu"), order="C") for name, a in arrays.items()}, metadata=header)
     try:
         atomic_write(path, content)
     except OSError as error:
@@ -56,9 +68,9 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {}).get("minisk", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:  # TypeError: a dtype that NumPy lacks
         raise CheckpointError(f"checkpoint {path} is damaged or not a safetensors file: {error}") from error
-    if not isinstance(about, dict) or "format" not in about:
+    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
         raise CheckpointError(f"checkpoint {path} was not written by minisk")
     if about["format"] > FORMAT:
         raise CheckpointError(f"checkpoint {path} has format {about['format']}; this minisk reads up to {FORMAT}")

@@ -112,3 +112,18 @@ def manual_seed(seed: int) -> None:
 def random_generator(device: str = "cpu") -> Any:
     """Return the generator (NumPy's or CuPy's `Generator`) that minisk draws from on this device."""
     return _streams.generator(device)
+
+
+def random_state() -> dict[str, Any]:
+    """Return, as JSON, the seed and where the CPU's generator is: what `set_random_state` needs to go on from here.
+
+    CuPy does not tell where a GPU's generator is, so that one is not in it.
+    """
+    return {"seed": _streams.seed, "cpu": _streams.generator("cpu").bit_generator.state}
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Go back to a random_state(). A GPU's generator starts again from the seed. Raises TypeError, LookupError."""
+    _streams.seed = state["seed"]
+    _streams.generators.clear()
+    _streams.generator("cpu").bit_generator.state = state["cpu"]

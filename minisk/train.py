@@ -1,223 +1,241 @@
 """Training from start to finish: one `Config` describes a run, `Trainer` carries it out.
 
-What a run writes to its folder, each file replaced as a whole:
-    config.json         the Config                          metrics.csv         a row per epoch
-    last.safetensors    everything needed to go on          best.safetensors    the weights of the best epoch
+What a run writes to its folder; all but the log are replaced as a whole:
+    config.json         the Config                          metrics.csv, curves.png   a row, a point per epoch
+    last.safetensors    everything needed to go on          log.jsonl                 a line per event
+    best.safetensors    the weights of the best epoch       bad_batch.safetensors     what made the loss NaN or infinite
 """
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import dataclasses
-import io
 import json
 import logging
 import math
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import models, ops
 from .checkpoint import atomic_write, load_checkpoint, save_checkpoint
-from .data import ImageDataset, Loader, load_dataset, standard_augment
-from .device import cuda_available, manual_seed, parse_device
+from .data import Batch, Loader, load_dataset
+from .device import Array, manual_seed, random_state, set_random_state
 from .errors import CheckpointError, MiniskError
-from .function import no_grad
-from .nn import Module
-from .optim import SGD, CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+from .optim import SGD
 from .tensor import Tensor
+from .training.batches import TEST_BATCH, make_loaders
+from .training.config import RECIPES, SCHEDULES, Config, read_config
+from .training.evaluation import Average, evaluate, load_model, resolve_device, weights_of
+from .training.folder import FolderLock, StopSignals
+from .training.record import Metrics, Progress, Record
+from .training.steps import WeightAverage, clip_gradients, make_schedule, parameter_groups
+
+__all__ = [
+    "RECIPES",
+    "SCHEDULES",
+    "Config",
+    "Metrics",
+    "StopSignals",
+    "Trainer",
+    "evaluate",
+    "evaluate_checkpoint",
+    "load_model",
+    "read_config",
+    "resolve_device",
+    "weights_of",
+]
 
 log = logging.getLogger("minisk")
 
-SCHEDULES = ("onecycle", "cosine", "step")
 
+@dataclass
+class EpochState(Average):
+    """Where in which epoch a run is (`step` steps are done), and the sums over that epoch so far; JSON-able."""
 
-@dataclass(frozen=True)
-class Config:
-    """All that decides the numbers of a run; written to config.json, and into every checkpoint."""
-
-    dataset: str = "shapes"
-    data_dir: str | None = None
-    model: str = "sknet_small"
-    epochs: int = 6
-    batch_size: int = 128
-    lr: float = 0.2
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.0
-    schedule: str = "onecycle"
-    warmup_epochs: float = 0.0
-    seed: int = 0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "lr"):
-            if not getattr(self, name) > 0:
-                raise MiniskError(f"{name} {getattr(self, name)} must be above 0")
-        if self.schedule not in SCHEDULES:
-            raise MiniskError(f"schedule {self.schedule!r} is not known: expected one of {', '.join(SCHEDULES)}")
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """One epoch, one row of metrics.csv: losses in nats, accuracies in percent, time in seconds."""
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    images_per_second: float
-    seconds: float
-
-
-class _Average:
-    """Mean loss and accuracy over the images seen so far."""
-
-    def __init__(self) -> None:
-        self.images = self.correct = 0
-        self.total_loss = 0.0
-
-    def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
-        count = labels.shape[0]
-        self.images += count
-        self.total_loss += loss * count
-        self.correct += int((logits.argmax(axis=1) == labels).sum().item())
-
-    @property
-    def loss(self) -> float:
-        return self.total_loss / max(1, self.images)
-
-    @property
-    def accuracy(self) -> float:
-        return 100.0 * self.correct / max(1, self.images)
-
-
-def resolve_device(device: str) -> str:
-    """Turn "auto" into "cuda" where there is one, else "cpu". Raises DeviceError for a device that is not there."""
-    chosen = ("cuda" if cuda_available() else "cpu") if device == "auto" else device
-    parse_device(chosen)
-    return chosen
-
-
-def evaluate(model: Module, loader: Loader, device: str = "cpu") -> tuple[float, float]:
-    """Return the mean cross entropy (nats) and the accuracy (percent) over all batches, in evaluation mode."""
-    was_training = model.training
-    model.eval()
-    average = _Average()
-    with no_grad():
-        for images, labels in loader:
-            x, y = Tensor(images).to(device), Tensor(labels).to(device)
-            logits = model(x)
-            average.add(ops.cross_entropy(logits, y).item(), logits, y)
-    model.train(was_training)
-    return average.loss, average.accuracy
-
-
-def parameter_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split parameters in two: weights decay; batch-norm scales and all biases do not."""
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def make_schedule(config: Config, optimizer: SGD, steps_per_epoch: int) -> LRScheduler:
-    """Make the schedule the Config names, over the whole run."""
-    total, warmup = config.epochs * steps_per_epoch, round(config.warmup_epochs * steps_per_epoch)
-    if config.schedule == "onecycle":
-        return OneCycleLR(optimizer, total, warmup_steps=warmup)
-    if config.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, total, warmup)
-    return MultiStepLR(optimizer, [total // 2, total * 3 // 4], warmup_steps=warmup)
+    epoch: int = 1
+    step: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0  # of these seconds, for data
 
 
 class Trainer:
     """One run: its data, model, optimizer and schedule, and the folder it writes to.
 
-    resume: go on from last.safetensors in the folder. Raises CheckpointError if it is missing or of another Config,
-    or if a run is in the folder already and resume was not asked for; DataError, DeviceError, MiniskError.
+    resume: go on from last.safetensors in the folder, from the very step, with the very bits.
+    save_every: steps between checkpoints within an epoch; 0: only at its end. log_every: steps between lines of
+    log.jsonl. workers: processes that prepare batches. None of these changes a bit of the result.
+
+    Raises CheckpointError if the checkpoint is missing or of another Config, or if a run is in the folder already and
+    resume was not asked for; DataError, DeviceError, MiniskError. Nothing is written before `run`.
     """
 
-    def __init__(self, config: Config, out: str | Path, resume: bool = False) -> None:
-        self.config, self.out = config, Path(out)
+    def __init__(
+        self,
+        config: Config,
+        out: str | Path,
+        resume: bool = False,
+        *,
+        save_every: int = 200,
+        log_every: int = 50,
+        workers: int = 0,
+        tensorboard: bool = False,
+    ) -> None:
+        if save_every < 0 or log_every < 1 or workers < 0:
+            raise MiniskError(
+                f"save_every {save_every}, log_every {log_every}, workers {workers}: expected at least 0, 1 and 0"
+            )
+        self.config, self.out, self.last = config, Path(out), Path(out) / "last.safetensors"
+        self.save_every, self.log_every, self.tensorboard = save_every, log_every, tensorboard
         self.device = resolve_device(config.device)
+        self._found = _stamp(self.last)
         saved = self._saved_run(resume)
-        train_set = load_dataset(config.dataset, config.data_dir, "train")
-        test_set = load_dataset(config.dataset, config.data_dir, "test")
+        train_set = load_dataset(config.dataset, config.data_dir, "train", size_limit=config.train_images)
+        test_set = load_dataset(config.dataset, config.data_dir, "test", size_limit=config.test_images)
         self.classes = train_set.classes
-        mean, std = (values.tolist() for values in train_set.mean_std())
-        self.normalization = {"mean": mean, "std": std}
-        self.train_loader = Loader(
-            train_set, config.batch_size, shuffle=True, augment=standard_augment, seed=config.seed, drop_last=True,
-            mean=mean, std=std,
-        )  # fmt: skip
-        self.test_loader = Loader(test_set, 256, mean=mean, std=std)
-        if len(self.train_loader) == 0:
-            raise MiniskError(f"batch_size {config.batch_size} is more than the {len(train_set)} training images")
+        self.train_loader, self.test_loader = make_loaders(config, train_set, test_set, workers)
+        self.normalization = {"mean": self.train_loader.mean, "std": self.train_loader.std}
         manual_seed(config.seed)
         self.model = models.create(config.model, len(self.classes))
         self.model.to(self.device)
-        self.optimizer = SGD(
-            parameter_groups(self.model, config.weight_decay), config.lr, config.momentum, nesterov=True
-        )
+        groups = parameter_groups(self.model, config.weight_decay)
+        self.optimizer = SGD(groups, config.lr, config.momentum, nesterov=True)
         self.schedule = make_schedule(config, self.optimizer, len(self.train_loader))
+        self.average = WeightAverage(self.model, config.ema) if config.ema else None
+        self.state = EpochState()
         self.history: list[Metrics] = []
-        self.out.mkdir(parents=True, exist_ok=True)
+        self._unsaved_best: tuple[dict[str, Array], dict[str, Any]] | None = None
         if saved is not None:
             self._restore(*saved)
-        atomic_write(self.out / "config.json", json.dumps(dataclasses.asdict(config), indent=2).encode())
 
-    def run(self, progress: bool = True) -> Iterator[Metrics]:
-        """Train epoch by epoch until the Config's number of epochs, yielding each one's Metrics once it is saved."""
-        for epoch in range(len(self.history) + 1, self.config.epochs + 1):
-            started = time.perf_counter()
-            average = self._train_epoch(epoch, progress)
-            seconds = time.perf_counter() - started
-            test_loss, test_accuracy = evaluate(self.model, self.test_loader, self.device)
-            lr = self.optimizer.param_groups[0]["lr"]
-            speed = average.images / seconds
-            metrics = Metrics(
-                epoch, lr, average.loss, average.accuracy, test_loss, test_accuracy, speed, round(seconds, 2)
-            )
-            self.history.append(metrics)
-            self._save()
-            yield metrics
+    @property
+    def finished(self) -> bool:
+        """Whether every epoch is done."""
+        return self.state.epoch > self.config.epochs
 
-    def _train_epoch(self, epoch: int, progress: bool) -> _Average:
-        from tqdm import tqdm
+    # Running
 
+    def run(self, progress: bool = True, stop: Callable[[], bool] = lambda: False) -> Iterator[Metrics]:
+        """Train until the Config's number of epochs, yielding each one's Metrics once it is saved.
+
+        progress: show a bar on a terminal, else a line every minute. stop: asked after each step; if it says yes, the
+        run is saved and ends early. A checkpoint that can't be written (a full disk, say) while there is more to do is
+        told and tried again at the next save, for the disk may be cleared meanwhile; if it is the last one, or that of
+        a stop, it raises CheckpointError. Whatever happens, the earlier checkpoint stays. Raises MiniskError if
+        another process holds the folder, and if the loss or the gradient is not finite.
+        """
+        if self.finished:
+            return
+        with FolderLock(self.out), Record(self.out, self.tensorboard) as self.record:
+            if _stamp(self.last) != self._found:
+                raise CheckpointError(f"{self.last} was changed by another process since this one read it")
+            self._write_config()
+            self.record.event("start", epoch=self.state.epoch, step=self.state.step, device=self.device)
+            self._started, self._first_step = time.perf_counter(), self.schedule.steps
+            while not self.finished and not stop():
+                self._train_epoch(progress, stop)
+                measured = None if stop() else self._evaluate(stop)
+                if measured is None or stop():
+                    break
+                yield self._end_epoch(*measured)
+            if not self.finished:
+                self._save(must=True)
+            self.record.event("stop", finished=self.finished, epoch=self.state.epoch, step=self.state.step)
+
+    def _train_epoch(self, progress: bool, stop: Callable[[], bool]) -> None:
+        """Train from where the epoch is to its end, or until told to stop."""
         self.model.train()
-        average = _Average()
-        batches = tqdm(
-            self.train_loader.epoch(epoch), total=len(self.train_loader), desc=f"epoch {epoch}/{self.config.epochs}",
-            unit="batch", mininterval=1.0, disable=not progress, leave=False,
+        state, steps, epochs = self.state, len(self.train_loader), self.config.epochs
+        shown = Progress(
+            f"epoch {state.epoch}/{epochs}", state.step, steps, (epochs - state.epoch) * steps, self._started,
+            self.schedule.steps - self._first_step, progress,
         )  # fmt: skip
-        with batches:
-            for step, (images, labels) in enumerate(batches):
-                average.add(*self._train_step(images, labels, f"epoch {epoch}, step {step}"))
-                speed = average.images / max(1e-9, batches.format_dict["elapsed"])
-                batches.set_postfix_str(
-                    f"loss {average.loss:.3f}, accuracy {average.accuracy:.1f} %, {speed:.0f} images/s", refresh=False
-                )
-        return average
+        batches = self.train_loader.epoch(state.epoch, state.step)
+        with contextlib.closing(shown), contextlib.closing(batches):
+            before = time.perf_counter()
+            while (batch := next(batches, None)) is not None:
+                fetched, lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
+                loss, norm = self._train_step(batch)
+                state.step += 1
+                if self.schedule.steps % self.log_every == 0:
+                    self.record.step(self.schedule.steps, loss=loss, gradient_norm=norm, lr=lr)
+                if self.save_every and self.schedule.steps % self.save_every == 0:
+                    self._save()
+                now = time.perf_counter()
+                state.seconds, state.waited = state.seconds + now - before, state.waited + fetched - before
+                before = now
+                shown.step(state.loss, state.accuracy, state.images / state.seconds)
+                if stop():
+                    return
 
-    def _train_step(self, images: Any, labels: Any, where: str) -> tuple[float, Tensor, Tensor]:
-        x, y = Tensor(images).to(self.device), Tensor(labels).to(self.device)
-        logits = self.model(x)
-        loss = ops.cross_entropy(logits, y, self.config.label_smoothing)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise MiniskError(f"the loss became {value} in {where}: try a smaller learning rate than {self.config.lr}")
+    def _train_step(self, batch: Batch) -> tuple[float, float]:
+        """Take one step. Returns the loss (nats) and the norm of the gradient before clipping."""
+        images, labels = batch
         self.optimizer.zero_grad()
-        loss.backward()
+        loss = 0.0
+        for some, their in zip(*(np.array_split(array, self.config.accumulate) for array in batch), strict=True):
+            x, y = Tensor(some).to(self.device), Tensor(their).to(self.device)
+            logits = self.model(x)
+            share = ops.cross_entropy(logits, y, self.config.label_smoothing) * (len(some) / len(images))
+            value = share.item()
+            if not math.isfinite(value):
+                self._give_up("loss", value, images, labels)
+            share.backward()
+            loss += value
+            self.state.add(value * len(images) / len(some), logits.detach(), y)
+        norm = clip_gradients(self.model.parameters(), self.config.clip_norm)
+        if not math.isfinite(norm):
+            self._give_up("gradient norm", norm, images, labels)
         self.optimizer.step()
         self.schedule.step()
-        return value, logits.detach(), y
+        if self.average is not None:
+            self.average.update()
+        return loss, norm
+
+    def _give_up(self, what: str, value: float, images: Array, labels: Array) -> None:
+        where = {"epoch": self.state.epoch, "step": self.state.step}
+        told = f"the {what} became {value} in epoch {self.state.epoch}, step {self.state.step}: "
+        told += f"try a smaller learning rate than {self.config.lr}"
+        path = self.out / "bad_batch.safetensors"
+        try:
+            save_checkpoint(path, {"images": images, "labels": labels}, {what: str(value), **where})
+            told += f"; the batch is in {path}"
+        except CheckpointError as error:
+            log.warning("%s", error)
+        self.record.event("not finite", what=what, value=str(value), **where)
+        raise MiniskError(told)
+
+    def _evaluate(self, stop: Callable[[], bool]) -> tuple[float, float]:
+        """Return test loss and accuracy, of the averaged weights if there are such; without meaning if stopped."""
+        with self.average.in_place() if self.average is not None else contextlib.nullcontext():
+            return evaluate(self.model, _until(stop, self.test_loader), self.device)
+
+    def _end_epoch(self, test_loss: float, test_accuracy: float) -> Metrics:
+        state, lr = self.state, self.optimizer.param_groups[0]["lr"]
+        seconds = max(state.seconds, 1e-9)
+        metrics = Metrics(
+            state.epoch, lr, state.loss, state.accuracy, test_loss, test_accuracy, state.images / seconds,
+            round(state.seconds, 2), 100 * state.waited / seconds,
+        )  # fmt: skip
+        self.history.append(metrics)
+        if test_accuracy >= max(epoch.test_accuracy for epoch in self.history):
+            best = self.average.arrays if self.average is not None else self._weights()
+            self._unsaved_best = ({f"model.{name}": array.copy() for name, array in best.items()}, self._about())
+        self.state = EpochState(epoch=state.epoch + 1)
+        # The checkpoint comes last: whoever dies before it repeats the end of the epoch, and writes all of this again.
+        self.record.epoch(self.history, self.schedule.steps)
+        self._save(must=self.finished)
+        return metrics
 
     # Saving and going on
+
+    def _weights(self) -> dict[str, Array]:
+        return {name: value.data for name, value in self.model.state_dict().items()}
 
     def _about(self) -> dict[str, Any]:
         return {
@@ -227,75 +245,99 @@ class Trainer:
             "history": [dataclasses.asdict(metrics) for metrics in self.history],
         }
 
-    def _save(self) -> None:
-        weights = {f"model.{name}": value.data for name, value in self.model.state_dict().items()}
-        optimizer = self.optimizer.state_dict()
-        arrays = {
-            f"optimizer.{i}.{name}": array
-            for i, state in enumerate(optimizer.pop("state"))
-            for name, array in state.items()
-        }
-        about = {**self._about(), "optimizer": optimizer, "schedule": self.schedule.steps}
-        save_checkpoint(self.out / "last.safetensors", {**weights, **arrays}, about)
-        if self.history[-1].test_accuracy >= max(metrics.test_accuracy for metrics in self.history):
-            save_checkpoint(self.out / "best.safetensors", weights, self._about())
-        table = io.StringIO()
-        writer = csv.DictWriter(table, [field.name for field in dataclasses.fields(Metrics)])
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(metrics) for metrics in self.history)
-        atomic_write(self.out / "metrics.csv", table.getvalue().encode())
+    def _write_config(self) -> None:
+        try:
+            atomic_write(self.out / "config.json", json.dumps(dataclasses.asdict(self.config), indent=2).encode())
+        except OSError as error:
+            raise MiniskError(f"output folder {self.out} can't be written to: {error.strerror or error}") from error
 
-    def _saved_run(self, resume: bool) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        last = self.out / "last.safetensors"
+    def _save(self, must: bool = False) -> None:
+        optimizer = self.optimizer.state_dict()
+        states = {f"optimizer.{i}.{k}": a for i, state in enumerate(optimizer.pop("state")) for k, a in state.items()}
+        arrays = {f"model.{name}": array for name, array in self._weights().items()} | states
+        about = {
+            **self._about(),
+            "optimizer": optimizer,
+            "schedule": self.schedule.steps,
+            "state": dataclasses.asdict(self.state),
+            "random": random_state(),
+        }
+        if self.average is not None:
+            arrays |= {f"average.{name}": array for name, array in self.average.arrays.items()}
+            about["average"] = self.average.updates
+        try:
+            if self._unsaved_best is not None:
+                save_checkpoint(self.out / "best.safetensors", *self._unsaved_best)
+                self._unsaved_best = None
+            save_checkpoint(self.last, arrays, about)
+        except CheckpointError as error:
+            self.record.event("not saved", epoch=self.state.epoch, step=self.state.step, why=str(error))
+            if must:
+                raise
+            log.warning("%s; the earlier one stays, training goes on, and the next save tries again", error)
+        else:
+            self._found = _stamp(self.last)
+            self.record.event("save", epoch=self.state.epoch, step=self.state.step)
+
+    def _saved_run(self, resume: bool) -> tuple[dict[str, Array], dict[str, Any]] | None:
+        if self.out.exists() and not self.out.is_dir():
+            raise MiniskError(f"output folder {self.out} is a file")
         if not resume:
-            if last.exists():
+            if self.last.exists():
                 raise CheckpointError(f"{self.out} holds a run already: go on with --resume, or choose another --out")
             return None
-        arrays, about = load_checkpoint(last)
-        before, now = about["config"], dataclasses.asdict(self.config)
-        changed = [f"{k} {before.get(k)!r} is now {now[k]!r}" for k in now if k != "device" and before.get(k) != now[k]]
+        if not self.last.exists():
+            raise CheckpointError(f"nothing to resume: checkpoint {self.last} does not exist")
+        arrays, about = load_checkpoint(self.last)
+        changed = self.config.changes_from(about.get("config", {}))
         if changed:
-            raise CheckpointError(f"{last} can't be resumed with other settings: {'; '.join(changed)}")
+            raise CheckpointError(f"{self.last} can't be resumed with other settings: {'; '.join(changed)}")
         return arrays, about
 
-    def _restore(self, arrays: dict[str, Any], about: dict[str, Any]) -> None:
-        self.model.load_state_dict(weights_of(arrays))
-        states: list[dict[str, Any]] = [{} for _ in self.optimizer.state]
-        for name, array in arrays.items():
-            kind, _, rest = name.partition(".")
-            if kind == "optimizer":
-                position, _, state_name = rest.partition(".")
+    def _restore(self, arrays: dict[str, Array], about: dict[str, Any]) -> None:
+        try:
+            self.model.load_state_dict(weights_of(arrays))
+            states: list[dict[str, Any]] = [{} for _ in self.optimizer.state]
+            for name, array in weights_of(arrays, "optimizer").items():
+                position, _, state_name = name.partition(".")
                 states[int(position)][state_name] = array
-        self.optimizer.load_state_dict({**about["optimizer"], "state": states})
-        self.schedule.go_to(about["schedule"])
-        self.history = [Metrics(**row) for row in about["history"]]
+            self.optimizer.load_state_dict({**about["optimizer"], "state": states})
+            self.schedule.go_to(about["schedule"])
+            if self.average is not None:
+                self.average.load(weights_of(arrays, "average"), about["average"])
+            self.history = [Metrics(**row) for row in about["history"]]
+            self.state = EpochState(**about["state"])
+            set_random_state(about["random"])
+        except (LookupError, TypeError) as error:
+            raise CheckpointError(f"checkpoint {self.last} lacks what is needed to go on from it: {error}") from error
 
 
-def weights_of(arrays: dict[str, Any]) -> dict[str, Any]:
-    """Pick a model's weights out of a checkpoint's arrays, under the model's own names."""
-    return {name.removeprefix("model."): array for name, array in arrays.items() if name.startswith("model.")}
-
-
-def load_model(path: str | Path) -> tuple[Module, dict[str, Any]]:
-    """Rebuild the model of a checkpoint. Returns it, in evaluation mode, and the checkpoint's description."""
-    arrays, about = load_checkpoint(path)
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Identify one version of a file: each is a new one, moved into place."""
     try:
-        name, classes = about["config"]["model"], about["classes"]
-    except KeyError as error:
-        raise CheckpointError(f"checkpoint {path} does not say its {error}") from None
-    model = models.create(name, len(classes))
-    model.load_state_dict(weights_of(arrays))
-    return model.eval(), about
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
-def evaluate_checkpoint(path: str | Path, dataset: str, data_dir: str | None, device: str) -> tuple[float, float]:
+def _until(stop: Callable[[], bool], loader: Loader) -> Iterator[Batch]:
+    for batch in loader:
+        if stop():
+            return
+        yield batch
+
+
+def evaluate_checkpoint(
+    path: str | Path, dataset: str, data_dir: str | None, device: str, test_images: int | None = None
+) -> tuple[float, float]:
     """Return loss and accuracy (percent) of a checkpoint on a data set's test images. Raises CheckpointError."""
     model, about = load_model(path)
-    test_set: ImageDataset = load_dataset(dataset, data_dir, "test")
+    test_set = load_dataset(dataset, data_dir, "test", size_limit=test_images)
     if list(test_set.classes) != about["classes"]:
         raise CheckpointError(
             f"checkpoint {path} tells apart {len(about['classes'])} classes ({about['classes'][0]}, …), "
             f"but {dataset} has {len(test_set.classes)} ({test_set.classes[0]}, …)"
         )
     chosen = resolve_device(device)
-    return evaluate(model.to(chosen), Loader(test_set, 256, **about["normalization"]), chosen)
+    return evaluate(model.to(chosen), Loader(test_set, TEST_BATCH, **about["normalization"]), chosen)

@@ -1,0 +1,131 @@
+"""Config: all that decides the numbers of a run, each setting with its meaning, unit and bounds; and the recipes.
+
+The command line, config.json, the checks and the help are all made from this one table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import models
+from ..data import DATASETS
+from ..errors import MiniskError
+
+SCHEDULES = ("onecycle", "cosine", "step")
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # ResNeXt-29 on CIFAR (Xie et al., 2017), which SKNet-29 follows; "step" falls at epochs 150 and 225 of 300.
+    "paper": {
+        "model": "sknet29", "epochs": 300, "batch_size": 128, "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4,
+        "schedule": "step", "warmup_epochs": 0.0, "crop_padding": 4, "mirror": True,
+    },
+    # An hour or so on two cores.
+    "quick": {
+        "model": "sknet_small", "epochs": 5, "batch_size": 128, "lr": 0.4, "momentum": 0.9, "weight_decay": 5e-4,
+        "schedule": "onecycle", "warmup_epochs": 0.0, "crop_padding": 4, "mirror": True,
+    },
+}  # fmt: skip
+
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+_BOUNDS: dict[str, Callable[[float, float], bool]] = {
+    "above": operator.gt,
+    "at_least": operator.ge,
+    "below": operator.lt,
+    "at_most": operator.le,
+}
+
+
+def _setting(default: Any, help: str, metavar: str = "N", choices: tuple[str, ...] = (), **bounds: float) -> Any:
+    return dataclasses.field(
+        default=default, metadata={"help": help, "metavar": metavar, "choices": choices, "bounds": bounds}
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that decides the numbers of a run; written to config.json, and into every checkpoint. Raises MiniskError."""
+
+    dataset: str = _setting("shapes", "what to train on; shapes is drawn on the spot", choices=DATASETS)
+    data_dir: str | None = _setting(
+        None, "unpacked CIFAR archive, or a tree train/CLASS/*.png, test/CLASS/*.png", "DIR"
+    )
+    train_images: int | None = _setting(None, "train on so many images only, spread evenly", at_least=1)
+    test_images: int | None = _setting(None, "test on so many images only, spread evenly", at_least=1)
+    model: str = _setting("sknet_small", "network", "NAME", choices=models.NAMES)
+    epochs: int = _setting(6, "passes over the training images", above=0)
+    batch_size: int = _setting(128, "images per step", above=0)
+    accumulate: int = _setting(1, "parts a batch is computed in, one after the other, to save memory", at_least=1)
+    lr: float = _setting(0.2, "peak learning rate", "F", above=0)
+    momentum: float = _setting(0.9, "Nesterov momentum, a share", "F", at_least=0, below=1)
+    weight_decay: float = _setting(5e-4, "per unit of learning rate; none on batch norm and biases", "F", at_least=0)
+    label_smoothing: float = _setting(0.0, "share spread over all classes", "F", at_least=0, at_most=1)
+    schedule: str = _setting("onecycle", "of the learning rate; step: ×0.1 at 1/2 and 3/4", choices=SCHEDULES)
+    warmup_epochs: float = _setting(0.0, "epochs of linear rise of the learning rate", "F", at_least=0)
+    clip_norm: float = _setting(0.0, "longest the gradient of all weights together may be; 0: any", "F", at_least=0)
+    ema: float = _setting(
+        0.0, "test and keep an average of the weights, which keeps this share at a step; 0: none", "F",
+        at_least=0, below=1,
+    )  # fmt: skip
+    crop_padding: int = _setting(4, "pixels an image is moved by at most", at_least=0)
+    mirror: bool = _setting(True, "mirror half of the images")
+    cutout: int = _setting(0, "side in pixels of a square cut out of each image; 0: none", at_least=0)
+    jitter: float = _setting(0.0, "strength of random changes of colour, a share", "F", at_least=0, at_most=1)
+    mixup: float = _setting(0.0, "mix two images; shape of the beta distribution of shares; 0: none", "F", at_least=0)
+    cutmix: float = _setting(0.0, "paste a part of another image; as --mixup; 0: none", "F", at_least=0)
+    seed: int = _setting(0, "of every random choice: same seed, same bits", at_least=0)
+    device: str = _setting("auto", "where to compute: auto, cpu, cuda or cuda:1", "NAME")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+        if self.accumulate > self.batch_size:
+            raise MiniskError(f"accumulate {self.accumulate} must be at most batch_size {self.batch_size}")
+
+    def changes_from(self, before: Mapping[str, Any]) -> list[str]:
+        """Name each setting of an earlier run that differs from this Config's; the device may change."""
+        now = dataclasses.asdict(self)
+        return [f"{k} {before.get(k)!r} is now {now[k]!r}" for k in now if k != "device" and before.get(k) != now[k]]
+
+
+def kind_of(field: dataclasses.Field[Any]) -> str:
+    """Return a setting's type, "int", "float", "str" or "bool", whether or not it may also be None."""
+    return str(field.type).removesuffix(" | None")
+
+
+def _check(field: dataclasses.Field[Any], value: Any) -> None:
+    if value is None and str(field.type).endswith("None"):
+        return
+    kind, choices = kind_of(field), field.metadata["choices"]
+    fits: bool = isinstance(value, _KINDS[kind]) and (kind == "bool" or not isinstance(value, bool))
+    if not fits:
+        raise MiniskError(f"{field.name} {value!r} must be of type {kind}")
+    if choices and value not in choices:
+        raise MiniskError(f"{field.name} {value!r} is not known: expected one of {', '.join(choices)}")
+    for name, bound in field.metadata["bounds"].items():
+        if not _BOUNDS[name](value, bound):
+            raise MiniskError(f"{field.name} {value} must be {name.replace('_', ' ')} {bound:g}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise MiniskError(f"{field.name} {value} must be finite")
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read settings from a config.json. Raises MiniskError if it is missing, damaged or names an unknown setting."""
+    try:
+        settings = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MiniskError(f"settings {path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise MiniskError(f"settings {path} are not JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise MiniskError(f"settings {path} are a JSON {type(settings).__name__}, expected an object")
+    unknown = sorted(settings.keys() - {field.name for field in dataclasses.fields(Config)})
+    if unknown:
+        raise MiniskError(f"settings {path} name what is no setting: {', '.join(unknown)}")
+    return settings

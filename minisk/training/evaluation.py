@@ -1,0 +1,86 @@
+"""Measuring a model, and getting it back from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import models, ops
+from ..checkpoint import load_checkpoint
+from ..data import Batch
+from ..device import Array, cuda_available, parse_device
+from ..errors import CheckpointError
+from ..function import no_grad
+from ..nn import Module
+from ..tensor import Tensor
+
+
+@dataclass
+class Average:
+    """Mean loss (nats) and accuracy (percent) over the images seen so far, kept as sums."""
+
+    images: int = 0
+    correct: int = 0
+    total_loss: float = 0.0
+
+    def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch: its mean loss, logits (N, K) and labels, (N,) or a share per class (N, K)."""
+        if labels.ndim == 2:  # of mixed images, the larger share is called right
+            labels = labels.argmax(axis=1)
+        self.images += len(labels.data)
+        self.total_loss += loss * len(labels.data)
+        self.correct += int((logits.argmax(axis=1) == labels).sum().item())
+
+    @property
+    def loss(self) -> float:
+        return self.total_loss / max(1, self.images)
+
+    @property
+    def accuracy(self) -> float:
+        return 100.0 * self.correct / max(1, self.images)
+
+
+def resolve_device(device: str) -> str:
+    """Turn "auto" into "cuda" where there is one, else "cpu". Raises DeviceError for a device that is not there."""
+    chosen = ("cuda" if cuda_available() else "cpu") if device == "auto" else device
+    parse_device(chosen)
+    return chosen
+
+
+def evaluate(model: Module, batches: Iterable[Batch], device: str = "cpu") -> tuple[float, float]:
+    """Return the mean cross entropy (nats) and the accuracy (percent) over all batches, in evaluation mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    average = Average()
+    try:
+        with no_grad():
+            for images, labels in batches:
+                x, y = Tensor(images).to(device), Tensor(labels).to(device)
+                logits = model(x)
+                average.add(ops.cross_entropy(logits, y).item(), logits, y)
+    finally:
+        for module, training in modes:
+            module.training = training
+    return average.loss, average.accuracy
+
+
+def weights_of(arrays: dict[str, Array], kind: str = "model") -> dict[str, Array]:
+    """Pick arrays of one kind ("model": weights, "average": their moving average) under the model's own names."""
+    return {name.removeprefix(f"{kind}."): array for name, array in arrays.items() if name.startswith(f"{kind}.")}
+
+
+def load_model(path: str | Path) -> tuple[Module, dict[str, Any]]:
+    """Rebuild the model of a checkpoint, with the averaged weights if it has them, as they are what was tested.
+
+    Returns it, in evaluation mode, and the checkpoint's description. Raises CheckpointError.
+    """
+    arrays, about = load_checkpoint(path)
+    try:
+        name, classes, _ = about["config"]["model"], about["classes"], about["normalization"]
+    except KeyError as error:
+        raise CheckpointError(f"checkpoint {path} does not say its {error}") from None
+    model = models.create(name, len(classes))
+    model.load_state_dict(weights_of(arrays, "average") or weights_of(arrays))
+    return model.eval(), about

@@ -1,0 +1,178 @@
+"""What one sees of a run: a bar or lines, metrics.csv, log.jsonl, curves.png, TensorBoard.
+
+None of it is worth a run: if the disk is full, that is told once, and training goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib
+import io
+import json
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..checkpoint import atomic_write
+from ..errors import MiniskError
+
+log = logging.getLogger("minisk")
+
+SECONDS_BETWEEN_LINES = 60.0
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One epoch, one row of metrics.csv: losses in nats, accuracies and waiting in percent, time in seconds.
+
+    images_per_second, seconds and waiting (the share of it spent waiting for data) are of training alone.
+    """
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    images_per_second: float
+    seconds: float
+    waiting: float
+
+
+class Record:
+    """Writes what happens to a run's folder; to be entered, and closed by leaving.
+
+    tensorboard: also as TensorBoard's events. Raises MiniskError if the package for them is missing.
+    """
+
+    def __init__(self, folder: Path, tensorboard: bool = False) -> None:
+        self.folder = folder
+        self._writer = _tensorboard_writer(folder / "tensorboard") if tensorboard else None
+        self._failed: set[str] = set()
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def event(self, name: str, **details: Any) -> None:
+        """Append one line to log.jsonl; numbers that are not finite, which JSON lacks, become null."""
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in details.items()}
+        line = json.dumps({"event": name, "time": round(time.time(), 3), **finite}) + "\n"
+        self._try("log.jsonl", lambda path: _append(path, line.encode()))
+
+    def step(self, number: int, **values: float) -> None:
+        """Note the numbers of an optimizer step."""
+        self.event("step", step=number, **values)
+        self._scalars(number, values)
+
+    def epoch(self, history: Sequence[Metrics], step: int) -> None:
+        """Note the last epoch of the history: rewrite metrics.csv and curves.png, append to the others."""
+        rows = [dataclasses.asdict(metrics) for metrics in history]
+        self._try("metrics.csv", lambda path: atomic_write(path, _table(rows)))
+        self._try("curves.png", lambda path: draw_curves(rows, path))
+        self.event("epoch", **rows[-1])
+        self._scalars(step, rows[-1])
+
+    def _scalars(self, step: int, values: dict[str, float]) -> None:
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+    def _try(self, name: str, write: Callable[[Path], None]) -> None:
+        try:
+            write(self.folder / name)
+            self._failed.discard(name)
+        except OSError as error:
+            if name not in self._failed:
+                log.warning(
+                    "%s could not be written: %s; training goes on", self.folder / name, error.strerror or error
+                )
+            self._failed.add(name)
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Append a line whole or not at all."""
+    with open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            if file.write(line) != len(line):
+                file.truncate(before)
+        except OSError:
+            file.truncate(before)
+            raise
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> bytes:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue().encode()
+
+
+def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw loss, accuracy and learning rate by epoch to a picture."""
+    try:
+        pictures = importlib.import_module("minisk.pictures")
+    except ImportError:
+        return
+    pictures.draw_curves(rows, path)
+
+
+def _tensorboard_writer(folder: Path) -> Any:
+    for package in ("tensorboardX", "torch.utils.tensorboard"):
+        try:
+            return importlib.import_module(package).SummaryWriter(os.fspath(folder))
+        except ImportError:
+            continue
+    raise MiniskError("TensorBoard's events need a package that is not there: pip install tensorboardX")
+
+
+class Progress:
+    """How far an epoch is: a bar on a terminal, else a line to stderr every minute. To be closed.
+
+    started: `time.perf_counter()` when the run (or its resumed part) began; left: steps after this epoch.
+    """
+
+    def __init__(self, title: str, first: int, total: int, left: int, started: float, done: int, show: bool) -> None:
+        from tqdm import tqdm
+
+        self.title, self.at, self.total, self.left = title, first, total, left
+        self.started, self.done = started, done
+        on_terminal = show and sys.stderr.isatty()
+        self.lines = show and not on_terminal
+        self.bar = tqdm(
+            total=total, initial=first, desc=title, unit="step", mininterval=1.0, disable=not on_terminal, leave=False
+        )
+        self.last_line = time.perf_counter()
+
+    def step(self, loss: float, accuracy: float, images_per_second: float) -> None:
+        """Move on by one step."""
+        now = time.perf_counter()
+        self.at, self.done = self.at + 1, self.done + 1
+        seconds = (now - self.started) / self.done * (self.left + self.total - self.at)
+        told = f"loss {loss:.3f}, accuracy {accuracy:.1f} %, {images_per_second:.0f} images/s, "
+        told += f"about {timedelta(seconds=round(seconds))} left"
+        self.bar.set_postfix_str(told, refresh=False)
+        self.bar.update()
+        if self.lines and now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            print(f"{self.title}  step {self.at}/{self.total}  {told}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self.bar.close()

@@ -1,0 +1,87 @@
+"""What surrounds an optimizer step: which weights decay, the schedule, the gradient's norm, the weights' average."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..device import Array, array_module
+from ..nn import Module
+from ..optim import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, Optimizer
+from ..tensor import Tensor
+from .config import Config
+
+
+def parameter_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split parameters in two: weights decay; batch-norm scales and all biases do not."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def make_schedule(config: Config, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+    """Make the schedule the Config names, over the whole run."""
+    total, warmup = config.epochs * steps_per_epoch, round(config.warmup_epochs * steps_per_epoch)
+    if config.schedule == "onecycle":
+        return OneCycleLR(optimizer, total, warmup_steps=warmup)
+    if config.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, total, warmup)
+    return MultiStepLR(optimizer, [total // 2, total * 3 // 4], warmup_steps=warmup)
+
+
+def clip_gradients(parameters: Iterable[Tensor], max_norm: float = 0.0) -> float:
+    """Return the Euclidean norm of all gradients together, and shorten them in place to max_norm if they exceed it.
+
+    max_norm 0 leaves them as they are; so does a norm that is not finite. Source: Pascanu et al., 2013.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return 0.0
+    xp = array_module(gradients[0].data)
+    # One array of all the sums, so that a GPU is waited for once.
+    squares = xp.stack([xp.vdot(gradient.data, gradient.data) for gradient in gradients])
+    norm = math.sqrt(squares.astype("float64").sum().item())
+    if max_norm and math.isfinite(norm) and norm > max_norm:
+        for gradient in gradients:
+            gradient.data[...] *= max_norm / norm
+            gradient.mark_written()
+    return norm
+
+
+class WeightAverage:
+    """An exponential moving average of a model's weights and running statistics.
+
+    average ← d · average + (1 - d) · weights      d = min(decay, (1 + updates) / (10 + updates))
+
+    The smaller share at first lets the average forget the initial weights. Source: TensorFlow's
+    ExponentialMovingAverage with num_updates; Polyak and Juditsky, 1992.
+    """
+
+    def __init__(self, model: Module, decay: float) -> None:
+        self.model, self.decay, self.updates = model, decay, 0
+        self.arrays: dict[str, Array] = {name: value.data.copy() for name, value in model.state_dict().items()}
+
+    def update(self) -> None:
+        """Move towards the weights as they are now."""
+        kept = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        for name, value in self.model.state_dict().items():
+            self.arrays[name] += (1 - kept) * (value.data - self.arrays[name])
+
+    def load(self, arrays: dict[str, Array], updates: int) -> None:
+        """Take over a saved average of the same model."""
+        for name, own in self.arrays.items():
+            own[...] = array_module(own).asarray(arrays[name])
+        self.updates = updates
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the average in the model's place, and the weights back afterwards."""
+        weights = {name: value.data.copy() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(self.arrays)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(weights)
