@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import minisk as ms
 import minisk.__main__
 import train_cifar
 from minisk import models, nn, train
 from minisk.data import make_shapes
 from minisk.models.residual import ResidualNet, Stage, cifar_stem
+from minisk.summary import summarize
 from minisk.train import Config, load_model
 
 REPOSITORY = Path(__file__).parents[1]
@@ -236,6 +238,14 @@ def test_a_summary_shows_each_layer_in_order_with_its_shape_at_the_given_size(ca
     assert rows["stages.0.0.middle"] == ["select", "128×16×16", "0", f"{2 * 128 * 16 * 16:,}"]
     assert rows["stages.3.0.middle.convs.1"][1] == "1024×2×2"
     assert rows["classifier"] == ["Linear", "7", f"{2048 * 7 + 7:,}", f"{2048 * 7:,}"]
+
+
+def test_a_summary_leaves_the_model_as_it_was():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).eval(), nn.Sequential(nn.ReLU()))
+    rows = summarize(model, (3, 5, 5)).rows
+    assert [module.training for module in model.modules()] == [True, True, False, True, True]
+    model(ms.tensor(np.ones((2, 3, 5, 5), np.float32)))
+    assert [row.name for row in rows] == ["0", "1", "2.0"], "a hook is still there"
 
 
 @pytest.mark.parametrize(

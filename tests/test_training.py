@@ -119,6 +119,20 @@ def test_the_training_loss_goes_down_on_few_images(tmp_path, monkeypatch):
     assert history[-1].train_loss < history[0].train_loss / 2
 
 
+def test_a_step_is_nesterovs_on_smoothed_labels_with_decay_on_weights_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "standard_augment", None)
+    settings = {"schedule": "cosine", "momentum": 0.5, "weight_decay": 0.25, "label_smoothing": 0.2}
+    trainer = Trainer(config(batch_size=64, **settings), tmp_path)
+    before, (images, labels) = weights(trainer), next(trainer.train_loader.epoch(1))
+    ms.ops.cross_entropy(trainer.model(ms.tensor(images)), ms.tensor(labels), 0.2).backward()
+    gradients = {name: parameter.grad.numpy() for name, parameter in trainer.model.named_parameters()}
+    list(trainer.run(progress=False))
+    for name, parameter in trainer.model.named_parameters():
+        decay = 0 if name.endswith("bias") or parameter.ndim == 1 else 0.25
+        expected = before[name] - 0.1 * 1.5 * (gradients[name] + decay * before[name])
+        np.testing.assert_allclose(parameter.numpy(), expected, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
 # --- Determinism and resuming -------------------------------------------------------------------------------
 
 
@@ -127,6 +141,25 @@ def test_one_seed_gives_one_run_to_the_bit_and_another_seed_another(tmp_path):
     assert_same_bits(weights(one), weights(same))
     assert without_time(one.history) == without_time(same.history)
     assert not np.array_equal(one.model.classifier.weight.numpy(), other.model.classifier.weight.numpy())
+
+
+def test_the_seed_decides_the_initial_weights(tmp_path):
+    one, same, other = (weights(Trainer(config(seed=seed), tmp_path)) for seed in (3, 3, 4))
+    assert_same_bits(one, same)
+    assert [name for name in one if one[name].ndim > 1 and (one[name] == other[name]).any()] == []
+
+
+def test_every_epoch_has_its_own_order_also_after_resuming(tmp_path, monkeypatch):
+    epochs, real = [], Loader.epoch
+
+    def noted(self, epoch):
+        epochs.append((epoch, self.shuffle))
+        return real(self, epoch)
+
+    monkeypatch.setattr(Loader, "epoch", noted)
+    trained(tmp_path, epochs=3, stop_after=2)
+    trained(tmp_path, epochs=3, resume=True)
+    assert [epoch for epoch, shuffled in epochs if shuffled] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("schedule", train.SCHEDULES)
@@ -140,6 +173,11 @@ def test_a_run_stopped_and_resumed_equals_one_in_one_go_to_the_bit(tmp_path, sch
     arrays = [load_checkpoint(run.out / "last.safetensors")[0] for run in (straight, resumed)]
     assert_same_bits(*arrays)
     assert_same_bits(weights(straight), weights(resumed))
+
+
+def test_a_run_may_be_resumed_on_another_device(tmp_path):
+    trained(tmp_path, epochs=2, stop_after=1)
+    assert len(trained(tmp_path, resume=True, epochs=2, device="auto").history) == 2
 
 
 def test_resuming_a_finished_run_trains_no_more_and_changes_no_file(tmp_path):
@@ -199,17 +237,14 @@ def test_resuming_from_weights_alone_is_a_checkpoint_error(tmp_path):
 # --- What stops a run ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_stops_with_a_sentence_and_keeps_the_last_whole_epoch(tmp_path, bad):
+@pytest.mark.parametrize(("bias", "loss"), [(np.nan, "nan"), ([-np.inf] + [0] * 9, "inf")], ids=["nan", "infinity"])
+def test_a_loss_that_is_not_finite_stops_with_a_sentence_and_keeps_the_last_whole_epoch(tmp_path, bias, loss):
     trainer = Trainer(config(epochs=2), tmp_path)
     epochs = trainer.run(progress=False)
     next(epochs)
     before = contents(tmp_path)
-    trainer.model.classifier.bias.data[...] = bad
-    with (
-        np.errstate(invalid="ignore"),
-        pytest.raises(MiniskError, match=r"the loss became (nan|inf) in epoch 2, step 0: .* learning rate than 0\.1"),
-    ):
+    trainer.model.classifier.bias.data[...] = bias
+    with pytest.raises(MiniskError, match=rf"the loss became {loss} in epoch 2, step 0: .* learning rate than 0\.1"):
         next(epochs)
     assert contents(tmp_path) == before
 
