@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("--dataset", choices=DATASETS, default=default.dataset, help="shapes is generated on the spot")
     p.add_argument("--data-dir", metavar="DIR", help="unpacked CIFAR binary archive, or a tree train/CLASS/*.png")
-    p.add_argument("--model", choices=models.NAMES, default=default.model, metavar="NAME", help=", ".join(models.NAMES))
+    p.add_argument("--model", default=default.model, metavar="NAME", help=", ".join(models.NAMES))
     p.add_argument("--epochs", type=int, default=default.epochs, metavar="N", help="passes over the training images")
     p.add_argument("--batch-size", type=int, default=default.batch_size, metavar="N", help="images per step")
     p.add_argument("--lr", type=float, default=default.lr, metavar="F", help="peak learning rate")
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _train(arguments)
     except KeyboardInterrupt:
-        print(f"\nstopped; the last whole epoch is in {arguments.out}: add --resume to go on", file=sys.stderr)
+        print(f"\nstopped; if {arguments.out} holds a whole epoch, add --resume to go on from it", file=sys.stderr)
         return 130
     except (MiniskError, OSError) as error:
         print(f"train_cifar: {error}", file=sys.stderr)

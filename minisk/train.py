@@ -54,10 +54,16 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "lr"):
-            if not getattr(self, name) > 0:
-                raise MiniskError(f"{name} {getattr(self, name)} must be above 0")
-        if self.schedule not in SCHEDULES:
-            raise MiniskError(f"schedule {self.schedule!r} is not known: expected one of {', '.join(SCHEDULES)}")
+            self._require(name, 0 < getattr(self, name) < math.inf, "above 0")
+        for name in ("momentum", "weight_decay", "warmup_epochs"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "at least 0")
+        self._require("label_smoothing", 0 <= self.label_smoothing <= 1, "from 0 to 1")
+        self._require("model", self.model in models.NAMES, f"one of {', '.join(models.NAMES)}")
+        self._require("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}")
+
+    def _require(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise MiniskError(f"{name} {getattr(self, name)!r} must be {expected}")
 
 
 @dataclass(frozen=True)
@@ -105,15 +111,18 @@ def resolve_device(device: str) -> str:
 
 def evaluate(model: Module, loader: Loader, device: str = "cpu") -> tuple[float, float]:
     """Return the mean cross entropy (nats) and the accuracy (percent) over all batches, in evaluation mode."""
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     average = _Average()
-    with no_grad():
-        for images, labels in loader:
-            x, y = Tensor(images).to(device), Tensor(labels).to(device)
-            logits = model(x)
-            average.add(ops.cross_entropy(logits, y).item(), logits, y)
-    model.train(was_training)
+    try:
+        with no_grad():
+            for images, labels in loader:
+                x, y = Tensor(images).to(device), Tensor(labels).to(device)
+                logits = model(x)
+                average.add(ops.cross_entropy(logits, y).item(), logits, y)
+    finally:
+        for module, training in modes:
+            module.training = training
     return average.loss, average.accuracy
 
 
@@ -165,6 +174,7 @@ class Trainer:
         )
         self.schedule = make_schedule(config, self.optimizer, len(self.train_loader))
         self.history: list[Metrics] = []
+        self.lr_used = config.lr
         self.out.mkdir(parents=True, exist_ok=True)
         if saved is not None:
             self._restore(*saved)
@@ -177,7 +187,7 @@ class Trainer:
             average = self._train_epoch(epoch, progress)
             seconds = time.perf_counter() - started
             test_loss, test_accuracy = evaluate(self.model, self.test_loader, self.device)
-            lr = self.optimizer.param_groups[0]["lr"]
+            lr = self.lr_used
             speed = average.images / seconds
             metrics = Metrics(
                 epoch, lr, average.loss, average.accuracy, test_loss, test_accuracy, speed, round(seconds, 2)
@@ -214,6 +224,7 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        self.lr_used = self.optimizer.param_groups[0]["lr"]
         self.schedule.step()
         return value, logits.detach(), y
 
@@ -236,9 +247,10 @@ class Trainer:
             for name, array in state.items()
         }
         about = {**self._about(), "optimizer": optimizer, "schedule": self.schedule.steps}
-        save_checkpoint(self.out / "last.safetensors", {**weights, **arrays}, about)
+        # The best first: if this is cut off in between, the epoch is done again, bit for bit, and the best with it.
         if self.history[-1].test_accuracy >= max(metrics.test_accuracy for metrics in self.history):
             save_checkpoint(self.out / "best.safetensors", weights, self._about())
+        save_checkpoint(self.out / "last.safetensors", {**weights, **arrays}, about)
         table = io.StringIO()
         writer = csv.DictWriter(table, [field.name for field in dataclasses.fields(Metrics)])
         writer.writeheader()
@@ -252,6 +264,8 @@ class Trainer:
                 raise CheckpointError(f"{self.out} holds a run already: go on with --resume, or choose another --out")
             return None
         arrays, about = load_checkpoint(last)
+        if not {"config", "optimizer", "schedule", "history"} <= about.keys():
+            raise CheckpointError(f"{last} holds no state of a run to go on with, only weights")
         before, now = about["config"], dataclasses.asdict(self.config)
         changed = [f"{k} {before.get(k)!r} is now {now[k]!r}" for k in now if k != "device" and before.get(k) != now[k]]
         if changed:
@@ -279,12 +293,14 @@ def weights_of(arrays: dict[str, Any]) -> dict[str, Any]:
 def load_model(path: str | Path) -> tuple[Module, dict[str, Any]]:
     """Rebuild the model of a checkpoint. Returns it, in evaluation mode, and the checkpoint's description."""
     arrays, about = load_checkpoint(path)
+    lacking = [name for name in ("config", "classes", "normalization") if name not in about]
+    if lacking:
+        raise CheckpointError(f"checkpoint {path} does not say its {', '.join(lacking)}")
+    model = models.create(about["config"]["model"], len(about["classes"]))
     try:
-        name, classes = about["config"]["model"], about["classes"]
-    except KeyError as error:
-        raise CheckpointError(f"checkpoint {path} does not say its {error}") from None
-    model = models.create(name, len(classes))
-    model.load_state_dict(weights_of(arrays))
+        model.load_state_dict(weights_of(arrays))
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from None
     return model.eval(), about
 
 

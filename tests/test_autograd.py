@@ -126,6 +126,31 @@ def test_grad_leaves_dot_grad_alone_and_differentiates_with_respect_to_intermedi
     assert x.grad is None
 
 
+class Reversed(ms.Function):
+    """The identity, whose gradient is turned around."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x
+
+    @staticmethod
+    def backward(ctx, dout):
+        return -dout
+
+
+@pytest.mark.parametrize(
+    ("other", "first", "second"),
+    [(lambda x: x, 6, 2), (lambda x: x.detach(), 3, 0), (Reversed.apply, 0, -2)],
+    ids=["itself", "detached", "reversed"],
+)
+def test_two_inputs_that_share_an_array_keep_their_own_places_in_the_graph(other, first, second):
+    # dx = o(x) + x·o'(x), where o' is 1, 0 or -1; differentiated once more, 2·o'(x).
+    x = leaf(3.0)
+    (dx,) = ms.grad(x * other(x), x, create_graph=True)
+    (ddx,) = ms.grad(dx + 0 * x, x)
+    assert (dx.item(), ddx.item()) == (first, second)
+
+
 def test_grad_of_an_input_that_was_not_used_is_an_error_or_zeros():
     x, unused = leaf(1.0), leaf(1.0, 2.0)
     with pytest.raises(GraphError, match="input 1"):

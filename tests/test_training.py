@@ -226,7 +226,6 @@ def test_resuming_with_other_classes_names_the_weights_that_do_not_fit(tmp_path,
         Trainer(config(), tmp_path, resume=True)
 
 
-@pytest.mark.xfail(reason="KeyError: best.safetensors holds no optimizer", raises=KeyError, strict=True)
 def test_resuming_from_weights_alone_is_a_checkpoint_error(tmp_path):
     trained(tmp_path)
     (tmp_path / "best.safetensors").replace(tmp_path / "last.safetensors")
@@ -261,25 +260,15 @@ def test_a_huge_learning_rate_stops_with_a_sentence(tmp_path):
         ({"epochs": 0}, MiniskError, "epochs 0 must be above 0"),
         ({"batch_size": -1}, MiniskError, "batch_size -1 must be above 0"),
         ({"lr": float("nan")}, MiniskError, "lr nan must be above 0"),
-        ({"schedule": "linear"}, MiniskError, "schedule 'linear' is not known: expected one of onecycle, cosine, step"),
+        ({"schedule": "linear"}, MiniskError, "schedule 'linear' must be one of onecycle, cosine, step"),
         ({"batch_size": 65}, MiniskError, "batch_size 65 is more than the 64 training images"),
         ({"device": "tpu"}, DeviceError, "device 'tpu' is not known"),
-        *(
-            pytest.param(
-                {name: value},
-                MiniskError,
-                name,
-                marks=pytest.mark.xfail(reason="not checked by Config", raises=raises, strict=True),
-            )
-            for name, value, raises in [
-                ("warmup_epochs", -1.0, pytest.fail.Exception),
-                ("warmup_epochs", float("nan"), ValueError),
-                ("lr", float("inf"), pytest.fail.Exception),
-                ("momentum", float("nan"), pytest.fail.Exception),
-                ("weight_decay", -1.0, pytest.fail.Exception),
-                ("label_smoothing", 2.0, pytest.fail.Exception),
-            ]
-        ),
+        ({"warmup_epochs": -1.0}, MiniskError, "warmup_epochs -1.0 must be at least 0"),
+        ({"warmup_epochs": float("nan")}, MiniskError, "warmup_epochs nan must be at least 0"),
+        ({"lr": float("inf")}, MiniskError, "lr inf must be above 0"),
+        ({"momentum": float("nan")}, MiniskError, "momentum nan must be at least 0"),
+        ({"weight_decay": -1.0}, MiniskError, "weight_decay -1.0 must be at least 0"),
+        ({"label_smoothing": 2.0}, MiniskError, "label_smoothing 2.0 must be from 0 to 1"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_path, settings, error, told):
@@ -313,7 +302,6 @@ def test_evaluating_leaves_mode_and_running_statistics_as_they_were(training):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-@pytest.mark.xfail(reason="every part gets the mode of the whole", strict=True)
 def test_evaluating_leaves_a_part_that_was_in_evaluation_there():
     model = tiny_net("sknet_small", 10)
     model.stem.eval()
@@ -338,15 +326,11 @@ def test_evaluating_a_checkpoint_gives_the_numbers_of_its_epoch(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda about: about.pop("classes"), r"does not say its 'classes'"),
-        (lambda about: about.pop("config"), r"does not say its 'config'"),
+        (lambda about: about.pop("classes"), r"does not say its classes"),
+        (lambda about: about.pop("config"), r"does not say its config"),
         (lambda about: about["classes"].pop(), r"classifier\.weight \(10, 8\) instead of \(9, 8\)"),
         (lambda about: about["classes"].__setitem__(0, "cat"), r"10 classes \(cat, …\), but shapes has 10 \(disc, …\)"),
-        pytest.param(
-            lambda about: about.pop("normalization"),
-            r"normalization",
-            marks=pytest.mark.xfail(reason="KeyError", raises=KeyError, strict=True),
-        ),
+        (lambda about: about.pop("normalization"), r"does not say its normalization"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_told_so(tmp_path, change, told):

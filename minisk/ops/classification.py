@@ -104,7 +104,8 @@ def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float
     shares = _one_hot(given, logits) if given.ndim == 1 else given
     if shares.dtype != logits.dtype:
         raise DtypeError(f"cross_entropy: target shares have dtype {shares.dtype}, but logits {logits.dtype}")
-    wanted = shares * (1 - label_smoothing) + label_smoothing / logits.shape[1]
+    smoothing = float(label_smoothing)  # a NumPy number would impose its own dtype
+    wanted = shares * (1 - smoothing) + smoothing / logits.shape[1]
     return CrossEntropy.apply(logits, wanted=wanted)
 
 
