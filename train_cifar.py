@@ -66,7 +66,7 @@ def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) 
         group.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, **options)
         return
     options |= {"type": {"int": int, "float": float, "str": str}[kind]}
-    if about["choices"]:
+    if about["choices"] and field.name != "model":
         group.add_argument(_flag(field.name), choices=about["choices"], **options)
     else:
         group.add_argument(_flag(field.name), metavar=about["metavar"], **options)

@@ -14,8 +14,12 @@ def _summary(arguments: argparse.Namespace) -> None:
     from . import models
     from .summary import summarize
 
-    size = arguments.size or models.input_size(arguments.model)
+    for option in ("num_classes", "size"):
+        value = getattr(arguments, option)
+        if value is not None and value < 1:
+            raise MiniskError(f"--{option.replace('_', '-')} {value} must be at least 1")
     model = models.create(arguments.model, arguments.num_classes)
+    size = models.input_size(arguments.model) if arguments.size is None else arguments.size
     print(summarize(model, (3, size, size)))
 
 

@@ -48,14 +48,18 @@ def _flush_folder(folder: Path) -> None:
 
 def save_checkpoint(path: str | Path, arrays: dict[str, Array], about: dict[str, Any]) -> None:
     """Write arrays and a JSON-able description to one safetensors file, atomically. Raises CheckpointError."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save
 
     header = {"minisk": json.dumps({**about, "format": FORMAT})}
-    content = save({name: np.asarray(to_device(a, "cpu"), order="C") for name, a in arrays.items()}, metadata=header)
     try:
-        atomic_write(path, content)
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {path} could not be written: {error.strerror or error}") from error
+        # order="C": safetensors writes the memory as it lies.
+        host = {name: np.asarray(to_device(array, "cpu"), order="C") for name, array in arrays.items()}
+        atomic_write(path, save(host, metadata=header))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} could not be written: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -68,7 +72,8 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {}).get("minisk", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError, TypeError) as error:  # TypeError: a dtype that NumPy lacks
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        # TypeError and AttributeError: a dtype that NumPy lacks; RecursionError: JSON nested without end.
         raise CheckpointError(f"checkpoint {path} is damaged or not a safetensors file: {error}") from error
     if not isinstance(about, dict) or not isinstance(about.get("format"), int):
         raise CheckpointError(f"checkpoint {path} was not written by minisk")

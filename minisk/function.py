@@ -141,8 +141,10 @@ class Node:
         """What forward saved, as Tensors connected to the graph. Raises GraphError if one was overwritten or freed."""
         return tuple(saved.unpack(self, i) for i, saved in enumerate(self.saved))
 
-    def record(self, inputs: Sequence[Any], returned: Sequence[Any], outputs: Sequence[Tensor]) -> None:
-        """Take the place in the graph between inputs and outputs (what forward returned, and the Tensors of it)."""
+    def record(
+        self, inputs: Sequence[Any], arrays: Sequence[Any], returned: Sequence[Any], outputs: Sequence[Tensor]
+    ) -> None:
+        """Take the place in the graph between inputs and outputs; forward was given `arrays`, and `returned` this."""
         self.birth = next(_births)
         self.edges = tuple(edge_of(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
         self.inputs = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else None for x in inputs)
@@ -151,19 +153,11 @@ class Node:
         for index, out in enumerate(outputs):
             if out.dtype.kind == "f":
                 out.node, out.index, out.requires_grad = self, index, True
-        self.saved = tuple(self._save(array, inputs, returned, outputs) for array in self.to_save)
+        # By identity: an input, or an output (NumPy returns 0-d results as scalars; the Tensor holds an array of it).
+        known = {id(array): (x, edge) for x, array, edge in zip(inputs, arrays, self.edges, strict=True)}
+        made = {id(array): i for i, array in enumerate(returned)}
+        self.saved = tuple(_saved(array, known, made, outputs) for array in self.to_save)
         self.to_save = ()
-
-    def _save(self, array: Array, inputs: Sequence[Any], returned: Sequence[Any], outputs: Sequence[Tensor]) -> _Saved:
-        for x, edge in zip(inputs, self.edges, strict=True):
-            if isinstance(x, Tensor) and x.data is array:
-                return _Saved(array, "input", x, edge)
-            if x is array:
-                return _Saved(array, "constant")
-        for index, out in enumerate(outputs):
-            if returned[index] is array:  # NumPy returns 0-d results as scalars, the Tensor holds an array of it
-                return _Saved(out.data, index, out)
-        return _Saved(array, "intermediate")
 
     def hooks_of(self, index: int) -> list[Hook]:
         self.hooks = self.hooks if self.hooks is not None else {}
@@ -266,15 +260,39 @@ class Function:
         requires_grad = any(x.requires_grad for x in tensors)
         ctx = Node(cls)
         ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-        result = cls.forward(ctx, *[x.data if isinstance(x, Tensor) else x for x in inputs], **settings)
+        arrays = _distinct_arrays(inputs)
+        result = cls.forward(ctx, *arrays, **settings)
         returned = result if isinstance(result, tuple) else (result,)
         outputs = [_wrap(array, tensors) for array in returned]
         if requires_grad and _modes.grad:
-            ctx.record(inputs, returned, outputs)
+            ctx.record(inputs, arrays, returned, outputs)
         elif requires_grad or any(x.untracked for x in tensors):
             for out in outputs:
                 out.untracked = cls.operation
         return tuple(outputs) if isinstance(result, tuple) else outputs[0]
+
+
+def _distinct_arrays(inputs: Sequence[Any]) -> list[Any]:
+    """Return the inputs' arrays, each an object of its own: what forward saves then tells which input it was.
+
+    x and x.detach() look at one array, but a derivative goes on through the first alone.
+    """
+    arrays: list[Any] = []
+    for x in inputs:
+        array = x.data if isinstance(x, Tensor) else x
+        is_repeated = isinstance(x, Tensor) and any(array is other for other in arrays)
+        arrays.append(array.view() if is_repeated else array)
+    return arrays
+
+
+def _saved(array: Any, known: dict[int, tuple[Any, Any]], made: dict[int, int], outputs: Sequence[Tensor]) -> _Saved:
+    """Find out what an array given to save_for_backward is to the operation."""
+    if id(array) in known:
+        x, edge = known[id(array)]
+        return _Saved(array, "input", x, edge) if isinstance(x, Tensor) else _Saved(array, "constant")
+    if id(array) in made:
+        return _Saved(outputs[made[id(array)]].data, made[id(array)], outputs[made[id(array)]])
+    return _Saved(array, "intermediate")
 
 
 def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:

@@ -33,25 +33,23 @@ class Optimizer:
         self.param_groups: list[Group] = [{**defaults, **group, "params": list(group["params"])} for group in groups]
         # One dict of arrays per parameter, in group order, filled at a parameter's first step.
         self.state: list[dict[str, Array]] = [{} for group in self.param_groups for _ in group["params"]]
-        self.steps = 0
+        self.steps = [0] * len(self.state)  # of each parameter: one without a gradient sits a step out
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        self.steps += 1
-        states = iter(self.state)
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                state = next(states)
-                if parameter.grad is None:
-                    continue
-                for name in self.state_names:
-                    if name not in state:
-                        state[name] = array_module(parameter.data).zeros_like(parameter.data)
-                self.update(parameter.data, parameter.grad.data, group, **state)
-                parameter.mark_written()
+        owned = ((parameter, group) for group in self.param_groups for parameter in group["params"])
+        for i, (parameter, group) in enumerate(owned):
+            if parameter.grad is None:
+                continue
+            for name in self.state_names:
+                if name not in self.state[i]:
+                    self.state[i][name] = array_module(parameter.data).zeros_like(parameter.data)
+            self.steps[i] += 1
+            self.update(parameter.data, parameter.grad.data, group, self.steps[i], **self.state[i])
+            parameter.mark_written()
 
-    def update(self, weight: Array, grad: Array, group: Group, **state: Array) -> None:
-        """Change one weight, and its state, in place."""
+    def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
+        """Change one weight, and its state, in place; step: its how-manieth update this is, from 1."""
         raise NotImplementedError
 
     def zero_grad(self) -> None:
@@ -61,28 +59,30 @@ class Optimizer:
                 parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the step count, each group's settings, and each parameter's state arrays (not copied)."""
+        """Return each group's settings, and each parameter's count of steps and state arrays (not copied)."""
         groups = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
-        return {"steps": self.steps, "groups": groups, "state": [dict(state) for state in self.state]}
+        return {"steps": list(self.steps), "groups": groups, "state": [dict(state) for state in self.state]}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Take over what state_dict returned. Raises CheckpointError if it belongs to other parameters."""
         parameters: list[Tensor] = [parameter for group in self.param_groups for parameter in group["params"]]
-        if len(saved["groups"]) != len(self.param_groups) or len(saved["state"]) != len(parameters):
+        sizes = tuple(len(saved.get(key, ())) for key in ("groups", "state", "steps"))
+        if sizes != (len(self.param_groups), len(parameters), len(parameters)):
             raise CheckpointError(
-                f"{type(self).__name__}: saved state has {len(saved['groups'])} groups and {len(saved['state'])} "
-                f"parameters, expected {len(self.param_groups)} and {len(parameters)}"
+                f"{type(self).__name__}: saved state has {sizes[0]} groups and {sizes[1]} parameters, "
+                f"expected {len(self.param_groups)} and {len(parameters)}"
             )
         for i, (parameter, state) in enumerate(zip(parameters, saved["state"], strict=True)):
             if any(name not in self.state_names or array.shape != parameter.shape for name, array in state.items()):
                 raise CheckpointError(
                     f"{type(self).__name__}: saved state of parameter {i} does not fit {parameter.shape}"
                 )
-        self.steps = saved["steps"]
+        self.steps = list(saved["steps"])
         for group, settings in zip(self.param_groups, saved["groups"], strict=True):
             group.update(settings)
         for parameter, own, state in zip(parameters, self.state, saved["state"], strict=True):
             xp = array_module(parameter.data)
+            own.clear()
             own.update({name: xp.array(array, dtype=parameter.dtype) for name, array in state.items()})
 
 
@@ -104,7 +104,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
-    def update(self, weight: Array, grad: Array, group: Group, **state: Array) -> None:
+    def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
         kernels.sgd_momentum(
             weight,
             grad,
@@ -135,21 +135,22 @@ class AdamW(Optimizer):
     ) -> None:
         super().__init__(params, lr=lr, betas=list(betas), eps=eps, weight_decay=weight_decay)
 
-    def update(self, weight: Array, grad: Array, group: Group, **state: Array) -> None:
+    def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
         (beta1, beta2), mean, square = group["betas"], state["mean"], state["square"]
         weight *= 1 - group["lr"] * group["weight_decay"]
         mean *= beta1
         mean += (1 - beta1) * grad
         square *= beta2
         square += (1 - beta2) * grad * grad
-        deviation = array_module(weight).sqrt(square / (1 - beta2**self.steps))
-        weight -= group["lr"] / (1 - beta1**self.steps) * mean / (deviation + group["eps"])
+        deviation = array_module(weight).sqrt(square / (1 - beta2**step))
+        weight -= group["lr"] / (1 - beta1**step) * mean / (deviation + group["eps"])
 
 
 class LRScheduler:
     """Sets the learning rate of each group to its peak times `factor(step)`; call `step()` after each optimizer step.
 
-    warmup_steps: that many steps rise linearly to the schedule's value first.
+    warmup_steps: that many steps rise linearly to the schedule's value first. The peak is the group's learning rate
+    when the schedule is made: make it first, then load the optimizer's state.
     """
 
     def __init__(self, optimizer: Optimizer, warmup_steps: int = 0) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .device import DEFAULT_FLOAT, Array, device_of, to_device
-from .errors import DtypeError, ShapeError
+from .errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
     from .function import Node
@@ -154,7 +154,7 @@ class Tensor:
         Returns a function that removes the hook.
         """
         if not self.requires_grad:
-            raise DtypeError("register_hook: this tensor does not require gradients")
+            raise GraphError("register_hook: this tensor does not require gradients")
         if self.node is None:
             self.hooks = self.hooks if self.hooks is not None else []
             hooks = self.hooks

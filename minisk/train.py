@@ -62,6 +62,7 @@ class EpochState(Average):
     step: int = 0
     seconds: float = 0.0
     waited: float = 0.0  # of these seconds, for data
+    lr: float = 0.0  # of the latest step
 
 
 class Trainer:
@@ -159,11 +160,11 @@ class Trainer:
         with contextlib.closing(shown), contextlib.closing(batches):
             before = time.perf_counter()
             while (batch := next(batches, None)) is not None:
-                fetched, lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
+                fetched, state.lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
                 loss, norm = self._train_step(batch)
                 state.step += 1
                 if self.schedule.steps % self.log_every == 0:
-                    self.record.step(self.schedule.steps, loss=loss, gradient_norm=norm, lr=lr)
+                    self.record.step(self.schedule.steps, loss=loss, gradient_norm=norm, lr=state.lr)
                 if self.save_every and self.schedule.steps % self.save_every == 0:
                     self._save()
                 now = time.perf_counter()
@@ -216,10 +217,9 @@ class Trainer:
             return evaluate(self.model, _until(stop, self.test_loader), self.device)
 
     def _end_epoch(self, test_loss: float, test_accuracy: float) -> Metrics:
-        state, lr = self.state, self.optimizer.param_groups[0]["lr"]
-        seconds = max(state.seconds, 1e-9)
+        state, seconds = self.state, max(self.state.seconds, 1e-9)
         metrics = Metrics(
-            state.epoch, lr, state.loss, state.accuracy, test_loss, test_accuracy, state.images / seconds,
+            state.epoch, state.lr, state.loss, state.accuracy, test_loss, test_accuracy, state.images / seconds,
             round(state.seconds, 2), 100 * state.waited / seconds,
         )  # fmt: skip
         self.history.append(metrics)

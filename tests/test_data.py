@@ -224,9 +224,7 @@ def test_an_image_tree_is_read_in_sorted_order(tmp_path):
     assert (test.classes, test.labels.tolist()) == (("cat", "dog"), [1])
 
 
-@pytest.mark.parametrize(
-    ("mode", "colour"), [("L", 7), ("RGBA", (7, 7, 7, 9)), ("1", 1), ("CMYK", (0, 0, 0, 0))]
-)
+@pytest.mark.parametrize(("mode", "colour"), [("L", 7), ("RGBA", (7, 7, 7, 9)), ("1", 1), ("CMYK", (0, 0, 0, 0))])
 def test_images_of_other_modes_become_rgb(tmp_path, mode, colour):
     make_tree(tmp_path, "train", {"cat": 1})
     suffix = ".JPEG" if mode == "CMYK" else ".PNG"
@@ -397,9 +395,7 @@ def test_each_image_of_a_batch_is_cropped_at_its_own_offset():
 
 
 def test_a_crop_without_padding_is_the_image():
-    np.testing.assert_array_equal(
-        random_crop(counting_image(), np.random.default_rng(0), padding=0), counting_image()
-    )
+    np.testing.assert_array_equal(random_crop(counting_image(), np.random.default_rng(0), padding=0), counting_image())
 
 
 @pytest.mark.parametrize(
@@ -503,9 +499,7 @@ def test_an_epoch_shows_every_image_once_in_an_order_of_its_own():
 
 def test_augmentation_differs_between_epochs_and_batches():
     one_image = np.repeat(numbered_dataset(1).images, 128, axis=0)
-    loader = Loader(
-        dataset_with(images=one_image, labels=np.zeros(128, np.int64)), 64, augment=standard_augment
-    )
+    loader = Loader(dataset_with(images=one_image, labels=np.zeros(128, np.int64)), 64, augment=standard_augment)
     first, second = (images for images, _ in loader.epoch(0))
     other_epoch = next(loader.epoch(1))[0]
     assert not np.array_equal(first, second)

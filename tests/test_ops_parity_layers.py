@@ -206,6 +206,16 @@ def test_cross_entropy_agrees_with_and_without_label_smoothing(n, classes, smoot
     )
 
 
+@draws(st.integers(1, 5), st.integers(1, 5), st.sampled_from([0.0, 0.1]), st.integers(0, 2**20), st.data())
+def test_cross_entropy_with_shares_of_classes_agrees(n, classes, smoothing, seed, data):
+    shares = np.random.default_rng(seed).uniform(0, 1, (n, classes)).astype(np.float32)  # rows need not sum to 1
+    assert_parity(
+        lambda x: ops.cross_entropy(x, shares.astype(x.dtype), smoothing),
+        lambda x: F.cross_entropy(x, torch.tensor(shares.astype("float64")), label_smoothing=smoothing),
+        data.draw(inputs((n, classes))),
+    )
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     ("minisk", "theirs"),

@@ -188,7 +188,7 @@ def test_the_log_has_an_event_per_line_and_numbers_its_steps_through(tmp_path):
     found = events(tmp_path)
     names = [event["event"] for event in found]
     # Four steps an epoch; saves after steps 2, 4, 6, 8, and at each epoch's end.
-    epochs = "save step save epoch save", "save step save save epoch save"
+    epochs = "save step save epoch save", "step save save epoch save"
     assert names == ["start", *" ".join(epochs).split(), "stop"]
     assert [event["step"] for event in found if event["event"] == "step"] == [3, 6]
     assert all(0 < event["gradient_norm"] < 1e3 and 0 <= event["lr"] <= 0.1 for event in found if "loss" in event)

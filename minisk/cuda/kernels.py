@@ -4,10 +4,11 @@ What runs behind a name is chosen here and nowhere else. Today that is the NumPy
 too; compiled kernels take these places one by one, and are tested against the formula they replace.
 """
 
-from .twins.convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .twins.convolution import Geometry, conv2d, conv2d_input_grad, conv2d_weight_grad
 from .twins.normalization import batch_norm_backward, batch_norm_train
 from .twins.planes import axpy, channel_dot, channel_scale, plane_mean
 from .twins.pooling import (
+    Window,
     avg_pool2d,
     avg_pool2d_spread,
     max_pool2d,
@@ -18,6 +19,8 @@ from .twins.rows import log_softmax, relu, relu_grad, softmax, total
 from .twins.updates import sgd_momentum
 
 __all__ = [
+    "Geometry",
+    "Window",
     "avg_pool2d",
     "avg_pool2d_spread",
     "axpy",

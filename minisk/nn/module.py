@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from ..device import Array, to_device
-from ..errors import CheckpointError
+from ..errors import CheckpointError, DtypeError
 from ..tensor import Tensor
 
 ForwardHook = Callable[["Module", Any], None]
@@ -46,7 +47,7 @@ class Module:
 
     def __call__(self, *inputs: Any) -> Any:
         out = self.forward(*inputs)
-        for hook in self.__dict__.get("forward_hooks", ()):
+        for hook in tuple(self.__dict__.get("forward_hooks", ())):
             hook(self, out)
         return out
 
@@ -109,12 +110,11 @@ class Module:
         own = dict([*self.named_parameters(), *self.named_buffers()])
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
-        shapes = [
-            f"{name} {tuple(state[name].shape)} instead of {tensor.shape}"
-            for name, tensor in own.items()
-            if name in state and tuple(state[name].shape) != tensor.shape
-        ]
-        problems = [("wrong shape", shapes)]
+        given = {name: (tuple(value.shape), value.dtype) for name, value in state.items()}
+        shared = [(name, tensor) for name, tensor in own.items() if name in state]
+        shapes = [f"{n} {given[n][0]} instead of {t.shape}" for n, t in shared if given[n][0] != t.shape]
+        dtypes = [f"{n} {given[n][1]}" for n, _ in shared if given[n][1].kind not in "fiub"]
+        problems = [("wrong shape", shapes), ("not numbers", dtypes)]
         if strict:
             problems += [("missing", missing), ("unexpected", unexpected)]
         told = "; ".join(f"{len(names)} {what}: {_first(names)}" for what, names in problems if names)
@@ -145,7 +145,12 @@ class Module:
         return self.train(False)
 
     def to(self, device: str | None = None, dtype: DTypeLike | None = None) -> Module:
-        """Move every parameter and buffer, in place, to a device or dtype; gradients are forgotten. Returns self."""
+        """Move every parameter and buffer, in place, to a device or floating dtype; gradients are forgotten.
+
+        Returns self. Raises DeviceError, DtypeError.
+        """
+        if dtype is not None and np.dtype(dtype).kind != "f":
+            raise DtypeError(f"{type(self).__name__}.to: parameters need a floating dtype, not {np.dtype(dtype)}")
         for tensor in [*self.parameters(), *self.buffers()]:
             tensor.data = tensor.detach().to(device, dtype).data
             tensor.grad = None

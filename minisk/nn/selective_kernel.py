@@ -53,6 +53,8 @@ class SKConv(Module):
             raise ShapeError("SKConv: expected at least one branch (kernel, dilation, groups)")
         if any(kernel % 2 == 0 for kernel, _, _ in branches):
             raise ShapeError(f"SKConv: branches {list(branches)} must have odd kernels: outputs would differ in size")
+        if r < 1 or L < 1:
+            raise ShapeError(f"SKConv: r {r} and L {L} must be at least 1")
         self.branches = tuple(Branch(*branch) for branch in branches)
         squeezed = max(channels // r, L)
         self.convs = ModuleList([_branch_conv(channels, branch, stride) for branch in self.branches])
@@ -65,6 +67,11 @@ class SKConv(Module):
         self.attention: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and not self.fc1_norm.frozen and x.shape[0] < 2:
+            raise ShapeError(
+                f"SKConv: x {x.shape} is one image, and the squeeze's batch_norm normalises over the batch alone: "
+                "training needs a larger batch (or evaluation mode, or fc1_norm.freeze())"
+            )
         features = [ops.relu(norm(conv(x))) for conv, norm in zip(self.convs, self.norms, strict=True)]
         weights = self.attend(features)
         self.attention = weights.detach()

@@ -50,22 +50,21 @@ class LogSoftmax(Function):
 
 class CrossEntropy(Function):
     @staticmethod
-    def forward(ctx: Node, logits: Array, *, target: Array, label_smoothing: float) -> Array:
-        xp = array_module(logits)
-        n, classes = logits.shape
-        wanted = xp.full((n, classes), label_smoothing / classes, logits.dtype)
-        wanted[xp.arange(n), target] += 1 - label_smoothing
+    def forward(ctx: Node, logits: Array, *, wanted: Array) -> Array:
         ctx.save_for_backward(logits)
         ctx.wanted = wanted
         log_p = kernels.log_softmax(logits, 1)
         # Where nothing is wanted, log p may be -inf, and 0 · -inf must count as 0.
-        losses = wanted * xp.where(wanted > 0, log_p, 0)
-        return -kernels.total(losses, (0, 1), keepdims=False) / n
+        losses = wanted * array_module(logits).where(wanted != 0, log_p, 0)
+        return -kernels.total(losses, (0, 1), keepdims=False) / logits.shape[0]
 
     @staticmethod
     def backward(ctx: Node, dloss: Tensor) -> Tensor:
         (logits,) = ctx.saved_tensors
-        return (softmax(logits, axis=1) - ctx.wanted) * (dloss * (1.0 / logits.shape[0]))
+        probabilities = softmax(logits, axis=1)
+        # A row of q sums to 1 as a rule, but it need not.
+        mass = ctx.wanted.sum(axis=1, keepdims=True)
+        return (probabilities * mass - ctx.wanted) * (dloss * (1.0 / logits.shape[0]))
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
@@ -90,23 +89,35 @@ def _axis(operation: str, x: Tensor, axis: int) -> int:
 def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float = 0.0) -> Tensor:
     """Return the mean cross entropy of the batch, a Tensor of shape ().
 
-    logits: (N, K), N ≥ 1; target: (N,) integers in [0, K); label_smoothing: share of the target spread evenly over all
+    logits: (N, K), N ≥ 1; target: (N,) integers in [0, K), or (N, K) shares of each class in the logits' dtype (as
+    mixup makes them; constants to every derivative); label_smoothing: share of the target spread evenly over all
     classes, in [0, 1] (Szegedy et al., 2016). Raises ShapeError, DtypeError.
     """
     require_floating("cross_entropy", logits=logits)
-    xp = array_module(logits.data)
-    labels: Any = target.data if isinstance(target, Tensor) else xp.asarray(target)
-    if labels.dtype.kind not in "iu":
-        raise DtypeError(f"cross_entropy: target has dtype {labels.dtype}, expected integers")
-    if logits.ndim != 2 or 0 in logits.shape or labels.shape != logits.shape[:1]:
-        raise ShapeError(f"cross_entropy: logits {logits.shape} must be (N, K), and target {labels.shape} (N,)")
     if not 0 <= label_smoothing <= 1:
         raise ShapeError(f"cross_entropy: label_smoothing {label_smoothing} must lie in [0, 1]")
-    _check_range(labels, logits.shape[1])
-    return CrossEntropy.apply(logits, target=labels, label_smoothing=label_smoothing)
+    given: Any = target.data if isinstance(target, Tensor) else array_module(logits.data).asarray(target)
+    if logits.ndim != 2 or 0 in logits.shape or given.shape not in (logits.shape, logits.shape[:1]):
+        raise ShapeError(
+            f"cross_entropy: logits {logits.shape} must be (N, K), and target {given.shape} (N,) or (N, K)"
+        )
+    shares = _one_hot(given, logits) if given.ndim == 1 else given
+    if shares.dtype != logits.dtype:
+        raise DtypeError(f"cross_entropy: target shares have dtype {shares.dtype}, but logits {logits.dtype}")
+    smoothing = float(label_smoothing)  # a NumPy number would impose its own dtype
+    wanted = shares * (1 - smoothing) + smoothing / logits.shape[1]
+    return CrossEntropy.apply(logits, wanted=wanted)
 
 
-def _check_range(labels: Array, classes: int) -> None:
+def _one_hot(labels: Array, logits: Tensor) -> Array:
+    """Return (N, K) with a 1 at each row's label."""
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(f"cross_entropy: target has dtype {labels.dtype}, expected integers")
+    n, classes = logits.shape
     # On a GPU the look would stall the queue in every step; there the loader's own check has to do.
     if isinstance(labels, np.ndarray) and (labels.min() < 0 or labels.max() >= classes):
         raise ShapeError(f"cross_entropy: target holds {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
+    xp = array_module(logits.data)
+    shares = xp.zeros((n, classes), logits.dtype)
+    shares[xp.arange(n), labels] = 1
+    return shares

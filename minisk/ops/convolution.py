@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..cuda import kernels
-from ..cuda.twins.convolution import Geometry
+from ..cuda.kernels import Geometry
 from ..device import Array
 from ..errors import ShapeError
 from ..function import Function, Node

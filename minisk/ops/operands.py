@@ -32,9 +32,14 @@ def _common_dtype(operation: str, tensors: list[Tensor], values: tuple[Operand, 
     if floating:
         return floating.pop()
     others = [value for value in values if not isinstance(value, Tensor)]
-    if any(np.asarray(value).dtype.kind == "f" for value in others):
+    if any(_dtype_of(value).kind == "f" for value in others):
         return DEFAULT_FLOAT
-    return np.result_type(*(t.dtype for t in tensors), *(v if isinstance(v, int) else np.asarray(v) for v in others))
+    # A Python integer fits itself to the integer dtypes it meets.
+    return np.result_type(*(t.dtype for t in tensors), *(v if isinstance(v, int) else _dtype_of(v) for v in others))
+
+
+def _dtype_of(value: Any) -> np.dtype[Any]:
+    return value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
 
 
 def floating(operation: str, x: Operand) -> Tensor:

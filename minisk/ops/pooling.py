@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..cuda import kernels
-from ..cuda.twins.pooling import Window
+from ..cuda.kernels import Window
 from ..device import Array
 from ..errors import ShapeError
 from ..function import Function, Node

@@ -58,7 +58,7 @@ class Config:
     )
     train_images: int | None = _setting(None, "train on so many images only, spread evenly", at_least=1)
     test_images: int | None = _setting(None, "test on so many images only, spread evenly", at_least=1)
-    model: str = _setting("sknet_small", "network", "NAME", choices=models.NAMES)
+    model: str = _setting("sknet_small", ", ".join(models.NAMES), "NAME", choices=models.NAMES)
     epochs: int = _setting(6, "passes over the training images", above=0)
     batch_size: int = _setting(128, "images per step", above=0)
     accumulate: int = _setting(1, "parts a batch is computed in, one after the other, to save memory", at_least=1)
@@ -107,7 +107,7 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
     if not fits:
         raise MiniskError(f"{field.name} {value!r} must be of type {kind}")
     if choices and value not in choices:
-        raise MiniskError(f"{field.name} {value!r} is not known: expected one of {', '.join(choices)}")
+        raise MiniskError(f"{field.name} {value!r} must be one of {', '.join(choices)}")
     for name, bound in field.metadata["bounds"].items():
         if not _BOUNDS[name](value, bound):
             raise MiniskError(f"{field.name} {value} must be {name.replace('_', ' ')} {bound:g}")

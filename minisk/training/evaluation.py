@@ -77,10 +77,12 @@ def load_model(path: str | Path) -> tuple[Module, dict[str, Any]]:
     Returns it, in evaluation mode, and the checkpoint's description. Raises CheckpointError.
     """
     arrays, about = load_checkpoint(path)
+    lacking = [name for name in ("config", "classes", "normalization") if name not in about]
+    if lacking:
+        raise CheckpointError(f"checkpoint {path} does not say its {', '.join(lacking)}")
+    model = models.create(about["config"]["model"], len(about["classes"]))
     try:
-        name, classes, _ = about["config"]["model"], about["classes"], about["normalization"]
-    except KeyError as error:
-        raise CheckpointError(f"checkpoint {path} does not say its {error}") from None
-    model = models.create(name, len(classes))
-    model.load_state_dict(weights_of(arrays, "average") or weights_of(arrays))
+        model.load_state_dict(weights_of(arrays, "average") or weights_of(arrays))
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from None
     return model.eval(), about
