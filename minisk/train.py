@@ -273,7 +273,7 @@ class Trainer:
         except CheckpointError as error:
             self.record.event("not saved", epoch=self.state.epoch, step=self.state.step, why=str(error))
             if must:
-                raise
+                raise CheckpointError(f"{error}; make room, then go on from the earlier one with --resume") from None
             log.warning("%s; the earlier one stays, training goes on, and the next save tries again", error)
         else:
             self._found = _stamp(self.last)

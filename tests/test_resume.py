@@ -169,7 +169,9 @@ def test_a_disk_full_at_the_end_is_an_error_and_resuming_ends_the_run(tmp_path, 
     epochs = trainer.run(progress=False)
     next(epochs)
     before, disk.full = kept(trainer.out), True
-    with pytest.raises(CheckpointError, match=r"safetensors could not be written: No space left on device"):
+    with pytest.raises(
+        CheckpointError, match=r"safetensors could not be written: No space left on device; make room, then go"
+    ):
         next(epochs)
     assert kept(trainer.out) == before
     disk.full = False

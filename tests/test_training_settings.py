@@ -264,7 +264,7 @@ def test_the_time_left_counts_the_steps_of_all_epochs(monkeypatch, capsys):
     shown = Progress("epoch 1/2", first=0, total=2, left=2, started=0.0, done=0, show=True)
     shown.step(1.0, 50.0, 10.0)
     shown.close()
-    assert "step 1/2  loss 1.000, accuracy 50.0 %, 10 images/s, about 0:03:00 left" in capsys.readouterr().err
+    assert "step 1/2  loss 1.000, accuracy 50.0 %, 10 images/s, 0:03:00 left in all" in capsys.readouterr().err
 
 
 def test_every_setting_explains_itself():

@@ -31,9 +31,9 @@ class FolderLock:
             raise MiniskError(f"output folder {self.folder} can't be written to: {error.strerror}") from error
         try:
             self._take()
-        except BaseException:
+        except OSError as error:
             os.close(self.descriptor)
-            raise
+            raise MiniskError(f"output folder {self.folder} can't be locked: {error.strerror}") from error
         for leftover in self.folder.glob(".*.partial"):  # of a process that died while it wrote
             leftover.unlink(missing_ok=True)
         return self
@@ -47,6 +47,7 @@ class FolderLock:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(self.descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self.descriptor)
             raise MiniskError(f"another process (number {holder}) is training into {self.folder}") from None
         os.ftruncate(self.descriptor, 0)
         try:

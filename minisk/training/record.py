@@ -166,7 +166,7 @@ class Progress:
         self.at, self.done = self.at + 1, self.done + 1
         seconds = (now - self.started) / self.done * (self.left + self.total - self.at)
         told = f"loss {loss:.3f}, accuracy {accuracy:.1f} %, {images_per_second:.0f} images/s, "
-        told += f"about {timedelta(seconds=round(seconds))} left"
+        told += f"{timedelta(seconds=round(seconds))} left in all"
         self.bar.set_postfix_str(told, refresh=False)
         self.bar.update()
         if self.lines and now - self.last_line >= SECONDS_BETWEEN_LINES:
