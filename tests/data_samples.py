@@ -1,5 +1,8 @@
 """Small data sets for the tests of minisk.data: arrays, archives and trees whose content is known."""
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
@@ -58,3 +61,36 @@ def assert_same_batches(some, others):
     for (images, labels), (other_images, other_labels) in zip(some, others, strict=True):
         np.testing.assert_array_equal(images, other_images)
         np.testing.assert_array_equal(labels, other_labels)
+
+
+def make_python_archive(parent, name="cifar10", protocol=2, records_per_file=2):
+    """Write the Python version of what `make_archive` writes; return its folder."""
+    folder, counts, names, labels_key, classes = {
+        "cifar10": ("cifar-10-batches-py", 5, "batches.meta", "labels", 10),
+        "cifar100": ("cifar-100-python", 1, "meta", "fine_labels", 100),
+    }[name]
+    folder = parent / folder
+    folder.mkdir()
+    names_key = "label_names" if name == "cifar10" else "fine_label_names"
+    content = {names_key: [f"class{i:02}" for i in range(classes)], "num_vis": 3072}
+    (folder / names).write_bytes(pickle.dumps(content, protocol))
+    train, test = ([f"data_batch_{i}" for i in range(1, 6)], "test_batch") if counts == 5 else (["train"], "test")
+    labels = np.arange(counts * records_per_file) % classes
+    for index, file in enumerate([*train, test]):
+        first = index * records_per_file % len(labels)
+        data = np.repeat([[10] * 1024 + [20] * 1024 + [30] * 1024], records_per_file, axis=0).astype(np.uint8)
+        data[:, 0] = 99  # the top left red pixel
+        batch = {"batch_label": file, labels_key: labels[first : first + records_per_file].tolist(), "data": data}
+        (folder / file).write_bytes(pickle.dumps({**batch, "filenames": [b"a.png"] * records_per_file}, protocol))
+    return folder
+
+
+def snapshot(folder):
+    """Return every path below a folder with its content, or, of what is no file (or a huge one), with its kind."""
+    found = {}
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file() and path.stat().st_size < 1 << 30:
+            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+        else:
+            found[path.relative_to(folder).as_posix()] = path.lstat().st_mode
+    return found

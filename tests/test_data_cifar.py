@@ -1,13 +1,15 @@
 """CIFAR from disk: the binary and the Python archive, unpacked, and image trees."""
 
+import pickle
 import sys
 
 import numpy as np
 import pytest
-from data_samples import make_archive, make_tree
+from data_samples import make_archive, make_python_archive, make_tree
 from PIL import Image
 
 from minisk.data import load_cifar
+from minisk.data.unpickle import unpickle
 from minisk.errors import DataError
 
 
@@ -71,6 +73,55 @@ def test_a_names_file_of_another_data_set_is_refused(tmp_path):
         load_cifar("cifar10", tmp_path, "train")
 
 
+# --- Python archive -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])  # of Python 2 on the official site; of those who saved it again
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_the_python_archive_holds_what_the_binary_one_holds(tmp_path, name, protocol):
+    make_archive(tmp_path, name)
+    (tmp_path / "python").mkdir()
+    folder = make_python_archive(tmp_path / "python", name, protocol)
+    for data_dir in (folder, folder.parent):
+        for split in ("train", "test"):
+            binary, python = load_cifar(name, tmp_path, split), load_cifar(name, data_dir, split)
+            np.testing.assert_array_equal(python.images, binary.images)
+            np.testing.assert_array_equal(python.labels, binary.labels)
+            assert (python.classes, python.name) == (binary.classes, name)
+
+
+# As Python 2.7's cPickle wrote it: strings of bytes, numpy.core, and a dtype that is filled in a second step.
+OF_PYTHON_2 = (
+    b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85U\x01b\x87R"
+    b"q\x05(K\x01K\x03K\x02\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\x07(K\x03U\x01|NNNJ\xff\xff\xff\xff"
+    b"J\xff\xff\xff\xffK\x00tb%bU\x06\x00\x01\x02\x03\xfe\xfftbU\x06labelsq\x08]q\x09(K\x06M\x02\x01J\xfe\xff\xff\xff"
+    b"\x8a\x01\x05eU\x04nameq\nU\x02\xc3\xa4u."
+)
+ROWS, COLUMNS = [[0, 1], [2, 3], [254, 255]], [[0, 3], [1, 254], [2, 255]]
+
+
+@pytest.mark.parametrize(("fortran", "data"), [(b"\x89", ROWS), (b"\x88", COLUMNS)])
+def test_a_pickle_of_python_2_is_read_in_either_order(fortran, data):
+    content = unpickle(OF_PYTHON_2 % fortran, "it")
+    assert content.pop("data").tolist() == data
+    assert content == {"labels": [6, 258, -2, 5], "name": "ä".encode()}
+
+
+def test_a_pickle_of_plain_things_comes_back_as_it_was():
+    thing = {"a": [1, -5, 2**40, None, True, False], "b": ("", (), (1,), (1, 2, 3, 4)), 7: {"ü": b"\xff", "": {}}}
+    thing["again"] = thing["a"]  # the same list twice: by the memo
+    for protocol in (2, 3, 4, 5):
+        assert unpickle(pickle.dumps(thing, protocol), "it") == thing
+
+
+def test_missing_files_of_the_python_archive_are_named(tmp_path):
+    folder = make_python_archive(tmp_path)
+    (folder / "data_batch_5").unlink()
+    with pytest.raises(DataError, match="data_batch_5 is missing from the archive"):
+        load_cifar("cifar10", tmp_path, "train")
+    assert len(load_cifar("cifar10", tmp_path, "test")) == 2
+
+
 # --- image tree -----------------------------------------------------------------------------------------
 
 
@@ -89,13 +140,23 @@ def test_an_image_tree_is_read_in_sorted_order(tmp_path):
     assert (test.classes, test.labels.tolist()) == (("cat", "dog"), [1])
 
 
-@pytest.mark.parametrize(("mode", "colour"), [("L", 7), ("RGBA", (7, 7, 7, 9)), ("1", 1), ("CMYK", (0, 0, 0, 0))])
+@pytest.mark.parametrize(
+    ("mode", "colour"), [("L", 7), ("LA", (7, 9)), ("RGBA", (7, 7, 7, 9)), ("1", 1), ("CMYK", (0, 0, 0, 0))]
+)
 def test_images_of_other_modes_become_rgb(tmp_path, mode, colour):
     make_tree(tmp_path, "train", {"cat": 1})
     suffix = ".JPEG" if mode == "CMYK" else ".PNG"
     Image.new(mode, (32, 32), colour).save(tmp_path / "train" / "cat" / f"0001{suffix}")
-    expected = 7 if mode in ("L", "RGBA") else 255
+    expected = 7 if mode in ("L", "LA", "RGBA") else 255
     assert (load_cifar("cifar10", tmp_path, "train").images[1] == expected).all()
+
+
+def test_a_palette_with_transparent_colours_becomes_rgb(tmp_path):
+    make_tree(tmp_path, "train", {"cat": 1})
+    image = Image.new("P", (32, 32), 1)
+    image.putpalette([1, 2, 3, 40, 50, 60])
+    image.save(tmp_path / "train" / "cat" / "0001.png", transparency=b"\x00\x80")
+    assert load_cifar("cifar10", tmp_path, "train").images[1, :, 0, 0].tolist() == [40, 50, 60]
 
 
 def test_a_truncated_image_is_named(tmp_path):

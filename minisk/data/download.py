@@ -82,7 +82,7 @@ def _transfer(url: str, partial: Path, progress: bool) -> bool:
             length = response.headers.get("Content-Length", "")
             total = have + int(length) if length.isdecimal() else None
             with open(partial, "ab" if resumed else "wb") as file:
-                for piece in _pieces(response, partial.name, have, total, progress):
+                for piece in _pieces(response, url.rpartition("/")[2], have, total, progress):
                     file.write(piece)
                     have += len(piece)
                     if have > MAX_BYTES:
