@@ -2,17 +2,33 @@
 
 from .cifar import load_cifar
 from .dataset import DATASETS, ImageDataset, load_dataset
+from .download import download_cifar
 from .loader import Batch, Loader, make_batch
+from .mix import Mix
 from .shapes import SHAPES, make_shapes
-from .transforms import Augmentation, normalize, random_crop, random_mirror, standard_augment
+from .transforms import (
+    Augment,
+    Augmentation,
+    color_jitter,
+    cutout,
+    normalize,
+    random_crop,
+    random_mirror,
+    standard_augment,
+)
 
 __all__ = [
     "DATASETS",
     "SHAPES",
+    "Augment",
     "Augmentation",
     "Batch",
     "ImageDataset",
     "Loader",
+    "Mix",
+    "color_jitter",
+    "cutout",
+    "download_cifar",
     "load_cifar",
     "load_dataset",
     "make_batch",

@@ -1,7 +1,8 @@
-"""The Loader: shuffled, augmented, normalised batches, prepared by one thread while the model computes.
+"""The Loader: shuffled, augmented, normalised batches, prepared while the model computes.
 
-Every random choice has its own stream, keyed by what it is for: (seed, epoch) orders an epoch, (seed, epoch,
-batch) augments a batch. So no bit depends on timing, on prefetching or on where in an epoch one starts.
+A thread prepares them, or worker processes (`workers`). Every random choice has its own stream, keyed by what it is
+for: (seed, epoch) orders an epoch, (seed, epoch, batch) augments a batch. So no bit depends on timing, on prefetching,
+on the number of workers or on where in an epoch one starts.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import atexit
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError
 from .dataset import ImageDataset
+from .mix import Mix
 from .transforms import Augmentation, normalize
 
-Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
+Batch = tuple[NDArray[np.float32], NDArray[Any]]  # labels int64 (n,), or with a mix targets float32 (n, classes)
 
 _ORDER, _AUGMENT = 0, 1  # first part of a stream's key
 
@@ -30,15 +35,38 @@ def make_batch(
     augment: Augmentation | None,
     mean: ArrayLike,
     std: ArrayLike,
+    mix: Mix | None = None,
 ) -> Batch:
-    """Gather, augment and normalise the images at ``indices``: float32 (n, 3, H, W) and int64 labels (n,).
+    """Gather, augment, normalise and mix the images at ``indices``: float32 (n, 3, H, W) and int64 labels (n,).
 
-    Pure but for ``rng``: the same arguments give the same bits in whichever thread or process it runs.
+    With ``mix``, float32 targets (n, classes) are in the labels' place. Pure but for ``rng``: the same arguments
+    give the same bits in whichever thread or process it runs.
     """
     images = dataset.images[indices]
     if augment is not None:
         images = augment(images, rng)
-    return normalize(images, mean, std), dataset.labels[indices]
+    normal, labels = normalize(images, mean, std), dataset.labels[indices]
+    return (normal, labels) if mix is None else mix(normal, labels, rng)
+
+
+@dataclass(frozen=True, eq=False)
+class EpochPlan:
+    """All that decides one epoch's batches but the images themselves; can be pickled if ``augment`` can."""
+
+    order: NDArray[np.int64]
+    batch_size: int
+    seed: int
+    epoch: int
+    augment: Augmentation | None
+    mean: ArrayLike
+    std: ArrayLike
+    mix: Mix | None
+
+    def make(self, dataset: ImageDataset, batch: int) -> Batch:
+        """Return the batch of that number."""
+        indices = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        rng = _stream(self.seed, _AUGMENT, self.epoch, batch)
+        return make_batch(dataset, indices, rng, self.augment, self.mean, self.std, self.mix)
 
 
 class Loader:
@@ -47,7 +75,12 @@ class Loader:
     shuffle: a new order every epoch; otherwise the stored one. augment: maps (uint8 images, generator) to
     uint8 images. mean, std: per channel in units of 0 … 1, by default the data set's own (give a test set
     those of its training set). drop_last: leave out a last batch that is not full. prefetch: how many
-    batches a thread prepares ahead; 0 means no thread. Raises DataError for a number out of range.
+    batches are prepared ahead. workers: by how many processes; 0 means by a thread, or with ``prefetch`` 0
+    as they are asked for. mix: blends each batch, whose labels become float32 targets (n, classes).
+    Raises DataError for a number out of range.
+
+    Workers start at each epoch (which takes about half a second) and end with it; ``augment`` must be
+    importable, and a script that uses them needs ``if __name__ == "__main__":``.
     """
 
     def __init__(
@@ -62,10 +95,13 @@ class Loader:
         seed: int = 0,
         drop_last: bool = False,
         prefetch: int = 2,
+        workers: int = 0,
+        mix: Mix | None = None,
     ) -> None:
-        if batch_size < 1 or seed < 0 or prefetch < 0:
+        if batch_size < 1 or seed < 0 or prefetch < 0 or workers < 0:
             raise DataError(
-                f"Loader: batch_size is {batch_size}, seed {seed} and prefetch {prefetch}, expected at least 1, 0 and 0"
+                f"Loader: batch_size is {batch_size}, seed {seed}, prefetch {prefetch} and workers {workers},"
+                " expected at least 1, 0, 0 and 0"
             )
         if mean is None or std is None:
             own_mean, own_std = dataset.mean_std()
@@ -80,6 +116,8 @@ class Loader:
         self.seed = seed
         self.drop_last = drop_last
         self.prefetch = prefetch
+        self.workers = workers
+        self.mix = mix
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -93,33 +131,35 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """Iterate over (images, labels) from batch ``start``: float32 (n, 3, H, W) and int64 (n,).
 
-        An exception raised while a batch is prepared is raised here, when that batch's turn comes.
-        ``close()`` ends the iteration early, and so does dropping the iterator. Raises DataError.
+        An exception raised while a batch is prepared is raised here, when that batch's turn comes; one in a
+        worker process as a DataError, as is a worker's death. ``close()`` ends the iteration early, and so
+        does dropping the iterator. Raises DataError.
         """
         if epoch < 0:
             raise DataError(f"Loader: epoch is {epoch}, expected at least 0")
         if not 0 <= start <= len(self):
             raise DataError(f"Loader: start is {start}, expected 0 to {len(self)}, the number of batches")
-        order = self._order(epoch)
-
-        def make(batch: int) -> Batch:
-            indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            rng = self._stream(_AUGMENT, epoch, batch)
-            return make_batch(self.dataset, indices, rng, self.augment, self.mean, self.std)
-
+        plan = EpochPlan(
+            self._order(epoch), self.batch_size, self.seed, epoch, self.augment, self.mean, self.std, self.mix
+        )
         numbers = range(start, len(self))
+        if self.workers:
+            from .workers import worker_batches
+
+            return worker_batches(plan, self.dataset, numbers, self.workers, self.prefetch)
         if self.prefetch == 0:
-            return (make(batch) for batch in numbers)
-        return _prefetched(make, numbers, self.prefetch)
+            return (plan.make(self.dataset, batch) for batch in numbers)
+        return _prefetched(partial(plan.make, self.dataset), numbers, self.prefetch)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if not self.shuffle:
             return np.arange(len(self.dataset), dtype=np.int64)
-        return self._stream(_ORDER, epoch).permutation(len(self.dataset))
+        return _stream(self.seed, _ORDER, epoch).permutation(len(self.dataset))
 
-    def _stream(self, *key: int) -> np.random.Generator:
-        # As spawn_key, since SeedSequence([s, e]) and SeedSequence([s, e, 0]) are one and the same stream.
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+
+def _stream(seed: int, *key: int) -> np.random.Generator:
+    # As spawn_key, since SeedSequence([s, e]) and SeedSequence([s, e, 0]) are one and the same stream.
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def _prefetched(make: Callable[[int], Batch], numbers: range, prefetch: int) -> Generator[Batch, None, None]:

@@ -7,6 +7,7 @@ so `normalize` comes last.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from ..errors import DataError
 Images = NDArray[np.uint8]
 Augmentation = Callable[[Images, np.random.Generator], Images]
 
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # how bright red, green and blue look: ITU-R BT.601
+
 
 def random_crop(images: Images, rng: np.random.Generator, padding: int = 4, fill: ArrayLike = 0) -> Images:
     """Pad every side by ``padding`` pixels, then cut each image's own random window of the original size.
@@ -27,9 +30,7 @@ def random_crop(images: Images, rng: np.random.Generator, padding: int = 4, fill
     """
     if padding < 0:
         raise DataError(f"random_crop: padding is {padding}, expected at least 0")
-    fill_value = _per_channel(fill, "random_crop: fill")
-    if not ((fill_value >= 0) & (fill_value <= 255)).all():
-        raise DataError(f"random_crop: fill is {fill!r}, expected 0 to 255")
+    fill_value = _fill(fill, "random_crop")
     n, channels, height, width = images.shape
     padded = np.empty((n, channels, height + 2 * padding, width + 2 * padding), dtype=np.uint8)
     padded[...] = fill_value
@@ -49,9 +50,76 @@ def random_mirror(images: Images, rng: np.random.Generator) -> Images:
     return out
 
 
-def standard_augment(images: Images, rng: np.random.Generator) -> Images:
-    """CIFAR's usual augmentation: a random crop after padding by 4, then a random mirror."""
-    return random_mirror(random_crop(images, rng), rng)
+def cutout(images: Images, rng: np.random.Generator, size: int, fill: ArrayLike = 127) -> Images:
+    """Fill one square of ``size`` pixels per image; its centre is any pixel, so that it may stick out.
+
+    images: uint8 (N, 3, H, W); returns the same shape, a copy. fill: as for `random_crop`, by default grey, about what
+    the paper's zero after normalising means. Raises DataError. Source: DeVries & Taylor 2017, arXiv:1708.04552.
+    """
+    if size < 0:
+        raise DataError(f"cutout: size is {size}, expected at least 0")
+    fill_value = _fill(fill, "cutout")
+    n, _, height, width = images.shape
+    inside_rows = _near(rng.integers(height, size=(n, 1)), size, height)
+    inside_columns = _near(rng.integers(width, size=(n, 1)), size, width)
+    hole = inside_rows[:, np.newaxis, :, np.newaxis] & inside_columns[:, np.newaxis, np.newaxis, :]
+    out = images.copy()
+    np.copyto(out, fill_value, where=hole)
+    return out
+
+
+def color_jitter(images: Images, rng: np.random.Generator, strength: float) -> Images:
+    """Change each image's brightness, contrast and saturation by factors uniform in 1 ± ``strength``.
+
+    images: uint8 (N, 3, H, W); returns the same shape. In this order: x·b; towards the image's mean grey by c;
+    towards each pixel's grey by s; clipped and rounded once, at the end. Raises DataError.
+    Source: Howard 2013, arXiv:1312.5402.
+    """
+    if not 0 <= strength <= 1:
+        raise DataError(f"color_jitter: strength is {strength}, expected 0 to 1")
+    low, high = 1 - strength, 1 + strength
+    b, c, s = rng.uniform(low, high, size=(3, len(images), 1, 1, 1)).astype(np.float32)
+    values = images.astype(np.float32)
+    grey = np.einsum("nchw,c->nhw", values, _LUMA)[:, np.newaxis]
+    mean = grey.mean(axis=(2, 3), keepdims=True)
+    # The three steps are linear, so they are one: s·c·b·x + (1 − s)·c·b·grey + (1 − c)·b·mean.
+    values *= s * c * b
+    grey *= (1 - s) * c * b
+    grey += (1 - c) * b * mean
+    values += grey
+    return np.rint(values.clip(0, 255, out=values), out=values).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """The augmentations of a run, one after the other; called as ``augment(images, rng)``; can be pickled.
+
+    crop_padding: of `random_crop`, in pixels. mirror: whether to `random_mirror`. jitter: strength of `color_jitter`.
+    cutout: side of the square, in pixels. Zero leaves a step out. Raises DataError for a number out of range.
+    """
+
+    crop_padding: int = 4
+    mirror: bool = True
+    cutout: int = 0
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.crop_padding < 0 or self.cutout < 0 or not 0 <= self.jitter <= 1:
+            raise DataError(f"{self} is out of range, expected crop_padding and cutout from 0, jitter 0 to 1")
+
+    def __call__(self, images: Images, rng: np.random.Generator) -> Images:
+        if self.crop_padding:
+            images = random_crop(images, rng, self.crop_padding)
+        if self.mirror:
+            images = random_mirror(images, rng)
+        if self.jitter:
+            images = color_jitter(images, rng, self.jitter)
+        if self.cutout:
+            images = cutout(images, rng, self.cutout)
+        return images
+
+
+standard_augment = Augment()  # CIFAR's usual augmentation: a random crop after padding by 4, then a random mirror
 
 
 def normalize(images: Images, mean: ArrayLike, std: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
@@ -69,6 +137,20 @@ def normalize(images: Images, mean: ArrayLike, std: ArrayLike, dtype: DTypeLike 
     out: NDArray[Any] = np.multiply(images, scale, dtype=dtype)
     out += shift
     return out
+
+
+def _near(centres: NDArray[np.int64], size: int, extent: int) -> NDArray[np.bool_]:
+    """Tell which of ``extent`` positions lie in the ``size`` around each centre: (N, 1) to (N, extent)."""
+    first = centres - size // 2
+    positions = np.arange(extent)
+    return (positions >= first) & (positions < first + size)
+
+
+def _fill(values: ArrayLike, operation: str) -> NDArray[np.uint8]:
+    fill = _per_channel(values, f"{operation}: fill")
+    if not ((fill >= 0) & (fill <= 255)).all():
+        raise DataError(f"{operation}: fill is {values!r}, expected 0 to 255")
+    return fill.astype(np.uint8)
 
 
 def _per_channel(values: ArrayLike, what: str) -> NDArray[np.float64]:

@@ -1,0 +1,125 @@
+"""Fetch the official CIFAR archives: resumable, checked against a known checksum, unpacked whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from ..errors import DataError
+from .archive import extract_archive
+from .layouts import BINARY, MAX_BYTES, PYTHON
+
+OFFICIAL = "https://www.cs.toronto.edu/~kriz/"
+TIMEOUT = 30.0  # seconds without a byte
+
+_VERSIONS = {"binary": BINARY, "python": PYTHON}
+_PIECE = 1 << 18
+
+
+def download_cifar(
+    name: str, data_dir: str | Path, *, version: str = "binary", base_url: str = OFFICIAL, progress: bool = True
+) -> Path:
+    """Fetch and unpack "cifar10" or "cifar100" into ``data_dir``; return the unpacked folder, for `load_cifar`.
+
+    version: "binary" or "python", the two archives that are published. What is there already is not fetched again:
+    the unpacked folder, the archive, or the first part of it that an interrupted download left. progress: show a bar.
+    Raises DataError if the archive can't be had, is not the official one, or can't be unpacked or written.
+    """
+    if name not in BINARY or version not in _VERSIONS:
+        raise DataError(
+            f"download_cifar: no {version!r} version of {name!r}, expected 'binary' or 'python' of"
+            f" {' or '.join(map(repr, BINARY))}"
+        )
+    layout, root = _VERSIONS[version][name], Path(data_dir)
+    archive, folder = root / layout.archive, root / layout.folder
+    if folder.exists():
+        missing = [file for file in layout.files if not (folder / file).is_file()]
+        if missing:
+            raise DataError(f"{folder} lacks {missing[0]}: move that folder away to have it downloaded anew")
+        return folder
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not archive.exists():
+            _fetch(base_url + layout.archive, archive, layout.md5, progress)
+        elif (found := _md5(archive)) != layout.md5:
+            raise DataError(f"{archive} has MD5 {found}, expected {layout.md5}: remove it to have it downloaded anew")
+    except OSError as error:
+        raise DataError(f"cannot write {name} to {root}: {error.strerror or error}") from error
+    return extract_archive(archive, folder, layout.files)
+
+
+def _fetch(url: str, target: Path, md5: str, progress: bool) -> None:
+    """Download to a partial file beside ``target``, and rename it when its checksum is right."""
+    if not url.startswith(("http://", "https://")):
+        raise DataError(f"cannot download {url}: expected an address with http:// or https://")
+    partial = target.with_name(f".{target.name}.partial")
+    resumed = True
+    while resumed:  # what was appended to an older rest and came out wrong is fetched once more, from its start
+        resumed = _transfer(url, partial, progress)
+        if (found := _md5(partial)) == md5:
+            partial.replace(target)
+            return
+        partial.unlink()
+    raise DataError(f"{url} has MD5 {found}, expected {md5}: the file there is not the official one; it was removed")
+
+
+def _transfer(url: str, partial: Path, progress: bool) -> bool:
+    """Download what ``partial`` still lacks. Returns whether it went on from what was there.
+
+    Whatever breaks off leaves ``partial`` as the start of the file, for the next try.
+    """
+    have = partial.stat().st_size if partial.exists() else 0
+    try:
+        request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+        with urlopen(request, timeout=TIMEOUT) as response:
+            # 206 is the rest that was asked for; 200 the whole file, from a server that knows no ranges.
+            resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            have = have if resumed else 0
+            length = response.headers.get("Content-Length", "")
+            total = have + int(length) if length.isdecimal() else None
+            with open(partial, "ab" if resumed else "wb") as file:
+                for piece in _pieces(response, url.rpartition("/")[2], have, total, progress):
+                    file.write(piece)
+                    have += len(piece)
+                    if have > MAX_BYTES:
+                        break
+    except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, HTTPError):
+            error.close()
+            if error.code == 416 and have:  # nothing lies beyond what is there: the checksum tells if that is right
+                return True
+        reason = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
+        raise DataError(
+            f"cannot download {url}: {reason}; {have} bytes are kept, a new try goes on from there"
+        ) from error
+    if have > MAX_BYTES:
+        partial.unlink()
+        raise DataError(f"cannot download {url}: it is larger than {MAX_BYTES} bytes, which no CIFAR archive is")
+    if total is not None and have < total:
+        raise DataError(
+            f"cannot download {url}: it broke off after {have} of {total} bytes; a new try goes on from there"
+        )
+    return resumed
+
+
+def _pieces(response: HTTPResponse, name: str, have: int, total: int | None, progress: bool) -> Iterator[bytes]:
+    from tqdm import tqdm
+
+    with tqdm(
+        total=total, initial=have, desc=name, unit="B", unit_scale=True, mininterval=1.0, disable=not progress
+    ) as bar:
+        while piece := response.read(_PIECE):
+            bar.update(len(piece))
+            yield piece
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
