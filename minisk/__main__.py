@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0, 1 after an error told in a sentence, 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal gets \xd7 for ×, not a traceback
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return int(arguments.run(arguments) or 0)
     except KeyboardInterrupt:

@@ -6,8 +6,10 @@ models or data sets: numbers, names and pixels come in, and one PNG file goes ou
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import io
+import itertools
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -89,30 +91,24 @@ def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str 
 
 
 def draw_mistakes(
-    images: NDArray[np.uint8], true: Sequence[str], predicted: Sequence[str], probabilities: Sequence[float],
-    path: str | Path, title: str = "Mistakes",
-) -> None:  # fmt: skip
-    """Draw images as a grid with their true and their predicted class, and write it as a PNG.
+    mistakes: Sequence[tuple[NDArray[np.uint8], str, str, float]], path: str | Path, title: str = "Mistakes"
+) -> None:
+    """Draw wrongly classified images as a grid, and write it as a PNG.
 
-    images: uint8 (N, 3, H, W), N ≥ 0; true, predicted: a class name each; probabilities: of the predicted class, 0 … 1.
-    Raises ShapeError, OSError.
+    mistakes: (image, uint8 (3, H, W); its true class; the predicted class; that one's probability in 0 … 1) each.
+    Raises OSError.
     """
-    n, columns, side, gap = len(images), 6, 128, 12
-    if not n == len(true) == len(predicted) == len(probabilities):
-        raise ShapeError(
-            f"draw_mistakes: {n} images, {len(true)} true and {len(predicted)} predicted classes and "
-            f"{len(probabilities)} probabilities; expected as many of each"
-        )
-    pitch, rows = side + 56, -(-n // columns)
-    canvas = _Canvas(gap + columns * (side + gap), 52 + max(1, rows) * pitch)
+    columns, side, gap = 6, 128, 12
+    pitch, rows = side + 56, math.ceil(len(mistakes) / columns)
+    canvas = _Canvas(gap + columns * (side + gap), 52 + rows * pitch)
     canvas.text(gap, 24, title, 15)
-    for i, image in enumerate(images):
+    for i, (image, true, predicted, probability) in enumerate(mistakes):
         left, top = gap + i % columns * (side + gap), 48 + i // columns * pitch
         canvas.pixels(image.transpose(1, 2, 0), left, top, side, side, smooth=True)
-        canvas.text(left, top + side + 12, f"is {true[i]}", 12, _BLUE, width=side)
-        percent = f"  {100 * probabilities[i]:.1f} %"
+        canvas.text(left, top + side + 12, f"is {true}", 12, _BLUE, width=side)
+        percent = f"  {100 * probability:.1f} %"
         room = side - _text_width(percent, 12)
-        end = canvas.text(left, top + side + 29, f"said {predicted[i]}", 12, _ORANGE, width=room)
+        end = canvas.text(left, top + side + 29, f"said {predicted}", 12, _ORANGE, width=room)
         canvas.text(left + end, top + side + 29, percent, 12, _GREY)
     atomic_write(path, canvas.png())
 
@@ -126,7 +122,7 @@ def draw_prediction(image: Any, top: Sequence[tuple[str, float]], path: str | Pa
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     tall = max(height, 46 * len(top)) + 32
     canvas = _Canvas(width + 316, tall)
-    canvas.pixels(np.asarray(image), 16, (tall - height) / 2, width, height, smooth=True)
+    canvas.pixels(np.asarray(image), 16, (tall - height) // 2, width, height, smooth=True)
     for i, (name, probability) in enumerate(top):
         left, right, y = width + 40, width + 300, tall / 2 + 46 * (i - len(top) / 2) + 4
         canvas.text(left, y + 9, name, 14, width=190)
@@ -228,18 +224,12 @@ class _Axes:
 
     def curve(self, points: Sequence[Point], colour: str, dots: bool) -> None:
         """Join the points, but for those that are NaN; a point with no neighbour is a dot in any case."""
-        runs: list[list[Point]] = [[]]
-        for x, y in points:
-            if math.isnan(y):
-                runs.append([])
-            else:
-                runs[-1].append(self._place(x, y))
-        for run in runs:
+        for missing, group in itertools.groupby(points, key=lambda point: math.isnan(point[1])):
+            run = [] if missing else [self._place(x, y) for x, y in group]
             if len(run) > 1:
                 self.canvas.line(run, colour, 2)
-            if dots or len(run) == 1:
-                for x, y in run:
-                    self.canvas.dot(x, y, colour)
+            for x, y in run if dots or len(run) == 1 else ():
+                self.canvas.dot(x, y, colour)
 
 
 def _curves_by_pillow(rows: Sequence[Mapping[str, float]]) -> bytes:
@@ -267,7 +257,7 @@ def _ticks(values: Sequence[float], smallest_step: float = 0.0) -> list[float]:
     """Return round numbers, 1, 2 or 5 times a power of ten apart, that enclose all values."""
     low, high = min(values), max(values)
     if high - low < 1e-6 * max(abs(low), abs(high), 1e-6):
-        low, high = (low - abs(low) / 2, high + abs(high) / 2) if high else (0.0, 1.0)
+        low, high = (low - abs(low) / 2, high + abs(high) / 2) if abs(high) > 1e-30 else (0.0, 1.0)
     rough = (high - low) / 6
     power = 10.0 ** math.floor(math.log10(rough))
     step = max(smallest_step, next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9)))
@@ -282,6 +272,7 @@ def _heat(share: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
+@functools.cache
 def _font(size: float) -> Any:
     from PIL import ImageFont
 

@@ -44,9 +44,11 @@ class Classifier:
 
         What is seen is the largest square in the image's centre. Raises MiniskError.
         """
-        from PIL import Image, ImageOps
+        from PIL import Image
 
-        square = ImageOps.fit(image, (self.size, self.size), Image.Resampling.LANCZOS)
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.crop((left, top, left + side, top + side)).resize([self.size] * 2, Image.Resampling.LANCZOS)
         pixels = np.asarray(square).transpose(2, 0, 1)[np.newaxis]
         probability = np.exp(log_probabilities(self.model, normalize(pixels, **self.normalization))[0])
         best = np.argsort(-probability, kind="stable")[:count]
@@ -93,8 +95,8 @@ def read_image(path: str | Path) -> Any:
         raise DataError(f"{path} {'is not a regular file' if file.exists() else 'does not exist'}")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, which no pixel depends on
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, which no pixel depends on
             with Image.open(file, formats=_FORMATS) as image:
                 if getattr(image, "is_animated", False):
                     log.warning("%s has several frames: only the first is looked at", path)

@@ -64,11 +64,13 @@ def measure(model: Module, dataset: ImageDataset, normalization: dict[str, Any],
     normalization: the training set's `mean` and `std`, three numbers each, in 0 … 1. Raises MiniskError if an output
     is not a number, ShapeError if the model tells apart another number of classes than the data set has.
     """
+    batches = Loader(dataset, batch_size, **normalization)
     was_training = model.training
     model.eval()
-    batches = Loader(dataset, batch_size, **normalization)
-    log_p = np.concatenate([log_probabilities(model, images) for images, _ in batches])
-    model.train(was_training)
+    try:
+        log_p = np.concatenate([log_probabilities(model, images) for images, _ in batches])
+    finally:
+        model.train(was_training)
     k, labels = len(dataset.classes), dataset.labels
     if log_p.shape[1] != k:
         raise ShapeError(f"measure: the model tells apart {log_p.shape[1]} classes, but {dataset.name} has {k}")
@@ -91,9 +93,7 @@ def report_run(model: Module, dataset: ImageDataset, normalization: dict[str, An
     draw_confusion(result.confusion, result.classes, folder / "confusion.png")
     worst = result.mistakes[:_SHOWN]
     title = f"The surest of {len(result.mistakes):,} mistakes in {len(dataset):,} images" if worst else "No mistakes"
-    draw_mistakes(
-        dataset.images[[m.position for m in worst]], [m.true for m in worst], [m.predicted for m in worst],
-        [m.probability for m in worst], folder / "mistakes.png", title,
-    )  # fmt: skip
+    pictures = [(dataset.images[m.position], m.true, m.predicted, m.probability) for m in worst]
+    draw_mistakes(pictures, folder / "mistakes.png", title)
     atomic_write(folder / "evaluation.json", json.dumps(result.as_json(), indent=1).encode())
     return result

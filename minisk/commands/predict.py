@@ -32,8 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     image_width = max(len(printable(name)) for name in arguments.images)
     class_width = max(len(printable(name)) for name in classifier.classes)
     answers: list[dict[str, Any]] = []
-    drawn: set[str] = set()
-    for name in arguments.images:
+    for number, name in enumerate(arguments.images, 1):
         try:
             image = read_image(name)
         except DataError as error:
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         top = classifier.top(image)
         answers.append({"image": name, "top": [{"class": c, "probability": p} for c, p in top]})
         if arguments.draw:
-            draw_prediction(image, top, Path(arguments.draw) / _file_name(name, drawn))
+            draw_prediction(image, top, Path(arguments.draw) / f"predicted-{number}-{Path(name).stem[:80]}.png")
         if not arguments.json:
             for row, (class_name, probability) in enumerate(top):
                 shown = printable(name) if row == 0 else ""
@@ -56,14 +55,3 @@ def run(arguments: argparse.Namespace) -> int:
 def printable(text: str) -> str:
     """Escape a name that would move a terminal's cursor, or that no encoding holds."""
     return text if text.isprintable() else repr(text)
-
-
-def _file_name(image: str, taken: set[str]) -> str:
-    """Name the drawing of an image: never like an image itself, and no two alike."""
-    stem = f"{Path(image).stem}-predicted"
-    number, name = 1, f"{stem}.png"
-    while name in taken:
-        number += 1
-        name = f"{stem}-{number}.png"
-    taken.add(name)
-    return name
