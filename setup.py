@@ -24,6 +24,7 @@ setup(
         "cuda12": ["cupy-cuda12x>=14"],
         "cuda13": ["cupy-cuda13x>=14"],
         "plot": ["matplotlib>=3.8"],
+        "tensorboard": ["tensorboardX>=2.6"],
         "test": ["pytest>=8", "hypothesis>=6.100"],
         "lint": ["ruff==0.14.5", "mypy>=1.11"],
         "parity": ["torch==2.13.0"],

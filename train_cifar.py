@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from minisk import MiniskError
-from minisk.train import RECIPES, Config, StopSignals, Trainer, evaluate_checkpoint, read_config
+from minisk.data import download_cifar
+from minisk.report import report_run
+from minisk.train import RECIPES, Config, StopSignals, Trainer, evaluate_checkpoint, load_model, read_config
 from minisk.training.config import kind_of
 
 EPILOG = """
@@ -35,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="go on from last.safetensors in --out, bit for bit")
     run.add_argument("--recipe", choices=RECIPES, help="; ".join(map(_recipe_help, RECIPES)))
     run.add_argument("--config", metavar="FILE", help="settings from the config.json of another run")
+    run.add_argument("--download", action="store_true", help="fetch the official archive into --data-dir first")
     run.add_argument("--eval", metavar="CHECKPOINT", help="only measure this checkpoint on the test images")
     run.add_argument("--save-every", type=int, default=200, metavar="N", help=(
         "steps between checkpoints, beside those at the end of each epoch; 0: only those (default: 200)"
@@ -78,14 +81,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(given)
     again = shlex.join([sys.executable, sys.argv[0], *given, *([] if arguments.resume else ["--resume"])])
     try:
+        config = _config(arguments)
+        if arguments.download:
+            if config.data_dir is None:
+                raise MiniskError("--download needs --data-dir, the folder to fetch into")
+            download_cifar(config.dataset, config.data_dir)
         if arguments.eval:
-            config = _config(arguments)
             loss, accuracy = evaluate_checkpoint(
                 arguments.eval, config.dataset, config.data_dir, config.device, config.test_images
             )
             print(f"{arguments.eval}: loss {loss:.4f}, accuracy {accuracy:.2f} %")
             return 0
-        return _train(arguments, again)
+        return _train(config, arguments, again)
     except KeyboardInterrupt:
         saved = (Path(arguments.out) / "last.safetensors").exists()
         rest = f"the last checkpoint is whole; go on from there with\n{again}" if saved else "nothing was saved yet"
@@ -107,8 +114,7 @@ def _config(arguments: argparse.Namespace) -> Config:
     return Config(**settings | {name: value for name, value in vars(arguments).items() if name in names})
 
 
-def _train(arguments: argparse.Namespace, again: str) -> int:
-    config = _config(arguments)
+def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
     trainer = Trainer(
         config, arguments.out, arguments.resume, save_every=arguments.save_every, log_every=arguments.log_every,
         workers=arguments.workers, tensorboard=arguments.tensorboard,
@@ -126,8 +132,9 @@ def _train(arguments: argparse.Namespace, again: str) -> int:
         assert signals.received is not None
         print(f"stopped; a checkpoint is written, go on from this step with\n{again}", file=sys.stderr)
         return 128 + signals.received
-    best = max((m.test_accuracy for m in trainer.history), default=0.0)
-    print(f"best test accuracy {best:.2f} %; checkpoints, metrics.csv and log.jsonl in {arguments.out}")
+    best, _ = load_model(trainer.out / "best.safetensors")
+    report = report_run(best.to(trainer.device), trainer.test_loader.dataset, trainer.normalization, trainer.out)
+    print(f"best test accuracy {report.accuracy:.2f} %; checkpoints, tables and pictures in {arguments.out}")
     return 0
 
 

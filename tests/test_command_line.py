@@ -118,10 +118,10 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "clip_norm": 2.0,
         "ema": 0.5,
         "crop_padding": 1,
-        "cutout": 0,
-        "jitter": 0.0,
-        "mixup": 0.0,
-        "cutmix": 0.0,
+        "cutout": 3,
+        "jitter": 0.25,
+        "mixup": 0.5,
+        "cutmix": 1.0,
         "seed": 3,
         "device": "cpu",
     }
@@ -211,6 +211,25 @@ def test_settings_come_from_flags_then_file_then_recipe(tiny, run, tmp_path):
     assert json.loads((tmp_path / "other" / "config.json").read_text()) == saved
 
 
+def test_download_fetches_the_named_data_set_before_training(tiny, run, tmp_path, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(train_cifar, "download_cifar", lambda name, folder: fetched.append((name, folder)))
+    tree = str(image_tree(tmp_path / "data"))
+    assert run("--dataset", "cifar10", "--data-dir", tree, "--batch-size", 4, "--download")[0] == 0
+    assert fetched == [("cifar10", tree)]
+
+
+def test_the_end_of_a_run_is_reported_in_pictures_of_its_best_weights(tiny, run, tmp_path):
+    assert run("--ema", 0.5)[0] == 0
+    folder = tmp_path / "run"
+    found = json.loads((folder / "evaluation.json").read_text())
+    best = load_model(folder / "best.safetensors")[1]["history"][-1]
+    assert found["accuracy"] == pytest.approx(best["test_accuracy"])
+    assert found["loss"] == pytest.approx(best["test_loss"], rel=1e-5)
+    for name in ("curves.png", "confusion.png", "mistakes.png"):
+        Image.open(folder / name).verify()
+
+
 def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, monkeypatch, tmp_path, capsys):
     with monkeypatch.context() as patch:
         signal_in_step(patch, signal.SIGTERM, which=1)
@@ -243,7 +262,7 @@ def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, 
         (["--batch-size", "17"], "batch_size 17 is more than the 16 training images"),
         (["--batch-size", "1"], "training needs a larger batch"),
         (["--config", "{tmp}/notes.txt"], r"settings .*notes\.txt are not JSON"),
-        (["--cutout", "8"], "cutout: not available yet"),
+        (["--download"], "--download needs --data-dir"),
         (["--save-every", "-1"], "save_every -1"),
         (["--warmup-epochs", "nan"], "warmup_epochs nan must be at least 0"),
         (["--model", "vgg"], "model 'vgg' must be one of .*sknet_small"),

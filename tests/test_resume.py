@@ -98,6 +98,16 @@ def test_saving_often_or_preparing_ahead_changes_no_bit(tmp_path):
     assert_same_end(tmp_path / "plain", tmp_path / "often")
 
 
+def test_worker_processes_change_no_bit_also_when_resuming(tmp_path):
+    settings = {"epochs": 2, "mixup": 0.4, "cutmix": 1.0, "cutout": 5, "jitter": 0.3}
+    trained(tmp_path / "0", **settings)
+    for workers in (1, 4):
+        out = tmp_path / str(workers)
+        list(Trainer(config(**settings), out, workers=workers).run(progress=False, stop=stop_after(3)))
+        list(Trainer(config(**settings), out, resume=True, workers=workers).run(progress=False))
+        assert_same_end(tmp_path / "0", out)
+
+
 def test_a_random_state_is_json_and_brings_the_same_numbers_back():
     ms.manual_seed(3)
     random_generator().random(5)

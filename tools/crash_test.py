@@ -226,7 +226,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every trial. Returns 0, or 1 if one failed."""
     arguments = parser().parse_args(argv)
     settings = f"--train-images {arguments.images} --test-images 16 --batch-size 16 --epochs {arguments.epochs}"
-    settings += " --save-every 2 --log-every 2 --ema 0.9 --clip-norm 5 --accumulate 2 --lr 0.05 --device cpu"
+    settings += (
+        " --save-every 2 --log-every 2 --ema 0.9 --clip-norm 5 --accumulate 2 --lr 0.05 --device cpu --mixup 0.4"
+    )
+    settings += " --cutout 8 --jitter 0.2"
     work = Path(tempfile.mkdtemp(prefix="minisk-crash-"))
     try:
         trial = Trial(settings.split(), work, random.Random(arguments.seed))

@@ -147,11 +147,11 @@ class _Pool:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Have a process started that Ctrl-C does not reach: it is for this process to end it, without tracebacks."""
+    """Have a process started that Ctrl-C and SIGTERM, which may go to all, do not reach: this process ends it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

@@ -24,6 +24,7 @@ from typing import Any
 
 from ..checkpoint import atomic_write
 from ..errors import MiniskError
+from ..pictures import draw_curves
 
 log = logging.getLogger("minisk")
 
@@ -122,15 +123,6 @@ def _table(rows: Sequence[dict[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return table.getvalue().encode()
-
-
-def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw loss, accuracy and learning rate by epoch to a picture."""
-    try:
-        pictures = importlib.import_module("minisk.pictures")
-    except ImportError:
-        return
-    pictures.draw_curves(rows, path)
 
 
 def _tensorboard_writer(folder: Path) -> Any:
