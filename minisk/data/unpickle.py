@@ -53,7 +53,7 @@ def unpickle(data: bytes, what: str) -> Any:
         return _Machine(len(data)).run(data)
     except DataError as error:
         raise DataError(f"{what} is refused: {error}") from None
-    except (ValueError, LookupError, TypeError) as error:
+    except Exception as error:  # pickletools has no closed list of how a damaged pickle shows
         raise DataError(f"{what} is damaged: {error or type(error).__name__}") from error
 
 
@@ -153,7 +153,7 @@ class _Machine:
 
 def _known(name: str) -> object:
     if name not in _GLOBALS:
-        raise DataError(f"it asks for {name[:80].replace(' ', '.')}, which is not part of an array of numbers")
+        raise DataError(f"it asks for {name[:80].replace(' ', '.')!a}, which is not part of an array of numbers")
     return _GLOBALS[name]
 
 
