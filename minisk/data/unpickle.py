@@ -9,6 +9,7 @@ Source of the instructions: the module pickletools.
 from __future__ import annotations
 
 import pickletools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,19 @@ _GLOBALS = {
 _BYTE = object()  # the dtype uint8, the only one
 _UNFILLED = object()  # an array whose state is still to come
 
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_NUMBERS = {"BININT", "BININT1", "BININT2", "LONG1"}
-_TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
-_BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8"}
-_PYTHON2_STRINGS = {"BINSTRING", "SHORT_BINSTRING"}  # bytes, which pickletools shows as Latin-1
-_PUTS = {"BINPUT", "LONG_BINPUT", "MEMOIZE"}
-_GETS = {"BINGET", "LONG_BINGET"}
-_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_IGNORED = {"PROTO", "FRAME"}
+# What only adds a value to the stack: a new one, or the instruction's own argument.
+_MAKES: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_LIST": list,
+    "EMPTY_DICT": dict,
+    "EMPTY_TUPLE": tuple,
+}
+_NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1")
+_TEXTS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8")
+_CARRIES = {*_NUMBERS, *_TEXTS}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def unpickle(data: bytes, what: str) -> Any:
@@ -48,7 +53,7 @@ def unpickle(data: bytes, what: str) -> Any:
         return _Machine(len(data)).run(data)
     except DataError as error:
         raise DataError(f"{what} is refused: {error}") from None
-    except (ValueError, LookupError, TypeError) as error:
+    except Exception as error:  # pickletools has no closed list of how a damaged pickle shows
         raise DataError(f"{what} is damaged: {error or type(error).__name__}") from error
 
 
@@ -67,38 +72,30 @@ class _Machine:
             if name == "STOP":
                 (result,) = self.stack
                 return result
-            if name in _PUTS:
+            if name == "MARK":
+                self.marks.append(len(self.stack))
+            elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
                 place: Any = len(self.memo) if name == "MEMOIZE" else argument
                 self.memo[place] = self.stack[-1]
-            elif name not in _IGNORED and not self._push(name, argument):
+            elif name in _MAKES:
+                self.stack.append(_MAKES[name]())
+            elif argument is None:
                 self._combine(name)
+            elif name not in ("PROTO", "FRAME"):
+                self.stack.append(self._value(name, argument))
         raise ValueError("it has no end")
 
-    def _push(self, name: str, argument: Any) -> bool:
-        """Carry out an instruction that only adds to the stack; return whether it is one."""
-        if name in _NUMBERS or name in _TEXTS or name in _BYTES:
-            value = argument
-        elif name in _PYTHON2_STRINGS:
-            value = argument.encode("latin-1")
-        elif name in _CONSTANTS:
-            value = _CONSTANTS[name]
-        elif name in _GETS:
-            value = self.memo[argument]
-        elif name == "EMPTY_LIST":
-            value = []
-        elif name == "EMPTY_DICT":
-            value = {}
-        elif name == "GLOBAL":
-            value = _known(argument)
-        elif name == "MARK":
-            self.marks.append(len(self.stack))
-            return True
-        elif argument is not None:
-            raise DataError(f"it uses the pickle instruction {name} {str(argument)[:80]!r}")
-        else:
-            return False
-        self.stack.append(value)
-        return True
+    def _value(self, name: str, argument: Any) -> Any:
+        """Return what an instruction with an argument adds to the stack."""
+        if name in _CARRIES:
+            return argument
+        if name in ("BINSTRING", "SHORT_BINSTRING"):  # Python 2's bytes, which pickletools shows as Latin-1
+            return argument.encode("latin-1")
+        if name in ("BINGET", "LONG_BINGET"):
+            return self.memo[argument]
+        if name == "GLOBAL":
+            return _known(argument)
+        raise DataError(f"it uses the pickle instruction {name} {str(argument)[:80]!r}")
 
     def _combine(self, name: str) -> None:
         """Carry out an instruction that takes values from the stack."""
@@ -156,7 +153,7 @@ class _Machine:
 
 def _known(name: str) -> object:
     if name not in _GLOBALS:
-        raise DataError(f"it asks for {name[:80].replace(' ', '.')}, which is not part of an array of numbers")
+        raise DataError(f"it asks for {name[:80].replace(' ', '.')!a}, which is not part of an array of numbers")
     return _GLOBALS[name]
 
 
