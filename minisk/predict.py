@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from . import models, ops
+from . import models
 from .data import normalize
 from .errors import CheckpointError, DataError, MiniskError
-from .function import no_grad
 from .nn import Module
-from .tensor import Tensor
+from .report import log_probabilities
 from .train import load_model, resolve_device
 
 log = logging.getLogger("minisk")
@@ -71,16 +69,6 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     if not (len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std))):
         raise CheckpointError(f"checkpoint {path} has normalization {normalization}, expected 3 numbers, std above 0")
     return Classifier(model.to(resolve_device(device)), classes, normalization, size, dataset)
-
-
-def log_probabilities(model: Module, images: NDArray[Any]) -> NDArray[Any]:
-    """Return log p (N, classes) for normalised images (N, 3, H, W). Raises MiniskError if one is not a number."""
-    device = next(model.parameters()).device
-    with no_grad(), np.errstate(all="ignore"):  # what overflows on the way is reported below
-        out = ops.log_softmax(model(Tensor(images).to(device)), axis=1).to("cpu").numpy()
-    if np.isnan(out).any():
-        raise MiniskError("the network's outputs are not numbers: its weights are damaged")
-    return out
 
 
 def read_image(path: str | Path) -> Any:

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import ops
 from .checkpoint import atomic_write
 from .data import ImageDataset, Loader
-from .errors import ShapeError
+from .errors import MiniskError, ShapeError
+from .function import no_grad
 from .nn import Module
 from .pictures import draw_confusion, draw_mistakes
-from .predict import log_probabilities
+from .tensor import Tensor
 
 _SHOWN = 24  # mistakes in the picture
 
@@ -97,3 +99,13 @@ def report_run(model: Module, dataset: ImageDataset, normalization: dict[str, An
     draw_mistakes(pictures, folder / "mistakes.png", title)
     atomic_write(folder / "evaluation.json", json.dumps(result.as_json(), indent=1).encode())
     return result
+
+
+def log_probabilities(model: Module, images: NDArray[Any]) -> NDArray[Any]:
+    """Return log p (N, classes) for normalised images (N, 3, H, W). Raises MiniskError if one is not a number."""
+    device = next(model.parameters()).device
+    with no_grad(), np.errstate(all="ignore"):  # what overflows on the way is reported below
+        out = ops.log_softmax(model(Tensor(images).to(device)), axis=1).to("cpu").numpy()
+    if np.isnan(out).any():
+        raise MiniskError("the network's outputs are not numbers: its weights are damaged")
+    return out
