@@ -13,7 +13,7 @@ from typing import Any
 from minisk import MiniskError
 from minisk.data import download_cifar
 from minisk.report import report_run
-from minisk.train import RECIPES, Config, StopSignals, Trainer, evaluate_checkpoint, load_model, read_config
+from minisk.train import RECIPES, Config, Trainer, evaluate_checkpoint, load_model, read_config, stop_signals
 from minisk.training.config import kind_of
 
 EPILOG = """
@@ -121,7 +121,7 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
     )  # fmt: skip
     size = sum(parameter.size for parameter in trainer.model.parameters())
     print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
-    with StopSignals() as signals:
+    with stop_signals() as signals:
         for m in trainer.run(stop=lambda: signals.received is not None):
             print(
                 f"epoch {m.epoch:3d}/{config.epochs}  train loss {m.train_loss:.3f} accuracy {m.train_accuracy:5.2f} %"

@@ -32,7 +32,7 @@ from .tensor import Tensor
 from .training.batches import TEST_BATCH, make_loaders
 from .training.config import RECIPES, SCHEDULES, Config, read_config
 from .training.evaluation import Average, evaluate, load_model, resolve_device, weights_of
-from .training.folder import FolderLock, StopSignals
+from .training.folder import held, stop_signals
 from .training.record import Metrics, Progress, Record
 from .training.steps import WeightAverage, clip_gradients, make_schedule, parameter_groups
 
@@ -41,13 +41,13 @@ __all__ = [
     "SCHEDULES",
     "Config",
     "Metrics",
-    "StopSignals",
     "Trainer",
     "evaluate",
     "evaluate_checkpoint",
     "load_model",
     "read_config",
     "resolve_device",
+    "stop_signals",
     "weights_of",
 ]
 
@@ -132,7 +132,7 @@ class Trainer:
         """
         if self.finished:
             return
-        with FolderLock(self.out), Record(self.out, self.tensorboard) as self.record:
+        with held(self.out), contextlib.closing(Record(self.out, self.tensorboard)) as self.record:
             if _stamp(self.last) != self._found:
                 raise CheckpointError(f"{self.last} was changed by another process since this one read it")
             self._write_config()

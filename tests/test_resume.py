@@ -17,8 +17,8 @@ from minisk import checkpoint, nn, ops
 from minisk.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from minisk.device import random_generator, random_state, set_random_state
 from minisk.errors import CheckpointError, MiniskError
-from minisk.train import StopSignals, Trainer, load_model
-from minisk.training.folder import FolderLock
+from minisk.train import Trainer, load_model, stop_signals
+from minisk.training.folder import held
 
 # An epoch has 4 steps: 64 images in batches of 16.
 TIMES = {"images_per_second": 0, "seconds": 0, "waiting": 0}
@@ -124,7 +124,7 @@ def test_a_random_state_is_json_and_brings_the_same_numbers_back():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_first_signal_is_noted_and_the_handlers_are_put_back(number):
     before = signal.getsignal(number)
-    with StopSignals() as signals:
+    with stop_signals() as signals:
         assert signals.received is None
         os.kill(os.getpid(), number)
         assert signals.received == number
@@ -133,7 +133,7 @@ def test_a_first_signal_is_noted_and_the_handlers_are_put_back(number):
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_ctrl_c_interrupts_at_once(first):
-    with StopSignals():
+    with stop_signals():
         os.kill(os.getpid(), first)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
@@ -267,8 +267,8 @@ def test_a_checkpoint_gives_the_averaged_weights_that_were_tested(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from minisk.training.folder import FolderLock
-with FolderLock(Path(sys.argv[1])):
+from minisk.training.folder import held
+with held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -291,7 +291,7 @@ def test_a_second_process_is_refused_and_takes_over_when_the_first_is_dead(tmp_p
 
 def test_a_lock_is_free_again_after_its_holder_left(tmp_path):
     for _ in range(2):
-        with FolderLock(tmp_path), pytest.raises(MiniskError, match="another process"), FolderLock(tmp_path):
+        with held(tmp_path), pytest.raises(MiniskError, match="another process"), held(tmp_path):
             pass
 
 

@@ -4,84 +4,72 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
 
 from ..errors import MiniskError
 
 
-class FolderLock:
-    """Holds a folder, made if need be, for this process; to be entered. Raises MiniskError if it can't be had.
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if need be, for this process. Raises MiniskError if it can't be had.
 
     The kernel's lock on the file `lock` counts, not the file: it ends with its process, however that dies, so a lock
     never has to be cleared by hand. The file only names the holder. Where there are no such locks (not POSIX), none is
     taken.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.descriptor = -1
-
-    def __enter__(self) -> FolderLock:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise MiniskError(f"output folder {self.folder} can't be written to: {error.strerror}") from error
-        try:
-            self._take()
-        except OSError as error:
-            os.close(self.descriptor)
-            raise MiniskError(f"output folder {self.folder} can't be locked: {error.strerror}") from error
-        for leftover in self.folder.glob(".*.partial"):  # of a process that died while it wrote
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise MiniskError(f"output folder {folder} can't be written to: {error.strerror}") from error
+    try:
+        _lock(descriptor, folder)
+        for leftover in folder.glob(".*.partial"):  # of a process that died while it wrote
             leftover.unlink(missing_ok=True)
-        return self
+        yield
+    finally:
+        os.close(descriptor)
 
-    def _take(self) -> None:
-        try:
-            import fcntl
-        except ImportError:
-            return
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self.descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self.descriptor)
-            raise MiniskError(f"another process (number {holder}) is training into {self.folder}") from None
-        os.ftruncate(self.descriptor, 0)
-        try:
-            os.pwrite(self.descriptor, f"{os.getpid()}\n".encode(), 0)
-        except OSError:  # the disk is full; the lock is held all the same
-            return
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self.descriptor)
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        raise MiniskError(f"another process (number {holder}) is training into {folder}") from None
+    except OSError as error:
+        raise MiniskError(f"output folder {folder} can't be locked: {error.strerror}") from error
+    with suppress(OSError):  # the disk is full; the lock is held all the same
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
 class StopSignals:
-    """While entered, notes SIGINT (Ctrl-C) and SIGTERM in `received`, to be acted on when it suits; main thread only.
+    """Which signal asked for a stop: `received`, None so far, SIGINT (Ctrl-C) or SIGTERM."""
 
-    A second SIGINT raises KeyboardInterrupt at once.
-    """
+    received: int | None = None
 
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> StopSignals:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Remember the signal; a SIGINT that is not the first raises KeyboardInterrupt."""
         if number == signal.SIGINT and self.received is not None:
             raise KeyboardInterrupt
         self.received = number
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
+
+@contextmanager
+def stop_signals() -> Iterator[StopSignals]:
+    """Note SIGINT and SIGTERM for a while, to be acted on when it suits; in the main thread only."""
+    signals = StopSignals()
+    before = {number: signal.signal(number, signals.note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ..checkpoint import atomic_write
@@ -50,7 +49,7 @@ class Metrics:
 
 
 class Record:
-    """Writes what happens to a run's folder; to be entered, and closed by leaving.
+    """Writes what happens to a run's folder; to be closed.
 
     tensorboard: also as TensorBoard's events. Raises MiniskError if the package for them is missing.
     """
@@ -60,12 +59,8 @@ class Record:
         self._writer = _tensorboard_writer(folder / "tensorboard") if tensorboard else None
         self._failed: set[str] = set()
 
-    def __enter__(self) -> Record:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End TensorBoard's file; the others are whole at any time."""
         if self._writer is not None:
             self._writer.close()
 
