@@ -19,10 +19,11 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["minisk", "minisk.*"]),
     package_data={"minisk": ["py.typed"]},
-    install_requires=["numpy>=2.0", "pillow>=10", "tqdm>=4.60", "safetensors>=0.4"],
+    install_requires=["numpy>=2.0", "pillow>=10.1", "tqdm>=4.60", "safetensors>=0.4"],
     extras_require={
         "cuda12": ["cupy-cuda12x>=14"],
         "cuda13": ["cupy-cuda13x>=14"],
+        "plot": ["matplotlib>=3.8"],
         "test": ["pytest>=8", "hypothesis>=6.100"],
         "lint": ["ruff==0.14.5", "mypy>=1.11"],
         "parity": ["torch==2.13.0"],

@@ -26,6 +26,7 @@ from .device import cuda_available, manual_seed, parse_device
 from .errors import CheckpointError, MiniskError
 from .function import no_grad
 from .nn import Module
+from .nn.module import evaluation_mode
 from .optim import SGD, CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
 from .tensor import Tensor
 
@@ -111,18 +112,12 @@ def resolve_device(device: str) -> str:
 
 def evaluate(model: Module, loader: Loader, device: str = "cpu") -> tuple[float, float]:
     """Return the mean cross entropy (nats) and the accuracy (percent) over all batches, in evaluation mode."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     average = _Average()
-    try:
-        with no_grad():
-            for images, labels in loader:
-                x, y = Tensor(images).to(device), Tensor(labels).to(device)
-                logits = model(x)
-                average.add(ops.cross_entropy(logits, y).item(), logits, y)
-    finally:
-        for module, training in modes:
-            module.training = training
+    with no_grad(), evaluation_mode(model):
+        for images, labels in loader:
+            x, y = Tensor(images).to(device), Tensor(labels).to(device)
+            logits = model(x)
+            average.add(ops.cross_entropy(logits, y).item(), logits, y)
     return average.loss, average.accuracy
 
 

@@ -1,0 +1,144 @@
+"""`minisk info`: versions, devices, threads, compiler and caches; what to look at first, and to send with a question.
+
+Nothing here may fail: a part that can't be found out says so in its own line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..cuda import kernels
+
+_PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboard", "cupy", "cupy-cuda12x", "cupy-cuda13x")
+_VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
+_THREAD_COUNTS = ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads")
+
+
+def add_to(commands: Any) -> None:
+    """Describe the command's arguments."""
+    parser = commands.add_parser("info", help="print versions, devices, threads, compiler and caches")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print everything that was found."""
+    facts = gather()
+    if arguments.json:
+        print(json.dumps(facts, indent=1))
+        return
+    for name, value in facts.items():
+        lines = [f"{k} {v}" for k, v in value.items()] if isinstance(value, dict) else value
+        print(f"{name:<10}", lines if isinstance(lines, str) else f"\n{'':<11}".join(lines) or "none")
+
+
+def gather() -> dict[str, Any]:
+    """Collect the facts: JSON-able, each a text, a list of texts or a mapping of texts; never raises."""
+    parts: dict[str, Callable[[], Any]] = {
+        "minisk": lambda: __version__,
+        "python": lambda: f"{platform.python_version()} on {platform.platform()}",
+        "numpy": lambda: np.__version__,
+        "blas": _blas,
+        "packages": _packages,
+        "devices": _devices,
+        "cpus": _cpus,
+        "compiler": _compiler,
+        "kernels": _kernels,
+        "variables": lambda: {k: v for k, v in os.environ.items() if _VARIABLES.match(k)},
+        "caches": _caches,
+    }
+    facts = {}
+    for name, find in parts.items():
+        try:
+            facts[name] = find()
+        except Exception as error:  # a broken driver or package is just what this command is run to see
+            facts[name] = f"unknown ({type(error).__name__}: {error})"
+    return facts
+
+
+def _blas() -> str:
+    about: Any = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{about.get('name')} {about.get('version')}, threads: {_blas_threads()}"
+
+
+def _blas_threads() -> int | str:
+    """Ask the OpenBLAS that NumPy has loaded; the variables alone do not tell, as it also looks at the machine."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        for library in sorted({line.split(maxsplit=5)[-1] for line in lines if "blas" in line}):
+            for name in _THREAD_COUNTS:
+                with contextlib.suppress(OSError, AttributeError):
+                    return int(getattr(ctypes.CDLL(library), name)())
+    return "unknown"
+
+
+def _packages() -> dict[str, str]:
+    """Look the versions up without importing anything: importing CuPy can fail, and takes seconds."""
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _devices() -> list[str]:
+    from ..device import cuda_available
+
+    devices = [f"cpu: {platform.machine()}"]
+    if cuda_available():
+        import cupy
+
+        for index in range(cupy.cuda.runtime.getDeviceCount()):
+            about = cupy.cuda.runtime.getDeviceProperties(index)
+            devices.append(f"cuda:{index}: {about['name'].decode()}, {about['totalGlobalMem'] / 2**30:.1f} GiB")
+    return devices
+
+
+def _cpus() -> str:
+    """Count the processors, and name what keeps this process from using all of them."""
+    told = [f"{os.cpu_count()} in the machine"]
+    if hasattr(os, "sched_getaffinity"):
+        told.append(f"{len(os.sched_getaffinity(0))} open to this process")
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            told.append(f"{int(quota) / int(period):g} allowed by its control group")
+    return ", ".join(told)
+
+
+def _compiler() -> str:
+    for name in (os.environ.get("CXX"), "c++", "g++", "clang++"):
+        path = shutil.which(name) if name else None
+        if path:
+            done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True)
+            return f"{path}: {done.stdout.splitlines()[0]}"
+    return "none"
+
+
+def _kernels() -> str:
+    twins = "minisk.cuda.twins"
+    compiled = [name for name in kernels.__all__ if not getattr(kernels, name).__module__.startswith(twins)]
+    return f"compiled: {', '.join(compiled)}" if compiled else "NumPy formulas"
+
+
+def _caches() -> list[str]:
+    cache = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+    if not cache.is_dir():
+        return []
+    size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
+    return [f"CuPy kernels: {cache}, {size / 2**20:.1f} MiB"]

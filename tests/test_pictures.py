@@ -1,0 +1,201 @@
+"""minisk.pictures: what is drawn can be found again in the pixels, and odd numbers or names never spoil a picture."""
+
+import errno
+import math
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minisk.errors import ShapeError
+from minisk.pictures import _ticks, draw_confusion, draw_curves, draw_mistakes, draw_prediction
+
+BLUE, ORANGE, GREEN, DARK = (0, 114, 178), (213, 94, 0), (0, 158, 115), (8, 48, 107)
+
+
+@pytest.fixture(autouse=True)
+def pillow_alone(monkeypatch):
+    """Hide matplotlib, which would draw the curves if it were there."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "picture.png"
+
+
+def row(epoch, loss=1.0, **others):
+    accuracies = {"train_accuracy": 60.0, "test_accuracy": 50.0}
+    return {"epoch": epoch, "lr": 0.1, "train_loss": loss, "test_loss": 2.0, **accuracies, **others}
+
+
+def where(path, colour, tolerance=20):
+    """Return the pixels (row, column) that have about this colour."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    return np.argwhere(np.abs(pixels - colour).max(axis=2) <= tolerance)
+
+
+# --- Curves ---------------------------------------------------------------------------------------------------
+
+
+def test_train_and_test_have_their_colours_in_two_panels_and_the_learning_rate_has_the_third(path):
+    draw_curves([row(1), row(2)], path)
+    for colour, panels in ((BLUE, {0, 1}), (ORANGE, {0, 1}), (GREEN, {2})):
+        assert set(where(path, colour)[:, 1] // 400) == panels
+
+
+def test_a_falling_loss_falls_from_left_to_right(path):
+    draw_curves([row(epoch, loss=3.0 - epoch / 4) for epoch in range(1, 9)], path)
+    blue = where(path, BLUE)
+    line = blue[(blue[:, 1] < 400) & (blue[:, 0] > 40)]  # below the legend
+    left, right = line[line[:, 1] < 100], line[line[:, 1] > 350]
+    assert left[:, 0].max() < right[:, 0].min()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
+def test_a_value_that_is_no_number_is_a_gap_in_its_line_only(path, bad):
+    draw_curves([row(epoch, bad if epoch == 3 else 1.0) for epoch in range(1, 6)], path)
+    # Five epochs over the columns 56 to 384 of the first panel: the third is in the middle.
+    blue = set(where(path, BLUE)[:, 1])
+    assert {80, 360} <= blue and 220 not in blue
+    assert 220 in set(where(path, ORANGE)[:, 1])
+
+
+def test_a_missing_value_is_a_gap_too(path):
+    rows = [row(1), row(2)]
+    del rows[1]["train_loss"]
+    draw_curves(rows, path)
+    assert 220 not in set(where(path, BLUE)[:, 1])
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2, 31, 300])
+def test_any_number_of_epochs_makes_a_picture_of_one_size(path, epochs):
+    draw_curves([row(epoch) for epoch in range(1, epochs + 1)], path)
+    with Image.open(path) as image:
+        assert image.size == (1200, 300)
+    assert (len(where(path, GREEN)) > 0) == (epochs > 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 1.0], [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        ([0.13, 2.31], [0, 0.5, 1, 1.5, 2, 2.5]),
+        ([37.1, 87.2], [30, 40, 50, 60, 70, 80, 90]),
+        ([1e-5, 1e-5], [4e-6, 6e-6, 8e-6, 1e-5, 1.2e-5, 1.4e-5, 1.6e-5]),
+        ([5e-324], [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        ([0.0], [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        ([-3.0, 3.0], [-3, -2, -1, 0, 1, 2, 3]),
+    ],
+)
+def test_ticks_are_round_numbers_that_enclose_the_values(values, expected):
+    np.testing.assert_allclose(_ticks(values), expected, atol=1e-12)
+
+
+def test_epochs_are_whole_numbers():
+    assert _ticks([1, 3], smallest_step=1.0) == [1, 2, 3]
+
+
+def test_matplotlib_draws_the_curves_where_it_is_installed_and_keeps_no_state(path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib")
+    pytest.importorskip("matplotlib")
+    draw_curves([row(1), row(2, loss=math.nan), row(3)], path)
+    assert len(where(path, BLUE)) and len(where(path, ORANGE)) and len(where(path, GREEN))
+    assert "matplotlib.pyplot" not in sys.modules  # which holds matplotlib's state: backend, figures
+
+
+# --- Confusion ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("classes", "cell"), [(1, 56), (2, 56), (10, 56), (40, 27), (100, 11), (300, 3)])
+def test_a_class_that_is_always_right_fills_its_cell_with_the_darkest_colour(path, classes, cell):
+    draw_confusion(np.diag(np.full(classes, 7)), [f"class {i}" for i in range(classes)], path)
+    dark = len(where(path, DARK, tolerance=2))
+    assert 0.8 < dark / (classes * cell**2) <= 1  # less the white counts
+
+
+def test_an_error_of_one_percent_can_be_seen(path):
+    draw_confusion(np.array([[99, 1], [0, 100]]), ["cat", "dog"], path)
+    tint = where(path, (226, 239, 247), tolerance=3)
+    assert len(tint) > 0.8 * 56**2
+
+
+@pytest.mark.parametrize(
+    "names", [["x" * 500] * 2, ["", "\n\x1b[2J"], ["猫", "Größe"]], ids=["long", "control", "script"]
+)
+def test_odd_class_names_stay_in_the_margin(path, names):
+    draw_confusion(np.array([[3, 0], [0, 0]]), names, path)
+    with Image.open(path) as image:
+        assert image.width < 450 and image.height < 400
+
+
+def test_a_class_without_images_is_drawn_without_a_share(path):
+    draw_confusion(np.zeros((3, 3), dtype=np.int64), list("abc"), path)
+    assert len(where(path, DARK, tolerance=2)) == 0
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (0, 0)])
+def test_a_matrix_that_does_not_fit_the_classes_is_refused(path, shape):
+    classes = ["a", "b"][: shape[0]]
+    with pytest.raises(ShapeError, match=rf"matrix is \({shape[0]}, {shape[1]}\), expected"):
+        draw_confusion(np.zeros(shape, dtype=np.int64), classes, path)
+
+
+# --- Mistakes and predictions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 24])
+def test_every_mistake_is_shown_once_and_enlarged(path, count):
+    images = np.zeros((count, 3, 32, 32), dtype=np.uint8)
+    images[:, 0] = (100 + 5 * np.arange(count))[:, None, None]
+    images[:, 2] = 200
+    draw_mistakes([(image, "cat", "a very long name indeed, of a dog", 0.9) for image in images], path)
+    for image in images:
+        assert len(where(path, image[:, 0, 0], tolerance=1)) == 128**2
+
+
+def test_no_mistakes_make_a_picture_too(path):
+    draw_mistakes([], path, "No mistakes")
+    with Image.open(path) as image:
+        assert image.width > 800
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5000, 1), (1, 5000), (333, 222)])
+def test_a_picture_of_any_shape_gets_its_bars_beside_it(path, size):
+    draw_prediction(Image.new("RGB", size, "red"), [("cat", 0.75), ("dog", 0.25)], path)
+    first, second = where(path, BLUE, 3), where(path, (127, 184, 216), 3)
+    assert len(first) == pytest.approx(3 * len(second), rel=0.02)
+    assert len(where(path, (255, 0, 0), 3)) > 0
+
+
+def test_letters_that_the_font_lacks_lose_their_accent_or_become_question_marks(tmp_path):
+    for name in ("cafe ??", "café 猫\n"):
+        draw_prediction(Image.new("RGB", (9, 9)), [(name, 1.0)], tmp_path / f"{len(name.encode())}.png")
+    one, other = (file.read_bytes() for file in tmp_path.iterdir())
+    assert one == other
+
+
+# --- Files --------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_numbers_make_the_same_file(path):
+    files = []
+    for _ in range(2):
+        draw_curves([row(1), row(2)], path)
+        files.append(path.read_bytes())
+    assert files[0] == files[1]
+
+
+def test_a_full_disk_leaves_the_earlier_picture_whole(path, monkeypatch):
+    draw_curves([row(1)], path)
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        draw_curves([row(1), row(2)], path)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
