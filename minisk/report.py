@@ -19,6 +19,7 @@ from .data import ImageDataset, Loader
 from .errors import MiniskError, ShapeError
 from .function import no_grad
 from .nn import Module
+from .nn.module import evaluation_mode
 from .pictures import draw_confusion, draw_mistakes
 from .tensor import Tensor
 
@@ -67,12 +68,8 @@ def measure(model: Module, dataset: ImageDataset, normalization: dict[str, Any],
     is not a number, ShapeError if the model tells apart another number of classes than the data set has.
     """
     batches = Loader(dataset, batch_size, **normalization)
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluation_mode(model):
         log_p = np.concatenate([log_probabilities(model, images) for images, _ in batches])
-    finally:
-        model.train(was_training)
     k, labels = len(dataset.classes), dataset.labels
     if log_p.shape[1] != k:
         raise ShapeError(f"measure: the model tells apart {log_p.shape[1]} classes, but {dataset.name} has {k}")

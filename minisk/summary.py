@@ -9,6 +9,7 @@ import numpy as np
 
 from .function import no_grad
 from .nn import Conv2d, Linear, Module, SKConv
+from .nn.module import evaluation_mode
 from .tensor import Tensor
 
 
@@ -63,15 +64,12 @@ def summarize(model: Module, input_shape: tuple[int, int, int]) -> Summary:
     for name, module in model.named_modules():
         if isinstance(module, SKConv) or not any(True for _ in module.children()):
             removers.append(module.register_forward_hook(_noting(rows, name)))
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        with no_grad():
-            model.eval()(Tensor(np.zeros((1, *input_shape), next(model.parameters()).dtype)))
+        with no_grad(), evaluation_mode(model):
+            model(Tensor(np.zeros((1, *input_shape), next(model.parameters()).dtype)))
     finally:
         for remove in removers:
             remove()
-        for module, training in modes:
-            module.training = training
     return Summary(rows, sum(p.size for p in model.parameters()), sum(b.size for b in model.buffers()))
 
 

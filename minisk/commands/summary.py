@@ -26,6 +26,6 @@ def run(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, option)
         if value is not None and value < 1:
             raise MiniskError(f"--{option.replace('_', '-')} {value} must be at least 1")
-    size = models.input_size(arguments.model) if arguments.size is None else arguments.size
     model = models.create(arguments.model, arguments.num_classes)
+    size = models.input_size(arguments.model) if arguments.size is None else arguments.size
     print(summarize(model, (3, size, size)))

@@ -6,6 +6,7 @@ No registration and no magic: whatever is assigned as an attribute is found by i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -166,6 +167,18 @@ class Module:
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
         return "\n  ".join([f"{type(self).__name__}({self.extra_repr()}", *lines]) + "\n)"
+
+
+@contextlib.contextmanager
+def evaluation_mode(module: Module) -> Iterator[None]:
+    """Put a module in evaluation mode for a while; afterwards each part is in the mode it was in before."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def _first(names: Sequence[str], count: int = 3) -> str:

@@ -14,6 +14,7 @@ from ..device import Array, cuda_available, parse_device
 from ..errors import CheckpointError
 from ..function import no_grad
 from ..nn import Module
+from ..nn.module import evaluation_mode
 from ..tensor import Tensor
 
 
@@ -51,18 +52,12 @@ def resolve_device(device: str) -> str:
 
 def evaluate(model: Module, batches: Iterable[Batch], device: str = "cpu") -> tuple[float, float]:
     """Return the mean cross entropy (nats) and the accuracy (percent) over all batches, in evaluation mode."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     average = Average()
-    try:
-        with no_grad():
-            for images, labels in batches:
-                x, y = Tensor(images).to(device), Tensor(labels).to(device)
-                logits = model(x)
-                average.add(ops.cross_entropy(logits, y).item(), logits, y)
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluation_mode(model), no_grad():
+        for images, labels in batches:
+            x, y = Tensor(images).to(device), Tensor(labels).to(device)
+            logits = model(x)
+            average.add(ops.cross_entropy(logits, y).item(), logits, y)
     return average.loss, average.accuracy
 
 
