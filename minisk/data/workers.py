@@ -87,7 +87,7 @@ def worker_batches(
 
 
 def _share(plan: EpochPlan, dataset: ImageDataset, blocks: int) -> _Job:
-    order, source, labels = map(SharedArray.of, (plan.order, dataset.images, dataset.labels))
+    order, labels, source = SharedArray.of(plan.order), SharedArray.of(dataset.labels), SharedArray.of(dataset.images)
     images = SharedArray((blocks, plan.batch_size, *dataset.images.shape[1:]), np.float32)
     if plan.mix is None:
         targets = SharedArray((blocks, plan.batch_size), np.int64)
