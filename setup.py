@@ -26,7 +26,7 @@ setup(
         "plot": ["matplotlib>=3.8"],
         "tensorboard": ["tensorboardX>=2.6"],
         "test": ["pytest>=8", "hypothesis>=6.100"],
-        "lint": ["ruff==0.14.5", "mypy>=1.11"],
+        "lint": ["ruff==0.17.6", "mypy==2.4.1"],
         "parity": ["torch==2.13.0"],
     },
     entry_points={"console_scripts": ["minisk=minisk.__main__:main"]},

@@ -214,6 +214,9 @@ PICKLES = {
     "an array smaller than its bytes": (array_of(shape=b"K\x02\x85"), "is damaged"),
     "an array of negative size": (array_of(shape=b"J\xff\xff\xff\xff\x85"), "can't fill"),
     "an array of 65 axes": (array_of(shape=b"(" + b"K\x01" * 65 + b"t"), "can't fill"),
+    "an array of no dtype": (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x01\x85N\x89U\x01atb.",
+        "fills what is not an array of bytes"),
     "an array of text": (array_of(content=b"X\x03\x00\x00\x00abc"), "has str where bytes belongs"),
     "a place in the memo of 2³¹": (b"\x80\x02}r\xff\xff\xff\x7f.", "has no list of names"),
     "bytes of 2⁶² announced": (b"\x80\x04\x8e" + struct.pack("<Q", 1 << 62) + b"x.", "is damaged"),

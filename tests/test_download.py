@@ -22,7 +22,7 @@ class Server(http.server.ThreadingHTTPServer):
     """Serves ``content``. ranges: whether it knows Range. sent: how many bytes it sends before it breaks off."""
 
     daemon_threads = True
-    content, ranges, sent, status = b"", True, None, 200
+    content, ranges, sent, status, shift = b"", True, None, 200, 0
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -35,6 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server, wanted = self.server, self.headers["Range"]
         server.asked.append((self.path, wanted))
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and server.ranges else 0
+        start += server.shift if start else 0
         status = server.status if start == 0 else 206
         if start and start >= len(server.content):
             status, body = 416, b""
@@ -143,6 +144,14 @@ def test_a_partial_file_is_used_if_it_is_right_and_replaced_if_not(server, fetch
     assert len(load_cifar("cifar10", fetch(), "test")) == 2
     size = len(server.content)
     assert [wanted for _, wanted in server.asked] == [a and a.format(size=size, longer=size + 4) for a in asked]
+
+
+def test_a_rest_from_another_place_is_noticed_and_all_is_fetched_anew(server, fetch, tmp_path):
+    server.shift = 7
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / PARTIAL).write_bytes(server.content[:1000])
+    assert len(load_cifar("cifar10", fetch(), "test")) == 2
+    assert [wanted for _, wanted in server.asked] == ["bytes=1000-", None]
 
 
 def test_an_altered_archive_is_removed(server, fetch, tmp_path):

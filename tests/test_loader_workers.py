@@ -183,10 +183,13 @@ def test_two_epochs_with_workers_may_run_side_by_side():
 
 SCRIPT = """
 import sys
-from minisk.data import Augment, Loader, make_shapes
+import numpy as np
+from minisk.data import Augment, ImageDataset, Loader
 
 def main(ending):
-    batches = Loader(make_shapes(64, 0), 4, augment=Augment(), workers=2).epoch(0)
+    count = 50_000 if ending == "large" else 64
+    dataset = ImageDataset(np.zeros((count, 3, 8, 8), np.uint8), np.zeros(count, np.int64), ("a",), "zeros")
+    batches = Loader(dataset, 4, augment=Augment(), mean=0.5, std=0.5, workers=2).epoch(0)
     print(next(batches)[0].shape)
     if ending == "open":
         globals()["kept"] = batches
@@ -197,7 +200,9 @@ def main(ending):
         os.kill(os.getpid(), signal.SIGKILL)
     elif ending == "interrupted":
         import os, signal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # here; what of the workers, who get the same Ctrl-C?
         os.killpg(0, signal.SIGINT)
+        print(len(list(batches)), "more")
 
 """
 
@@ -225,7 +230,7 @@ def run_script(tmp_path):
 
 
 def test_an_iterator_still_open_at_the_exit_leaves_nothing(run_script):
-    assert run_script("open") == (0, "(4, 3, 32, 32)\n", "")
+    assert run_script("open") == (0, "(4, 3, 8, 8)\n", "")
 
 
 def test_an_exception_that_ends_the_script_leaves_nothing(run_script):
@@ -235,16 +240,15 @@ def test_an_exception_that_ends_the_script_leaves_nothing(run_script):
 
 
 def test_a_killed_consumer_takes_its_workers_along(run_script):
-    assert run_script("killed") == (-signal.SIGKILL, "(4, 3, 32, 32)\n", "")
+    assert run_script("killed") == (-signal.SIGKILL, "(4, 3, 8, 8)\n", "")
 
 
-def test_ctrl_c_prints_no_tracebacks_of_workers(run_script):
-    _, _, err = run_script("interrupted")
-    assert err.count("Traceback") == 1
-    assert "KeyboardInterrupt" in err.splitlines()[-1]
+def test_ctrl_c_does_not_reach_the_workers(run_script):
+    assert run_script("interrupted") == (0, "(4, 3, 8, 8)\n15 more\n", "")
 
 
-def test_a_script_without_its_guard_is_told_of_it(run_script):
-    status, _, err = run_script("open", guard="")
+@pytest.mark.parametrize("size", ["open", "large"])  # what a worker is sent fits into a pipe, or does not
+def test_a_script_without_its_guard_is_told_of_it(run_script, size):
+    status, _, err = run_script(size, guard="")
     assert status == 1
     assert 'a script that starts workers needs `if __name__ == "__main__":`' in err.splitlines()[-1]

@@ -76,8 +76,7 @@ def _transfer(url: str, partial: Path, progress: bool) -> bool:
     try:
         request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         with urlopen(request, timeout=TIMEOUT) as response:
-            # 206 is the rest that was asked for; 200 the whole file, from a server that knows no ranges.
-            resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            resumed = response.status == 206  # the rest, as asked for; 200 is the whole, if a server knows no ranges
             have = have if resumed else 0
             length = response.headers.get("Content-Length", "")
             total = have + int(length) if length.isdecimal() else None

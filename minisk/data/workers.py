@@ -14,7 +14,7 @@ import multiprocessing
 import signal
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pickle import PicklingError
 from typing import Any
@@ -30,11 +30,18 @@ _SPAWN = multiprocessing.get_context("spawn")  # a forked child hangs in the lib
 
 
 class SharedArray:
-    """An array of zeros in anonymous shared memory; it can be sent to a process that is being started."""
+    """An array in anonymous shared memory, first of zeros; it can be sent to a process that is being started."""
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self._shape, self._dtype = shape, np.dtype(dtype)
         self._memory = _SPAWN.RawArray("B", math.prod(shape) * self._dtype.itemsize)
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> SharedArray:
+        """Copy an array into shared memory."""
+        shared = cls(array.shape, array.dtype)
+        shared.array[...] = array
+        return shared
 
     @property
     def array(self) -> NDArray[Any]:
@@ -44,11 +51,16 @@ class SharedArray:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """What a worker is sent at its start: the plan, the data set with its images shared, and the blocks to fill."""
+    """What a worker is sent at its start: the plan, the data set, and the blocks to fill.
 
-    plan: EpochPlan
+    All that grows with the data set is shared, also because what is sent must fit into a pipe: Process.start() would
+    wait for ever for a child that died before it had read the rest.
+    """
+
+    plan: EpochPlan  # without its order
+    order: SharedArray
     source: SharedArray
-    labels: NDArray[np.int64]
+    labels: SharedArray
     classes: tuple[str, ...]
     name: str
     images: SharedArray  # (blocks, batch size, 3, H, W)
@@ -75,14 +87,15 @@ def worker_batches(
 
 
 def _share(plan: EpochPlan, dataset: ImageDataset, blocks: int) -> _Job:
-    source = SharedArray(dataset.images.shape, np.uint8)
-    source.array[...] = dataset.images
+    order, labels, source = SharedArray.of(plan.order), SharedArray.of(dataset.labels), SharedArray.of(dataset.images)
     images = SharedArray((blocks, plan.batch_size, *dataset.images.shape[1:]), np.float32)
     if plan.mix is None:
         targets = SharedArray((blocks, plan.batch_size), np.int64)
     else:
         targets = SharedArray((blocks, plan.batch_size, plan.mix.num_classes), np.float32)
-    return _Job(plan, source, dataset.labels, dataset.classes, dataset.name, images, targets)
+    return _Job(
+        replace(plan, order=plan.order[:0]), order, source, labels, dataset.classes, dataset.name, images, targets
+    )
 
 
 class _Pool:
@@ -126,8 +139,8 @@ class _Pool:
         except (EOFError, OSError) as error:
             process.join()
             raise DataError(
-                f"Loader: a worker process died (exit code {process.exitcode}) before batch {number} was made;"
-                ' a script that starts workers needs `if __name__ == "__main__":`'
+                f"Loader: a worker process died (exit code {process.exitcode}) before batch {number} was made; "
+                'a script that starts workers needs `if __name__ == "__main__":`'
             ) from error
         if isinstance(answer, str):
             raise DataError(f"Loader: batch {number} failed in a worker process: {answer}")
@@ -151,6 +164,9 @@ def _without_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    from multiprocessing import resource_tracker  # not on Windows
+
+    resource_tracker.ensure_running()  # which process.start() would do, and unblock the signals again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -160,12 +176,13 @@ def _without_interrupts() -> Iterator[None]:
 
 def _serve(connection: Connection, job: _Job) -> None:
     """Make the batches that are asked for until the pipe ends. Answers: the number of images, or what went wrong."""
-    dataset = ImageDataset(job.source.array, job.labels, job.classes, job.name)
+    dataset = ImageDataset(job.source.array, job.labels.array, job.classes, job.name)
+    plan = replace(job.plan, order=job.order.array)
     images, targets = job.images.array, job.targets.array
     with suppress(EOFError, OSError):  # the other end is gone: so is the need for batches
         while True:
             number, block = connection.recv()
-            connection.send(_fill_block(job.plan, dataset, number, images[block], targets[block]))
+            connection.send(_fill_block(plan, dataset, number, images[block], targets[block]))
 
 
 def _fill_block(
