@@ -1,7 +1,8 @@
 """Data sets as NumPy arrays, augmentation, and a Loader that turns them into batches."""
 
+from .catalogue import DATASETS, load_dataset
 from .cifar import load_cifar
-from .dataset import DATASETS, ImageDataset, load_dataset
+from .dataset import ImageDataset
 from .download import download_cifar
 from .loader import Batch, Loader, make_batch
 from .mix import Mix

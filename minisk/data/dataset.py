@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
 
-DATASETS = ("shapes", "cifar10", "cifar100")
 SPLITS = ("train", "test")
 
 _HISTOGRAM_IMAGES = 1024  # bincount widens its input to int64: a few images at a time keep that copy small
@@ -77,33 +75,6 @@ class ImageDataset:
         mean = share @ values
         variance = (share * (values - mean[:, np.newaxis]) ** 2).sum(axis=1)
         return mean, np.sqrt(variance)
-
-
-def load_dataset(name: str, data_dir: str | Path | None, split: str, *, size_limit: int | None = None) -> ImageDataset:
-    """Load a data set by name: "cifar10" and "cifar100" from ``data_dir``, "shapes" from nothing at all.
-
-    split: "train" or "test". size_limit: keep at most so many images, spread evenly over the stored
-    order (image trees are sorted by class, so their first images would all be of one class).
-    Raises DataError.
-    """
-    # Both import ImageDataset from this module, so neither can be imported at its top.
-    from .cifar import load_cifar
-    from .shapes import STANDARD_SPLITS, make_shapes
-
-    if name not in DATASETS:
-        raise DataError(f"load_dataset: unknown data set {name!r}, expected one of {', '.join(DATASETS)}")
-    if size_limit is not None and size_limit < 1:
-        raise DataError(f"load_dataset: size_limit is {size_limit}, expected at least 1")
-    check_split(name, split)
-    if name == "shapes":
-        count, seed = STANDARD_SPLITS[split]
-        return make_shapes(count if size_limit is None else min(count, size_limit), seed)
-    if data_dir is None:
-        raise DataError(f"load_dataset: {name} is read from disk, but no data directory was given")
-    dataset = load_cifar(name, data_dir, split)
-    if size_limit is None or size_limit >= len(dataset):
-        return dataset
-    return dataset.subset(np.arange(size_limit) * len(dataset) // size_limit)
 
 
 def check_split(name: str, split: str) -> None:
