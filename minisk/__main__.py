@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from .errors import MiniskError
+from .gradient_check.command import add_command as add_gradcheck_command
 
 
 def _summary(arguments: argparse.Namespace) -> None:
@@ -32,18 +33,18 @@ def _parser() -> argparse.ArgumentParser:
     summary.add_argument("--num-classes", type=int, help="classes to tell apart (default: the model's own)")
     summary.add_argument("--size", type=int, help="height and width of the image (default: the model's own)")
     summary.set_defaults(run=_summary)
+    add_gradcheck_command(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0, or 1 after an error told in a sentence."""
+    """Run one command. Returns the exit status: 0, or 1 after an error told in a sentence or a check that failed."""
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except (MiniskError, OSError) as error:
         print(f"minisk {arguments.command}: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ def gradcheck(
     report = GradcheckReport(
         finding.ok, finding.verdict, finding.message, subject.order, dtype, seed, finding.rows,
         list(finding.summaries.values()), finding.notes, finding.errors, finding.chance,
+        finding.resolution,
         sum(s.evaluations for s in costs), sum(s.backwards for s in costs), time.perf_counter() - started,
     )  # fmt: skip
     if raise_on_failure and not report.ok:
@@ -87,7 +88,7 @@ def _subject(fn: Any, inputs: Any, params: dict[str, Tensor], order: int, dtype:
         raise MiniskError("gradcheck: a pair must be (forward, backward), checked in first order, without params")
     if not is_pair and not callable(fn):
         raise MiniskError(f"gradcheck: expected a function, a Function, a Module or a pair, got a {type(fn).__name__}")
-    subject = PairSubject(*fn, arguments, dtype) if is_pair else TensorSubject(fn, arguments, params, dtype)
+    subject: Subject = TensorSubject(fn, arguments, params, dtype) if not is_pair else PairSubject(fn, arguments, dtype)
     if not any(array.size for array in subject.arrays):
         raise ShapeError("gradcheck: there is no floating input or parameter with an element in it to check")
     return subject
@@ -101,6 +102,7 @@ class Finding:
     message: str = ""
     ok: bool = False
     chance: float = 1.0
+    resolution: float = 0.0
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     summaries: dict[str, Summary] = field(default_factory=dict)
@@ -153,8 +155,8 @@ def _examine(subject: Subject, rng: np.random.Generator, mode: str) -> Finding:
     if finding.ok:
         finding.chance = chance_to_miss(DIRECTIONS)
         finding.message = (
-            "The gradient agrees with differences everywhere it was looked at; an error in one element of the Jacobian, "
-            f"of 100 times the resolution or more, is missed with a chance of at most {finding.chance:.1g}."
+            f"Gradient and differences agree. An element of the Jacobian that is off by {100 * finding.resolution:.0e} "
+            f"(100 times the resolution) or more escapes with a chance of at most {finding.chance:.1g}."
         )
     return finding
 
@@ -179,6 +181,8 @@ def _compare_numbers(
             continue
         slopes = [point.along(i, random_signs(rng, array.shape)) for point in points]
         summary.directions = len(slopes)
+        scale = probes.scale_of(array)
+        finding.resolution = max(finding.resolution, *(slope.allowed / scale for slope in slopes))
         summary.worst = max(abs(s.residual) / point.size for s, point in zip(slopes, points, strict=True))
         k = max(range(len(slopes)), key=lambda k: list(Status).index(slopes[k].status) * -1 + 10 * _fails(slopes[k]))
         rows: list[Row] = []
@@ -207,7 +211,9 @@ def _conclude(finding: Finding, seen: list[Status], point: _Point) -> None:
         where = names or "along random directions (no single element stands out)"
         raise Found(Verdict.WRONG, f"The gradient differs from the numeric one: {where}.", finding.rows)
     if Status.KINK in seen:
-        raise Found(Verdict.NOT_DIFFERENTIABLE, f"The one-sided slopes differ: {names or 'along directions'}.", finding.rows)
+        raise Found(
+            Verdict.NOT_DIFFERENTIABLE, f"The one-sided slopes differ: {names or 'along directions'}.", finding.rows
+        )
     if Status.NOISY in seen:
         least = max((row.estimate * 10 for row in finding.rows), default=point.noise)
         raise Found(

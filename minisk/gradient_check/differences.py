@@ -2,9 +2,9 @@
 
     s(t) = w · f(x + t·v)        r(h) = [s(h) - s(-h)] / 2h  -  g·v        g: the gradient under test
 
-What is extrapolated is the *residual* r, numeric minus analytic: it should go to 0 with h. Central differences at steps
-that halve are combined by Richardson's rule, and the spread of the table estimates the error (Ridders, 1982). Steps come
-in *ladders*, from large to small: large steps are the least noisy, small ones stay on this side of a kink nearby.
+What is extrapolated is the *residual* r, numeric minus analytic: it should go to 0 with h. Central differences at
+steps that halve are combined by Richardson's rule, and the spread of the table estimates the error (Ridders, 1982).
+Steps come in *ladders*, from large to small: large ones are the least noisy, small ones stay on this side of a kink.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LADDERS = {
     "float64": ((2**-8, 2**-9, 2**-10), (2**-14, 2**-15), (2**-19, 2**-20), (2**-24, 2**-25)),
     "float32": ((2**-3, 2**-4, 2**-5), (2**-6, 2**-7), (2**-9, 2**-10)),
 }
-# A step at which slope and curvature have all but vanished: what is left is rounding.
+# A step at which curvature has all but vanished: what is not a straight line is rounding.
 TINY = {"float64": 2**-26, "float32": 2**-13}
 # A number is wrong if it is off by more than this many times the estimated error.
 SAFETY = 10.0
@@ -82,10 +82,10 @@ def measure(line: Line, ladders: Sequence[Sequence[float]] | None = None) -> Slo
 
 
 def measured_noise(line: Line) -> float:
-    """Return the root mean square of s at tiny steps, where nothing but rounding should be left."""
-    tiny = TINY[line.dtype]
-    left = [line.deviation(t) for t in (tiny, -1.375 * tiny)]
-    return math.sqrt(sum(value * value for value in left) / len(left)) if all(map(math.isfinite, left)) else 0.0
+    """Return the rounding error that shows in s at tiny steps, as second differences: no slope, kink or jump does."""
+    left = [line.deviation(k * TINY[line.dtype]) for k in (1, 2, 3, 4)]
+    seconds = np.diff(left, 2) / math.sqrt(6)
+    return float(np.sqrt(np.mean(seconds**2))) if np.isfinite(seconds).all() else 0.0
 
 
 def _climb(line: Line, steps: Sequence[float]) -> Slope:
@@ -133,7 +133,7 @@ def chance_to_miss(directions: int, margin: float = 100.0) -> float:
     """Bound the chance that one wrong element of the Jacobian escapes every direction, whatever the others are.
 
     The element is wrong by `margin` times the smallest residual that is noticed. Its share of the residual is
-    w_j·e·v_i; w_j and v_i have density at most 1/2 on either side, so each lands within δ of a given value with a chance
+    w_j·e·v_i; w_j and v_i have density 1/2 on either side of 0, so each lands within δ of a given value with a chance
     of at most δ; integrating over both gives (1 + ln margin) / margin for one direction.
     """
     return float(((1 + math.log(margin)) / margin) ** directions)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -54,32 +56,22 @@ def outputs_of(subject: Subject) -> Arrays:
 
 
 def gradient_of(subject: Subject, weights: Arrays) -> Arrays:
-    """Run backward once, then twice under watch; see that it leaves alone what it must, and is finite and repeatable."""
+    """Run backward: it must leave alone what it was handed, and be well formed, finite and repeatable."""
     arrays, incoming = ([a.copy() for a in group] for group in (subject.arrays, weights))
-    try:
+    with _translated(subject):
         first = [g.copy() for g in subject.gradients(arrays, incoming)]
-        _untouched(subject, arrays, "backward")
-        for k, (before, after) in enumerate(zip(weights, incoming, strict=True)):
-            if not np.array_equal(before, after, equal_nan=True):
-                raise Found(Verdict.OVERWRITTEN, f"backward wrote to the incoming gradient of output {k}.")
-        watched = subject.gradients_twice(arrays, incoming)
-    except OverwrittenError as error:
-        raise Found(Verdict.OVERWRITTEN, f"{error}.") from error
+    _untouched(subject, arrays, "backward")
+    for k, (before, after) in enumerate(zip(weights, incoming, strict=True)):
+        if not np.array_equal(before, after):
+            raise Found(Verdict.OVERWRITTEN, f"backward wrote to the incoming gradient of output {k}.")
+    try:
+        with _translated(subject):
+            watched = subject.gradients_twice(arrays, incoming)
     except NotFiniteError as error:
-        if np.all([np.isfinite(g).all() for g in first]):
-            watched = first, subject.gradients(arrays, incoming)
-        else:
+        if any(not np.isfinite(g).all() for g in first):
             raise Found(Verdict.NOT_FINITE, f"{error}.") from error
-    except SavedValueError as error:
-        raise Found(Verdict.SAVED_CHANGED, f"{error}.") from error
-    except (ShapeError, DtypeError, DeviceError) as error:
-        raise Found(Verdict.MALFORMED, f"{error}.") from error
-    except GraphError as error:
-        raise Found(Verdict.MALFORMED if subject.order == 1 else Verdict.HIGHER_ORDER, f"{error}.") from error
-    for name, gradient in zip(subject.names, first, strict=True):
-        if not np.isfinite(gradient).all():
-            at = tuple(map(int, np.argwhere(~np.isfinite(gradient))[0]))
-            raise Found(Verdict.NOT_FINITE, f"The gradient of {name!r} is {gradient[at]} at element {list(at)}.")
+        watched = first, subject.gradients(arrays, incoming)  # on the way only: what arrives is finite
+    _check_finite(subject, first)
     size = magnitude(subject, subject.evaluate(arrays), weights, first)
     for others, verdict, what in (
         (watched[0], Verdict.NONDETERMINISTIC, "two runs of forward and backward"),
@@ -91,6 +83,30 @@ def gradient_of(subject: Subject, weights: Arrays) -> Arrays:
     return first
 
 
+@contextlib.contextmanager
+def _translated(subject: Subject) -> Iterator[None]:
+    """Turn what backward raises into a verdict; NaN and infinity are judged by the caller."""
+    try:
+        yield
+    except NotFiniteError:
+        raise
+    except OverwrittenError as error:
+        raise Found(Verdict.OVERWRITTEN, f"{error}.") from error
+    except SavedValueError as error:
+        raise Found(Verdict.SAVED_CHANGED, f"{error}.") from error
+    except (ShapeError, DtypeError, DeviceError) as error:
+        raise Found(Verdict.MALFORMED, f"{error}.") from error
+    except GraphError as error:
+        raise Found(Verdict.MALFORMED if subject.order == 1 else Verdict.HIGHER_ORDER, f"{error}.") from error
+
+
+def _check_finite(subject: Subject, gradients: Arrays) -> None:
+    for name, gradient in zip(subject.names, gradients, strict=True):
+        if not np.isfinite(gradient).all():
+            at = tuple(map(int, np.argwhere(~np.isfinite(gradient))[0]))
+            raise Found(Verdict.NOT_FINITE, f"The gradient of {name!r} is {gradient[at]} at element {list(at)}.")
+
+
 def check_linear(subject: Subject, weights: Arrays, gradients: Arrays, others: Arrays) -> None:
     """Backward of w + 64·w' must be that of w plus 64 times that of w'."""
     mixed = [w + 64 * o for w, o in zip(weights, others, strict=True)]
@@ -99,7 +115,8 @@ def check_linear(subject: Subject, weights: Arrays, gradients: Arrays, others: A
     for name, array, a, b, c in zip(subject.names, subject.arrays, gradients, second, together, strict=True):
         if _apart(a + 64 * b, c, 64 * size / scale_of(array)).any():
             raise Found(
-                Verdict.NOT_LINEAR, f"For {name!r}, backward of w + 64·w' is not backward of w plus 64 times that of w'."
+                Verdict.NOT_LINEAR,
+                f"For {name!r}, backward of w + 64·w' is not backward of w plus 64 times that of w'.",
             )
 
 
@@ -158,7 +175,9 @@ def _compare(subject: Subject, expected: Any, found: Any, size: float, what: str
             estimate = float(np.finfo(expected[i].dtype).eps) * size / scale
             name = subject.names[i]
             rows = [Row(name, at, float(found[i][at]), float(expected[i][at]), estimate, "differs") for at in worst]
-            raise Found(Verdict.WRONG, f"The gradient of {name!r} is wrong for {what} only: {len(rows)} elements.", rows)
+            raise Found(
+                Verdict.WRONG, f"The gradient of {name!r} is wrong for {what} only: {len(rows)} elements.", rows
+            )
 
 
 def _apart(a: Any, b: Any, size: float) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,13 @@ _REMEDIES = {
     Verdict.NOT_DIFFERENTIABLE: "check at another point: no ties, nothing exactly at a kink such as ReLU's 0.",
     Verdict.NOT_FINITE: "check inside the function's domain, or guard the division, log or root that leaves it.",
     Verdict.NONDETERMINISTIC: "seed what is random inside the function, or switch it off (eval mode).",
-    Verdict.OVERWRITTEN: "work on a copy: `dx = dout * mask` instead of `dout *= mask`; others still read that array.",
-    Verdict.MALFORMED: "return one gradient per input, with the input's shape, dtype and device; sum over broadcast axes.",
-    Verdict.NOT_LINEAR: "multiply by the incoming gradient exactly once; neither drop, square, clip nor branch on it.",
+    Verdict.OVERWRITTEN: "work on a copy: `dx = dout * mask`, not `dout *= mask`: others read it too.",
+    Verdict.MALFORMED: "return one gradient per input, of the input's shape, dtype and device; sum over broadcast axes.",
+    Verdict.NOT_LINEAR: "multiply by the incoming gradient exactly once; don't drop, square, clip or branch on it.",
     Verdict.SAVED_CHANGED: "save a copy, or write to nothing that save_for_backward or ctx was given.",
-    Verdict.HIGHER_ORDER: "write backward with Tensor operations on ctx.saved_tensors: what is an array or an attribute "
-    "of ctx there counts as a constant.",
-    Verdict.TOO_NOISY: 'check in float64, or scale inputs and outputs to about 1 ("mode=full" looks at single elements).',
+    Verdict.HIGHER_ORDER: "write backward with Tensor operations on ctx.saved_tensors: arrays and attributes of ctx "
+    "count as constants there.",
+    Verdict.TOO_NOISY: "check in float64 throughout, or scale inputs and outputs to about 1.",
 }
 
 
@@ -92,7 +93,8 @@ class GradcheckReport:
 
     ok: nothing is wrong with the gradient. verdict: a Verdict. message: what was seen, in a sentence or two. rows: the
     worst elements, worst first. notes: what else to know. errors: analytic minus numeric of every input examined
-    element by element. evaluations, gradients, seconds: the cost. chance_to_miss: of one wrong element of the Jacobian.
+    element by element. evaluations, gradients, seconds: the cost. chance_to_miss: of one element of the Jacobian that
+    is off by 100 times the resolution, the smallest difference that would be noticed along a random direction.
     """
 
     ok: bool
@@ -106,6 +108,7 @@ class GradcheckReport:
     notes: list[str] = field(default_factory=list)
     errors: dict[str, Any] = field(default_factory=dict, repr=False)
     chance_to_miss: float = 1.0
+    resolution: float = 0.0
     evaluations: int = 0
     gradients: int = 0
     seconds: float = 0.0
@@ -174,7 +177,7 @@ def _summary_table(summaries: list[Summary]) -> list[str]:
     return _aligned(cells)
 
 
-def _aligned(cells: list[tuple[str, ...]]) -> list[str]:
+def _aligned(cells: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
 

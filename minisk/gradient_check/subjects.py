@@ -1,8 +1,8 @@
 """What is checked: named arrays in, outputs out, and the gradient of their weighted sum (a vector-Jacobian product).
 
-    TensorSubject    a function of Tensors, a Function or a Module; its parameters are arrays like its inputs
-    GradientSubject  the gradient of another subject, as a function of inputs and incoming gradients: order 2
-    PairSubject      forward and backward in plain NumPy, no Tensor at all
+TensorSubject    a function of Tensors, a Function or a Module; its parameters are arrays like its inputs
+GradientSubject  the gradient of another subject, as a function of inputs and incoming gradients: order 2
+PairSubject      forward and backward in plain NumPy, no Tensor at all
 """
 
 from __future__ import annotations
@@ -123,8 +123,11 @@ class TensorSubject(Subject):
         leaves[second] = leaves[first]
         return _numpy(differentiate(self.run(leaves), [leaves[first]], _seeds(leaves, weights)))[0]
 
+    def restored(self) -> contextlib.AbstractContextManager[Any]:
+        return self._restored()
+
     @contextlib.contextmanager
-    def restored(self) -> Iterator[None]:
+    def _restored(self) -> Iterator[None]:
         tensors = [*self.params.values(), *(buffer for buffer, _ in self.buffers)]
         before = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors]
         modes = [(module, module.training) for module in self.module.modules()] if self.module is not None else []
@@ -160,18 +163,18 @@ class GradientSubject(TensorSubject):
             outputs = self.base.run(leaves[:count])
             return differentiate(outputs, leaves[:count], leaves[count:], create_graph=is_recorded)
 
-    def restored(self) -> contextlib.AbstractContextManager[None]:
+    def restored(self) -> contextlib.AbstractContextManager[Any]:
         return self.base.restored()
 
 
 class PairSubject(Subject):
     """forward(*inputs) → array or tuple of arrays; backward(incoming gradient or tuple, *inputs) → one per input."""
 
-    def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any], arguments: Any, dtype: str) -> None:
-        self.forward, self.backward = forward, backward
+    def __init__(self, pair: tuple[Callable[..., Any], Callable[..., Any]], arguments: Any, dtype: str) -> None:
+        self.forward, self.backward = pair
         self.arguments = list(arguments)
         self.positions = [i for i, x in enumerate(arguments) if _is_floating(x)]
-        names = argument_names(forward, len(self.arguments))
+        names = argument_names(self.forward, len(self.arguments))
         self.names = [names[i] for i in self.positions]
         self.arrays = [_host(arguments[i], dtype) for i in self.positions]
         self.inputs = len(self.arrays)
