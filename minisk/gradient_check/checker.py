@@ -25,7 +25,8 @@ DIRECTIONS = 3
 LIMIT = 1024  # inputs with more elements are searched by halves (unless mode is "full")
 BEAM = 8  # how many of the worst halves are followed
 CONFIRMED = 50  # so many of the worst elements are measured with every ladder
-ASIDE = (2**-6, 2**-10, 2**-14)  # steps aside from a kink, relative to the size of the input
+# Steps aside from a kink, relative to the size of the input: longer than the smallest step of a difference.
+ASIDE = {"float64": (2**-6, 2**-10, 2**-14), "float32": (2**-6, 2**-5, 2**-4)}
 
 
 def gradcheck(
@@ -115,21 +116,28 @@ def _check(subject: Subject, seed: int, mode: str) -> Finding:
     if finding.verdict is not Verdict.NOT_DIFFERENTIABLE:
         return finding
     rng, start = np.random.default_rng([seed, 2]), subject.arrays
-    for step in ASIDE:
+    kinks = _places(finding)
+    for step in ASIDE[str(start[0].dtype)]:
         subject.arrays = [
             (a + step * probes.scale_of(a) * random_signs(rng, a.shape)).astype(a.dtype) for a in start
         ]  # fmt: skip
         aside = _examine(subject, np.random.default_rng([seed, 3]), mode)
-        if aside.verdict is Verdict.CORRECT:
-            finding.ok = True
-            finding.notes.append(f"Checked again {step:.0e} of the inputs' size aside: there the gradient is right.")
-            return finding
         if aside.verdict in (Verdict.WRONG, Verdict.HIGHER_ORDER):
             aside.notes.append(f"The point itself is a kink; this is {step:.0e} of the inputs' size aside.")
             return aside
+        # Among many elements another may have come upon a kink: it is enough that each is right at some point.
+        kinks = kinks & _places(aside) if aside.verdict is Verdict.NOT_DIFFERENTIABLE else kinks
+        if aside.verdict is Verdict.CORRECT or (finding.rows and not kinks):
+            finding.ok = True
+            finding.notes.append(f"Checked again {step:.0e} of the inputs' size aside: there the gradient is right.")
+            return finding
     subject.arrays = start
     finding.notes.append("Small steps aside did not leave the kinks behind: does the function jump everywhere?")
     return finding
+
+
+def _places(finding: Finding) -> set[tuple[str, tuple[int, ...]]]:
+    return {(row.input, row.index) for row in finding.rows}
 
 
 def _examine(subject: Subject, rng: np.random.Generator, mode: str) -> Finding:
@@ -192,8 +200,10 @@ def _compare_numbers(
         summary.failing = max(summary.failing, len(failing))
         finding.rows += failing or (rows if mode == "full" else [])
         seen += [Status(row.status) for row in failing]
-        persistent = [s for s in slopes if s.status is Status.DIFFERS]
-        if not failing and (mode == "fast" or len(persistent) > 1 or slopes[k].status is Status.KINK):
+        # No element is to blame: then it takes two directions. In float32 every step along many elements meets kinks.
+        kinks = [Status.KINK] if points[k].dtype == "float64" else []
+        blamed = [s for s in slopes if s.status in [Status.DIFFERS, *kinks]]
+        if not failing and (mode == "fast" or len(blamed) > 1):
             seen += [s.status for s in slopes if _fails(s)]
     finding.rows.sort(key=lambda row: -abs(row.analytic - row.numeric))
     _conclude(finding, seen, points[0])

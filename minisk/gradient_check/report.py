@@ -41,8 +41,8 @@ _REMEDIES = {
     Verdict.NOT_DIFFERENTIABLE: "check at another point: no ties, nothing exactly at a kink such as ReLU's 0.",
     Verdict.NOT_FINITE: "check inside the function's domain, or guard the division, log or root that leaves it.",
     Verdict.NONDETERMINISTIC: "seed what is random inside the function, or switch it off (eval mode).",
-    Verdict.OVERWRITTEN: "work on a copy: `dx = dout * mask`, not `dout *= mask`: others read it too.",
-    Verdict.MALFORMED: "return one gradient per input, of the input's shape, dtype and device; sum over broadcast axes.",
+    Verdict.OVERWRITTEN: "work on a copy: `dx = dout * mask`, not `dout *= mask`: others read it.",
+    Verdict.MALFORMED: "return one gradient per input, of its shape, dtype and device; sum over broadcast axes.",
     Verdict.NOT_LINEAR: "multiply by the incoming gradient exactly once; don't drop, square, clip or branch on it.",
     Verdict.SAVED_CHANGED: "save a copy, or write to nothing that save_for_backward or ctx was given.",
     Verdict.HIGHER_ORDER: "write backward with Tensor operations on ctx.saved_tensors: arrays and attributes of ctx "
@@ -199,7 +199,7 @@ def pattern(name: str, analytic: Any, numeric: Any, failing: Any) -> str | None:
     which = f"all {count} wrong elements of {name!r}"
     if count > 1 and not wrong.any():
         return f"{which} are 0 in the analytic gradient: is it cut off there (a constant, detach, no sum)?"
-    if count == failing.size and analytic.ndim == 2 and _near(analytic, numeric.T):
+    if count > 1 and analytic.ndim == 2 and _near(analytic, numeric.T):
         return f"the gradient of {name!r} is the transpose of the numeric one."
     told = []
     ratio = np.divide(wrong, right, out=np.full(count, np.nan), where=right != 0)

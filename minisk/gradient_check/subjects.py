@@ -74,7 +74,10 @@ class TensorSubject(Subject):
         self.inputs = len(self.positions)
         self.arrays = [_host(arguments[i], dtype) for i in self.positions]
         self.arrays += [_host(parameter, dtype) for parameter in self.params.values()]
-        self.buffers = [(b, _host(b, dtype)) for b in self.module.buffers()] if self.module is not None else []
+        # What takes part without being checked: running statistics, and parameters that are frozen.
+        fixed: list[Tensor] = list(self.module.buffers()) if self.module is not None else []
+        fixed += [p for p in self.module.parameters() if not p.requires_grad] if self.module is not None else []
+        self.fixed = [(tensor, _host(tensor, dtype)) for tensor in fixed]
 
     def leaves(self, arrays: Arrays) -> list[Tensor]:
         """Put each array into a Tensor that requires gradients: a new one, or the parameter it belongs to."""
@@ -84,8 +87,8 @@ class TensorSubject(Subject):
         ]
         for parameter, array in zip(self.params.values(), arrays[self.inputs :], strict=True):
             parameter.data = _place(array, parameter.device)
-        for buffer, array in self.buffers:
-            buffer.data = _place(array.copy(), buffer.device)
+        for tensor, array in self.fixed:
+            tensor.data = _place(array.copy(), tensor.device)
         return leaves + list(self.params.values())
 
     def run(self, leaves: list[Tensor]) -> list[Tensor]:
@@ -128,7 +131,7 @@ class TensorSubject(Subject):
 
     @contextlib.contextmanager
     def _restored(self) -> Iterator[None]:
-        tensors = [*self.params.values(), *(buffer for buffer, _ in self.buffers)]
+        tensors = [*self.params.values(), *(tensor for tensor, _ in self.fixed)]
         before = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors]
         modes = [(module, module.training) for module in self.module.modules()] if self.module is not None else []
         try:
