@@ -46,6 +46,13 @@ def test_every_operation_and_module_has_the_right_second_derivative():
             assert report.verdict is Verdict.CORRECT, f"{name}: {report}"
 
 
+def test_every_module_is_among_those_checked():
+    containers = {"Module", "ModuleList", "Sequential"}
+    within = {"Bottleneck"}  # SKUnit is one
+    modules = {name for name, value in vars(nn).items() if isinstance(value, type) and issubclass(value, nn.Module)}
+    assert {name.split()[0] for name, _, _ in correct.MODULES} == modules - containers - within
+
+
 def test_third_order_is_checked_too():
     assert check(lambda x: ops.exp(x) * x, X, order=3).verdict is Verdict.CORRECT
 

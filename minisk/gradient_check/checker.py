@@ -7,7 +7,7 @@ checked once more a small step aside. Order 2 is the same check, applied to the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,15 +16,14 @@ import numpy as np
 from ..errors import DtypeError, GradcheckError, MiniskError, ShapeError
 from ..tensor import Tensor
 from . import probes
-from .differences import LADDERS, Line, Slope, Status, Vector, chance_to_miss, measure, measured_noise, random_signs
+from .differences import LADDERS, Status, chance_to_miss, random_signs
+from .elements import Located, Point
 from .probes import Found
 from .report import GradcheckReport, Row, Summary, Verdict, pattern
 from .subjects import Arrays, GradientSubject, PairSubject, Subject, TensorSubject
 
 DIRECTIONS = 3
-LIMIT = 1024  # inputs with more elements are searched by halves (unless mode is "full")
-BEAM = 8  # how many of the worst halves are followed
-CONFIRMED = 50  # so many of the worst elements are measured with every ladder
+PRESSING = (Status.DIFFERS, Status.KINK, Status.NOISY)  # which direction to follow, if they disagree
 # Steps aside from a kink, relative to the size of the input: longer than the smallest step of a difference.
 ASIDE = {"float64": (2**-6, 2**-10, 2**-14), "float32": (2**-6, 2**-5, 2**-4)}
 
@@ -181,7 +180,7 @@ def _compare_numbers(
     finding: Finding, subject: Subject, outputs: Arrays, pairs: list[tuple[Arrays, Arrays]], rng: Any, mode: str
 ) -> None:
     """Measure along random directions, then the elements of every suspicious input. Raises Found."""
-    points = [_Point(subject, outputs, weights, gradients) for weights, gradients in pairs]
+    points = [Point(subject, outputs, weights, gradients) for weights, gradients in pairs]
     seen: list[Status] = []
     for i, (name, array) in enumerate(zip(subject.names, subject.arrays, strict=True)):
         summary = finding.summaries[name] = Summary(name, array.shape)
@@ -192,9 +191,9 @@ def _compare_numbers(
         scale = probes.scale_of(array)
         finding.resolution = max(finding.resolution, *(slope.allowed / scale for slope in slopes))
         summary.worst = max(abs(s.residual) / point.size for s, point in zip(slopes, points, strict=True))
-        k = max(range(len(slopes)), key=lambda k: list(Status).index(slopes[k].status) * -1 + 10 * _fails(slopes[k]))
+        k = next((k for status in PRESSING for k, s in enumerate(slopes) if s.status is status), 0)
         rows: list[Row] = []
-        if mode == "full" or (mode == "auto" and _fails(slopes[k])):
+        if mode == "full" or (mode == "auto" and slopes[k].fails):
             rows = _locate(finding, points[k], i, mode)
         failing = [row for row in rows if row.status != Status.AGREES.value]
         summary.failing = max(summary.failing, len(failing))
@@ -204,22 +203,32 @@ def _compare_numbers(
         kinks = [Status.KINK] if points[k].dtype == "float64" else []
         blamed = [s for s in slopes if s.status in [Status.DIFFERS, *kinks]]
         if not failing and (mode == "fast" or len(blamed) > 1):
-            seen += [s.status for s in slopes if _fails(s)]
+            seen += [s.status for s in slopes if s.fails]
     finding.rows.sort(key=lambda row: -abs(row.analytic - row.numeric))
     _conclude(finding, seen, points[0])
 
 
-def _fails(slope: Slope) -> bool:
-    return slope.status is not Status.AGREES
+def _locate(finding: Finding, point: Point, i: int, mode: str) -> list[Row]:
+    """Measure elements of input i, and note what they have in common."""
+    found, name, gradient = Located(point, i, mode), point.subject.names[i], point.gradients[i]
+    summary = finding.summaries[name]
+    summary.elements = found.count
+    if found.complete:
+        finding.errors[name] = gradient - found.numeric
+        summary.failing = int(found.failing.sum())
+        if any(row.status == Status.DIFFERS.value for row in found.rows):
+            finding.notes += pattern(name, gradient, found.numeric, found.failing)
+    return found.rows
 
 
-def _conclude(finding: Finding, seen: list[Status], point: _Point) -> None:
+def _conclude(finding: Finding, seen: list[Status], point: Point) -> None:
     places = [f"{s.input!r}" + (f" ({s.failing} elements)" if s.failing else "") for s in finding.summaries.values()]
     names = ", ".join(place for place, s in zip(places, finding.summaries.values(), strict=True) if s.failing)
     if Status.DIFFERS in seen:
         finding.rows = [row for row in finding.rows if row.status == Status.DIFFERS.value]
         where = names or "along random directions (no single element stands out)"
-        raise Found(Verdict.WRONG, f"The gradient differs from the numeric one: {where}.", finding.rows)
+        what = "The gradient" if point.subject.order == 1 else "The gradient's own gradient"
+        raise Found(Verdict.WRONG, f"{what} differs from the numeric one: {where}.", finding.rows)
     if Status.KINK in seen:
         raise Found(
             Verdict.NOT_DIFFERENTIABLE, f"The one-sided slopes differ: {names or 'along directions'}.", finding.rows
@@ -231,87 +240,3 @@ def _conclude(finding: Finding, seen: list[Status], point: _Point) -> None:
             f"Rounding hides the derivative ({names or 'along directions'}): errors below {least:.1g} cannot be seen.",
             finding.rows,
         )
-
-
-class _Point:
-    """One point and one set of output weights: makes the lines along which slopes are measured."""
-
-    def __init__(self, subject: Subject, outputs: Arrays, weights: Arrays, gradients: Arrays) -> None:
-        self.subject, self.outputs, self.weights, self.gradients = subject, outputs, weights, gradients
-        self.dtype = str(subject.arrays[0].dtype)
-        self.size = probes.magnitude(subject, outputs, weights, gradients) or 1.0
-        self.noise = 4 * float(np.finfo(self.dtype).eps) * self.size
-        self.measured: dict[int, float] = {}
-
-    def deviation(self, i: int, direction: Vector) -> Callable[[float], float]:
-        """Return t → Σ w·[f(x + t·v) - f(x)] - g·(t·v), where t·v is the move that rounding left of it."""
-        array = self.subject.arrays[i]
-
-        def deviate(t: float) -> float:
-            moved = (array + t * direction).astype(array.dtype)
-            arrays = [moved if j == i else a for j, a in enumerate(self.subject.arrays)]
-            results = self.subject.evaluate(arrays)
-            parts = zip(self.weights, results, self.outputs, strict=True)
-            change = sum(float((w * (new.astype(np.float64) - old)).sum()) for w, new, old in parts)
-            return change - float((self.gradients[i] * (moved.astype(np.float64) - array)).sum())
-
-        return deviate
-
-    def along(self, i: int, direction: Vector, ladders: Any = None) -> Slope:
-        """Measure input i along a direction, given in units of the input's size."""
-        move = direction * probes.scale_of(self.subject.arrays[i])
-        line = Line(self.deviation(i, move), self.noise, self.size, self.dtype)
-        if i not in self.measured:
-            self.measured[i] = max(self.noise, measured_noise(line))
-        return measure(Line(line.deviation, self.measured[i], self.size, self.dtype), ladders)
-
-    def row(self, i: int, index: tuple[int, ...], slope: Slope) -> Row:
-        scale, analytic = probes.scale_of(self.subject.arrays[i]), float(self.gradients[i][index])
-        return Row(
-            self.subject.names[i], index, analytic, analytic + slope.residual / scale, slope.error / scale,
-            slope.status.value,
-        )  # fmt: skip
-
-
-def _locate(finding: Finding, point: _Point, i: int, mode: str) -> list[Row]:
-    """Measure elements of input i: all of them, or those that halving leads to. Returns the worst, confirmed."""
-    name, array = point.subject.names[i], point.subject.arrays[i]
-    large = array.size > LIMIT and mode != "full"
-    elements = _halved(point, i) if large else list(np.ndindex(array.shape))
-    ladder = LADDERS[point.dtype][:1]
-    slopes = {at: point.along(i, _unit(array.shape, [at]), ladder) for at in elements}
-    ranked = sorted(elements, key=lambda at: abs(slopes[at].residual) if _fails(slopes[at]) else -1.0, reverse=True)
-    for at in ranked[:CONFIRMED]:
-        if _fails(slopes[at]):
-            slopes[at] = point.along(i, _unit(array.shape, [at]))
-    summary = finding.summaries[name]
-    summary.elements = len(elements)
-    rows = [point.row(i, at, slopes[at]) for at in ranked[:CONFIRMED]]
-    if not large:
-        numeric = np.array([point.row(i, at, slopes[at]).numeric for at in elements]).reshape(array.shape)
-        failing = np.array([_fails(slopes[at]) for at in elements]).reshape(array.shape)
-        finding.errors[name] = point.gradients[i] - numeric
-        summary.failing = int(failing.sum())
-        told = pattern(name, point.gradients[i], numeric, failing) if failing.any() else None
-        if told and any(row.status == Status.DIFFERS.value for row in rows):
-            finding.notes.append(told[0].upper() + told[1:])
-    return rows
-
-
-def _halved(point: _Point, i: int) -> list[tuple[int, ...]]:
-    """Follow the halves with the largest residuals down to single elements."""
-    shape = point.subject.arrays[i].shape
-    signs = random_signs(np.random.default_rng(0), shape)
-    groups = [list(np.ndindex(shape))]
-    while any(len(group) > 1 for group in groups):
-        halves = [half for g in groups for half in (g[: len(g) // 2], g[len(g) // 2 :]) if half]
-        residuals = [abs(point.along(i, signs * _unit(shape, half)).residual) for half in halves]
-        ranked = sorted(range(len(halves)), key=lambda k: -np.nan_to_num(residuals[k], nan=np.inf))
-        groups = [halves[k] for k in ranked[:BEAM]]
-    return [group[0] for group in groups]
-
-
-def _unit(shape: tuple[int, ...], elements: list[tuple[int, ...]]) -> Vector:
-    direction = np.zeros(shape)
-    direction[tuple(np.array(elements, dtype=int).reshape(len(elements), len(shape)).T)] = 1.0
-    return direction

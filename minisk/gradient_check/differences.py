@@ -53,6 +53,10 @@ class Slope:
         """The largest residual that may be numerical error."""
         return SAFETY * self.error
 
+    @property
+    def fails(self) -> bool:
+        return self.status is not Status.AGREES
+
 
 @dataclass(frozen=True)
 class Line:

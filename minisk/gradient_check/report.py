@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -125,10 +126,10 @@ class GradcheckReport:
         return json.dumps(_finite(told), indent=2, allow_nan=False)
 
     def __str__(self) -> str:
-        lines = [f"gradcheck: {self.verdict.value}", f"  {self.message}"]
-        lines += [f"  {note}" for note in self.notes]
-        if self.verdict is not Verdict.CORRECT:
-            lines.append(f"  Remedy: {self.remedy}")
+        lines = [f"gradcheck: {self.verdict.value}"]
+        remedy = [] if self.verdict is Verdict.CORRECT else [f"Remedy: {self.remedy}"]
+        for text in (self.message, *self.notes, *remedy):
+            lines += textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ")
         if self.rows:
             lines += ["", *_element_table(self.rows)]
         if self.summaries:
@@ -190,27 +191,28 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def pattern(name: str, analytic: Any, numeric: Any, failing: Any) -> str | None:
+def pattern(name: str, analytic: Any, numeric: Any, failing: Any) -> list[str]:
     """Say in a sentence what the wrong elements of one input have in common, if anything.
 
     analytic, numeric: the gradient twice; failing: booleans of its shape, true where they differ.
     """
     wrong, right, count = analytic[failing], numeric[failing], int(failing.sum())
-    which = f"all {count} wrong elements of {name!r}"
-    if count > 1 and not wrong.any():
-        return f"{which} are 0 in the analytic gradient: is it cut off there (a constant, detach, no sum)?"
-    if count > 1 and analytic.ndim == 2 and _near(analytic, numeric.T):
-        return f"the gradient of {name!r} is the transpose of the numeric one."
+    if count < 2:
+        return []
+    which = f"All {count} wrong elements of {name!r}"
+    if not wrong.any():
+        return [f"{which} are 0 in the analytic gradient: is it cut off there (a constant, detach, no sum)?"]
+    if analytic.ndim == 2 and _near(analytic, numeric.T):
+        return [f"The gradient of {name!r} is the transpose of the numeric one."]
     told = []
     ratio = np.divide(wrong, right, out=np.full(count, np.nan), where=right != 0)
-    if count > 1 and np.ptp(ratio) <= 1e-5 * abs(ratio[0]):
+    if np.ptp(ratio) <= 1e-5 * abs(ratio[0]):
         told.append(f"are {ratio[0]:.6g} × the numeric value")
-    places = np.nonzero(failing)
-    for axis, place in enumerate(places):
-        if count > 1 and failing.shape[axis] > 1 and np.ptp(place) == 0:
+    for axis, place in enumerate(np.nonzero(failing)):
+        if failing.shape[axis] > 1 and np.ptp(place) == 0:
             last = " (the last)" if place[0] == failing.shape[axis] - 1 else ""
             told.append(f"have index {place[0]} on axis {axis}{last}")
-    return f"{which} {' and '.join(told)}." if told else None
+    return [f"{which} {' and '.join(told)}."] if told else []
 
 
 def _near(a: Any, b: Any) -> bool:
