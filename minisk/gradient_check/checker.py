@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,7 +51,7 @@ def gradcheck(
     """
     started = time.perf_counter()
     subject = _subject(fn, inputs, dict(params or {}), order, dtype, mode)
-    finding, costs = Finding(), [subject]
+    costs = [subject]
     with subject.restored(), np.errstate(all="ignore"):
         finding = _check(subject, seed, mode)
         while finding.ok and subject.order < order:
@@ -64,15 +63,12 @@ def gradcheck(
             finding.notes[:0] = first.notes
             if first.verdict is Verdict.NOT_DIFFERENTIABLE and finding.verdict is Verdict.CORRECT:
                 finding.verdict, finding.message, finding.rows = first.verdict, first.message, first.rows
-    report = GradcheckReport(
-        finding.ok, finding.verdict, finding.message, subject.order, dtype, seed, finding.rows,
-        list(finding.summaries.values()), finding.notes, finding.errors, finding.chance,
-        finding.resolution,
-        sum(s.evaluations for s in costs), sum(s.backwards for s in costs), time.perf_counter() - started,
-    )  # fmt: skip
-    if raise_on_failure and not report.ok:
-        raise GradcheckError(report)
-    return report
+    finding.order, finding.dtype, finding.seed = subject.order, dtype, seed
+    finding.evaluations, finding.gradients = sum(s.evaluations for s in costs), sum(s.backwards for s in costs)
+    finding.seconds = time.perf_counter() - started
+    if raise_on_failure and not finding.ok:
+        raise GradcheckError(finding)
+    return finding
 
 
 def _subject(fn: Any, inputs: Any, params: dict[str, Tensor], order: int, dtype: str, mode: str) -> Subject:
@@ -94,22 +90,7 @@ def _subject(fn: Any, inputs: Any, params: dict[str, Tensor], order: int, dtype:
     return subject
 
 
-@dataclass
-class Finding:
-    """A verdict in the making."""
-
-    verdict: Verdict = Verdict.CORRECT
-    message: str = ""
-    ok: bool = False
-    chance: float = 1.0
-    resolution: float = 0.0
-    rows: list[Row] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    summaries: dict[str, Summary] = field(default_factory=dict)
-    errors: dict[str, Any] = field(default_factory=dict)
-
-
-def _check(subject: Subject, seed: int, mode: str) -> Finding:
+def _check(subject: Subject, seed: int, mode: str) -> GradcheckReport:
     """Examine a subject; at a kink, step aside and examine it there."""
     finding = _examine(subject, np.random.default_rng(seed), mode)
     if finding.verdict is not Verdict.NOT_DIFFERENTIABLE:
@@ -135,13 +116,13 @@ def _check(subject: Subject, seed: int, mode: str) -> Finding:
     return finding
 
 
-def _places(finding: Finding) -> set[tuple[str, tuple[int, ...]]]:
+def _places(finding: GradcheckReport) -> set[tuple[str, tuple[int, ...]]]:
     return {(row.input, row.index) for row in finding.rows}
 
 
-def _examine(subject: Subject, rng: np.random.Generator, mode: str) -> Finding:
+def _examine(subject: Subject, rng: np.random.Generator, mode: str) -> GradcheckReport:
     """Run all probes and measurements at one point."""
-    finding = Finding()
+    finding = GradcheckReport()
     try:
         outputs = [out.copy() for out in probes.outputs_of(subject)]
         weights = [probes.weights_for(subject, outputs, rng) for _ in range(DIRECTIONS)]
@@ -160,10 +141,10 @@ def _examine(subject: Subject, rng: np.random.Generator, mode: str) -> Finding:
         finding.verdict = Verdict.HIGHER_ORDER
     finding.ok = finding.verdict is Verdict.CORRECT
     if finding.ok:
-        finding.chance = chance_to_miss(DIRECTIONS)
+        finding.chance_to_miss = chance_to_miss(DIRECTIONS)
         finding.message = (
             f"Gradient and differences agree. An element of the Jacobian that is off by {100 * finding.resolution:.0e} "
-            f"(100 times the resolution) or more escapes with a chance of at most {finding.chance:.1g}."
+            f"(100 times the resolution) or more escapes with a chance of at most {finding.chance_to_miss:.1g}."
         )
     return finding
 
@@ -177,7 +158,7 @@ def _check_recorded(subject: GradientSubject, expected: Arrays) -> None:
 
 
 def _compare_numbers(
-    finding: Finding, subject: Subject, outputs: Arrays, pairs: list[tuple[Arrays, Arrays]], rng: Any, mode: str
+    finding: GradcheckReport, subject: Subject, outputs: Arrays, pairs: list[tuple[Arrays, Arrays]], rng: Any, mode: str
 ) -> None:
     """Measure along random directions, then the elements of every suspicious input. Raises Found."""
     points = [Point(subject, outputs, weights, gradients) for weights, gradients in pairs]
@@ -208,7 +189,7 @@ def _compare_numbers(
     _conclude(finding, seen, points[0])
 
 
-def _locate(finding: Finding, point: Point, i: int, mode: str) -> list[Row]:
+def _locate(finding: GradcheckReport, point: Point, i: int, mode: str) -> list[Row]:
     """Measure elements of input i, and note what they have in common."""
     found, name, gradient = Located(point, i, mode), point.subject.names[i], point.gradients[i]
     summary = finding.summaries[name]
@@ -221,7 +202,7 @@ def _locate(finding: Finding, point: Point, i: int, mode: str) -> list[Row]:
     return found.rows
 
 
-def _conclude(finding: Finding, seen: list[Status], point: Point) -> None:
+def _conclude(finding: GradcheckReport, seen: list[Status], point: Point) -> None:
     places = [f"{s.input!r}" + (f" ({s.failing} elements)" if s.failing else "") for s in finding.summaries.values()]
     names = ", ".join(place for place, s in zip(places, finding.summaries.values(), strict=True) if s.failing)
     if Status.DIFFERS in seen:

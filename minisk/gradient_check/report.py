@@ -93,23 +93,23 @@ class GradcheckReport:
     """The result of `gradcheck`; `print(report)` shows it.
 
     ok: nothing is wrong with the gradient. verdict: a Verdict. message: what was seen, in a sentence or two. rows: the
-    worst elements, worst first. notes: what else to know. errors: analytic minus numeric of every input examined
-    element by element. evaluations, gradients, seconds: the cost. chance_to_miss: of one element of the Jacobian that
-    is off by 100 times the resolution, the smallest difference that would be noticed along a random direction.
+    worst elements, worst first. summaries: by input. notes: what else to know. errors: analytic minus numeric of every
+    input examined element by element. evaluations, gradients, seconds: the cost. chance_to_miss: of one element of the
+    Jacobian that is off by 100 times the resolution, the smallest difference noticed along a random direction.
     """
 
-    ok: bool
-    verdict: Verdict
-    message: str
-    order: int
-    dtype: str
-    seed: int
+    ok: bool = False
+    verdict: Verdict = Verdict.CORRECT
+    message: str = ""
     rows: list[Row] = field(default_factory=list)
-    summaries: list[Summary] = field(default_factory=list)
+    summaries: dict[str, Summary] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     errors: dict[str, Any] = field(default_factory=dict, repr=False)
     chance_to_miss: float = 1.0
     resolution: float = 0.0
+    order: int = 1
+    dtype: str = "float64"
+    seed: int = 0
     evaluations: int = 0
     gradients: int = 0
     seconds: float = 0.0
@@ -133,7 +133,7 @@ class GradcheckReport:
         if self.rows:
             lines += ["", *_element_table(self.rows)]
         if self.summaries:
-            lines += ["", *_summary_table(self.summaries)]
+            lines += ["", *_summary_table(list(self.summaries.values()))]
         cost = f"{self.evaluations} evaluations, {self.gradients} gradients, {self.seconds:.2f} s"
         lines += ["", f"cost: {cost} (order {self.order}, {self.dtype}, seed {self.seed})"]
         return "\n".join(lines)
