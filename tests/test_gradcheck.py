@@ -135,6 +135,7 @@ def test_output_that_depends_on_nothing_has_the_gradient_0():
         ((3, X), {}, "got a int"),
         (((np.exp, np.exp), X), {"order": 2}, "pair"),
         ((lambda x: x.numpy(), X), {}, "returned a ndarray"),
+        ((lambda x: x * ms.tensor([1.0]), X), {}, "float32.*named in params"),
     ],
 )
 def test_misuse_is_told_in_a_sentence(arguments, options, message):
@@ -221,6 +222,12 @@ def test_float32_says_how_far_it_can_tell():
     report = check(lambda x: (x + 1e5) - 1e5, X, dtype="float32")
     assert report.verdict is Verdict.TOO_NOISY
     assert "cannot be seen" in report.message
+
+
+def test_domain_that_ends_near_one_small_element_is_stepped_into_carefully():
+    assert check(ops.log, np.array([1e-6, 1.0, 1e6])).verdict is Verdict.CORRECT
+    wrong = check(mismatched(ops.log, spoil=scaled(0, 1.01, (0,))), np.array([1e-6, 1.0, 1e6]))
+    assert wrong.verdict is Verdict.WRONG and wrong.rows[0].index == (0,)
 
 
 def test_failure_raises_with_the_report():

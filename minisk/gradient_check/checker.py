@@ -6,6 +6,7 @@ checked once more a small step aside. Order 2 is the same check, applied to the 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -170,7 +171,8 @@ def _compare_numbers(
         slopes = [point.along(i, random_signs(rng, array.shape)) for point in points]
         summary.directions = len(slopes)
         scale = probes.scale_of(array)
-        finding.resolution = max(finding.resolution, *(slope.allowed / scale for slope in slopes))
+        resolved = [slope.allowed / scale for slope in slopes if not slope.fails]
+        finding.resolution = max([finding.resolution, *resolved])
         summary.worst = max(abs(s.residual) / point.size for s, point in zip(slopes, points, strict=True))
         k = next((k for status in PRESSING for k, s in enumerate(slopes) if s.status is status), 0)
         rows: list[Row] = []
@@ -216,8 +218,8 @@ def _conclude(finding: GradcheckReport, seen: list[Status], point: Point) -> Non
         )
     if Status.NOISY in seen:
         least = max((row.estimate * 10 for row in finding.rows), default=point.noise)
-        raise Found(
-            Verdict.TOO_NOISY,
-            f"Rounding hides the derivative ({names or 'along directions'}): errors below {least:.1g} cannot be seen.",
-            finding.rows,
-        )
+        where = names or "along directions"
+        message = f"Rounding hides the derivative ({where}): errors below {least:.1g} cannot be seen."
+        if math.isinf(least):
+            message = f"Every step leaves the function's domain ({where}): the values there are NaN or infinite."
+        raise Found(Verdict.TOO_NOISY, message, finding.rows)

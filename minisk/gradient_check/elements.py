@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,16 @@ class Point:
             self.measured[i] = max(self.noise, measured_noise(line))
         return measure(Line(line.deviation, self.measured[i], self.size, self.dtype), ladders)
 
+    def element(self, i: int, index: tuple[int, ...], ladders: Any = None) -> Slope:
+        """Measure one element; where steps of the input's size leave the domain, with steps of the element's own."""
+        array = self.subject.arrays[i]
+        unit, own = _unit(array.shape, [index]), abs(float(array[index])) / probes.scale_of(array)
+        slope = self.along(i, unit, ladders)
+        if math.isinf(slope.error) and own > 0:
+            slope = self.along(i, own * unit, ladders)
+            return Slope(slope.status, slope.residual / own, slope.error / own)
+        return slope
+
     def row(self, i: int, index: tuple[int, ...], slope: Slope) -> Row:
         scale, analytic = probes.scale_of(self.subject.arrays[i]), float(self.gradients[i][index])
         return Row(
@@ -68,11 +79,11 @@ class Located:
         self.complete = array.size <= LIMIT or mode == "full"
         elements = list(np.ndindex(array.shape)) if self.complete else _halved(point, i)
         ladder = LADDERS[point.dtype][:1]
-        slopes = {at: point.along(i, _unit(array.shape, [at]), ladder) for at in elements}
+        slopes = {at: point.element(i, at, ladder) for at in elements}
         ranked = sorted(elements, key=lambda at: abs(slopes[at].residual) if slopes[at].fails else -1.0, reverse=True)
         for at in ranked[:CONFIRMED]:
             if slopes[at].fails:
-                slopes[at] = point.along(i, _unit(array.shape, [at]))
+                slopes[at] = point.element(i, at)
         self.count = len(elements)
         self.rows = [point.row(i, at, slopes[at]) for at in ranked[:CONFIRMED]]
         if self.complete:

@@ -43,7 +43,11 @@ def weights_for(subject: Subject, outputs: Arrays, rng: np.random.Generator) -> 
 def outputs_of(subject: Subject) -> Arrays:
     """Evaluate twice; both must be finite and equal, and leave the inputs alone."""
     arrays = [a.copy() for a in subject.arrays]
-    outputs = [np.array(out) for out in subject.evaluate(arrays)]
+    try:
+        outputs = [np.array(out) for out in subject.evaluate(arrays)]
+    except DtypeError as error:
+        hint = f"Tensors the function brings along become {arrays[0].dtype} too if they are named in params"
+        raise DtypeError(f"{error}; {hint}") from error
     _untouched(subject, arrays, "forward")
     for k, out in enumerate(outputs):
         if not np.isfinite(out).all():
