@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 def load(target: str) -> tuple[Any, Any]:
     """Call the factory that PACKAGE.MODULE:FACTORY names; modules in the current directory are found too."""
     module_name, _, name = target.partition(":")
-    if not name:
+    if not (module_name and name):
         raise MiniskError(f"{target!r} must be PACKAGE.MODULE:FACTORY, such as my_layers:scale")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

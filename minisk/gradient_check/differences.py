@@ -79,9 +79,10 @@ def measure(line: Line, ladders: Sequence[Sequence[float]] | None = None) -> Slo
         found.append(_climb(line, steps))
         if found[-1].status is Status.AGREES:
             return found[-1]
-    if found[-1].status is Status.KINK:  # at the smallest steps: the point itself is one
-        return found[-1]
-    differing = [slope for slope in found if slope.status is Status.DIFFERS]
+    telling = [slope for slope in found if slope.status is not Status.NOISY]
+    if telling and telling[-1].status is Status.KINK:  # a kink at the point, or nearer than the smallest useful step
+        return telling[-1]
+    differing = [slope for slope in telling if slope.status is Status.DIFFERS]
     return min(differing or found, key=lambda slope: slope.error)
 
 
