@@ -16,11 +16,13 @@ from .errors import (
     DataError,
     DeviceError,
     DtypeError,
+    GradcheckError,
     GraphError,
     MiniskError,
     ShapeError,
 )
 from .function import Function, detect_anomaly, is_grad_enabled, no_grad
+from .gradient_check import GradcheckReport, gradcheck
 from .tensor import Tensor, tensor
 
 __version__ = "0.1.0"
@@ -32,6 +34,8 @@ __all__ = [
     "DeviceError",
     "DtypeError",
     "Function",
+    "GradcheckError",
+    "GradcheckReport",
     "GraphError",
     "MiniskError",
     "ShapeError",
@@ -39,6 +43,7 @@ __all__ = [
     "cuda_available",
     "detect_anomaly",
     "grad",
+    "gradcheck",
     "is_grad_enabled",
     "manual_seed",
     "no_grad",

@@ -6,8 +6,10 @@ only when a GPU is asked for, and only once the driver library has been found.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -107,6 +109,17 @@ def manual_seed(seed: int) -> None:
     """Seed every random number that minisk draws itself: initial weights and dropout, on every device."""
     _streams.seed = int(seed)
     _streams.generators.clear()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from freshly seeded generators inside; afterwards, go on with those from before."""
+    before = _streams.seed, _streams.generators
+    _streams.seed, _streams.generators = seed, {}
+    try:
+        yield
+    finally:
+        _streams.seed, _streams.generators = before
 
 
 def random_generator(device: str = "cpu") -> Any:

@@ -29,6 +29,26 @@ class AnomalyError(GraphError):
     """A gradient turned NaN or infinite, or a saved array changed behind minisk's back, in anomaly mode."""
 
 
+class NotFiniteError(AnomalyError):
+    """A gradient turned NaN or infinite."""
+
+
+class SavedValueError(AnomalyError):
+    """An array saved for backward is no longer what it was."""
+
+
+class OverwrittenError(AnomalyError):
+    """A backward wrote to the gradient that was handed to it."""
+
+
+class GradcheckError(MiniskError, AssertionError):
+    """A gradient check that did not pass; `report` is what it found."""
+
+    def __init__(self, report: object) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
 class DataError(MiniskError, ValueError):
     """A data set that is missing, damaged or not what it says it is."""
 

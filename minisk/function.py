@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .device import Array, array_module, storage, to_device
-from .errors import AnomalyError, DeviceError, DtypeError, GraphError, ShapeError
+from .errors import (
+    DeviceError,
+    DtypeError,
+    GraphError,
+    NotFiniteError,
+    OverwrittenError,
+    SavedValueError,
+    ShapeError,
+)
 from .tensor import Hook, Tensor
 
 # Where a gradient goes: to output `index` of a node, or to a leaf.
@@ -60,9 +68,10 @@ def no_grad() -> contextlib.AbstractContextManager[None]:
 
 
 def detect_anomaly() -> contextlib.AbstractContextManager[None]:
-    """Find where a gradient turns NaN or infinite, and saved arrays that were written to behind minisk's back.
+    """Find where a gradient turns NaN or infinite, and arrays that were written to although another reads them.
 
-    Inside, every operation notes the user's line that called it, and backward raises AnomalyError naming both.
+    These are arrays saved for backward, and the gradient that a backward is handed. Inside, every operation notes the
+    user's line that called it, and backward raises AnomalyError naming both.
     Slow: run forward and backward inside only while looking for a mistake.
     """
     return switch_mode("anomaly", True)
@@ -84,11 +93,11 @@ class _Saved:
         """Return the array as a Tensor in its place in the graph. Raises GraphError if it is no longer what it was."""
         what = f"backward of {node.operation!r}: saved array {position} of shape {self.array.shape}"
         if self.version is not None and self.version.writes != self.writes:
-            raise GraphError(
+            raise SavedValueError(
                 f"{what} was changed in place after the operation ran; change a copy instead, or call backward first"
             )
         if self.checksum is not None and self.checksum != _checksum(self.array):
-            raise AnomalyError(f"{what} was written to through .data or .numpy() after the operation ran")
+            raise SavedValueError(f"{what} was written to through .data or .numpy() after the operation ran")
         if self.origin == "intermediate" and _modes.grad and self.array.dtype.kind == "f":
             raise GraphError(
                 f"{what} is neither input nor output, so a second derivative would miss how it depends on them; "
@@ -187,7 +196,10 @@ class Node:
             for gradient, (shape, dtype, xp) in zip(gradients, self.outputs, strict=True)
         ]
         self.needs_input_grad = wanted
+        before = [_checksum(gradient.data) for gradient in filled] if _modes.anomaly else None
         returned = self.function.backward(self, *filled)
+        if before is not None and before != [_checksum(gradient.data) for gradient in filled]:
+            raise OverwrittenError(f"backward of {self.operation!r} overwrote the gradient handed to it")
         results = list(returned) if isinstance(returned, tuple) else [returned]
         if len(results) != len(self.edges):
             raise GraphError(
@@ -212,7 +224,7 @@ class Node:
             raise DtypeError(f"{what} has dtype {gradient.dtype}, but the input has {expected[1]}")
         if _modes.anomaly and not array_module(gradient.data).isfinite(gradient.data).all():
             where = f", called at {self.site}," if self.site else ""
-            raise AnomalyError(f"{what}{where} is NaN or infinite")
+            raise NotFiniteError(f"{what}{where} is NaN or infinite")
 
 
 class Function:

@@ -1,0 +1,79 @@
+"""`minisk gradcheck`, tried as a new user would, and the fixture for pytest."""
+
+import json
+
+import numpy as np
+import pytest
+
+from minisk.__main__ import main
+from minisk.gradient_check.pytest_plugin import gradcheck_fixture  # noqa: F401  (found by its name, gradcheck)
+
+LAYER = """
+import numpy as np
+import minisk as ms
+
+
+class Scale(ms.Function):
+    @staticmethod
+    def forward(ctx, x, scale):
+        ctx.save_for_backward(x, scale)
+        return x * scale
+
+    @staticmethod
+    def backward(ctx, dout):
+        x, scale = ctx.saved_tensors
+        return dout * scale, (dout * x).{reduced}(0)
+
+
+def factory():
+    rng = np.random.default_rng(0)
+    return Scale, [rng.standard_normal((4, 3)), rng.standard_normal(3)]
+
+
+def nothing():
+    return None
+"""
+
+
+@pytest.fixture
+def layers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong_layers.py").write_text(LAYER.format(reduced="mean"))
+    (tmp_path / "right_layers.py").write_text(LAYER.format(reduced="sum"))
+
+
+@pytest.mark.usefixtures("layers")
+def test_mistake_is_named_by_input_and_factor(capsys):
+    assert main(["gradcheck", "wrong_layers:factory", "--picture", "errors.png"]) == 1
+    told = capsys.readouterr().out
+    assert "gradcheck: wrong\n" in told
+    assert "All 3 wrong elements of 'scale' are 0.25 × the numeric value." in told
+
+
+@pytest.mark.usefixtures("layers")
+def test_right_layer_passes_as_json(capsys):
+    assert main(["gradcheck", "right_layers:factory", "--order", "2", "--mode", "full", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["verdict"], told["order"]) == (True, "correct", 2)
+
+
+@pytest.mark.usefixtures("layers")
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("right_layers", "must be PACKAGE.MODULE:FACTORY"),
+        ("no_such_module:factory", "No module named 'no_such_module'"),
+        ("right_layers:missing", "right_layers has no function 'missing'"),
+        ("right_layers:nothing", "must return two things, the function and its inputs, not NoneType"),
+    ],
+)
+def test_target_that_leads_nowhere_is_told_in_a_sentence(target, told, capsys):
+    assert main(["gradcheck", target]) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_fixture_fails_the_test_with_the_report_alone(gradcheck):
+    arrays = np.ones((2, 3)) + np.arange(3)
+    gradcheck((np.exp, lambda d, x: d * np.exp(x)), arrays)
+    with pytest.raises(pytest.fail.Exception, match="are 2 × the numeric value"):
+        gradcheck((np.exp, lambda d, x: 2 * d * np.exp(x)), arrays)
