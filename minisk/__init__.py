@@ -20,7 +20,7 @@ from .errors import (
     GraphError,
     MiniskError,
     ShapeError,
-)
+)  # fmt: skip
 from .function import Function, detect_anomaly, is_grad_enabled, no_grad
 from .gradient_check import GradcheckReport, gradcheck
 from .tensor import Tensor, tensor
@@ -28,25 +28,7 @@ from .tensor import Tensor, tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnomalyError",
-    "CheckpointError",
-    "DataError",
-    "DeviceError",
-    "DtypeError",
-    "Function",
-    "GradcheckError",
-    "GradcheckReport",
-    "GraphError",
-    "MiniskError",
-    "ShapeError",
-    "Tensor",
-    "cuda_available",
-    "detect_anomaly",
-    "grad",
-    "gradcheck",
-    "is_grad_enabled",
-    "manual_seed",
-    "no_grad",
-    "ops",
-    "tensor",
-]
+    "AnomalyError", "CheckpointError", "DataError", "DeviceError", "DtypeError", "Function", "GradcheckError",
+    "GradcheckReport", "GraphError", "MiniskError", "ShapeError", "Tensor", "cuda_available", "detect_anomaly", "grad",
+    "gradcheck", "is_grad_enabled", "manual_seed", "no_grad", "ops", "tensor",
+]  # fmt: skip

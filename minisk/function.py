@@ -21,15 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .device import Array, array_module, storage, to_device
-from .errors import (
-    DeviceError,
-    DtypeError,
-    GraphError,
-    NotFiniteError,
-    OverwrittenError,
-    SavedValueError,
-    ShapeError,
-)
+from .errors import DeviceError, DtypeError, GraphError, NotFiniteError, OverwrittenError, SavedValueError, ShapeError
 from .tensor import Hook, Tensor
 
 # Where a gradient goes: to output `index` of a node, or to a leaf.

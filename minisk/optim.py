@@ -95,25 +95,13 @@ class SGD(Optimizer):
     state_names = ("velocity",)
 
     def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
+        self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
     ) -> None:
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
-        kernels.sgd_momentum(
-            weight,
-            grad,
-            state["velocity"],
-            lr=group["lr"],
-            momentum=group["momentum"],
-            weight_decay=group["weight_decay"],
-            nesterov=group["nesterov"],
-        )
+        settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "nesterov")}
+        kernels.sgd_momentum(weight, grad, state["velocity"], **settings)
 
 
 class AdamW(Optimizer):

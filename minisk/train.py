@@ -37,19 +37,9 @@ from .training.record import Metrics, Progress, Record
 from .training.steps import WeightAverage, clip_gradients, make_schedule, parameter_groups
 
 __all__ = [
-    "RECIPES",
-    "SCHEDULES",
-    "Config",
-    "Metrics",
-    "Trainer",
-    "evaluate",
-    "evaluate_checkpoint",
-    "load_model",
-    "read_config",
-    "resolve_device",
-    "stop_signals",
-    "weights_of",
-]
+    "RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "evaluate_checkpoint", "load_model",
+    "read_config", "resolve_device", "stop_signals", "weights_of",
+]  # fmt: skip
 
 log = logging.getLogger("minisk")
 

@@ -117,12 +117,17 @@ def assert_parity(
 
 
 def assert_close(found: ms.Tensor, reference: np.ndarray, dtype: str, what: str = "value") -> None:
-    """max|Δ| ≤ tolerance · max|reference|; where the reference is all zeros, ≤ tolerance."""
+    """max|Δ| ≤ tolerance · max|reference|; where the reference is all zeros, ≤ tolerance.
+
+    In float32 a reference below 1/20 counts as 1/20: terms of order 1 that cancel leave their own rounding behind, and so
+    ill-conditioned a sum can be held to its own size in float64 only.
+    """
     assert isinstance(found, ms.Tensor), f"{what}: a {type(found).__name__}"
     assert found.dtype == dtype, f"{what}: dtype {found.dtype}, expected {dtype}"
     assert found.shape == reference.shape, f"{what}: shape {found.shape}, expected {reference.shape}"
     error = np.abs(found.numpy() - reference).max(initial=0)
-    bound = TOLERANCE[dtype] * (np.abs(reference).max(initial=0) or 1)
+    size = np.abs(reference).max(initial=0) or 1
+    bound = TOLERANCE[dtype] * (max(size, 0.05) if dtype == "float32" else size)
     assert error <= bound, f"{what}: off by {error:.3g}, allowed {bound:.3g}\n{found.numpy()}\nexpected\n{reference}"
 
 

@@ -7,16 +7,7 @@ import numpy as np
 import pytest
 from data_samples import numbered_dataset
 
-from minisk.data import (
-    Augment,
-    Mix,
-    color_jitter,
-    cutout,
-    normalize,
-    random_crop,
-    random_mirror,
-    standard_augment,
-)
+from minisk.data import Augment, Mix, color_jitter, cutout, normalize, random_crop, random_mirror, standard_augment
 from minisk.errors import DataError
 
 

@@ -30,10 +30,7 @@ def written(path, minisk, arrays=None):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool"])
-@pytest.mark.parametrize(
-    "shape",
-    [(), (0,), (2, 0, 3), (2, 3)],
-)
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (2, 3)])
 def test_an_array_comes_back_bit_for_bit_with_its_dtype_and_shape(path, dtype, shape):
     array = np.random.default_rng(0).integers(2, size=shape).astype(dtype)
     save_checkpoint(path, {"model.0.weight": array}, {})

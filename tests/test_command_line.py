@@ -301,13 +301,7 @@ def test_evaluating_on_other_classes_is_refused(tiny, run, tmp_path, classes, to
     assert_told(run("--eval", checkpoint, "--dataset", "cifar10", "--data-dir", tree), "train_cifar", told)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--epochs", "many"], "'many'"),
-        (["--dataset", "mnist"], "'mnist'"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "told"), [(["--epochs", "many"], "'many'"), (["--dataset", "mnist"], "'mnist'")])
 def test_an_argument_that_is_no_choice_at_all_shows_the_usage_and_exits_with_2(run, capsys, arguments, told):
     with pytest.raises(SystemExit) as stopped:
         run(*arguments)

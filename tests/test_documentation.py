@@ -43,7 +43,7 @@ def test_each_command_of_the_gate_stands_in_the_readme_exactly_once(name):
     assert README.count(f"<!-- ci: {name} -->\n```\n") == 1
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/layer.md"])
 def test_every_link_and_every_file_named_exists(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     links = [target for target in re.findall(r"\]\(([^)]+)\)", text) if not target.startswith("http")]

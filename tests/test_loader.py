@@ -28,13 +28,7 @@ def no_thread_outlives_its_test():
 
 def random_loader(prefetch=2, seed=1, **options):
     return Loader(
-        numbered_dataset(25),
-        4,
-        shuffle=True,
-        augment=standard_augment,
-        seed=seed,
-        prefetch=prefetch,
-        **options,
+        numbered_dataset(25), 4, shuffle=True, augment=standard_augment, seed=seed, prefetch=prefetch, **options
     )
 
 

@@ -31,10 +31,7 @@ def test_imagenet_models_have_the_published_sizes(name):
 
 @pytest.mark.parametrize(
     ("branches", "for_10", "for_100", "gmacs"),
-    [
-        ([(3, 1, 32), (3, 2, 32)], "28.256", "28.349", "4.031"),
-        ([(3, 1, 64), (5, 1, 64)], "27.740", "27.833", "3.956"),
-    ],
+    [([(3, 1, 32), (3, 2, 32)], "28.256", "28.349", "4.031"), ([(3, 1, 64), (5, 1, 64)], "27.740", "27.833", "3.956")],
 )
 def test_sknet29_has_the_counted_sizes_for_each_choice_of_branches(branches, for_10, for_100, gmacs):
     summary = summarize(models.sknet29(10, branches), (3, 32, 32))

@@ -80,10 +80,7 @@ def test_groups_override_the_defaults_for_their_parameters(name, settings):
     assert_as_pytorch(name, settings, groups, groups)
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    OPTIMIZERS,
-)
+@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
 def test_a_parameter_without_gradient_rests_and_starts_afresh_later(name, settings):
     assert_as_pytorch(name, settings, list, list, without=lambda step: {0: [0, 1], 1: [1], 5: [2]}.get(step, ()))
 

@@ -16,26 +16,10 @@ from .transforms import (
     random_crop,
     random_mirror,
     standard_augment,
-)
+)  # fmt: skip
 
 __all__ = [
-    "DATASETS",
-    "SHAPES",
-    "Augment",
-    "Augmentation",
-    "Batch",
-    "ImageDataset",
-    "Loader",
-    "Mix",
-    "color_jitter",
-    "cutout",
-    "download_cifar",
-    "load_cifar",
-    "load_dataset",
-    "make_batch",
-    "make_shapes",
-    "normalize",
-    "random_crop",
-    "random_mirror",
-    "standard_augment",
-]
+    "DATASETS", "SHAPES", "Augment", "Augmentation", "Batch", "ImageDataset", "Loader", "Mix", "color_jitter", "cutout",
+    "download_cifar", "load_cifar", "load_dataset", "make_batch", "make_shapes", "normalize", "random_crop",
+    "random_mirror", "standard_augment",
+]  # fmt: skip

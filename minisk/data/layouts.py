@@ -38,52 +38,29 @@ class Layout:
         return (self.names, *self.splits["train"], *self.splits["test"])
 
 
+_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
+
 BINARY = {
     "cifar10": Layout(
-        archive="cifar-10-binary.tar.gz",
-        md5="c32a1d4ab5d03f1284b67883e8d87530",
-        folder="cifar-10-batches-bin",
-        names="batches.meta.txt",
-        splits={
-            "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
-            "test": ("test_batch.bin",),
-        },
-        classes=10,
-        label_bytes=1,
+        "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", "cifar-10-batches-bin", "batches.meta.txt",
+        {"train": tuple(f"{name}.bin" for name in _BATCHES), "test": ("test_batch.bin",)}, 10, label_bytes=1,
     ),
-    "cifar100": Layout(
-        archive="cifar-100-binary.tar.gz",
-        md5="03b5dce01913d631647c71ecec9e9cb8",
-        folder="cifar-100-binary",
-        names="fine_label_names.txt",
-        splits={"train": ("train.bin",), "test": ("test.bin",)},
-        classes=100,
-        label_bytes=2,  # coarse, then fine
+    "cifar100": Layout(  # labels: coarse, then fine
+        "cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", "cifar-100-binary", "fine_label_names.txt",
+        {"train": ("train.bin",), "test": ("test.bin",)}, 100, label_bytes=2,
     ),
-}
+}  # fmt: skip
 
 PYTHON = {
     "cifar10": Layout(
-        archive="cifar-10-python.tar.gz",
-        md5="c58f30108f718f92721af3b95e74349a",
-        folder="cifar-10-batches-py",
-        names="batches.meta",
-        splits={"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
-        classes=10,
-        labels="labels",
-        label_names="label_names",
+        "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", "cifar-10-batches-py", "batches.meta",
+        {"train": _BATCHES, "test": ("test_batch",)}, 10, labels="labels", label_names="label_names",
     ),
     "cifar100": Layout(
-        archive="cifar-100-python.tar.gz",
-        md5="eb9058c3a382ffc7106e4002c42a8d85",
-        folder="cifar-100-python",
-        names="meta",
-        splits={"train": ("train",), "test": ("test",)},
-        classes=100,
-        labels="fine_labels",
-        label_names="fine_label_names",
+        "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", "cifar-100-python", "meta",
+        {"train": ("train",), "test": ("test",)}, 100, labels="fine_labels", label_names="fine_label_names",
     ),
-}
+}  # fmt: skip
 
 
 def read_bytes(name: str, path: Path) -> bytes:

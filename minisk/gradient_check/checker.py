@@ -17,9 +17,9 @@ from ..errors import DtypeError, GradcheckError, MiniskError, ShapeError
 from ..tensor import Tensor
 from . import probes
 from .differences import LADDERS, Status, chance_to_miss, random_signs
-from .elements import Located, Point
+from .elements import Point, locate
 from .probes import Found
-from .report import GradcheckReport, Row, Summary, Verdict, pattern
+from .report import GradcheckReport, Summary, Verdict
 from .subjects import Arrays, GradientSubject, PairSubject, Subject, TensorSubject
 
 DIRECTIONS = 3
@@ -29,16 +29,9 @@ ASIDE = {"float64": (2**-6, 2**-10, 2**-14), "float32": (2**-6, 2**-5, 2**-4)}
 
 
 def gradcheck(
-    fn: Any,
-    inputs: Any,
-    *,
-    params: Mapping[str, Tensor] | None = None,
-    order: int = 1,
-    dtype: str = "float64",
-    mode: str = "auto",
-    raise_on_failure: bool = True,
-    seed: int = 0,
-) -> GradcheckReport:
+    fn: Any, inputs: Any, *, params: Mapping[str, Tensor] | None = None, order: int = 1, dtype: str = "float64",
+    mode: str = "auto", raise_on_failure: bool = True, seed: int = 0,
+) -> GradcheckReport:  # fmt: skip
     """Compare the gradient of a function with finite differences, and say what is wrong with it, and where.
 
     fn: a function of Tensors (returning one, or a tuple), a `Function`, a `Module` (its named parameters are checked
@@ -99,9 +92,8 @@ def _check(subject: Subject, seed: int, mode: str) -> GradcheckReport:
     rng, start = np.random.default_rng([seed, 2]), subject.arrays
     kinks = _places(finding)
     for step in ASIDE[str(start[0].dtype)]:
-        subject.arrays = [
-            (a + step * probes.scale_of(a) * random_signs(rng, a.shape)).astype(a.dtype) for a in start
-        ]  # fmt: skip
+        moves = [step * probes.scale_of(a) * random_signs(rng, a.shape) for a in start]
+        subject.arrays = [(a + move).astype(a.dtype) for a, move in zip(start, moves, strict=True)]
         aside = _examine(subject, np.random.default_rng([seed, 3]), mode)
         if aside.verdict in (Verdict.WRONG, Verdict.HIGHER_ORDER):
             aside.notes.append(f"The point itself is a kink; this is {step:.0e} of the inputs' size aside.")
@@ -132,7 +124,8 @@ def _examine(subject: Subject, rng: np.random.Generator, mode: str) -> Gradcheck
         probes.check_linear(subject, weights[0], gradients[0], weights[1])
         if isinstance(subject, GradientSubject):
             _check_recorded(subject, outputs)
-        _compare_numbers(finding, subject, outputs, list(zip(weights, gradients, strict=True)), rng, mode)
+        points = [Point(subject, outputs, w, g) for w, g in zip(weights, gradients, strict=True)]
+        _compare_numbers(finding, points, rng, mode)
         if subject.order == 1:
             probes.check_layouts(subject, outputs, weights[0], gradients[0])
             probes.check_repeated(subject, weights[0])
@@ -158,11 +151,9 @@ def _check_recorded(subject: GradientSubject, expected: Arrays) -> None:
             raise Found(Verdict.HIGHER_ORDER, f"The gradient of {name!r} is another one under create_graph=True.")
 
 
-def _compare_numbers(
-    finding: GradcheckReport, subject: Subject, outputs: Arrays, pairs: list[tuple[Arrays, Arrays]], rng: Any, mode: str
-) -> None:
+def _compare_numbers(finding: GradcheckReport, points: list[Point], rng: np.random.Generator, mode: str) -> None:
     """Measure along random directions, then the elements of every suspicious input. Raises Found."""
-    points = [Point(subject, outputs, weights, gradients) for weights, gradients in pairs]
+    subject = points[0].subject
     seen: list[Status] = []
     for i, (name, array) in enumerate(zip(subject.names, subject.arrays, strict=True)):
         summary = finding.summaries[name] = Summary(name, array.shape)
@@ -170,14 +161,12 @@ def _compare_numbers(
             continue
         slopes = [point.along(i, random_signs(rng, array.shape)) for point in points]
         summary.directions = len(slopes)
-        scale = probes.scale_of(array)
-        resolved = [slope.allowed / scale for slope in slopes if not slope.fails]
+        resolved = [slope.allowed / probes.scale_of(array) for slope in slopes if not slope.fails]
         finding.resolution = max([finding.resolution, *resolved])
         summary.worst = max(abs(s.residual) / point.size for s, point in zip(slopes, points, strict=True))
         k = next((k for status in PRESSING for k, s in enumerate(slopes) if s.status is status), 0)
-        rows: list[Row] = []
-        if mode == "full" or (mode == "auto" and slopes[k].fails):
-            rows = _locate(finding, points[k], i, mode)
+        is_searched = mode == "full" or (mode == "auto" and slopes[k].fails)
+        rows = locate(points[k], i, mode, finding) if is_searched else []
         failing = [row for row in rows if row.status != Status.AGREES.value]
         summary.failing = max(summary.failing, len(failing))
         finding.rows += failing or (rows if mode == "full" else [])
@@ -191,34 +180,18 @@ def _compare_numbers(
     _conclude(finding, seen, points[0])
 
 
-def _locate(finding: GradcheckReport, point: Point, i: int, mode: str) -> list[Row]:
-    """Measure elements of input i, and note what they have in common."""
-    found, name, gradient = Located(point, i, mode), point.subject.names[i], point.gradients[i]
-    summary = finding.summaries[name]
-    summary.elements = found.count
-    if found.complete:
-        finding.errors[name] = gradient - found.numeric
-        summary.failing = int(found.failing.sum())
-        if any(row.status == Status.DIFFERS.value for row in found.rows):
-            finding.notes += pattern(name, gradient, found.numeric, found.failing)
-    return found.rows
-
-
 def _conclude(finding: GradcheckReport, seen: list[Status], point: Point) -> None:
-    places = [f"{s.input!r}" + (f" ({s.failing} elements)" if s.failing else "") for s in finding.summaries.values()]
-    names = ", ".join(place for place, s in zip(places, finding.summaries.values(), strict=True) if s.failing)
+    names = ", ".join(f"{s.input!r} ({s.failing} elements)" for s in finding.summaries.values() if s.failing)
+    where = names or "along directions"
     if Status.DIFFERS in seen:
         finding.rows = [row for row in finding.rows if row.status == Status.DIFFERS.value]
         where = names or "along random directions (no single element stands out)"
         what = "The gradient" if point.subject.order == 1 else "The gradient's own gradient"
         raise Found(Verdict.WRONG, f"{what} differs from the numeric one: {where}.", finding.rows)
     if Status.KINK in seen:
-        raise Found(
-            Verdict.NOT_DIFFERENTIABLE, f"The one-sided slopes differ: {names or 'along directions'}.", finding.rows
-        )
+        raise Found(Verdict.NOT_DIFFERENTIABLE, f"The one-sided slopes differ: {where}.", finding.rows)
     if Status.NOISY in seen:
         least = max((row.estimate * 10 for row in finding.rows), default=point.noise)
-        where = names or "along directions"
         message = f"Rounding hides the derivative ({where}): errors below {least:.1g} cannot be seen."
         if math.isinf(least):
             message = f"Every step leaves the function's domain ({where}): the values there are NaN or infinite."

@@ -12,12 +12,10 @@ from ..errors import MiniskError
 from .checker import gradcheck
 
 
-def add_command(commands: Any) -> None:
+def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
     parser = commands.add_parser("gradcheck", help="check the gradient of a layer against finite differences")
-    parser.add_argument(
-        "target", metavar="PACKAGE.MODULE:FACTORY", help="factory() returns the function and its inputs"
-    )
+    parser.add_argument("target", metavar="PACKAGE.MODULE:FACTORY", help="returns the function and its inputs")
     parser.add_argument("--order", type=int, default=1, help="2: the gradient's gradient too (default: 1)")
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
     parser.add_argument("--mode", choices=["auto", "fast", "full"], default="auto", help="full: every element")
@@ -30,10 +28,8 @@ def add_command(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the report. Returns 0 if the gradient is right, else 1. Raises MiniskError."""
     function, inputs = load(arguments.target)
-    report = gradcheck(
-        function, inputs, order=arguments.order, dtype=arguments.dtype, mode=arguments.mode, seed=arguments.seed,
-        raise_on_failure=False,
-    )  # fmt: skip
+    options = {name: getattr(arguments, name) for name in ("order", "dtype", "mode", "seed")}
+    report = gradcheck(function, inputs, raise_on_failure=False, **options)
     print(report.to_json() if arguments.json else report)
     if arguments.picture:
         report.save_picture(arguments.picture)

@@ -13,11 +13,14 @@ import enum
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+# t → s(t) - s(0) minus the change that the gradient under test predicts, NaN where f is not finite.
+Deviation = Callable[[float], float]
 
 LADDERS = {
     "float64": ((2**-8, 2**-9, 2**-10), (2**-14, 2**-15), (2**-19, 2**-20), (2**-24, 2**-25)),
@@ -58,25 +61,14 @@ class Slope:
         return self.status is not Status.AGREES
 
 
-@dataclass(frozen=True)
-class Line:
-    """s(t) - s(0) minus the change that the gradient under test predicts; and the sizes needed to judge it.
+def measure(deviation: Deviation, noise: float, size: float, dtype: str, ladders: Any = None) -> Slope:
+    """Go down the ladders until one agrees with the gradient; report the best-known slope if none does.
 
-    deviation: t → that number, NaN where f is not finite.
     noise: expected rounding error of s; size: |slope| or |s|, whichever is larger, the scale of what is measured.
     """
-
-    deviation: Callable[[float], float]
-    noise: float
-    size: float
-    dtype: str
-
-
-def measure(line: Line, ladders: Sequence[Sequence[float]] | None = None) -> Slope:
-    """Go down the ladders until one agrees with the gradient; report the best-known slope if none does."""
     found: list[Slope] = []
-    for steps in ladders or LADDERS[line.dtype]:
-        found.append(_climb(line, steps))
+    for steps in ladders or LADDERS[dtype]:
+        found.append(_climb(deviation, noise, size, dtype, steps))
         if found[-1].status is Status.AGREES:
             return found[-1]
     telling = [slope for slope in found if slope.status is not Status.NOISY]
@@ -86,17 +78,16 @@ def measure(line: Line, ladders: Sequence[Sequence[float]] | None = None) -> Slo
     return min(differing or found, key=lambda slope: slope.error)
 
 
-def measured_noise(line: Line) -> float:
+def measured_noise(deviation: Deviation, dtype: str) -> float:
     """Return the rounding error that shows in s at tiny steps, as second differences: no slope, kink or jump does."""
-    left = [line.deviation(k * TINY[line.dtype]) for k in (1, 2, 3, 4)]
+    left = [deviation(k * TINY[dtype]) for k in (1, 2, 3, 4)]
     seconds = np.diff(left, 2) / math.sqrt(6)
     return float(np.sqrt(np.mean(seconds**2))) if np.isfinite(seconds).all() else 0.0
 
 
-def _climb(line: Line, steps: Sequence[float]) -> Slope:
+def _climb(deviation: Deviation, noise: float, size: float, dtype: str, steps: Sequence[float]) -> Slope:
     """Measure with one ladder of halving steps."""
-    noise = line.noise
-    ahead, behind = ([line.deviation(sign * h) / (sign * h) for h in steps] for sign in (1, -1))
+    ahead, behind = ([deviation(sign * h) / (sign * h) for h in steps] for sign in (1, -1))
     if not all(map(math.isfinite, [*ahead, *behind])):
         return Slope(Status.NOISY, math.nan, math.inf)
     residual, error = extrapolate([(a + b) / 2 for a, b in zip(ahead, behind, strict=True)], steps, noise)
@@ -105,7 +96,7 @@ def _climb(line: Line, steps: Sequence[float]) -> Slope:
     # Of a smooth function the one-sided slopes approach each other as fast as the step shrinks; at a kink they don't.
     if jumps[-1] > 2 * SAFETY * noise / steps[-1] and jumps[-1] > 0.75 * jumps[-2]:
         return Slope(Status.KINK, residual, error)
-    if slope.allowed > RESOLUTION[line.dtype] * max(line.size, abs(residual)):
+    if slope.allowed > RESOLUTION[dtype] * max(size, abs(residual)):
         return Slope(Status.NOISY, residual, error)
     return slope if abs(residual) <= slope.allowed else Slope(Status.DIFFERS, residual, error)
 

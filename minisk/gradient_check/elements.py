@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from . import probes
-from .differences import LADDERS, Line, Slope, Vector, measure, measured_noise, random_signs
-from .report import Row
+from .differences import LADDERS, Deviation, Slope, Status, Vector, measure, measured_noise, random_signs
+from .report import GradcheckReport, Row, pattern
 from .subjects import Arrays, Subject
 
 LIMIT = 1024  # inputs with more elements are searched by halves (unless mode is "full")
@@ -28,15 +27,14 @@ class Point:
         self.noise = 4 * float(np.finfo(self.dtype).eps) * self.size
         self.measured: dict[int, float] = {}
 
-    def deviation(self, i: int, direction: Vector) -> Callable[[float], float]:
+    def deviation(self, i: int, direction: Vector) -> Deviation:
         """Return t → Σ w·[f(x + t·v) - f(x)] - g·(t·v), where t·v is the move that rounding left of it."""
         array = self.subject.arrays[i]
 
         def deviate(t: float) -> float:
             moved = (array + t * direction).astype(array.dtype)
             arrays = [moved if j == i else a for j, a in enumerate(self.subject.arrays)]
-            results = self.subject.evaluate(arrays)
-            parts = zip(self.weights, results, self.outputs, strict=True)
+            parts = zip(self.weights, self.subject.evaluate(arrays), self.outputs, strict=True)
             change = sum(float((w * (new.astype(np.float64) - old)).sum()) for w, new, old in parts)
             return change - float((self.gradients[i] * (moved.astype(np.float64) - array)).sum())
 
@@ -44,11 +42,10 @@ class Point:
 
     def along(self, i: int, direction: Vector, ladders: Any = None) -> Slope:
         """Measure input i along a direction, given in units of the input's size."""
-        move = direction * probes.scale_of(self.subject.arrays[i])
-        line = Line(self.deviation(i, move), self.noise, self.size, self.dtype)
+        deviation = self.deviation(i, direction * probes.scale_of(self.subject.arrays[i]))
         if i not in self.measured:
-            self.measured[i] = max(self.noise, measured_noise(line))
-        return measure(Line(line.deviation, self.measured[i], self.size, self.dtype), ladders)
+            self.measured[i] = max(self.noise, measured_noise(deviation, self.dtype))
+        return measure(deviation, self.measured[i], self.size, self.dtype, ladders)
 
     def element(self, i: int, index: tuple[int, ...], ladders: Any = None) -> Slope:
         """Measure one element; where steps of the input's size leave the domain, with steps of the element's own."""
@@ -62,33 +59,32 @@ class Point:
 
     def row(self, i: int, index: tuple[int, ...], slope: Slope) -> Row:
         scale, analytic = probes.scale_of(self.subject.arrays[i]), float(self.gradients[i][index])
-        return Row(
-            self.subject.names[i], index, analytic, analytic + slope.residual / scale, slope.error / scale,
-            slope.status.value,
-        )  # fmt: skip
+        numeric, estimate = analytic + slope.residual / scale, slope.error / scale
+        return Row(self.subject.names[i], index, analytic, numeric, estimate, slope.status.value)
 
 
-class Located:
-    """The elements of input i that were measured, all of them (`complete`) or those that halving led to.
+def locate(point: Point, i: int, mode: str, finding: GradcheckReport) -> list[Row]:
+    """Measure elements of input i, all of them or those that halving leads to; report what they have in common.
 
-    rows: the worst, confirmed with every ladder. numeric, failing: arrays of the input's shape, if complete.
+    Returns the worst, confirmed with every ladder.
     """
-
-    def __init__(self, point: Point, i: int, mode: str) -> None:
-        array = point.subject.arrays[i]
-        self.complete = array.size <= LIMIT or mode == "full"
-        elements = list(np.ndindex(array.shape)) if self.complete else _halved(point, i)
-        ladder = LADDERS[point.dtype][:1]
-        slopes = {at: point.element(i, at, ladder) for at in elements}
-        ranked = sorted(elements, key=lambda at: abs(slopes[at].residual) if slopes[at].fails else -1.0, reverse=True)
-        for at in ranked[:CONFIRMED]:
-            if slopes[at].fails:
-                slopes[at] = point.element(i, at)
-        self.count = len(elements)
-        self.rows = [point.row(i, at, slopes[at]) for at in ranked[:CONFIRMED]]
-        if self.complete:
-            self.numeric = np.array([point.row(i, at, slopes[at]).numeric for at in elements]).reshape(array.shape)
-            self.failing = np.array([slopes[at].fails for at in elements]).reshape(array.shape)
+    name, gradient = point.subject.names[i], point.gradients[i]
+    is_complete = gradient.size <= LIMIT or mode == "full"
+    elements = list(np.ndindex(gradient.shape)) if is_complete else _halved(point, i)
+    slopes = {at: point.element(i, at, LADDERS[point.dtype][:1]) for at in elements}
+    ranked = sorted(elements, key=lambda at: abs(slopes[at].residual) if slopes[at].fails else -1.0, reverse=True)
+    worst = ranked[:CONFIRMED]
+    slopes |= {at: point.element(i, at) for at in worst if slopes[at].fails}
+    summary = finding.summaries[name]
+    summary.elements = len(elements)
+    if is_complete:
+        numeric = np.array([point.row(i, at, slopes[at]).numeric for at in elements]).reshape(gradient.shape)
+        failing = np.array([slopes[at].fails for at in elements]).reshape(gradient.shape)
+        finding.errors[name] = gradient - numeric
+        summary.failing = int(failing.sum())
+        if any(slopes[at].status is Status.DIFFERS for at in worst):
+            finding.notes += pattern(name, gradient, numeric, failing)
+    return [point.row(i, at, slopes[at]) for at in worst]
 
 
 def _halved(point: Point, i: int) -> list[tuple[int, ...]]:

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import (
-    DeviceError,
-    DtypeError,
-    GraphError,
-    MiniskError,
-    NotFiniteError,
-    OverwrittenError,
-    SavedValueError,
-    ShapeError,
-)
+from .. import errors
 from .differences import random_signs
 from .report import Row, Verdict
 from .subjects import Arrays, Subject
@@ -30,9 +21,9 @@ ROUNDING = 1000.0
 class Found(Exception):
     """A mistake was found: verdict, sentence, and rows if it has a place."""
 
-    def __init__(self, verdict: Verdict, message: str, rows: list[Row] | None = None) -> None:
+    def __init__(self, verdict: Verdict, message: str, rows: Sequence[Row] = ()) -> None:
         super().__init__(message)
-        self.verdict, self.message, self.rows = verdict, message, rows or []
+        self.verdict, self.message, self.rows = verdict, message, list(rows)
 
 
 def weights_for(subject: Subject, outputs: Arrays, rng: np.random.Generator) -> Arrays:
@@ -45,17 +36,14 @@ def outputs_of(subject: Subject) -> Arrays:
     arrays = [a.copy() for a in subject.arrays]
     try:
         outputs = [np.array(out) for out in subject.evaluate(arrays)]
-    except DtypeError as error:
+    except errors.DtypeError as error:
         hint = f"Tensors the function brings along become {arrays[0].dtype} too if they are named in params"
-        raise DtypeError(f"{error}; {hint}") from error
-    _untouched(subject, arrays, "forward")
+        raise errors.DtypeError(f"{error}; {hint}") from error
+    _untouched(subject.names, subject.arrays, arrays, "forward wrote to the input")
     for k, out in enumerate(outputs):
-        if not np.isfinite(out).all():
-            at = tuple(map(int, np.argwhere(~np.isfinite(out))[0]))
-            raise Found(Verdict.NOT_FINITE, f"The function itself is {out[at]} at output {k}, element {list(at)}.")
-    for k, (a, b) in enumerate(zip(outputs, subject.evaluate(arrays), strict=True)):
-        if a.shape != b.shape or _apart(a, b, np.abs(a).max(initial=0)).any():
-            raise Found(Verdict.NONDETERMINISTIC, f"Output {k} differs between two evaluations at one point.")
+        _check_finite(out, f"Output {k} of the function itself")
+    again = subject.evaluate(arrays)
+    _compare_outputs(outputs, again, Verdict.NONDETERMINISTIC, "differs between two evaluations at one point")
     return outputs
 
 
@@ -64,26 +52,20 @@ def gradient_of(subject: Subject, weights: Arrays) -> Arrays:
     arrays, incoming = ([a.copy() for a in group] for group in (subject.arrays, weights))
     with _translated(subject):
         first = [g.copy() for g in subject.gradients(arrays, incoming)]
-    _untouched(subject, arrays, "backward")
-    for k, (before, after) in enumerate(zip(weights, incoming, strict=True)):
-        if not np.array_equal(before, after):
-            raise Found(Verdict.OVERWRITTEN, f"backward wrote to the incoming gradient of output {k}.")
+    _untouched(subject.names, subject.arrays, arrays, "backward wrote to the input")
+    _untouched(range(len(weights)), weights, incoming, "backward wrote to the incoming gradient of output")
     try:
         with _translated(subject):
             watched = subject.gradients_twice(arrays, incoming)
-    except NotFiniteError as error:
+    except errors.NotFiniteError as error:
         if any(not np.isfinite(g).all() for g in first):
             raise Found(Verdict.NOT_FINITE, f"{error}.") from error
         watched = first, subject.gradients(arrays, incoming)  # on the way only: what arrives is finite
-    _check_finite(subject, first)
+    for name, gradient in zip(subject.names, first, strict=True):
+        _check_finite(gradient, f"The gradient of {name!r}")
     size = magnitude(subject, subject.evaluate(arrays), weights, first)
-    for others, verdict, what in (
-        (watched[0], Verdict.NONDETERMINISTIC, "two runs of forward and backward"),
-        (watched[1], Verdict.SAVED_CHANGED, "two calls of backward after one forward"),
-    ):
-        for name, array, a, b in zip(subject.names, subject.arrays, first, others, strict=True):
-            if _apart(a, b, size / scale_of(array)).any():
-                raise Found(verdict, f"The gradient of {name!r} differs between {what}.")
+    _compare(subject, first, watched[0], size, Verdict.NONDETERMINISTIC, "differs from one run to the next")
+    _compare(subject, first, watched[1], size, Verdict.SAVED_CHANGED, "differs between two backwards of one forward")
     return first
 
 
@@ -92,23 +74,22 @@ def _translated(subject: Subject) -> Iterator[None]:
     """Turn what backward raises into a verdict; NaN and infinity are judged by the caller."""
     try:
         yield
-    except NotFiniteError:
+    except errors.NotFiniteError:
         raise
-    except OverwrittenError as error:
+    except errors.OverwrittenError as error:
         raise Found(Verdict.OVERWRITTEN, f"{error}.") from error
-    except SavedValueError as error:
+    except errors.SavedValueError as error:
         raise Found(Verdict.SAVED_CHANGED, f"{error}.") from error
-    except (ShapeError, DtypeError, DeviceError) as error:
+    except (errors.ShapeError, errors.DtypeError, errors.DeviceError) as error:
         raise Found(Verdict.MALFORMED, f"{error}.") from error
-    except GraphError as error:
+    except errors.GraphError as error:
         raise Found(Verdict.MALFORMED if subject.order == 1 else Verdict.HIGHER_ORDER, f"{error}.") from error
 
 
-def _check_finite(subject: Subject, gradients: Arrays) -> None:
-    for name, gradient in zip(subject.names, gradients, strict=True):
-        if not np.isfinite(gradient).all():
-            at = tuple(map(int, np.argwhere(~np.isfinite(gradient))[0]))
-            raise Found(Verdict.NOT_FINITE, f"The gradient of {name!r} is {gradient[at]} at element {list(at)}.")
+def _check_finite(array: Any, what: str) -> None:
+    if not np.isfinite(array).all():
+        at = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+        raise Found(Verdict.NOT_FINITE, f"{what} is {array[at]} at element {list(at)}.")
 
 
 def check_linear(subject: Subject, weights: Arrays, gradients: Arrays, others: Arrays) -> None:
@@ -116,23 +97,19 @@ def check_linear(subject: Subject, weights: Arrays, gradients: Arrays, others: A
     mixed = [w + 64 * o for w, o in zip(weights, others, strict=True)]
     second, together = subject.gradients(subject.arrays, others), subject.gradients(subject.arrays, mixed)
     size = magnitude(subject, subject.evaluate(subject.arrays), weights, gradients)
-    for name, array, a, b, c in zip(subject.names, subject.arrays, gradients, second, together, strict=True):
-        if _apart(a + 64 * b, c, 64 * size / scale_of(array)).any():
-            raise Found(
-                Verdict.NOT_LINEAR,
-                f"For {name!r}, backward of w + 64·w' is not backward of w plus 64 times that of w'.",
-            )
+    expected = [a + 64 * b for a, b in zip(gradients, second, strict=True)]
+    what = "for w + 64·w' is not that for w plus 64 times that for w'"
+    _compare(subject, expected, together, 64 * size, Verdict.NOT_LINEAR, what)
 
 
 def check_layouts(subject: Subject, outputs: Arrays, weights: Arrays, gradients: Arrays) -> None:
     """The same numbers lying differently in memory must have the same outputs and gradients."""
     size = magnitude(subject, outputs, weights, gradients)
-    for what, lay in (("transposed", _transposed), ("strided", _strided)):
+    for what, lay in (("transposed", lambda a: np.array(a, order="F")), ("strided", _strided)):
         arrays, incoming = [lay(a) for a in subject.arrays], [lay(w) for w in weights]
-        for k, (a, b) in enumerate(zip(outputs, subject.evaluate(arrays), strict=True)):
-            if a.shape != b.shape or _apart(a, b, np.abs(a).max(initial=0)).any():
-                raise Found(Verdict.WRONG, f"Output {k} is another one for {what} (non-contiguous) inputs.")
-        _compare(subject, gradients, subject.gradients(arrays, incoming), size, f"{what} (non-contiguous) arrays")
+        where = f"wrong for {what} (non-contiguous) arrays only"
+        _compare_outputs(outputs, subject.evaluate(arrays), Verdict.WRONG, f"is {where}")
+        _compare(subject, gradients, subject.gradients(arrays, incoming), size, Verdict.WRONG, f"is {where}")
 
 
 def check_repeated(subject: Subject, weights: Arrays) -> None:
@@ -145,14 +122,14 @@ def check_repeated(subject: Subject, weights: Arrays) -> None:
         arrays[j] = arrays[i].copy()
         try:
             outputs, apart = subject.evaluate(arrays), subject.gradients(arrays, weights)
-        except (MiniskError, ValueError):
+        except (errors.MiniskError, ValueError):
             continue  # not a point this function takes: nothing is promised there
         total = apart[i] + apart[j]
         if all(np.isfinite(values).all() for values in (*outputs, total)):
             size = magnitude(subject, outputs, weights, apart)
             together = subject.repeated_gradient(arrays, weights, i, j)
-            what = f"one tensor passed as both {subject.names[i]!r} and {subject.names[j]!r}"
-            _compare(subject, {i: total}, {i: together}, size, what)
+            what = f"is wrong for one tensor passed as both {subject.names[i]!r} and {subject.names[j]!r} only"
+            _compare(subject, {i: total}, {i: together}, size, Verdict.WRONG, what)
 
 
 def magnitude(subject: Subject, outputs: Arrays, weights: Arrays, gradients: Arrays) -> float:
@@ -167,8 +144,14 @@ def scale_of(array: Any) -> float:
     return float(np.sqrt(np.square(array, dtype=np.float64).mean())) or 1.0 if array.size else 1.0
 
 
-def _compare(subject: Subject, expected: Any, found: Any, size: float, what: str) -> None:
-    """Raise Found, with rows, where a gradient is not what it was under other circumstances."""
+def _compare_outputs(expected: Arrays, found: Arrays, verdict: Verdict, what: str) -> None:
+    for k, (a, b) in enumerate(zip(expected, found, strict=True)):
+        if a.shape != b.shape or _apart(a, b, 0.0).any():
+            raise Found(verdict, f"Output {k} {what}.")
+
+
+def _compare(subject: Subject, expected: Any, found: Any, size: float, verdict: Verdict, what: str) -> None:
+    """Raise Found where a gradient is not what it was under other circumstances; with rows, if it is wrong."""
     keys = expected if isinstance(expected, dict) else range(len(expected))
     for i in keys:
         scale = scale_of(subject.arrays[i])
@@ -179,9 +162,8 @@ def _compare(subject: Subject, expected: Any, found: Any, size: float, what: str
             estimate = float(np.finfo(expected[i].dtype).eps) * size / scale
             name = subject.names[i]
             rows = [Row(name, at, float(found[i][at]), float(expected[i][at]), estimate, "differs") for at in worst]
-            raise Found(
-                Verdict.WRONG, f"The gradient of {name!r} is wrong for {what} only: {len(rows)} elements.", rows
-            )
+            message = f"The gradient of {name!r} {what}: {len(rows)} elements."
+            raise Found(verdict, message, rows if verdict is Verdict.WRONG else [])
 
 
 def _apart(a: Any, b: Any, size: float) -> Any:
@@ -190,14 +172,10 @@ def _apart(a: Any, b: Any, size: float) -> Any:
     return ~(np.abs(a.astype(np.float64) - b) <= allowed)
 
 
-def _untouched(subject: Subject, arrays: Arrays, when: str) -> None:
-    for name, before, after in zip(subject.names, subject.arrays, arrays, strict=True):
-        if not np.array_equal(before, after, equal_nan=True):
-            raise Found(Verdict.OVERWRITTEN, f"{when} wrote to the input {name!r}.")
-
-
-def _transposed(array: Any) -> Any:
-    return np.array(array.T, order="C").T
+def _untouched(names: Iterable[Any], before: Arrays, after: Arrays, what: str) -> None:
+    for name, a, b in zip(names, before, after, strict=True):
+        if not np.array_equal(a, b, equal_nan=True):
+            raise Found(Verdict.OVERWRITTEN, f"{what} {name!r}.")
 
 
 def _strided(array: Any) -> Any:

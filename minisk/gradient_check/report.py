@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import enum
 import json
-import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,10 +70,6 @@ class Row:
         scale = max(abs(self.analytic), abs(self.numeric))
         return abs(self.analytic - self.numeric) / scale if scale else 0.0
 
-    @property
-    def element(self) -> str:
-        return f"{self.input}[{', '.join(map(str, self.index))}]"
-
 
 @dataclass
 class Summary:
@@ -114,26 +109,23 @@ class GradcheckReport:
     gradients: int = 0
     seconds: float = 0.0
 
-    @property
-    def remedy(self) -> str:
-        return self.verdict.remedy
-
     def to_json(self) -> str:
         """Return everything but the arrays of errors as JSON; numbers that are not finite become null."""
-        told = asdict(self) | {"verdict": self.verdict.value, "remedy": self.remedy}
+        told = asdict(self) | {"verdict": self.verdict.value, "remedy": self.verdict.remedy}
         del told["errors"]
         told["rows"] = [asdict(row) | {"relative_error": row.relative_error} for row in self.rows]
-        return json.dumps(_finite(told), indent=2, allow_nan=False)
+        finite = json.loads(json.dumps(told), parse_constant=lambda _: None)  # called for NaN and ±Infinity
+        return json.dumps(finite, indent=2, allow_nan=False)
 
     def __str__(self) -> str:
         lines = [f"gradcheck: {self.verdict.value}"]
-        remedy = [] if self.verdict is Verdict.CORRECT else [f"Remedy: {self.remedy}"]
+        remedy = [] if self.verdict is Verdict.CORRECT else [f"Remedy: {self.verdict.remedy}"]
         for text in (self.message, *self.notes, *remedy):
             lines += textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ")
         if self.rows:
             lines += ["", *_element_table(self.rows)]
         if self.summaries:
-            lines += ["", *_summary_table(list(self.summaries.values()))]
+            lines += ["", *_summary_table(self.summaries.values())]
         cost = f"{self.evaluations} evaluations, {self.gradients} gradients, {self.seconds:.2f} s"
         lines += ["", f"cost: {cost} (order {self.order}, {self.dtype}, seed {self.seed})"]
         return "\n".join(lines)
@@ -147,16 +139,15 @@ class GradcheckReport:
 
         tiles = [_heat(np.abs(error)) for error in self.errors.values()] or [np.zeros((1, 1))]
         width = max(tile.shape[1] for tile in tiles)
-        padded = [np.pad(tile, ((0, 1), (0, width - tile.shape[1]))) for tile in tiles]
-        picture = np.concatenate(padded) * 255
+        picture = 255 * np.concatenate([np.pad(tile, ((0, 1), (0, width - tile.shape[1]))) for tile in tiles])
         cell = max(1, 640 // max(picture.shape))
         Image.fromarray(np.kron(picture, np.ones((cell, cell))).astype(np.uint8)).save(path)
 
 
 def _heat(error: Any) -> Any:
     """Lay an array out in a plane, scaled to [0, 1]."""
-    error = np.nan_to_num(error.reshape((1,) * (4 - error.ndim) + error.shape[-4:] if error.ndim <= 4 else
-                                        (-1, *error.shape[-3:])), posinf=0.0)  # fmt: skip
+    last_three = (1, 1, 1, *error.shape)[-3:]
+    error = np.nan_to_num(error.reshape(-1, *last_three), posinf=0.0)
     rows, columns, height, width = error.shape
     plane = error.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
     return plane / (plane.max(initial=0) or 1)
@@ -166,11 +157,11 @@ def _element_table(rows: list[Row]) -> list[str]:
     cells = [("element", "analytic", "numeric ± estimate", "relative error")]
     for row in rows[:SHOWN]:
         number = "kink" if row.status == "kink" else f"{row.numeric:.8g} ± {row.estimate:.0e}"
-        cells.append((row.element, f"{row.analytic:.8g}", number, f"{row.relative_error:.1e}"))
+        cells.append((f"{row.input}{list(row.index)}", f"{row.analytic:.8g}", number, f"{row.relative_error:.1e}"))
     return _aligned(cells) + ([f"… {len(rows) - SHOWN} more in report.rows"] if len(rows) > SHOWN else [])
 
 
-def _summary_table(summaries: list[Summary]) -> list[str]:
+def _summary_table(summaries: Iterable[Summary]) -> list[str]:
     cells = [("input", "shape", "checked", "failing", "largest error")]
     for s in summaries:
         elements = f", {s.elements} elements" if s.elements else ""
@@ -181,14 +172,6 @@ def _summary_table(summaries: list[Summary]) -> list[str]:
 def _aligned(cells: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def pattern(name: str, analytic: Any, numeric: Any, failing: Any) -> list[str]:
@@ -202,7 +185,8 @@ def pattern(name: str, analytic: Any, numeric: Any, failing: Any) -> list[str]:
     which = f"All {count} wrong elements of {name!r}"
     if not wrong.any():
         return [f"{which} are 0 in the analytic gradient: is it cut off there (a constant, detach, no sum)?"]
-    if analytic.ndim == 2 and _near(analytic, numeric.T):
+    is_square = analytic.ndim == 2 and analytic.shape == numeric.T.shape
+    if is_square and np.allclose(analytic, numeric.T, rtol=1e-4, atol=1e-6 * np.abs(analytic).max()):
         return [f"The gradient of {name!r} is the transpose of the numeric one."]
     told = []
     ratio = np.divide(wrong, right, out=np.full(count, np.nan), where=right != 0)
@@ -213,7 +197,3 @@ def pattern(name: str, analytic: Any, numeric: Any, failing: Any) -> list[str]:
             last = " (the last)" if place[0] == failing.shape[axis] - 1 else ""
             told.append(f"have index {place[0]} on axis {axis}{last}")
     return [f"{which} {' and '.join(told)}."] if told else []
-
-
-def _near(a: Any, b: Any) -> bool:
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-4, atol=1e-6 * np.abs(a).max(initial=0)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,25 @@ SEED = 0  # of minisk's own generator, before every evaluation: dropout then dro
 class Subject:
     """Named arrays of one dtype, and two functions of them; `order` is the order of the derivative that is checked."""
 
-    names: list[str]
-    arrays: Arrays
     order = 1
-    inputs = 0  # how many of the arrays are inputs; the others are parameters
     evaluations = 0  # the cost so far, with the next
     backwards = 0
+
+    def __init__(self, function: Any, arguments: Sequence[Any], dtype: str) -> None:
+        self.arguments = arguments
+        arrays = [(i, x) for i, x in enumerate(arguments) if isinstance(x, Tensor | np.ndarray)]
+        self.positions = [i for i, x in arrays if x.dtype.kind == "f"]
+        names = argument_names(function, len(arguments))
+        self.names = [names[i] for i in self.positions]
+        self.arrays = [_host(arguments[i], dtype) for i in self.positions]
+        self.inputs = len(self.arrays)  # how many of the arrays are inputs; the others are parameters
+
+    def called(self, floating: Sequence[Any]) -> list[Any]:
+        """Return the arguments with these in place of the floating ones; the others are passed on as they are."""
+        called = list(self.arguments)
+        for i, x in zip(self.positions, floating, strict=True):
+            called[i] = x
+        return called
 
     def evaluate(self, arrays: Arrays) -> Arrays:
         """Return the floating outputs."""
@@ -49,7 +62,10 @@ class Subject:
 
     def repeated_gradient(self, arrays: Arrays, weights: Arrays, first: int, second: int) -> Any:
         """Return the gradient with respect to one object that is passed as two of the inputs."""
-        raise NotImplementedError
+        called = list(arrays)
+        called[second] = called[first]
+        results = self.gradients(called, weights)
+        return results[first] + results[second]
 
     def restored(self) -> contextlib.AbstractContextManager[Any]:
         """Leave everything as it was found."""
@@ -57,34 +73,23 @@ class Subject:
 
 
 class TensorSubject(Subject):
-    """A function of Tensors. Arguments that are not floating are passed on as they are."""
+    """A function of Tensors."""
 
     def __init__(self, function: Any, arguments: Sequence[Any], params: Mapping[str, Tensor], dtype: str) -> None:
-        self.module = function if isinstance(function, Module) else None
+        super().__init__(function, arguments, dtype)
+        self.module = function if isinstance(function, Module) else Module()  # an empty one
         self.function = function.apply if isinstance(function, type) and issubclass(function, Function) else function
-        self.arguments = arguments
-        self.positions = [i for i, x in enumerate(arguments) if _is_floating(x)]
-        self.params = dict(params)
-        if self.module is not None:
-            self.params |= {k: p for k, p in self.module.named_parameters() if p.requires_grad}
-        self.dtype = dtype
-        names = argument_names(function, len(arguments))
-        self.names = [names[i] for i in self.positions]
+        self.params = {**params, **{k: p for k, p in self.module.named_parameters() if p.requires_grad}}
         self.names += [f"{name} (parameter)" if name in self.names else name for name in self.params]
-        self.inputs = len(self.positions)
-        self.arrays = [_host(arguments[i], dtype) for i in self.positions]
         self.arrays += [_host(parameter, dtype) for parameter in self.params.values()]
         # What takes part without being checked: running statistics, and parameters that are frozen.
-        fixed: list[Tensor] = list(self.module.buffers()) if self.module is not None else []
-        fixed += [p for p in self.module.parameters() if not p.requires_grad] if self.module is not None else []
-        self.fixed = [(tensor, _host(tensor, dtype)) for tensor in fixed]
+        frozen = [p for p in self.module.parameters() if not p.requires_grad]
+        self.fixed = [(tensor, _host(tensor, dtype)) for tensor in [*self.module.buffers(), *frozen]]
 
     def leaves(self, arrays: Arrays) -> list[Tensor]:
         """Put each array into a Tensor that requires gradients: a new one, or the parameter it belongs to."""
-        leaves = [
-            Tensor(_place(a, _device(self.arguments[i])), requires_grad=True)
-            for i, a in zip(self.positions, arrays, strict=False)
-        ]
+        devices = [getattr(self.arguments[i], "device", "cpu") for i in self.positions]
+        leaves = [Tensor(_place(a, device), requires_grad=True) for a, device in zip(arrays, devices, strict=False)]
         for parameter, array in zip(self.params.values(), arrays[self.inputs :], strict=True):
             parameter.data = _place(array, parameter.device)
         for tensor, array in self.fixed:
@@ -93,12 +98,8 @@ class TensorSubject(Subject):
 
     def run(self, leaves: list[Tensor]) -> list[Tensor]:
         """Call the function; return its floating outputs."""
-        called = list(self.arguments)
-        for i, leaf in zip(self.positions, leaves, strict=False):
-            called[i] = leaf
         with seeded(SEED):
-            result = self.function(*called)
-        outputs = list(result) if isinstance(result, tuple | list) else [result]
+            outputs = _listed(self.function(*self.called(leaves[: self.inputs])))
         for output in outputs:
             if not isinstance(output, Tensor):
                 raise DtypeError(f"gradcheck: the function returned a {type(output).__name__}, expected Tensors")
@@ -107,33 +108,30 @@ class TensorSubject(Subject):
     def evaluate(self, arrays: Arrays) -> Arrays:
         self.evaluations += 1
         with no_grad():
-            return [to_device(output.data, "cpu") for output in self.run(self.leaves(arrays))]
+            return [output.numpy() for output in self.run(self.leaves(arrays))]
 
     def gradients(self, arrays: Arrays, weights: Arrays) -> Arrays:
         self.backwards += 1
         leaves = self.leaves(arrays)
-        return _numpy(differentiate(self.run(leaves), leaves, _seeds(leaves, weights)))
+        return _backward(self.run(leaves), leaves, weights)
 
     def gradients_twice(self, arrays: Arrays, weights: Arrays) -> tuple[Arrays, Arrays]:
         with detect_anomaly():
             leaves = self.leaves(arrays)
-            outputs, seeds = self.run(leaves), _seeds(leaves, weights)
-            first = _numpy(differentiate(outputs, leaves, seeds, retain_graph=True))
-            return [g.copy() for g in first], _numpy(differentiate(outputs, leaves, seeds))
+            outputs = self.run(leaves)
+            first = [g.copy() for g in _backward(outputs, leaves, weights, retain_graph=True)]
+            return first, _backward(outputs, leaves, weights)
 
     def repeated_gradient(self, arrays: Arrays, weights: Arrays, first: int, second: int) -> Any:
         leaves = self.leaves(arrays)
         leaves[second] = leaves[first]
-        return _numpy(differentiate(self.run(leaves), [leaves[first]], _seeds(leaves, weights)))[0]
-
-    def restored(self) -> contextlib.AbstractContextManager[Any]:
-        return self._restored()
+        return _backward(self.run(leaves), [leaves[first]], weights)[0]
 
     @contextlib.contextmanager
-    def _restored(self) -> Iterator[None]:
+    def restored(self) -> Iterator[None]:
         tensors = [*self.params.values(), *(tensor for tensor, _ in self.fixed)]
         before = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors]
-        modes = [(module, module.training) for module in self.module.modules()] if self.module is not None else []
+        modes = [(module, module.training) for module in self.module.modules()]
         try:
             for parameter in self.params.values():
                 parameter.requires_grad = True
@@ -166,37 +164,22 @@ class GradientSubject(TensorSubject):
             outputs = self.base.run(leaves[:count])
             return differentiate(outputs, leaves[:count], leaves[count:], create_graph=is_recorded)
 
-    def restored(self) -> contextlib.AbstractContextManager[Any]:
-        return self.base.restored()
-
 
 class PairSubject(Subject):
     """forward(*inputs) → array or tuple of arrays; backward(incoming gradient or tuple, *inputs) → one per input."""
 
-    def __init__(self, pair: tuple[Callable[..., Any], Callable[..., Any]], arguments: Any, dtype: str) -> None:
+    def __init__(self, pair: tuple[Any, Any], arguments: Sequence[Any], dtype: str) -> None:
         self.forward, self.backward = pair
-        self.arguments = list(arguments)
-        self.positions = [i for i, x in enumerate(arguments) if _is_floating(x)]
-        names = argument_names(self.forward, len(self.arguments))
-        self.names = [names[i] for i in self.positions]
-        self.arrays = [_host(arguments[i], dtype) for i in self.positions]
-        self.inputs = len(self.arrays)
-
-    def _called(self, arrays: Arrays) -> list[Any]:
-        called = list(self.arguments)
-        for i, array in zip(self.positions, arrays, strict=True):
-            called[i] = array
-        return called
+        super().__init__(self.forward, arguments, dtype)
 
     def evaluate(self, arrays: Arrays) -> Arrays:
         self.evaluations += 1
-        result = self.forward(*self._called(arrays))
-        return [np.asarray(out) for out in (result if isinstance(result, tuple | list) else [result])]
+        return [np.asarray(out) for out in _listed(self.forward(*self.called(arrays)))]
 
     def gradients(self, arrays: Arrays, weights: Arrays) -> Arrays:
         self.backwards += 1
-        returned = self.backward(weights[0] if len(weights) == 1 else tuple(weights), *self._called(arrays))
-        results = list(returned) if isinstance(returned, tuple | list) else [returned]
+        incoming = weights[0] if len(weights) == 1 else tuple(weights)
+        results = _listed(self.backward(incoming, *self.called(arrays)))
         if len(results) == len(self.arguments):
             results = [results[i] for i in self.positions]
         if len(results) != len(arrays):
@@ -204,17 +187,10 @@ class PairSubject(Subject):
         for name, array, result in zip(self.names, arrays, results, strict=True):
             if not isinstance(result, np.ndarray | np.generic):
                 raise DeviceError(f"gradient of {name!r} is a {type(result).__name__}, expected a NumPy array")
-            if result.shape != array.shape:
-                raise ShapeError(f"gradient of {name!r} has shape {result.shape}, but the input has {array.shape}")
-            if result.dtype != array.dtype:
-                raise DtypeError(f"gradient of {name!r} has dtype {result.dtype}, but the input has {array.dtype}")
+            got, expected = f"{result.dtype}{list(result.shape)}", f"{array.dtype}{list(array.shape)}"
+            if got != expected:
+                raise ShapeError(f"gradient of {name!r} is {got}, but the input is {expected}")
         return [np.asarray(result) for result in results]
-
-    def repeated_gradient(self, arrays: Arrays, weights: Arrays, first: int, second: int) -> Any:
-        called = list(arrays)
-        called[second] = called[first]
-        results = self.gradients(called, weights)
-        return results[first] + results[second]
 
 
 def differentiate(outputs: list[Tensor], leaves: list[Tensor], seeds: list[Tensor], **how: bool) -> list[Tensor]:
@@ -225,11 +201,9 @@ def differentiate(outputs: list[Tensor], leaves: list[Tensor], seeds: list[Tenso
 
 def argument_names(function: Any, count: int) -> list[str]:
     """Return the names that the function itself gives its first `count` arguments."""
-    drop = 0
-    if isinstance(function, Module):
-        function = function.forward
-    elif isinstance(function, type):
-        function, drop = function.forward, 1  # type: ignore[attr-defined]
+    drop = 1 if isinstance(function, type) else 0  # ctx, of a Function
+    if isinstance(function, Module | type):
+        function = function.forward  # type: ignore[union-attr]
     try:
         parameters = list(inspect.signature(function).parameters.values())[drop:]
     except (TypeError, ValueError):
@@ -238,12 +212,8 @@ def argument_names(function: Any, count: int) -> list[str]:
     return named + [f"input {i}" for i in range(len(named), count)]
 
 
-def _is_floating(x: Any) -> bool:
-    return isinstance(x, Tensor | np.ndarray) and x.dtype.kind == "f"
-
-
-def _device(x: Any) -> str:
-    return x.device if isinstance(x, Tensor) else "cpu"
+def _listed(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, tuple | list) else [result]
 
 
 def _host(x: Any, dtype: str) -> Any:
@@ -254,9 +224,6 @@ def _place(array: Any, device: str) -> Any:
     return to_device(np.asarray(array), device)  # arithmetic turns arrays of shape () into scalars
 
 
-def _seeds(leaves: list[Tensor], weights: Arrays) -> list[Tensor]:
-    return [Tensor(_place(weight, leaves[0].device)) for weight in weights]
-
-
-def _numpy(tensors: list[Tensor]) -> Arrays:
-    return [to_device(tensor.data, "cpu") for tensor in tensors]
+def _backward(outputs: list[Tensor], leaves: list[Tensor], weights: Arrays, **how: bool) -> Arrays:
+    seeds = [Tensor(_place(weight, leaves[0].device)) for weight in weights]
+    return [gradient.numpy() for gradient in differentiate(outputs, leaves, seeds, **how)]

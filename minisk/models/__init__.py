@@ -9,18 +9,9 @@ from .residual import ResidualNet
 from .resnext import resnext29, resnext50, resnext101
 from .sknet import sknet26, sknet29, sknet50, sknet101, sknet_small
 
-_CIFAR: dict[str, Callable[..., ResidualNet]] = {
-    "resnext29": resnext29,
-    "sknet29": sknet29,
-    "sknet_small": sknet_small,
-}
-_IMAGENET: dict[str, Callable[..., ResidualNet]] = {
-    "resnext50": resnext50,
-    "resnext101": resnext101,
-    "sknet26": sknet26,
-    "sknet50": sknet50,
-    "sknet101": sknet101,
-}
+Maker = Callable[..., ResidualNet]
+_CIFAR: dict[str, Maker] = {make.__name__: make for make in (resnext29, sknet29, sknet_small)}
+_IMAGENET: dict[str, Maker] = {make.__name__: make for make in (resnext50, resnext101, sknet26, sknet50, sknet101)}
 NAMES = tuple(sorted([*_CIFAR, *_IMAGENET]))
 
 
@@ -38,16 +29,6 @@ def input_size(name: str) -> int:
 
 
 __all__ = [
-    "NAMES",
-    "ResidualNet",
-    "create",
-    "input_size",
-    "resnext29",
-    "resnext50",
-    "resnext101",
-    "sknet26",
-    "sknet29",
-    "sknet50",
-    "sknet101",
-    "sknet_small",
-]
+    "NAMES", "ResidualNet", "create", "input_size", "resnext29", "resnext50", "resnext101", "sknet26", "sknet29",
+    "sknet50", "sknet101", "sknet_small",
+]  # fmt: skip

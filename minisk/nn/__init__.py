@@ -6,22 +6,6 @@ from .module import Buffer, Module, ModuleList, Parameter, Sequential
 from .selective_kernel import Bottleneck, Branch, SKConv, SKUnit
 
 __all__ = [
-    "AvgPool2d",
-    "BatchNorm2d",
-    "Bottleneck",
-    "Branch",
-    "Buffer",
-    "Conv2d",
-    "Dropout",
-    "GlobalAvgPool2d",
-    "Linear",
-    "MaxPool2d",
-    "Module",
-    "ModuleList",
-    "Parameter",
-    "ReLU",
-    "SKConv",
-    "SKUnit",
-    "Sequential",
-    "init",
-]
+    "AvgPool2d", "BatchNorm2d", "Bottleneck", "Branch", "Buffer", "Conv2d", "Dropout", "GlobalAvgPool2d", "Linear",
+    "MaxPool2d", "Module", "ModuleList", "Parameter", "ReLU", "SKConv", "SKUnit", "Sequential", "init",
+]  # fmt: skip

@@ -6,8 +6,6 @@ and clip passes the gradient on its bounds.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..cuda import kernels
 from ..device import Array, array_module
 from ..errors import ShapeError
@@ -145,33 +143,19 @@ class Where(Function):
         return sum_to(where(chosen, dout, 0.0), ctx.shapes[0]), sum_to(where(chosen, 0.0, dout), ctx.shapes[1])
 
 
-class Maximum(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array) -> Array:
-        ctx.shapes = a.shape, b.shape
-        ctx.share = _share(a > b, a == b, a.dtype)
-        return array_module(a).maximum(a, b)
+class Larger(Function):
+    """The larger of two values, or the smaller; the gradient goes to the one taken, half to each at a tie."""
 
     @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
-        return sum_to(dout * ctx.share, ctx.shapes[0]), sum_to(dout * (1 - ctx.share), ctx.shapes[1])
-
-
-class Minimum(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array) -> Array:
-        ctx.shapes = a.shape, b.shape
-        ctx.share = _share(a < b, a == b, a.dtype)
-        return array_module(a).minimum(a, b)
+    def forward(ctx: Node, a: Array, b: Array, *, smaller: bool) -> Array:
+        first_wins = a < b if smaller else a > b
+        ctx.shapes, ctx.share = (a.shape, b.shape), first_wins.astype(a.dtype) + (a == b).astype(a.dtype) / 2
+        xp = array_module(a)
+        return xp.minimum(a, b) if smaller else xp.maximum(a, b)
 
     @staticmethod
     def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
         return sum_to(dout * ctx.share, ctx.shapes[0]), sum_to(dout * (1 - ctx.share), ctx.shapes[1])
-
-
-def _share(first_wins: Array, tie: Array, dtype: Any) -> Array:
-    """The first operand's share of the gradient: 1 where it wins, ½ at a tie."""
-    return first_wins.astype(dtype) + tie.astype(dtype) / 2
 
 
 def exp(x: Operand) -> Tensor:
@@ -228,13 +212,15 @@ def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
 
 def maximum(a: Operand, b: Operand) -> Tensor:
     """Return the larger of a and b, broadcast; at a tie each gets half the gradient. Raises ShapeError, DtypeError."""
-    x, y = operands("maximum", a, b)
-    broadcast_shape("maximum", x, y)
-    return Maximum.apply(x, y)
+    return _larger("maximum", a, b, smaller=False)
 
 
 def minimum(a: Operand, b: Operand) -> Tensor:
     """Return the smaller of a and b, broadcast; at a tie each gets half the gradient. Raises ShapeError, DtypeError."""
-    x, y = operands("minimum", a, b)
-    broadcast_shape("minimum", x, y)
-    return Minimum.apply(x, y)
+    return _larger("minimum", a, b, smaller=True)
+
+
+def _larger(operation: str, a: Operand, b: Operand, smaller: bool) -> Tensor:
+    x, y = operands(operation, a, b)
+    broadcast_shape(operation, x, y)
+    return Larger.apply(x, y, smaller=smaller)
