@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0, 1 after an error told in a sentence or a failed check, 130 after Ctrl-C."""
+    """Run one command. Returns the exit status: 0; 1 after an error told, or a failed check; 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal gets \xd7 for ×, not a traceback
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -119,8 +119,8 @@ def assert_parity(
 def assert_close(found: ms.Tensor, reference: np.ndarray, dtype: str, what: str = "value") -> None:
     """max|Δ| ≤ tolerance · max|reference|; where the reference is all zeros, ≤ tolerance.
 
-    In float32 a reference below 1/20 counts as 1/20: terms of order 1 that cancel leave their own rounding behind, and so
-    ill-conditioned a sum can be held to its own size in float64 only.
+    In float32 a reference below 1/20 counts as 1/20: terms of order 1 that cancel leave their own rounding behind, and
+    so ill-conditioned a sum can be held to its own size in float64 only.
     """
     assert isinstance(found, ms.Tensor), f"{what}: a {type(found).__name__}"
     assert found.dtype == dtype, f"{what}: dtype {found.dtype}, expected {dtype}"
