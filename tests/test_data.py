@@ -140,7 +140,7 @@ def test_the_splits_of_shapes_differ_and_a_limit_keeps_their_beginning():
     test = load_dataset("shapes", None, "test", size_limit=260)
     assert (len(train), len(test)) == (300, 260)
     assert not np.array_equal(train.images[:260], test.images)
-    assert len(load_dataset("shapes", None, "test")) == 4000
+    assert len(load_dataset("shapes", None, "test")) == 2000
 
 
 def test_shapes_refuses_to_draw_nothing():

@@ -20,7 +20,7 @@ from .dataset import ImageDataset
 Floats = NDArray[Any]  # float32 throughout
 
 SMALLEST, LARGEST = 0.25, 0.9  # object extent as a fraction of the image width
-STANDARD_SPLITS = {"train": (16_000, 1), "test": (4_000, 2)}  # number of images, seed
+STANDARD_SPLITS = {"train": (14_000, 1), "test": (2_000, 2)}  # number of images, seed
 _BLOCK = 256  # images drawn at once, from one random stream; a block is about 3 MB per float32 copy
 _TILT = math.radians(15)  # at most; a plus tilted by 45 degrees would be a cross
 _BLOBS, _LINES = 3, 3
