@@ -55,3 +55,7 @@ class DataError(MiniskError, ValueError):
 
 class CheckpointError(MiniskError, ValueError):
     """A checkpoint that is missing, damaged, or of another model."""
+
+
+class KernelError(MiniskError, RuntimeError):
+    """A kernel that does not compile, was launched with arguments it does not take, or failed while it ran."""

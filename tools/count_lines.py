@@ -56,7 +56,7 @@ def main() -> int:
     budgets = [
         ("reader's core (device, tensor, function, autograd, ops, nn, optim)", 2500, _python(core)),
         ("all Python in minisk/", 6000, _python(PACKAGE.rglob("*.py"))),
-        ("CUDA kernels (.cu)", 1200, _native(PACKAGE.rglob("*.cu"))),
+        ("CUDA kernels (.cu, .cuh)", 1200, _native([*PACKAGE.rglob("*.cu"), *PACKAGE.rglob("*.cuh")])),
         ("host-side C++", 1000, _native(host)),
     ]
     print(f"{'budget':<70} {'code':>6} {'of':>6}   with prose")

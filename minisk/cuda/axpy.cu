@@ -1,0 +1,84 @@
+// axpy.cu: out = a·x + y with one scale per plane (image, channel), and its gradients.
+//
+//   out[p,s] = a[p] · x[p,s] + y[p,s]        da[p] = Σ_s dout[p,s] · x[p,s]        dx[p,s] = a[p] · dout[p,s]
+//
+//   a: (planes)   x, y, out: (planes, spatial)   planes = N·C, spatial = H·W
+//   Source: the Axpy layer of the SENet and SKNet Caffe forks.
+//
+// Elementwise kernels: grid (planes, tiles). A block never leaves its plane, so no thread divides to find its scale, and
+// neighbouring threads touch neighbouring addresses, so every 32-byte sector is moved once.
+//
+// The scale's gradient, one block per plane, is told in three steps, of which the last is launched:
+//   1  channel_dot_serial   one thread sums a plane: right, while all others of the block idle.
+//   2  channel_dot_tree     each thread sums every blockDim-th product; then halves meet in shared memory, as in the
+//                           original: log2(blockDim) rounds, a barrier each.
+//   3  channel_dot_shuffle  four products a request, and the last five halvings stay inside a warp, whose threads read
+//                           each other's registers without a barrier (block_sum in common.cuh).
+#include "common.cuh"
+
+#define TREE_BLOCK 256  // the most threads channel_dot_tree has room for; a power of two
+
+extern "C" __global__ ANY_BLOCK void axpy_forward(const int spatial, const real* __restrict__ a,
+                                                  const real* __restrict__ x, const real* __restrict__ y,
+                                                  real* __restrict__ out) {
+    const long long plane = (long long)blockIdx.x * spatial;
+    const wide scale = a[blockIdx.x];
+    TILE_LOOP(s, spatial) out[plane + s] = (real)(scale * (wide)x[plane + s] + (wide)y[plane + s]);
+}
+
+extern "C" __global__ ANY_BLOCK void channel_scale(const int spatial, const real* __restrict__ a,
+                                                   const real* __restrict__ x, real* __restrict__ out) {
+    const long long plane = (long long)blockIdx.x * spatial;
+    const wide scale = a[blockIdx.x];
+    TILE_LOOP(s, spatial) out[plane + s] = (real)(scale * (wide)x[plane + s]);
+}
+
+extern "C" __global__ ANY_BLOCK void channel_dot_serial(const int spatial, const real* __restrict__ g,
+                                                        const real* __restrict__ x, real* __restrict__ out) {
+    if (threadIdx.x > 0) return;
+    const long long plane = (long long)blockIdx.x * spatial;
+    wide sum = 0;
+    for (int s = 0; s < spatial; s++) sum += (wide)g[plane + s] * (wide)x[plane + s];
+    out[blockIdx.x] = (real)sum;
+}
+
+extern "C" __global__ ANY_BLOCK void channel_dot_tree(const int spatial, const real* __restrict__ g,
+                                                      const real* __restrict__ x, real* __restrict__ out) {
+    __shared__ wide partial[TREE_BLOCK];
+    const long long plane = (long long)blockIdx.x * spatial;
+    const int thread = threadIdx.x;
+    wide sum = 0;
+    BLOCK_LOOP(s, spatial) sum += (wide)g[plane + s] * (wide)x[plane + s];
+    partial[thread] = sum;
+    __syncthreads();
+    for (int half = blockDim.x / 2; half > 0; half /= 2) {
+        if (thread < half) partial[thread] += partial[thread + half];
+        __syncthreads();  // outside the if: every thread of the block has to come here
+    }
+    if (thread == 0) out[blockIdx.x] = (real)partial[0];
+}
+
+extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const int spatial, const real* __restrict__ g,
+                                                         const real* __restrict__ x, real* __restrict__ out) {
+    const real* g_plane = g + (long long)blockIdx.x * spatial;
+    const real* x_plane = x + (long long)blockIdx.x * spatial;
+    // A plane that starts off a 16-byte boundary is read number by number.
+    const int fours = can_load4(g_plane) && can_load4(x_plane) ? spatial / 4 : 0;
+    wide sum = 0;
+    BLOCK_LOOP(i, fours) {
+        const four gs = load4(g_plane + 4 * i), xs = load4(x_plane + 4 * i);
+        for (int k = 0; k < 4; k++) sum += (wide)gs.item[k] * (wide)xs.item[k];
+    }
+    BLOCK_LOOP(i, spatial - 4 * fours) sum += (wide)g_plane[4 * fours + i] * (wide)x_plane[4 * fours + i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) out[blockIdx.x] = (real)sum;
+}
+
+// out[p] = Σ_s x[p,s] / spatial: the global average pool, whose reduction is step 3's.
+extern "C" __global__ ANY_BLOCK void plane_mean(const int spatial, const real* __restrict__ x, real* __restrict__ out) {
+    const long long plane = (long long)blockIdx.x * spatial;
+    wide sum = 0;
+    BLOCK_LOOP(s, spatial) sum += (wide)x[plane + s];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) out[blockIdx.x] = (real)(sum / spatial);
+}

@@ -1,0 +1,115 @@
+// common.cuh: what every kernel file shares: the stored and the computed number, loops over a grid, sums over a block.
+//
+// A .cu is compiled three ways from the same text: by NVRTC for a GPU; by the system's C++ compiler with one thread a
+// block (MINISK_ONE_THREAD: fast loops, mode `cpu`); and by it with every thread of the block (mode `threads`).
+//
+//   REAL   the stored number: float, double, or half_t (float16)   real: the same as a type
+//   wide   the number computed in: double for double, else float
+//   INDEX  int, or long long when an array has 2^31 elements or more   index_t: the same as a type
+#pragma once
+
+#ifndef REAL
+#define REAL float
+#endif
+#ifndef INDEX
+#define INDEX int
+#endif
+
+// A kernel marked so is right for every block size, one thread included, and may run as a plain loop on a CPU.
+#define ANY_BLOCK
+
+#ifdef __CUDACC__
+// float16 for storage. The two conversions are one instruction each; CUDA's own header is not in CuPy's package.
+struct half_t {
+    unsigned short bits;
+    half_t() = default;
+    __device__ half_t(float value) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value)); }
+    __device__ operator float() const {
+        float value;
+        asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+        return value;
+    }
+};
+#endif
+
+typedef REAL real;
+typedef INDEX index_t;
+
+template <class T> struct Wide { typedef float type; };
+template <> struct Wide<double> { typedef double type; };
+typedef Wide<REAL>::type wide;
+
+// GRID_LOOP: i takes each of n values once, over all threads of the grid's x; neighbours take neighbours.
+// TILE_LOOP: the same over the grid's y, for a block whose x names its plane.
+// BLOCK_LOOP: the same over the threads of one block.
+// With one thread a block, a block takes a run of neighbours instead, which a compiler can vectorise.
+#ifdef MINISK_ONE_THREAD
+#define MINISK_RUN(T, i, n, block, blocks)                                                                            \
+    for (T i = (T)((long long)(n) * (block) / (blocks)), i##_end = (T)((long long)(n) * ((block) + 1LL) / (blocks));  \
+         i < i##_end; ++i)
+#define GRID_LOOP(T, i, n) MINISK_RUN(T, i, n, blockIdx.x, gridDim.x)
+#define TILE_LOOP(i, n) MINISK_RUN(int, i, n, blockIdx.y, gridDim.y)
+#else
+#define GRID_LOOP(T, i, n)                                                                                            \
+    for (T i = (T)blockIdx.x * (T)blockDim.x + (T)threadIdx.x; i < (n); i += (T)blockDim.x * (T)gridDim.x)
+#define TILE_LOOP(i, n)                                                                                               \
+    for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < (n); i += blockDim.x * gridDim.y)
+#endif
+#define BLOCK_LOOP(i, n) for (int i = threadIdx.x; i < (n); i += blockDim.x)
+
+// DYNAMIC_SHARED: memory of the block, its size given at launch.
+#ifdef __CUDACC__
+#define DYNAMIC_SHARED(T, name)                                                                                       \
+    extern __shared__ __align__(16) unsigned char minisk_dynamic_bytes[];                                             \
+    T* name = reinterpret_cast<T*>(minisk_dynamic_bytes)
+#else
+#define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(minisk_dynamic_shared())
+#endif
+
+// Four neighbours in one request, 16 bytes of float; p must be aligned for it. With one thread a block there is no need:
+// the compiler makes vector loads of its own from a plain loop.
+struct alignas(4 * sizeof(real)) four { real item[4]; };
+
+__device__ __forceinline__ bool can_load4(const real* p) {
+#ifdef MINISK_ONE_THREAD
+    return false;
+#else
+    return (unsigned long long)p % alignof(four) == 0;
+#endif
+}
+
+__device__ __forceinline__ four load4(const real* p) {
+#ifdef MINISK_CHECK
+    return minisk_load_whole<four>(p);
+#else
+    return *reinterpret_cast<const four*>(p);
+#endif
+}
+
+// The sum (or the largest) of every thread's value, told to all threads. blockDim.x is a multiple of 32, up to 1,024.
+#ifdef MINISK_ONE_THREAD
+__device__ __forceinline__ wide block_sum(wide value) { return value; }
+__device__ __forceinline__ wide block_max(wide value) { return value; }
+#else
+struct Add { static __device__ __forceinline__ wide of(wide a, wide b) { return a + b; } };
+struct Max { static __device__ __forceinline__ wide of(wide a, wide b) { return a > b || a != a ? a : b; } };  // keeps NaN
+
+template <class Operation> __device__ __forceinline__ wide warp_reduce(wide value) {
+    for (int distance = 16; distance > 0; distance /= 2)
+        value = Operation::of(value, __shfl_xor_sync(0xffffffffu, value, distance));
+    return value;
+}
+
+template <class Operation> __device__ __forceinline__ wide block_reduce(wide value, wide neutral) {
+    __shared__ wide warp_values[32];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    value = warp_reduce<Operation>(value);
+    __syncthreads();  // whoever still reads the last call's values is done
+    if (lane == 0) warp_values[warp] = value;
+    __syncthreads();
+    return warp_reduce<Operation>(lane < warps ? warp_values[lane] : neutral);
+}
+
+__device__ __forceinline__ wide block_sum(wide value) { return block_reduce<Add>(value, 0); }
+__device__ __forceinline__ wide block_max(wide value) { return block_reduce<Max>(value, -(wide)INFINITY); }
+#endif

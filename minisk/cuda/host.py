@@ -1,0 +1,114 @@
+"""Runs built kernels on the CPU: packs the arguments, calls the library, and turns what went wrong into an error.
+
+Mode `cpu` runs each block as one thread, blocks side by side. Mode `threads` runs every thread of the block at its
+true size, in several orders, with shared memory poisoned and guard bands round the arrays.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import KernelError
+from .compiler import build
+from .source import Parameter, signatures
+
+Three = tuple[int, int, int]
+_FORMATS = {"f": "f4x", "d": "d", "i": "i4x", "I": "I4x", "q": "q", "l": "q", "B": "B7x", "?": "?7x"}
+_GUARD = 4096  # bytes on either side of an array in mode `threads`
+# Blocks one way and the other, then two orders drawn by lot: a missing barrier is wrong in some of them only.
+SCHEDULES = ((0, 0), (1, 0), (2, 1), (2, 2))
+
+
+class _Launch(ctypes.Structure):
+    """`struct minisk_launch` of host/launch.h."""
+
+    _fields_ = (
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("dynamic_shared", ctypes.c_uint),
+        ("schedule", ctypes.c_int),
+        ("seed", ctypes.c_uint),
+        ("error", ctypes.c_char * 512),
+    )
+
+
+class HostKernel:
+    """One kernel in a loaded library."""
+
+    def __init__(
+        self, source: Path, name: str, mode: str, defines: Sequence[str], dtypes: Sequence[np.dtype[Any]]
+    ) -> None:
+        # libgomp reads this when it is loaded: its threads wait some 30 µs for the next kernel, then sleep. Asleep at
+        # once, they would take longer to wake than a small kernel to run; spinning on, they would hold the processors
+        # that BLAS's threads need next.
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+        self.name, self.mode = name, mode
+        self.parameters = signatures(source)[name].parameters
+        library = ctypes.CDLL(str(build(source, mode, defines)))
+        self.call = library[f"minisk_launch_{name}"]
+        formats = ["Q" if p.is_array else _FORMATS[t.char] for p, t in zip(self.parameters, dtypes, strict=True)]
+        self.pack = struct.Struct("=" + "".join(formats)).pack
+
+    def __call__(self, grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
+        """Run once in mode `cpu`; in mode `threads`, once for every schedule. Raises KernelError."""
+        if self.mode == "cpu":
+            self._run(grid, (1, 1, 1), args, dynamic_shared, (0, 0))
+            return
+        before = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+        results = []
+        for schedule in SCHEDULES:
+            guarded = [_Guarded(a) if isinstance(a, np.ndarray) else None for a in before]
+            inner = [a if g is None else g.inner for a, g in zip(before, guarded, strict=True)]
+            self._run(grid, block, inner, dynamic_shared, schedule)
+            for parameter, array, guard in zip(self.parameters, before, guarded, strict=True):
+                if guard is not None:
+                    guard.check(self.name, parameter, array)
+            results.append(inner)
+        self._write_back(args, results)
+
+    def _write_back(self, args: Sequence[Any], results: list[list[Any]]) -> None:
+        for position, (parameter, array) in enumerate(zip(self.parameters, args, strict=True)):
+            if not parameter.is_array or parameter.is_const:
+                continue
+            array[...] = results[0][position]
+            for (schedule, seed), other in zip(SCHEDULES[1:], results[1:], strict=True):
+                if other[position].tobytes() != array.tobytes():
+                    raise KernelError(
+                        f"{self.name}: {parameter.name} depends on the order in which threads run (schedule {schedule}, seed "
+                        f"{seed} differs from the first): a barrier or an atomic is missing, or a sum is unordered"
+                    )
+
+    def _run(
+        self, grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int, schedule: tuple[int, int]
+    ) -> None:
+        packed = self.pack(*[a.ctypes.data if isinstance(a, np.ndarray) else a for a in args])
+        values = ctypes.create_string_buffer(packed, len(packed))
+        start = ctypes.addressof(values)
+        pointers = (ctypes.c_void_p * len(args))(*range(start, start + len(packed), 8))
+        launch = _Launch(grid, block, dynamic_shared, *schedule)
+        if self.call(ctypes.byref(launch), pointers):
+            raise KernelError(f"{self.name}: {launch.error.decode(errors='replace')}")
+
+
+class _Guarded:
+    """A copy of an array between two bands of bytes that no kernel may touch."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        # A band of random bytes: an equal byte in every band would hide what is copied from one to another.
+        self.band = np.random.default_rng(array.nbytes).integers(0, 256, _GUARD, np.uint8)
+        self.whole = np.concatenate([self.band, array.reshape(-1).view(np.uint8), self.band])
+        self.inner = self.whole[_GUARD:-_GUARD].view(array.dtype).reshape(array.shape)
+
+    def check(self, kernel: str, parameter: Parameter, before: np.ndarray[Any, Any]) -> None:
+        for side, band in (("before", self.whole[:_GUARD]), ("after", self.whole[-_GUARD:])):
+            if not np.array_equal(band, self.band):
+                raise KernelError(f"{kernel}: writes {side} the array {parameter.name}, of shape {before.shape}")
+        if parameter.is_const and self.inner.tobytes() != before.tobytes():
+            raise KernelError(f"{kernel}: writes to {parameter.name}, which it declares const")

@@ -1,0 +1,222 @@
+"""Launching a kernel: on a GPU through CuPy, on the CPU through the library built from the same `.cu`.
+
+    SCALE = Kernel("scale.cu", "scale")
+    launch(SCALE, grid=(planes,), block=(256,), args=(spatial, factor, x, out))
+
+The environment variable MINISK_KERNELS chooses what runs behind the seam, here and nowhere else:
+
+    auto      CUDA kernels for CuPy arrays; for NumPy arrays those of mode `cpu`, the NumPy formula without a compiler
+    numpy     the NumPy (or CuPy) formula
+    cpu       each block one thread, blocks side by side on all processors; refuses kernels not marked ANY_BLOCK
+    threads   every thread of every block, at its true size, in several orders: slow, for proving a kernel
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import operator
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..device import Array, array_module, device_of
+from ..errors import DeviceError, DtypeError, KernelError, ShapeError
+from .compiler import find_compiler
+from .host import HostKernel, Three
+from .source import PACKAGE, REAL, WIDE, Parameter, locate, signatures
+
+log = logging.getLogger(__name__)
+
+MODES = ("auto", "numpy", "cpu", "threads")
+_LARGEST_INDEX = 2**31 - 1
+
+
+class Kernel:
+    """One kernel of a `.cu` file, with the constants it is compiled with.
+
+    file: a file of minisk's own by name, or the path of yours; name: an `extern "C" __global__` function in it;
+    constants: macros. Nothing is compiled before the first launch. Raises KernelError if there is no such kernel.
+    """
+
+    def __init__(self, file: str | Path, name: str, **constants: int | str) -> None:
+        self.path, self.name, self.constants = locate(file), name, constants
+        known = signatures(self.path)
+        if name not in known:
+            raise KernelError(f"{self.path.name} has no kernel {name!r}; it has {', '.join(known) or 'none'}")
+        self.signature = known[name]
+        self._compiled: dict[tuple[str, str, bool], tuple[list[np.dtype[Any]], Callable[..., None]]] = {}
+
+    def __repr__(self) -> str:
+        return f"Kernel({self.path.name}, {self.name})"
+
+    def compiled(
+        self, target: str, real: str = "f", is_huge: bool = False
+    ) -> tuple[list[np.dtype[Any]], Callable[..., None]]:
+        """Return its arguments' dtypes, and a function that runs it, compiled on the first call.
+
+        target: "cuda:0", "cpu" or "threads"; real: "e", "f" or "d", NumPy's letter; is_huge: index with 64 bits.
+        Raises KernelError.
+        """
+        key = (target, real, is_huge)
+        if key not in self._compiled:
+            types = {"real": REAL[real], "wide": WIDE[real], "index_t": "long long" if is_huge else "int"}
+            defines = [f"REAL={types['real']}", f"INDEX={types['index_t']}"]
+            defines += [f"{name}={value}" for name, value in self.constants.items()]
+            dtypes = [parameter.dtype(types) for parameter in self.signature.parameters]
+            if target.startswith("cuda"):
+                run = _compile_for_gpu(self.path, self.name, tuple(defines), int(target[5:]))
+            else:
+                run = HostKernel(self.path, self.name, target, defines, dtypes)
+            self._compiled[key] = dtypes, run
+        return self._compiled[key]
+
+
+def launch(
+    kernel: Kernel, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], dynamic_shared: int = 0
+) -> None:
+    """Run a kernel: grid and block of one to three numbers, args as its signature has them, in order.
+
+    Arrays must be C-contiguous, of the dtype declared (`real`: all of one of float16, float32, float64), and all NumPy
+    or all on one GPU; Python numbers are turned into the type declared. dynamic_shared: bytes.
+    Raises KernelError, DtypeError, DeviceError, ShapeError, each before anything runs; KernelError also for what the
+    kernel does wrong in mode `threads`.
+    """
+    parameters = kernel.signature.parameters
+    if len(args) != len(parameters):
+        expected = ", ".join(parameter.name for parameter in parameters)
+        raise KernelError(f"{kernel.name} takes {len(parameters)} arguments ({expected}), got {len(args)}")
+    arrays, real, largest = [], "f", 0
+    for parameter, arg in zip(parameters, args, strict=True):
+        if parameter.is_array:
+            if not hasattr(arg, "flags"):
+                raise DtypeError(f"{kernel.name}: argument {parameter.name} is a {type(arg).__name__}, not an array")
+            arrays.append(arg)
+            largest = max(largest, arg.size)
+            if parameter.type == "real":
+                real = arg.dtype.char
+    if real not in REAL:
+        raise DtypeError(f"{kernel.name}: arrays are {np.dtype(real)}, expected float16, float32 or float64")
+    dtypes, run = kernel.compiled(_target(kernel, arrays), real, largest > _LARGEST_INDEX)
+    checked = [_checked(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)]
+    run(_three(kernel, "grid", grid), _threads(kernel, block), checked, dynamic_shared)
+
+
+def _checked(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any]) -> Any:
+    """The argument as it will be passed: an array as it is, a number in exactly the type the kernel declares."""
+    if parameter.is_array:
+        if arg.dtype != dtype:
+            raise DtypeError(f"{kernel.name}: argument {parameter.name} is {arg.dtype}, expected {dtype}")
+        if not arg.flags.c_contiguous:
+            raise ShapeError(f"{kernel.name}: argument {parameter.name}, shape {arg.shape}, is not C-contiguous")
+        return arg
+    try:
+        return dtype.type(arg if dtype.kind == "f" else operator.index(arg))
+    except (TypeError, OverflowError, ValueError) as error:
+        raise KernelError(f"{kernel.name}: argument {parameter.name} is {arg!r}, not a {parameter.type}") from error
+
+
+def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
+    devices = {device_of(array) for array in arrays} or {"cpu"}
+    if len(devices) > 1:
+        raise DeviceError(f"{kernel.name}: arrays are on {', '.join(sorted(devices))}, expected one device")
+    if devices != {"cpu"}:
+        return devices.pop()
+    mode = kernel_mode()
+    if mode == "cpu" and not kernel.signature.any_block:
+        raise KernelError(
+            f"{kernel.name} is not marked ANY_BLOCK, so it may need all threads of its block, and mode cpu runs one: "
+            "use MINISK_KERNELS=threads, or write it for every block size and mark it"
+        )
+    return "threads" if mode == "threads" or not kernel.signature.any_block else "cpu"
+
+
+def _three(kernel: Kernel, what: str, sizes: Sequence[int]) -> Three:
+    if not 1 <= len(sizes) <= 3 or any(size < 1 for size in sizes):
+        raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} must be one to three positive numbers")
+    x, y, z = (*sizes, 1, 1)[:3]
+    if x > _LARGEST_INDEX or max(y, z) > 65535:
+        raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} is beyond CUDA's limit, (2**31 - 1, 65535, 65535)")
+    return x, y, z
+
+
+def _threads(kernel: Kernel, block: Sequence[int]) -> Three:
+    x, y, z = _three(kernel, "block", block)
+    if x * y * z > kernel.signature.most_threads:
+        most = kernel.signature.most_threads
+        raise KernelError(f"{kernel.name}: block {tuple(block)} has {x * y * z} threads, it takes {most} at most")
+    return x, y, z
+
+
+def _compile_for_gpu(path: Path, name: str, defines: tuple[str, ...], device: int) -> Callable[..., None]:
+    import cupy
+
+    options = ("-std=c++17", f"-I{PACKAGE}", *(f"-D{define}" for define in defines))
+    function = cupy.RawModule(code=path.read_text(encoding="utf-8"), options=options).get_function(name)
+
+    def run(grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
+        with cupy.cuda.Device(device):
+            function(grid, block, tuple(args), shared_mem=dynamic_shared)
+
+    return run
+
+
+def kernel_mode() -> str:
+    """Return MINISK_KERNELS, "auto" if it is not set. Raises KernelError for a word that is no mode."""
+    mode = os.environ.get("MINISK_KERNELS", "auto")
+    if mode not in MODES:
+        raise KernelError(f"MINISK_KERNELS is {mode!r}, expected one of {', '.join(MODES)}")
+    return mode
+
+
+@functools.cache
+def why_no_kernels() -> str | None:
+    """Return why NumPy arrays can't have compiled kernels, None if they can; tries the compiler once."""
+    try:
+        find_compiler()
+        Kernel("axpy.cu", "channel_scale").compiled("cpu")
+    except (KernelError, OSError) as error:
+        log.warning("NumPy formulas in use instead of compiled kernels: %s", error)
+        return str(error)
+    return None
+
+
+Seam = TypeVar("Seam", bound=Callable[..., Any])
+
+
+def with_twin(twin: Seam) -> Callable[[Seam], Seam]:
+    """Make an array-level function of one that launches kernels: where no kernel can run, its NumPy twin does.
+
+    A kernel runs on arrays of one floating dtype that are not empty; they reach it C-contiguous.
+    """
+
+    def decorate(launcher: Seam) -> Seam:
+        @functools.wraps(twin)
+        def choose(*args: Any) -> Any:
+            arrays = [a for a in args if hasattr(a, "dtype") and a.dtype.kind == "f"]
+            if not kernels_run_on(arrays):
+                return twin(*args)
+            contiguous = array_module(arrays[0]).ascontiguousarray
+            return launcher(*[contiguous(a) if hasattr(a, "dtype") and a.ndim else a for a in args])
+
+        return choose  # type: ignore[return-value]
+
+    return decorate
+
+
+def kernels_run_on(arrays: Sequence[Array]) -> bool:
+    """Whether compiled kernels take these arrays in today's mode."""
+    mode = kernel_mode()
+    if mode == "numpy" or not arrays or len({a.dtype.char for a in arrays}) > 1 or not all(a.size for a in arrays):
+        return False
+    if not isinstance(arrays[0], np.ndarray):
+        return True
+    if arrays[0].dtype.char not in "fd":
+        return False
+    reason = why_no_kernels()
+    if reason and mode != "auto":
+        raise KernelError(f"MINISK_KERNELS={mode}, but {reason}")
+    return reason is None
