@@ -81,8 +81,8 @@ class HostKernel:
             for (schedule, seed), other in zip(SCHEDULES[1:], results[1:], strict=True):
                 if other[position].tobytes() != array.tobytes():
                     raise KernelError(
-                        f"{self.name}: {parameter.name} depends on the order in which threads run (schedule {schedule}, seed "
-                        f"{seed} differs from the first): a barrier or an atomic is missing, or a sum is unordered"
+                        f"{self.name}: {parameter.name} depends on the order in which threads run (schedule {schedule}, "
+                        f"seed {seed}): a barrier or an atomic is missing, or a sum is unordered"
                     )
 
     def _run(

@@ -1,0 +1,54 @@
+"""axpy.cu against its NumPy formulas, and the three steps of the scale gradient against each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minisk.cuda import kernels, planes
+from minisk.cuda.launcher import Kernel, launch
+
+from .agreement import assert_agrees, kernel_mode, needs_compiler
+
+pytestmark = needs_compiler
+
+# Empty lanes; one warp; one block's width and one more; two rounds of a block and a tail; several tiles and a tail.
+SPATIAL = [1, 31, 32, 257, 2 * 256 * 4 + 3, 3 * 1024 + 5]
+FEW = settings(max_examples=20, derandomize=True, deadline=None, database=None)
+
+
+def planes_of(n: int, c: int, spatial: int, dtype: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x, y = (rng.standard_normal((n, c, spatial, 1)).astype(dtype) for _ in range(2))
+    return rng.standard_normal((n, c)).astype(dtype), x, y
+
+
+@pytest.mark.parametrize("mode", ["cpu", "threads"])
+@pytest.mark.parametrize("name", ["axpy", "channel_scale", "channel_dot", "plane_mean"])
+@FEW
+@given(n=st.integers(1, 3), c=st.integers(1, 3), spatial=st.sampled_from(SPATIAL), dtype=st.sampled_from("fd"))
+def test_kernel_agrees_with_its_formula(name: str, mode: str, n: int, c: int, spatial: int, dtype: str) -> None:
+    a, x, y = planes_of(n, c, spatial, dtype, seed=spatial)
+    args = {"axpy": (a, x, y), "channel_scale": (a, x), "channel_dot": (y, x), "plane_mean": (x,)}[name]
+    assert_agrees(mode, getattr(kernels, name), *args)
+
+
+@pytest.mark.parametrize("mode", ["cpu", "threads"])
+@pytest.mark.parametrize("step", ["channel_dot_serial", "channel_dot_tree", "channel_dot_shuffle"])
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_every_step_of_the_scale_gradient_sums_each_product_once(step: str, spatial: int, mode: str) -> None:
+    _, x, g = planes_of(2, 3, spatial, "d", seed=1)
+    out = np.full((2, 3), np.nan)
+    with kernel_mode(mode):
+        launch(Kernel("axpy.cu", step), (6,), (256,), (spatial, g, x, out))
+    np.testing.assert_allclose(out, (g * x).sum(axis=(2, 3)), rtol=1e-12, atol=1e-12)
+
+
+def test_a_plane_that_starts_off_a_boundary_is_read_number_by_number() -> None:
+    memory = np.arange(1 + 2 * 64, dtype=np.float32)
+    x = memory[1:].reshape(1, 2, 8, 8)
+    for mode in ("cpu", "threads"):
+        with kernel_mode(mode):
+            np.testing.assert_array_equal(planes.channel_dot(np.ones_like(x), x), x.sum(axis=(2, 3)))
