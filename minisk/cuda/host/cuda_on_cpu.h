@@ -1,0 +1,23 @@
+// cuda_on_cpu.h: compile a .cu file with a C++ compiler and execute its kernels on the CPU.
+//
+// The generated unit includes this header, then the .cu file unchanged, then says MINISK_EXPORT(kernel) for each kernel.
+// One macro chooses the executor:
+//
+//   MINISK_ONE_THREAD       mode "cpu"      blocks of one thread, spread over the cores: fast             one_thread.h
+//   MINISK_FIBERS           mode "threads"  every CUDA thread a fiber, at the true block size: exact      fibers.h
+//   and with MINISK_CHECK   mode "check"    each access to memory watched as well                         checker.h
+//
+// Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, checker.h.
+#pragma once
+#include "vocabulary.h"
+
+#include "launch.h"
+#include "warp.h"
+
+#if defined(MINISK_ONE_THREAD)
+#include "one_thread.h"
+#elif defined(MINISK_FIBERS)
+#include "fibers.h"
+#else
+#error "minisk: compile with -DMINISK_ONE_THREAD or -DMINISK_FIBERS"
+#endif
