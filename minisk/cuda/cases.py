@@ -4,7 +4,7 @@
 
 Between <<< and >>> stand grid, block and, if need be, bytes of dynamic shared memory; then every number, and every
 array with its length. What the kernel declares const is filled with random numbers; other arrays are not initialised,
-unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)` (integers from 0 to 8). A name that
+unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)` (integers, 0 to 8). A name that
 is no argument is a macro to compile with. A kernel may have several such lines.
 """
 
