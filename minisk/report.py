@@ -6,6 +6,7 @@ The end of a training run and `minisk evaluate` both write this report.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from .nn import Module
 from .nn.module import evaluation_mode
 from .pictures import draw_confusion, draw_mistakes
 from .tensor import Tensor
+
+log = logging.getLogger("minisk")
 
 _SHOWN = 24  # mistakes in the picture
 
@@ -86,15 +89,20 @@ def measure(model: Module, dataset: ImageDataset, normalization: dict[str, Any],
 
 
 def report_run(model: Module, dataset: ImageDataset, normalization: dict[str, Any], out: str | Path) -> Evaluation:
-    """Measure, and write confusion.png, mistakes.png and evaluation.json to the folder. Raises MiniskError, OSError."""
+    """Measure, and write evaluation.json, confusion.png and mistakes.png to the folder.
+
+    Without matplotlib the pictures are left out, and the log says so. Raises MiniskError, OSError.
+    """
     result = measure(model, dataset, normalization)
-    folder = Path(out)
-    draw_confusion(result.confusion, result.classes, folder / "confusion.png")
-    worst = result.mistakes[:_SHOWN]
+    folder, worst = Path(out), result.mistakes[:_SHOWN]
+    atomic_write(folder / "evaluation.json", json.dumps(result.as_json(), indent=1).encode())
     title = f"The surest of {len(result.mistakes):,} mistakes in {len(dataset):,} images" if worst else "No mistakes"
     pictures = [(dataset.images[m.position], m.true, m.predicted, m.probability) for m in worst]
-    draw_mistakes(pictures, folder / "mistakes.png", title)
-    atomic_write(folder / "evaluation.json", json.dumps(result.as_json(), indent=1).encode())
+    try:
+        draw_confusion(result.confusion, result.classes, folder / "confusion.png")
+        draw_mistakes(pictures, folder / "mistakes.png", title)
+    except MiniskError as error:
+        log.warning("%s", error)
     return result
 
 
