@@ -19,7 +19,7 @@ from .data import normalize
 from .errors import CheckpointError, DataError, MiniskError
 from .nn import Module
 from .report import log_probabilities
-from .train import load_model, resolve_device
+from .training.evaluation import load_model, resolve_device
 
 log = logging.getLogger("minisk")
 

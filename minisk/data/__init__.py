@@ -5,11 +5,11 @@ from .cifar import load_cifar
 from .dataset import ImageDataset
 from .download import download_cifar
 from .loader import Batch, Loader, make_batch
-from .mix import Mix
 from .shapes import SHAPES, make_shapes
 from .transforms import (
     Augment,
     Augmentation,
+    Mix,
     color_jitter,
     cutout,
     normalize,

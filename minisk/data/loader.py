@@ -19,8 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError
 from .dataset import ImageDataset
-from .mix import Mix
-from .transforms import Augmentation, normalize
+from .transforms import Augmentation, Mix, normalize
 
 Batch = tuple[NDArray[np.float32], NDArray[Any]]  # labels int64 (n,), or with a mix targets float32 (n, classes)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import models, ops
 from ..checkpoint import load_checkpoint
-from ..data import Batch
+from ..data import Batch, ImageDataset
 from ..device import Array, cuda_available, parse_device
 from ..errors import CheckpointError
 from ..function import no_grad
@@ -81,3 +81,10 @@ def load_model(path: str | Path) -> tuple[Module, dict[str, Any]]:
     except CheckpointError as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from None
     return model.eval(), about
+
+
+def check_classes(path: str | Path, classes: Sequence[str], dataset: ImageDataset) -> None:
+    """Raise CheckpointError unless the classes of a checkpoint are those of a data set, in their order."""
+    if tuple(classes) != dataset.classes:
+        found = f"{dataset.name} has {len(dataset.classes)} ({dataset.classes[0]}, …)"
+        raise CheckpointError(f"checkpoint {path} tells apart {len(classes)} classes ({classes[0]}, …), but {found}")
