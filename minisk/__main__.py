@@ -1,7 +1,5 @@
 """The command line: `python -m minisk COMMAND`, or `minisk COMMAND` once installed."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import sys

@@ -4,8 +4,6 @@ One file, so that arrays and numbers can never come from two moments; written be
 when it is whole. Nothing in it is ever executed.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -4,8 +4,6 @@ matplotlib draws them (the extra `plot`). Nothing here knows of models or data s
 and one PNG file goes out, replaced as a whole.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import warnings

@@ -3,8 +3,6 @@
 Weights and images may come from strangers: nothing in either is executed, and whatever is wrong is one sentence.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import warnings

@@ -3,8 +3,6 @@
 The end of a training run and `minisk evaluate` both write this report.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from dataclasses import dataclass

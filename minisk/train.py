@@ -6,8 +6,6 @@ What a run writes to its folder; all but the log are replaced as a whole:
     best.safetensors    the weights of the best epoch       bad_batch.safetensors     what made the loss NaN or infinite
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

@@ -3,8 +3,6 @@
 Both need `--weights FILE`, a checkpoint that training wrote.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

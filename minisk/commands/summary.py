@@ -1,7 +1,5 @@
 """`minisk summary MODEL`: layers, shapes, parameters and multiply-adds."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

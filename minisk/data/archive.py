@@ -4,8 +4,6 @@ The headers are walked here, block by block, and tarfile only takes one apart: w
 of links, of long names or of holes is never followed.
 """
 
-from __future__ import annotations
-
 import gzip
 import re
 import shutil

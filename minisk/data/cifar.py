@@ -4,8 +4,6 @@ All give the same ImageDataset, in an order that depends on the files alone. Not
 of the Python version are read without being run. Source: https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

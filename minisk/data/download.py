@@ -1,7 +1,5 @@
 """Fetch the official CIFAR archives: resumable, checked against a known checksum, unpacked whole or not at all."""
 
-from __future__ import annotations
-
 import hashlib
 from http.client import HTTPException
 from pathlib import Path

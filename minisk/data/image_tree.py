@@ -1,7 +1,5 @@
 """A folder of images, ``train/<class>/*.png|jpg|jpeg``, as an ImageDataset: decoded once, all in memory."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from pathlib import Path

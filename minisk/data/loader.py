@@ -5,8 +5,6 @@ for: (seed, epoch) orders an epoch, (seed, epoch, batch) augments a batch. So no
 on the number of workers or on where in an epoch one starts.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator

@@ -5,8 +5,6 @@ negative inside. Objects fill the square from -1 to 1, so a distance times half 
 pixels. Technique: https://iquilezles.org/articles/distfunctions2d/
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

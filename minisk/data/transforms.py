@@ -4,8 +4,6 @@ Augmentations map (uint8 images, generator) to uint8 images: bytes are a quarter
 so `normalize` comes last. Only `Mix`, mixup and cutmix, blends what is normalised already, and the labels with it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -6,8 +6,6 @@ back, one that is closed ends it, and a killed worker's is noticed at once: ther
 take along. Batch i is worker i's, modulo their number, so nothing depends on who is faster.
 """
 
-from __future__ import annotations
-
 import atexit
 import multiprocessing
 import signal

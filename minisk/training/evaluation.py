@@ -1,7 +1,5 @@
 """Measuring a model, and getting it back from a checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 None of it is worth a run: if the disk is full or matplotlib missing, that is told once, and training goes on.
 """
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import importlib
