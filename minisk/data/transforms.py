@@ -36,8 +36,7 @@ def random_crop(images: Images, rng: np.random.Generator, padding: int = 4, fill
     top, left = rng.integers(2 * padding + 1, size=(2, n))
     # A view of every window there is, (N, C, 2·padding + 1, 2·padding + 1, H, W): only the chosen are copied.
     windows = sliding_window_view(padded, (height, width), axis=(2, 3))
-    chosen: Images = windows[np.arange(n), :, top, left]
-    return chosen
+    return windows[np.arange(n), :, top, left]
 
 
 def random_mirror(images: Images, rng: np.random.Generator) -> Images:
@@ -169,7 +168,7 @@ def normalize(images: Images, mean: ArrayLike, std: ArrayLike, dtype: DTypeLike 
     # The same as one multiply and one add: images · 1/(255 std) - mean/std.
     scale = (1 / (255 * std_value)).astype(dtype)
     shift = (-mean_value / std_value).astype(dtype)
-    out: NDArray[Any] = np.multiply(images, scale, dtype=dtype)
+    out = np.multiply(images, scale, dtype=dtype)
     out += shift
     return out
 

@@ -55,9 +55,7 @@ class Config:
     """All that decides the numbers of a run; written to config.json, and into every checkpoint. Raises MiniskError."""
 
     dataset: str = _setting("shapes", "what to train on; shapes is drawn on the spot", choices=DATASETS)
-    data_dir: str | None = _setting(
-        None, "unpacked CIFAR archive, or a tree train/CLASS/*.png, test/CLASS/*.png", "DIR"
-    )
+    data_dir: str | None = _setting(None, "unpacked CIFAR archive, or train/CLASS/*.png and test/CLASS/*.png", "DIR")
     train_images: int | None = _setting(None, "train on so many images only, spread evenly", at_least=1)
     test_images: int | None = _setting(None, "test on so many images only, spread evenly", at_least=1)
     model: str = _setting("sknet_small", ", ".join(models.NAMES), "NAME", choices=models.NAMES)
@@ -71,10 +69,7 @@ class Config:
     schedule: str = _setting("onecycle", "of the learning rate; step: ×0.1 at 1/2 and 3/4", choices=SCHEDULES)
     warmup_epochs: float = _setting(0.0, "epochs of linear rise of the learning rate", "F", at_least=0)
     clip_norm: float = _setting(0.0, "longest the gradient of all weights together may be; 0: any", "F", at_least=0)
-    ema: float = _setting(
-        0.0, "test and keep an average of the weights, which keeps this share at a step; 0: none", "F",
-        at_least=0, below=1,
-    )  # fmt: skip
+    ema: float = _setting(0.0, "test averaged weights; the share kept at a step; 0: none", "F", at_least=0, below=1)
     crop_padding: int = _setting(4, "pixels an image is moved by at most", at_least=0)
     mirror: bool = _setting(True, "mirror half of the images")
     cutout: int = _setting(0, "side in pixels of a square cut out of each image; 0: none", at_least=0)
