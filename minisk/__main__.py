@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import classify, info, summary
+from .commands import info, networks
 from .errors import MiniskError
 from .gradient_check import command as gradcheck
 
@@ -15,7 +15,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minisk", description="A small framework that trains SKNet.")
     parser.add_argument("--version", action="version", version=f"minisk {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (info, summary, classify, gradcheck):
+    for command in (info, networks, gradcheck):
         command.add_to(commands)
     return parser
 

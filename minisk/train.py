@@ -26,9 +26,10 @@ from .data import Batch, Loader, load_dataset
 from .device import Array, manual_seed, random_state, set_random_state
 from .errors import CheckpointError, MiniskError
 from .optim import SGD
+from .predict import check_classes, load_model, resolve_device, weights_of
+from .report import Average, evaluate
 from .tensor import Tensor
 from .training.config import RECIPES, SCHEDULES, TEST_BATCH, Config, make_loaders, read_config
-from .training.evaluation import Average, check_classes, evaluate, load_model, resolve_device, weights_of
 from .training.folder import held, stop_signals
 from .training.record import Metrics, Progress, Record
 from .training.steps import WeightAverage, clip_gradients, make_schedule, parameter_groups

@@ -1,6 +1,6 @@
-"""Trained networks at work: `minisk predict` names the likeliest classes of image files, `minisk evaluate` measures.
+"""What a network is, sees and gets wrong: `minisk summary MODEL`, `minisk predict IMAGE…` and `minisk evaluate`.
 
-Both need `--weights FILE`, a checkpoint that training wrote.
+The latter two need `--weights FILE`, a checkpoint that training wrote.
 """
 
 import argparse
@@ -9,9 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..errors import DataError, MiniskError
+
 
 def add_to(commands: Any) -> None:
-    """Describe the arguments of both commands."""
+    """Describe the arguments of the three commands."""
+    summary = commands.add_parser("summary", help="print a model's layers, shapes, parameters and multiply-adds")
+    summary.add_argument("model", help="name of a model, such as sknet50")
+    summary.add_argument("--num-classes", type=int, help="classes to tell apart (default: the model's own)")
+    summary.add_argument("--size", type=int, help="height and width of the image (default: the model's own)")
+    summary.set_defaults(run=run_summary)
     predict = commands.add_parser("predict", help="tell what a trained network sees in image files")
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, GIF, BMP, WebP, TIFF or PPM, any size")
     predict.add_argument("--draw", metavar="DIR", help="also write each picture with its classes to this folder")
@@ -27,9 +34,22 @@ def add_to(commands: Any) -> None:
         parser.add_argument("--device", default="auto", metavar="{auto,cpu,cuda}", help="default: auto")
 
 
+def run_summary(arguments: argparse.Namespace) -> None:
+    """Print the table of layers."""
+    from .. import models
+    from ..summary import summarize
+
+    for option in ("num_classes", "size"):
+        value = getattr(arguments, option)
+        if value is not None and value < 1:
+            raise MiniskError(f"--{option.replace('_', '-')} {value} must be at least 1")
+    model = models.create(arguments.model, arguments.num_classes)
+    size = models.input_size(arguments.model) if arguments.size is None else arguments.size
+    print(summarize(model, (3, size, size)))
+
+
 def run_predict(arguments: argparse.Namespace) -> int:
     """Answer for each image that can be read. Returns 1 if one could not."""
-    from ..errors import DataError
     from ..pictures import draw_prediction
     from ..predict import load_classifier, read_image
 
@@ -62,9 +82,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Print the totals and a table of the classes."""
     from ..data import load_dataset
-    from ..predict import load_classifier
+    from ..predict import check_classes, load_classifier
     from ..report import measure, report_run
-    from ..training.evaluation import check_classes
 
     classifier = load_classifier(arguments.weights, arguments.device)
     dataset = load_dataset(arguments.dataset or classifier.dataset, arguments.data_dir, "test")
