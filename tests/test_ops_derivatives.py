@@ -54,6 +54,7 @@ CASES = [
     ("tanh", ops.tanh, arrays((2, 3))),
     ("sigmoid", ops.sigmoid, arrays((2, 3))),
     ("relu", ops.relu, arrays((2, 3))),
+    ("add_relu", ops.add_relu, arrays((2, 3), (2, 3))),
     ("clip", lambda x: ops.clip(x, -0.71, 0.83), arrays((3, 3))),
     ("where", lambda a, b: ops.where(CONDITION, a, b), arrays((2, 3), (1, 3))),
     ("maximum", ops.maximum, arrays((2, 3), (3,))),

@@ -123,7 +123,7 @@ class Bottleneck(Module):
         out = ops.relu(self.reduce_norm(self.reduce(x)))
         out = self.increase_norm(self.increase(self.middle(out)))
         shortcut = x if self.project is None else self.project_norm(self.project(x))
-        return ops.relu(out + shortcut)
+        return ops.add_relu(out, shortcut)
 
 
 class SKUnit(Bottleneck):
