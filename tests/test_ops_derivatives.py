@@ -12,10 +12,10 @@ WITHOUT_GRADIENT = {
 }  # fmt: skip
 
 
-def batch_norm(training):
+def batch_norm(training, relu=False):
     def function(x, weight, bias):
         running = ms.Tensor(np.array([0.3, -0.2], x.dtype)), ms.Tensor(np.array([1.5, 0.7], x.dtype))
-        return ops.batch_norm(x, weight, bias, *running, training=training, eps=0.1)
+        return ops.batch_norm(x, weight, bias, *running, training=training, eps=0.1, relu=relu)
 
     return function
 
@@ -92,6 +92,8 @@ CASES = [
     ("global_avg_pool2d", ops.global_avg_pool2d, arrays(IMAGE)),
     ("batch_norm", batch_norm(training=True), arrays(BATCH, (2,), (2,))),
     ("batch_norm", batch_norm(training=False), arrays(BATCH, (2,), (2,))),
+    ("batch_norm", batch_norm(training=True, relu=True), arrays(BATCH, (2,), (2,))),
+    ("batch_norm", batch_norm(training=False, relu=True), arrays(BATCH, (2,), (2,))),
     ("softmax", lambda x: ops.softmax(x, 0), arrays((3, 2))),
     ("log_softmax", ops.log_softmax, arrays((2, 3))),
     ("cross_entropy", lambda x: ops.cross_entropy(x, np.array([2, 0]), 0.1), arrays((2, 3))),
