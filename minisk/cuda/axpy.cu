@@ -15,10 +15,13 @@
 //                           original: log2(blockDim) rounds, a barrier each.
 //   3  channel_dot_shuffle  four products a request, and the last five halvings stay inside a warp, whose threads read
 //                           each other's registers without a barrier (block_sum in common.cuh).
+//
+// A line `check:` says with what sizes `minisk check` tries a kernel: several tiles or rounds, and a tail.
 #include "common.cuh"
 
 #define TREE_BLOCK 256  // the most threads channel_dot_tree has room for; a power of two
 
+// check: <<<(3, 3), 64>>> planes=7 spatial=904 a[7] x[7*spatial] y[7*spatial] out[7*spatial]
 extern "C" __global__ ANY_BLOCK void axpy_forward(const index_t planes, const int spatial, const real* __restrict__ a,
                                                   const real* __restrict__ x, const real* __restrict__ y,
                                                   real* __restrict__ out) {
@@ -29,6 +32,7 @@ extern "C" __global__ ANY_BLOCK void axpy_forward(const index_t planes, const in
     }
 }
 
+// check: <<<(3, 3), 64>>> planes=7 spatial=904 a[7] x[7*spatial] out[7*spatial]
 extern "C" __global__ ANY_BLOCK void channel_scale(const index_t planes, const int spatial, const real* __restrict__ a,
                                                    const real* __restrict__ x, real* __restrict__ out) {
     PLANE_LOOP(plane, planes) {
@@ -38,6 +42,7 @@ extern "C" __global__ ANY_BLOCK void channel_scale(const index_t planes, const i
     }
 }
 
+// check: <<<6, 64>>> spatial=904 g[6*spatial] x[6*spatial] out[6]
 extern "C" __global__ ANY_BLOCK void channel_dot_serial(const int spatial, const real* __restrict__ g,
                                                         const real* __restrict__ x, real* __restrict__ out) {
     if (threadIdx.x > 0) return;
@@ -47,6 +52,7 @@ extern "C" __global__ ANY_BLOCK void channel_dot_serial(const int spatial, const
     out[blockIdx.x] = (real)sum;
 }
 
+// check: <<<6, 64>>> spatial=904 g[6*spatial] x[6*spatial] out[6]
 extern "C" __global__ ANY_BLOCK void channel_dot_tree(const int spatial, const real* __restrict__ g,
                                                       const real* __restrict__ x, real* __restrict__ out) {
     __shared__ wide partial[TREE_BLOCK];
@@ -63,6 +69,7 @@ extern "C" __global__ ANY_BLOCK void channel_dot_tree(const int spatial, const r
     if (thread == 0) out[blockIdx.x] = (real)partial[0];
 }
 
+// check: <<<3, 64>>> planes=7 spatial=904 g[7*spatial] x[7*spatial] out[7]
 extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const index_t planes, const int spatial,
                                                          const real* __restrict__ g, const real* __restrict__ x,
                                                          real* __restrict__ out) {
@@ -82,6 +89,7 @@ extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const index_t planes, c
 }
 
 // out[p] = Σ_s x[p,s] / spatial: the global average pool, whose reduction is step 3's.
+// check: <<<3, 64>>> planes=7 spatial=904 x[7*spatial] out[7]
 extern "C" __global__ ANY_BLOCK void plane_mean(const index_t planes, const int spatial, const real* __restrict__ x,
                                                 real* __restrict__ out) {
     PLANE_LOOP(plane, planes) {

@@ -139,6 +139,7 @@ __device__ __forceinline__ void gradient(const Window at, const real* __restrict
     }
 }
 
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] out[220] winner[220]
 extern "C" __global__ ANY_BLOCK void max_pool(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
@@ -148,6 +149,7 @@ extern "C" __global__ ANY_BLOCK void max_pool(
     FOR_WINDOW(at, max_of_windows, x + x_plane, out + out_plane, winner + out_plane);
 }
 
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] out[220]
 extern "C" __global__ ANY_BLOCK void mean_pool(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
@@ -157,6 +159,7 @@ extern "C" __global__ ANY_BLOCK void mean_pool(
     FOR_WINDOW(at, mean_of_windows, x + x_plane, out + out_plane);
 }
 
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[220] winner[220]=below(9) dx[798]
 extern "C" __global__ ANY_BLOCK void max_pool_scatter(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ dout,
@@ -166,6 +169,7 @@ extern "C" __global__ ANY_BLOCK void max_pool_scatter(
     FOR_WINDOW(at, gradient, dout + out_plane, winner + out_plane, dx + x_plane);
 }
 
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[220] dx[798]
 extern "C" __global__ ANY_BLOCK void mean_pool_spread(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ dout,
@@ -175,6 +179,7 @@ extern "C" __global__ ANY_BLOCK void mean_pool_spread(
     FOR_WINDOW(at, gradient, dout + out_plane, (const int*)nullptr, dx + x_plane);
 }
 
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] winner[220]=below(9) out[220]
 extern "C" __global__ ANY_BLOCK void max_pool_gather(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,

@@ -15,7 +15,7 @@ SCATTER, GATHER = Kernel("pooling.cu", "max_pool_scatter"), Kernel("pooling.cu",
 SPREAD = Kernel("pooling.cu", "mean_pool_spread")
 
 
-@with_twin(twins.max_pool2d)
+@with_twin(twins.max_pool2d, least=8192)
 def max_pool2d(x: Array, window: Window) -> tuple[Array, Array]:
     xp, shape = array_module(x), x.shape[:2] + window.out
     out, winner = xp.empty(shape, x.dtype), xp.empty(shape, np.int32)
@@ -23,28 +23,28 @@ def max_pool2d(x: Array, window: Window) -> tuple[Array, Array]:
     return out, winner
 
 
-@with_twin(twins.max_pool2d_scatter)
+@with_twin(twins.max_pool2d_scatter, least=8192)
 def max_pool2d_scatter(dout: Array, winner: Array, window: Window, shape: tuple[int, ...]) -> Array:
     dx = array_module(dout).empty(shape, dout.dtype)
     _launch(SCATTER, window, shape, dout, winner, dx)
     return dx
 
 
-@with_twin(twins.max_pool2d_gather)
+@with_twin(twins.max_pool2d_gather, least=8192)
 def max_pool2d_gather(x: Array, winner: Array, window: Window) -> Array:
     out = array_module(x).empty(winner.shape, x.dtype)
     _launch(GATHER, window, x.shape, x, winner, out)
     return out
 
 
-@with_twin(twins.avg_pool2d)
+@with_twin(twins.avg_pool2d, least=8192)
 def avg_pool2d(x: Array, window: Window) -> Array:
     out = array_module(x).empty(x.shape[:2] + window.out, x.dtype)
     _launch(MEAN_POOL, window, x.shape, x, out)
     return out
 
 
-@with_twin(twins.avg_pool2d_spread)
+@with_twin(twins.avg_pool2d_spread, least=8192)
 def avg_pool2d_spread(dout: Array, window: Window, shape: tuple[int, ...]) -> Array:
     dx = array_module(dout).empty(shape, dout.dtype)
     _launch(SPREAD, window, shape, dout, dx)

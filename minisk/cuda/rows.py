@@ -15,22 +15,22 @@ CROSS_ENTROPY = Kernel("softmax.cu", "cross_entropy_rows")
 CROSS_ENTROPY_GRAD = Kernel("softmax.cu", "cross_entropy_rows_grad")
 
 
-@with_twin(twins.softmax)
+@with_twin(twins.softmax, least=8192)
 def softmax(x: Array, axis: int) -> Array:
     return _along(axis, False, ROWS, COLUMNS, x)
 
 
-@with_twin(twins.log_softmax)
+@with_twin(twins.log_softmax, least=8192)
 def log_softmax(x: Array, axis: int) -> Array:
     return _along(axis, True, ROWS, COLUMNS, x)
 
 
-@with_twin(twins.softmax_grad)
+@with_twin(twins.softmax_grad, least=8192)
 def softmax_grad(dy: Array, y: Array, axis: int) -> Array:
     return _along(axis, False, ROWS_GRAD, COLUMNS_GRAD, dy, y)
 
 
-@with_twin(twins.log_softmax_grad)
+@with_twin(twins.log_softmax_grad, least=8192)
 def log_softmax_grad(dy: Array, y: Array, axis: int) -> Array:
     return _along(axis, True, ROWS_GRAD, COLUMNS_GRAD, dy, y)
 
@@ -47,7 +47,7 @@ def _along(axis: int, is_log: bool, rows: Kernel, columns: Kernel, *arrays: Arra
     return out
 
 
-@with_twin(twins.cross_entropy)
+@with_twin(twins.cross_entropy, least=8192)
 def cross_entropy(logits: Array, wanted: Array) -> Array:
     rows, n = logits.shape
     losses = array_module(logits).empty(rows, logits.dtype)
@@ -55,7 +55,7 @@ def cross_entropy(logits: Array, wanted: Array) -> Array:
     return losses
 
 
-@with_twin(twins.cross_entropy_grad)
+@with_twin(twins.cross_entropy_grad, least=8192)
 def cross_entropy_grad(dloss: Array, logits: Array, wanted: Array) -> Array:
     (rows, n), out = logits.shape, array_module(logits).empty_like(logits)
     launch(CROSS_ENTROPY_GRAD, plane_grid(rows, n)[:1], plane_block(n), (rows, n, dloss, logits, wanted, out))

@@ -18,6 +18,7 @@
 #define BRANCHES 2  // 1 to 8
 #endif
 
+// check: <<<(3, 2), 64>>> planes=8 channels=4 spatial=300 logits[16] x0[8*spatial] x1[8*spatial] x2[0] x3[0] x4[0] x5[0] x6[0] x7[0] weights[16] out[8*spatial]
 extern "C" __global__ ANY_BLOCK void select_forward(
     const index_t planes, const int channels, const int spatial, const real* __restrict__ logits,
     const real* __restrict__ x0, const real* __restrict__ x1, const real* __restrict__ x2, const real* __restrict__ x3,
@@ -43,6 +44,7 @@ extern "C" __global__ ANY_BLOCK void select_forward(
     }
 }
 
+// check: <<<3, 64>>> planes=8 channels=4 spatial=300 dout[8*spatial] dweights[16] weights[16] x0[8*spatial] x1[8*spatial] x2[0] x3[0] x4[0] x5[0] x6[0] x7[0] dlogits[16] dx0[8*spatial] dx1[8*spatial] dx2[0] dx3[0] dx4[0] dx5[0] dx6[0] dx7[0]
 extern "C" __global__ ANY_BLOCK void select_backward(
     const index_t planes, const int channels, const int spatial, const real* __restrict__ dout,
     const real* __restrict__ dweights, const real* __restrict__ weights, const real* __restrict__ x0,

@@ -17,7 +17,7 @@ def _kernel(name: str, branches: int) -> Kernel:
     return Kernel("select.cu", name, BRANCHES=branches)
 
 
-@with_twin(twins.select)
+@with_twin(twins.select, least=8192)
 def select(logits: Array, *branches: Array) -> tuple[Array, Array]:
     xp, (n, c, h, w) = array_module(logits), branches[0].shape
     if len(branches) > MOST_BRANCHES:
@@ -29,7 +29,7 @@ def select(logits: Array, *branches: Array) -> tuple[Array, Array]:
     return out, weights
 
 
-@with_twin(twins.select_grad)
+@with_twin(twins.select_grad, least=8192)
 def select_grad(dout: Array, dweights: Array, weights: Array, *branches: Array) -> tuple[Array, ...]:
     xp, (n, c, h, w) = array_module(dout), dout.shape
     if len(branches) > MOST_BRANCHES:
