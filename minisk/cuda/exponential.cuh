@@ -1,16 +1,24 @@
-// exponential.cuh: e^x and log x of a `wide`.
+// exponential.cuh: e^x and the logarithm to base 2 of a `wide`, and what softmax makes of them.
 #pragma once
 
 __device__ __forceinline__ double exponential(double x) { return exp(x); }
-__device__ __forceinline__ double logarithm(double x) { return log(x); }
-__device__ __forceinline__ float logarithm(float x) { return logf(x); }
+__device__ __forceinline__ double binary_log(double x) { return log2(x); }
+__device__ __forceinline__ float binary_log(float x) { return log2f(x); }
+
+// x - top - log(sum), in two steps: x - (top + log(sum)), as -fassociative-math would have it, loses what tells large
+// neighbours apart. It leaves a fused multiply-add alone.
+__device__ __forceinline__ double log_share(double x, double top, double log2_sum) {
+    return fma(log2_sum, -0.69314718055994531, x - top);
+}
+__device__ __forceinline__ float log_share(float x, float top, float log2_sum) {
+    return fmaf(log2_sum, -0.693147182f, x - top);
+}
 
 #ifndef MINISK_ONE_THREAD
 __device__ __forceinline__ float exponential(float x) { return expf(x); }
 #else
-// A call of the C library takes one number at a time; this is inlined, and vectorises. For x up to 88; within 1e-7 of e^x.
+// The C library's takes one number at a time; this one is inlined, and vectorises. For x up to 88; within 1e-7 · e^x.
 //     x = n·log 2 + r, |r| ≤ log(2) / 2     e^x = 2^n · e^r     coefficients: Cephes' expf
-// The fused multiply-adds also keep -fassociative-math from taking log 2's two parts together.
 static inline float exponential(float x) {
     const float n = rintf(x * 1.44269504f);
     const float r = fmaf(n, 1.90465430e-9f, fmaf(n, -0.693147182f, x));

@@ -27,7 +27,7 @@ __device__ __forceinline__ int most(int a, int b) { return a > b ? a : b; }
 
 struct Lanes { int from, to; };
 
-// Which of `lanes` neighbours lie within [0, size) as a whole; neighbour l covers `span` places from first + l·step on.
+// Which of `lanes` neighbours lie within [0, size) as a whole; neighbour l covers `span` places from first + l·step.
 __device__ __forceinline__ Lanes within(int first, int step, int span, int lanes, int size) {
     const int from = least(lanes, first < 0 ? (step - 1 - first) / step : 0), room = size - span - first;
     return {from, most(from, least(lanes, room < 0 ? 0 : room / step + 1))};
@@ -57,7 +57,7 @@ template <int KW, int SW, class Seen>
 __device__ __forceinline__ void see_row(const Window at, const real* row, int first, int lanes, int tap, Seen& seen) {
     const int kw = KW ? KW : at.kw, sw = SW ? SW : at.sw;
     const Lanes whole = within(first, sw, kw, lanes, at.w);
-    if (Seen::in_any_order && whole.to - whole.from == lanes) {  // all taps of a window at once: each number loaded once
+    if (Seen::in_any_order && whole.to - whole.from == lanes) {  // all taps of a window at once: one pass
         for (int l = 0; l < lanes; l++)
             for (int q = 0; q < kw; q++) seen.see(l, tap + q, (wide)row[first + q + l * sw]);
         return;

@@ -1,4 +1,4 @@
-// select.cu: the select step of a selective kernel: a softmax over branches, and the branches' weighted sum, in one pass.
+// select.cu: the select step of a selective kernel: a softmax over branches and the branches' weighted sum, in one pass.
 //
 //   a[n,m,c] = e^(z[n,m,c]) / Σ_k e^(z[n,k,c])          out[n,c,s] = Σ_m a[n,m,c] · x_m[n,c,s]
 //   dx_m = a_m · dout       da[n,m,c] = Σ_s dout[n,c,s] · x_m[n,c,s] + what a's other readers ask for
@@ -9,22 +9,22 @@
 //
 // A plane's weights are M numbers, which every thread computes for itself. Forward: grid (planes, tiles) as in axpy.cu.
 // Backward: one block for a plane, since its sums need the whole of it; dout's plane is read for every branch, and comes
-// from the cache after the first. The number of branches is a constant, so that its loops unroll; the branches are
-// arrays of their own, which nobody copies together: a pointer each, the last ones unused.
+// from the cache after the first. Of small planes a block takes several in turn.
+// The number of branches is a constant, so that loops over them unroll. They are arrays of their own, which nobody
+// copies together: a pointer each, the last ones unused.
 #include "common.cuh"
 #include "exponential.cuh"
 
 #ifndef BRANCHES
-#define BRANCHES 2  // 1 to 8
+#define BRANCHES 2  // 1 to 4
 #endif
 
-// check: <<<(3, 2), 64>>> planes=8 channels=4 spatial=300 logits[16] x0[8*spatial] x1[8*spatial] x2[0] x3[0] x4[0] x5[0] x6[0] x7[0] weights[16] out[8*spatial]
+// check: <<<(3, 2), 64>>> planes=8 channels=4 spatial=90 logits[16] x0[720] x1[720] x2[1] x3[1] weights[16] out[720]
 extern "C" __global__ ANY_BLOCK void select_forward(
     const index_t planes, const int channels, const int spatial, const real* __restrict__ logits,
     const real* __restrict__ x0, const real* __restrict__ x1, const real* __restrict__ x2, const real* __restrict__ x3,
-    const real* __restrict__ x4, const real* __restrict__ x5, const real* __restrict__ x6, const real* __restrict__ x7,
     real* __restrict__ weights, real* __restrict__ out) {
-    const real* x[8] = {x0, x1, x2, x3, x4, x5, x6, x7};
+    const real* x[4] = {x0, x1, x2, x3};
     PLANE_LOOP(plane, planes) {
         const long long first = plane / channels * BRANCHES * channels + plane % channels, start = plane * spatial;
         wide a[BRANCHES], top = (wide)logits[first], sum = 0;
@@ -44,16 +44,14 @@ extern "C" __global__ ANY_BLOCK void select_forward(
     }
 }
 
-// check: <<<3, 64>>> planes=8 channels=4 spatial=300 dout[8*spatial] dweights[16] weights[16] x0[8*spatial] x1[8*spatial] x2[0] x3[0] x4[0] x5[0] x6[0] x7[0] dlogits[16] dx0[8*spatial] dx1[8*spatial] dx2[0] dx3[0] dx4[0] dx5[0] dx6[0] dx7[0]
+// check: <<<3, 64>>> planes=8 channels=4 spatial=90 dout[720] dweights[16] weights[16] x0[720] x1[720] x2[1] x3[1] dlogits[16] dx0[720] dx1[720] dx2[1] dx3[1]
 extern "C" __global__ ANY_BLOCK void select_backward(
     const index_t planes, const int channels, const int spatial, const real* __restrict__ dout,
     const real* __restrict__ dweights, const real* __restrict__ weights, const real* __restrict__ x0,
-    const real* __restrict__ x1, const real* __restrict__ x2, const real* __restrict__ x3, const real* __restrict__ x4,
-    const real* __restrict__ x5, const real* __restrict__ x6, const real* __restrict__ x7, real* __restrict__ dlogits,
-    real* __restrict__ dx0, real* __restrict__ dx1, real* __restrict__ dx2, real* __restrict__ dx3,
-    real* __restrict__ dx4, real* __restrict__ dx5, real* __restrict__ dx6, real* __restrict__ dx7) {
-    const real* x[8] = {x0, x1, x2, x3, x4, x5, x6, x7};
-    real* dx[8] = {dx0, dx1, dx2, dx3, dx4, dx5, dx6, dx7};
+    const real* __restrict__ x1, const real* __restrict__ x2, const real* __restrict__ x3, real* __restrict__ dlogits,
+    real* __restrict__ dx0, real* __restrict__ dx1, real* __restrict__ dx2, real* __restrict__ dx3) {
+    const real* x[4] = {x0, x1, x2, x3};
+    real* dx[4] = {dx0, dx1, dx2, dx3};
     PLANE_LOOP(plane, planes) {
         const long long first = plane / channels * BRANCHES * channels + plane % channels, start = plane * spatial;
         wide da[BRANCHES], mean = 0;

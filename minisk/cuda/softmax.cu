@@ -1,14 +1,14 @@
 // softmax.cu: softmax and log-softmax along one axis, cross entropy of rows, and their gradients.
 //
-//   y_i = e^(x_i - m) / Σ_j e^(x_j - m)        dx_i = y_i · (dy_i - Σ_j dy_j · y_j)        m = max x: nothing overflows
-//   y_i = x_i - m - log Σ_j e^(x_j - m)        dx_i = dy_i - e^(y_i) · Σ_j dy_j
-//   loss = -Σ_k q_k · log_softmax(x)_k         dx_k = (softmax(x)_k · Σ_j q_j - q_k) · dloss / rows
+//   y_i = e^(x_i - m) / Σ_j e^(x_j - m)     dx_i = y_i · (dy_i - Σ_j dy_j · y_j)     m = max x: nothing overflows
+//   y_i = x_i - m - log Σ_j e^(x_j - m)     dx_i = dy_i - e^(y_i) · Σ_j dy_j
+//   loss = -Σ_k q_k · log_softmax(x)_k      dx_k = (softmax(x)_k · Σ_j q_j - q_k) · dloss / rows
 //
 //   x, y: (outer, n, inner), summed along the middle; logits x and wanted shares q: (rows, n)
 //
 // Rows (inner = 1): a block takes a row, or some short ones in turn; its threads share the sums.
-// Columns (inner > 1): grid (outer, tiles); a thread goes down a column, neighbouring threads down neighbouring columns,
-// so that each step of theirs reads one run of memory.
+// Columns (inner > 1): grid (outer, tiles); a thread goes down LANES columns, its neighbours down the next ones, so that
+// each step of theirs reads one run of memory.
 // e^x is computed twice rather than kept: it costs less than a trip to memory, and float16 would round it.
 #include "common.cuh"
 #include "exponential.cuh"
@@ -16,9 +16,6 @@
 struct Peak { wide top, sum; };  // m, and Σ e^(x - m)
 
 __device__ __forceinline__ wide larger(wide a, wide b) { return a > b ? a : b; }
-
-// Two steps, each rounded: x - (top + log_sum) would lose what tells large neighbours apart.
-__device__ __forceinline__ wide log_share(wide x, wide top, wide log_sum) { return x - top - log_sum; }
 
 __device__ __forceinline__ Peak row_peak(const real* x, int n) {
     wide top = -(wide)INFINITY, sum = 0;
@@ -37,8 +34,8 @@ extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int 
         real* y_row = y + row * n;
         const Peak peak = row_peak(x_row, n);
         if (is_log) {
-            const wide log_sum = logarithm(peak.sum);
-            BLOCK_LOOP(i, n) y_row[i] = (real)log_share((wide)x_row[i], peak.top, log_sum);
+            const wide log2_sum = binary_log(peak.sum);
+            BLOCK_LOOP(i, n) y_row[i] = (real)log_share((wide)x_row[i], peak.top, log2_sum);
         } else {
             const wide scale = 1 / peak.sum;
             BLOCK_LOOP(i, n) y_row[i] = (real)(exponential((wide)x_row[i] - peak.top) * scale);
@@ -82,7 +79,7 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
             const real* x_run = x + start + (long long)i * inner;
             for (int j = 0; j < lanes; j++) sum[j] += exponential((wide)x_run[j] - top[j]);
         }
-        for (int j = 0; j < lanes; j++) sum[j] = is_log ? logarithm(sum[j]) : 1 / sum[j];
+        for (int j = 0; j < lanes; j++) sum[j] = is_log ? binary_log(sum[j]) : 1 / sum[j];
         for (int i = 0; i < n; i++) {
             const real* x_run = x + start + (long long)i * inner;
             real* y_run = y + start + (long long)i * inner;
@@ -125,10 +122,10 @@ extern "C" __global__ ANY_BLOCK void cross_entropy_rows(const index_t rows, cons
     PLANE_LOOP(row, rows) {
         const real *x_row = x + row * n, *q = wanted + row * n;
         const Peak peak = row_peak(x_row, n);
-        const wide log_sum = logarithm(peak.sum);
+        const wide log2_sum = binary_log(peak.sum);
         wide loss = 0;
         // Where nothing is wanted, log p may be -inf, and 0 · -inf must count as 0.
-        BLOCK_LOOP(i, n) loss -= (wide)q[i] != 0 ? (wide)q[i] * log_share((wide)x_row[i], peak.top, log_sum) : (wide)0;
+        BLOCK_LOOP(i, n) loss -= (wide)q[i] != 0 ? (wide)q[i] * log_share((wide)x_row[i], peak.top, log2_sum) : (wide)0;
         loss = block_sum(loss);
         if (threadIdx.x == 0) losses[row] = (real)loss;
     }
