@@ -100,6 +100,7 @@ CASES = [
     ("axpy", ops.axpy, arrays((2, 2), BATCH, BATCH)),
     ("channel_scale", ops.channel_scale, arrays((2, 2, 1, 1), BATCH)),
     ("channel_dot", ops.channel_dot, arrays(BATCH, BATCH)),
+    ("select", lambda a, x, y: ops.select(a, [x, y]), arrays((2, 2, 2), BATCH, BATCH)),
     ("dropout", dropout, arrays((3, 3))),
 ]
 

@@ -39,7 +39,10 @@ class SKConv(Module):
     channels: C; branches: (kernel, dilation, groups) of each; r: reduction of the squeeze; L: its least width, so
     d = max(C / r, L); stride: of every branch. After a forward, `attention` holds the weights a, (N, M, C).
     In training it needs at least two images: the squeeze's batch norm normalises over the batch alone.
+    fused: select in one pass (`ops.select`); False takes the same step by step, as the original's Axpy layers do.
     """
+
+    fused = True
 
     def __init__(
         self,
@@ -73,23 +76,28 @@ class SKConv(Module):
                 "training needs a larger batch (or evaluation mode, or fc1_norm.freeze())"
             )
         features = [norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True)]
-        weights = self.attend(features)
+        if self.fused:
+            out, weights = ops.select(self._logits(features), features)
+        else:
+            weights = self.attend(features)
+            out = ops.channel_scale(weights[:, 0], features[0])
+            for m, feature in enumerate(features[1:], start=1):
+                out = ops.axpy(weights[:, m], feature, out)
         self.attention = weights.detach()
-        out = ops.channel_scale(weights[:, 0], features[0])
-        for m, feature in enumerate(features[1:], start=1):
-            out = ops.axpy(weights[:, m], feature, out)
         return out
 
     def attend(self, features: Sequence[Tensor]) -> Tensor:
         """Return the weight of each branch in each channel, (N, M, C), from the branches' outputs."""
+        return ops.softmax(self._logits(features), axis=1)
+
+    def _logits(self, features: Sequence[Tensor]) -> Tensor:
         # The mean of a sum is the sum of the means: U = Σ U_m itself is never needed.
         squeeze = ops.global_avg_pool2d(features[0])
         for feature in features[1:]:
             squeeze = squeeze + ops.global_avg_pool2d(feature)
         n, channels = squeeze.shape
         z = self.fc1_norm(self.fc1(squeeze.reshape(n, channels, 1, 1)))
-        logits = self.fc2(z).reshape(n, len(features), channels)
-        return ops.softmax(logits, axis=1)
+        return self.fc2(z).reshape(n, len(features), channels)
 
 
 def _branch_conv(channels: int, branch: Branch, stride: int) -> Conv2d:
