@@ -27,6 +27,7 @@ setup(
         "tensorboard": ["tensorboardX>=2.6"],
         "test": ["pytest>=8", "hypothesis>=6.100"],
         "lint": ["ruff==0.17.6", "mypy==2.4.1"],
+        "nvrtc": ["nvidia-cuda-nvrtc>=13,<14"],
         "parity": ["torch==2.13.0"],
     },
     entry_points={"console_scripts": ["minisk=minisk.__main__:main"]},

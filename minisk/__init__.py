@@ -18,6 +18,7 @@ from .errors import (
     DtypeError,
     GradcheckError,
     GraphError,
+    KernelError,
     MiniskError,
     ShapeError,
 )  # fmt: skip
@@ -29,6 +30,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnomalyError", "CheckpointError", "DataError", "DeviceError", "DtypeError", "Function", "GradcheckError",
-    "GradcheckReport", "GraphError", "MiniskError", "ShapeError", "Tensor", "cuda_available", "detect_anomaly", "grad",
-    "gradcheck", "is_grad_enabled", "manual_seed", "no_grad", "ops", "tensor",
+    "GradcheckReport", "GraphError", "KernelError", "MiniskError", "ShapeError", "Tensor", "cuda_available",
+    "detect_anomaly", "grad", "gradcheck", "is_grad_enabled", "manual_seed", "no_grad", "ops", "tensor",
 ]  # fmt: skip

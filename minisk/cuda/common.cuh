@@ -18,6 +18,10 @@
 // A kernel marked so is right for every block size, one thread included, and may run as a plain loop on a CPU.
 #define ANY_BLOCK
 
+#ifndef INFINITY  // NVRTC has no <math.h>
+#define INFINITY __int_as_float(0x7f800000)
+#endif
+
 #ifdef __CUDACC__
 // float16 for storage. The two conversions are one instruction each; CUDA's own header is not in CuPy's package.
 struct half_t {
@@ -30,6 +34,8 @@ struct half_t {
         return value;
     }
 };
+#elif defined(MINISK_HAS_HALF)
+typedef minisk_half half_t;
 #endif
 
 typedef REAL real;

@@ -100,9 +100,14 @@ def launch(
                 real = arg.dtype.char
     if real not in REAL:
         raise DtypeError(f"{kernel.name}: arrays are {np.dtype(real)}, expected float16, float32 or float64")
+    blocks, threads = _three(kernel, "grid", grid), _threads(kernel, block)
     dtypes, run = kernel.compiled(_target(kernel, arrays), real, largest > _LARGEST_INDEX)
-    checked = [_checked(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)]
-    run(_three(kernel, "grid", grid), _threads(kernel, block), checked, dynamic_shared)
+    run(
+        blocks,
+        threads,
+        [_checked(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)],
+        dynamic_shared,
+    )
 
 
 def _checked(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any]) -> Any:
@@ -172,12 +177,15 @@ def kernel_mode() -> str:
     return mode
 
 
+PROBE = Kernel("axpy.cu", "channel_scale")
+
+
 @functools.cache
 def why_no_kernels() -> str | None:
     """Return why NumPy arrays can't have compiled kernels, None if they can; tries the compiler once."""
     try:
         find_compiler()
-        Kernel("axpy.cu", "channel_scale").compiled("cpu")
+        PROBE.compiled("cpu")
     except (KernelError, OSError) as error:
         log.warning("NumPy formulas in use instead of compiled kernels: %s", error)
         return str(error)
@@ -187,17 +195,18 @@ def why_no_kernels() -> str | None:
 Seam = TypeVar("Seam", bound=Callable[..., Any])
 
 
-def with_twin(twin: Seam) -> Callable[[Seam], Seam]:
+def with_twin(twin: Seam, least: int = 0) -> Callable[[Seam], Seam]:
     """Make an array-level function of one that launches kernels: where no kernel can run, its NumPy twin does.
 
-    A kernel runs on arrays of one floating dtype that are not empty; they reach it C-contiguous.
+    A kernel runs on arrays of one floating dtype that are not empty; they reach it C-contiguous. In mode `auto` NumPy
+    arrays must also hold `least` values: below that, the formula is done before a kernel is launched.
     """
 
     def decorate(launcher: Seam) -> Seam:
         @functools.wraps(twin)
         def choose(*args: Any) -> Any:
             arrays = [a for a in args if hasattr(a, "dtype") and a.dtype.kind == "f"]
-            if not kernels_run_on(arrays):
+            if not kernels_run_on(arrays, least):
                 return twin(*args)
             contiguous = array_module(arrays[0]).ascontiguousarray
             return launcher(*[contiguous(a) if hasattr(a, "dtype") and a.ndim else a for a in args])
@@ -207,14 +216,16 @@ def with_twin(twin: Seam) -> Callable[[Seam], Seam]:
     return decorate
 
 
-def kernels_run_on(arrays: Sequence[Array]) -> bool:
-    """Whether compiled kernels take these arrays in today's mode."""
+def kernels_run_on(arrays: Sequence[Array], least: int = 0) -> bool:
+    """Whether compiled kernels take these arrays in today's mode; see with_twin."""
     mode = kernel_mode()
-    if mode == "numpy" or not arrays or len({a.dtype.char for a in arrays}) > 1 or not all(a.size for a in arrays):
+    if mode == "numpy" or not arrays or len({a.dtype.char for a in arrays}) > 1:
         return False
-    if not isinstance(arrays[0], np.ndarray):
-        return True
-    if arrays[0].dtype.char not in "fd":
+    sizes = [a.size for a in arrays]
+    if not isinstance(arrays[0], np.ndarray) or not min(sizes):
+        return min(sizes) > 0
+    # Mode `threads` also proves what a GPU does with float16, which a CPU is slow at.
+    if arrays[0].dtype.char not in ("efd" if mode == "threads" else "fd") or (mode == "auto" and max(sizes) < least):
         return False
     reason = why_no_kernels()
     if reason and mode != "auto":

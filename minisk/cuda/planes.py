@@ -25,7 +25,7 @@ def plane_grid(planes: int, spatial: int) -> tuple[int, int]:
     return planes, min(65535, -(-spatial // (BLOCK * PER_THREAD)))
 
 
-@with_twin(twins.axpy)
+@with_twin(twins.axpy, least=8192)
 def axpy(a: Array, x: Array, y: Array) -> Array:
     n, c, h, w = x.shape
     out = array_module(x).empty_like(x)
@@ -33,7 +33,7 @@ def axpy(a: Array, x: Array, y: Array) -> Array:
     return out
 
 
-@with_twin(twins.channel_scale)
+@with_twin(twins.channel_scale, least=8192)
 def channel_scale(a: Array, x: Array) -> Array:
     n, c, h, w = x.shape
     out = array_module(x).empty_like(x)
@@ -41,7 +41,7 @@ def channel_scale(a: Array, x: Array) -> Array:
     return out
 
 
-@with_twin(twins.channel_dot)
+@with_twin(twins.channel_dot, least=8192)
 def channel_dot(g: Array, x: Array) -> Array:
     n, c, h, w = x.shape
     out = array_module(x).empty((n, c), x.dtype)
@@ -49,7 +49,7 @@ def channel_dot(g: Array, x: Array) -> Array:
     return out
 
 
-@with_twin(twins.plane_mean)
+@with_twin(twins.plane_mean, least=8192)
 def plane_mean(x: Array) -> Array:
     n, c, h, w = x.shape
     out = array_module(x).empty((n, c), x.dtype)

@@ -5,7 +5,6 @@ A kernel's C++ signature is the only declaration there is: launching types every
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +65,6 @@ def locate(file: str | Path) -> Path:
     return path
 
 
-@functools.cache
 def signatures(path: Path) -> dict[str, Signature]:
     """Read every kernel's signature in a file. Raises KernelError for a type that no argument can have."""
     text = path.read_text(encoding="utf-8")

@@ -1,0 +1,330 @@
+// fibers.h: mode "threads": every CUDA thread is a fiber, so that a kernel runs at its true block size on one CPU thread.
+//
+// A fiber is a stack and a saved stack pointer. It runs until it waits (at a barrier, at a warp collective) or exits; the
+// scheduler then enters the next one. Nothing happens at the same time, so a wrong kernel is wrong in the same way each
+// time: run it in several orders (forward, reverse, random), and a missing barrier shows as different results.
+//
+// Blocks run one after the other. Before each, shared memory is filled with NaN bytes, as it is undefined on a GPU.
+#pragma once
+#include <link.h>
+#include <sys/mman.h>
+
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <random>
+
+#include "context_switch.h"
+
+// Thread-local, not for the threads, but because the linker then lays all of a library's shared arrays side by side, also
+// those of templates and inline functions: see static_shared_memory.
+#define __shared__ static thread_local
+
+static uint3 threadIdx, blockIdx;
+static dim3 blockDim, gridDim;
+
+namespace minisk {
+
+constexpr int most_threads = 1024;
+constexpr size_t page = 64 * 1024;  // a multiple of every page size in use
+constexpr size_t stack_bytes = 2 * page;
+constexpr int nobody = -1;
+
+enum class State { ready, at_barrier, at_collective, exited };
+
+struct Fiber {
+    void* stack_pointer;
+    uint3 index;  // threadIdx
+    State state;
+    Place place;  // where it waits
+
+    // The warp collective it waits at: what it brings, and what it will leave with.
+    unsigned mask;
+    int source;
+    bool vote;
+    uint64_t offered, received;
+    unsigned votes;
+};
+
+struct Bytes {
+    char* start;
+    size_t size;
+    MINISK_UNWATCHED void fill(int value) const { memset(start, value, size); }
+};
+
+// One launch at a time per library: these are its state.
+static std::mutex one_launch;
+static Launch* running;
+static KernelCall kernel_call;
+static Fiber fibers[most_threads];
+static char* stacks;
+static int threads;             // in a block
+static int current = nobody;    // the running thread; nobody while the scheduler runs
+static void* scheduler_stack_pointer;
+static Bytes dynamic_shared;
+static std::minstd_rand dice;
+
+// A permutation of 0 … count − 1.
+struct Order {
+    uint64_t count, start, step;
+
+    explicit Order(uint64_t count) : count(count), start(0), step(1) {
+        if (running->schedule == 1) start = step = count - 1;
+        if (running->schedule < 2) return;
+        start = dice() % count;
+        do step = 1 + dice() % count;
+        while (std::gcd(step, count) != 1);
+    }
+    uint64_t operator[](uint64_t i) const { return (start + i * step) % count; }
+};
+
+// ---- called by fibers ----
+
+MINISK_UNWATCHED static void wait(State state, Place place) {
+    Fiber& fiber = fibers[current];
+    fiber.state = state;
+    fiber.place = place;
+    minisk_switch_stack(&fiber.stack_pointer, scheduler_stack_pointer);
+}
+
+MINISK_UNWATCHED static void fiber_main() {
+    kernel_call();
+    wait(State::exited, {});
+    __builtin_unreachable();
+}
+
+MINISK_UNWATCHED static int lane() { return current % warpSize; }
+
+MINISK_UNWATCHED static Fiber& wait_for_warp(unsigned mask, Place place) {
+    Fiber& fiber = fibers[current];
+    fiber.mask = mask;
+    if (!(mask >> lane() & 1)) {
+        report(*running, "%s:%d: lane %d calls a warp collective whose mask 0x%08x does not name it", place.file, place.line,
+               lane(), mask);
+    }
+    wait(State::at_collective, place);
+    return fiber;
+}
+
+template <class T> MINISK_UNWATCHED static T from_lane(unsigned mask, T value, int source, Place place) {
+    static_assert(sizeof(T) <= sizeof(uint64_t), "a warp exchanges values of at most 8 bytes");
+    Fiber& fiber = fibers[current];
+    fiber.source = source;
+    memcpy(&fiber.offered, &value, sizeof value);
+    wait_for_warp(mask, place);
+    memcpy(&value, &fiber.received, sizeof value);
+    return value;
+}
+
+MINISK_UNWATCHED static unsigned ballot(unsigned mask, bool vote, Place place) {
+    fibers[current].vote = vote;
+    return wait_for_warp(mask, place).votes;
+}
+
+// Nothing else runs meanwhile: a plain update is atomic.
+template <class T, class Update> MINISK_UNWATCHED static T atomic_update(T* address, Update update) {
+    const T old = *address;
+    *address = update(old);
+    return old;
+}
+
+// ---- the scheduler ----
+
+MINISK_UNWATCHED static bool same(Place a, Place b) { return a.line == b.line && strcmp(a.file, b.file) == 0; }
+
+static void resume(int thread) {
+    current = thread;
+    threadIdx = fibers[thread].index;
+    minisk_switch_stack(&scheduler_stack_pointer, fibers[thread].stack_pointer);
+    current = nobody;
+}
+
+// The lanes of a warp that stand at the same collective as `caller`.
+static unsigned lanes_beside(const Fiber& caller, const Fiber* warp, int lanes) {
+    unsigned beside = 0;
+    for (int lane = 0; lane < lanes; ++lane) {
+        const Fiber& other = warp[lane];
+        const bool waits = other.state == State::at_collective && other.mask == caller.mask;
+        if (waits && same(other.place, caller.place)) beside |= 1u << lane;
+    }
+    return beside;
+}
+
+// Lanes that have exited, and those a narrow last warp never had, are not waited for.
+static unsigned lanes_alive(const Fiber* warp, int lanes) {
+    unsigned alive = 0;
+    for (int lane = 0; lane < lanes; ++lane) alive |= unsigned(warp[lane].state != State::exited) << lane;
+    return alive;
+}
+
+static void exchange(Fiber* warp, unsigned group) {
+    unsigned votes = 0;
+    for (int lane = 0; lane < warpSize; ++lane) {
+        if (group >> lane & 1) votes |= unsigned(warp[lane].vote) << lane;
+    }
+    for (int lane = 0; lane < warpSize; ++lane) {
+        if (!(group >> lane & 1)) continue;
+        Fiber& fiber = warp[lane];
+        // What a GPU returns for a lane that takes no part is undefined: here it is NaN.
+        fiber.received = group >> fiber.source & 1 ? warp[fiber.source].offered : ~uint64_t(0);
+        fiber.votes = votes;
+        fiber.state = State::ready;
+    }
+}
+
+static void report_missing_lane(const Fiber& caller, const Fiber& missing) {
+    const bool at_barrier = missing.state == State::at_barrier;
+    report(*running,
+           "warp collective at %s:%d with mask 0x%08x in block (%u,%u,%u), thread (%u,%u,%u): "
+           "thread (%u,%u,%u) is named by the mask, but waits at %s:%d (%s, mask 0x%08x)",
+           caller.place.file, caller.place.line, caller.mask, blockIdx.x, blockIdx.y, blockIdx.z, caller.index.x,
+           caller.index.y, caller.index.z, missing.index.x, missing.index.y, missing.index.z, missing.place.file,
+           missing.place.line, at_barrier ? "__syncthreads" : "warp collective", at_barrier ? 0 : missing.mask);
+}
+
+// Lets the groups of lanes go on whose members have all arrived. False if there is none.
+static bool complete_collectives(Fiber* warp, int lanes) {
+    const unsigned alive = lanes_alive(warp, lanes);
+    const Fiber *stuck = nullptr, *missing = nullptr;
+    bool completed = false;
+    for (int lane = 0; lane < lanes; ++lane) {
+        if (warp[lane].state != State::at_collective) continue;
+        const unsigned group = lanes_beside(warp[lane], warp, lanes), absent = warp[lane].mask & alive & ~group;
+        if (absent) {
+            stuck = &warp[lane];
+            missing = &warp[__builtin_ctz(absent)];
+        } else {
+            exchange(warp, group);
+            completed = true;
+        }
+    }
+    if (stuck && !completed) report_missing_lane(*stuck, *missing);
+    return completed;
+}
+
+// Runs the lanes of a warp until each waits at a barrier or has exited.
+static void run_warp(int warp) {
+    const int first = warp * warpSize, lanes = std::min(threads - first, +warpSize);
+    do {
+        const Order order(lanes);
+        for (int i = 0; i < lanes; ++i) {
+            const int thread = first + int(order[i]);
+            if (fibers[thread].state == State::ready) resume(thread);
+            if (running->error[0]) return;
+        }
+    } while (complete_collectives(fibers + first, lanes));
+}
+
+// All threads wait at a barrier or have exited: lets them go on together. False if the block is done, or in error.
+static bool pass_barrier() {
+    const Fiber* waiting = nullptr;
+    for (int thread = 0; thread < threads; ++thread) {
+        if (fibers[thread].state == State::at_barrier) waiting = &fibers[thread];
+    }
+    if (!waiting) return false;
+    for (int thread = 0; thread < threads; ++thread) {
+        Fiber& fiber = fibers[thread];
+        const bool exited = fiber.state == State::exited;
+        if (exited || !same(fiber.place, waiting->place)) {
+            char where[256] = "has exited";
+            if (!exited) snprintf(where, sizeof where, "waits at %s:%d", fiber.place.file, fiber.place.line);
+            report(*running, "barrier divergence in block (%u,%u,%u): thread (%u,%u,%u) waits at %s:%d, thread (%u,%u,%u) %s",
+                   blockIdx.x, blockIdx.y, blockIdx.z, waiting->index.x, waiting->index.y, waiting->index.z,
+                   waiting->place.file, waiting->place.line, fiber.index.x, fiber.index.y, fiber.index.z, where);
+            return false;
+        }
+        fiber.state = State::ready;
+    }
+    return true;
+}
+
+static char* stack_of(int thread) { return stacks + thread * (page + stack_bytes); }
+
+// Each stack lies above a page that may not be touched: a thread that overflows its stack crashes on the spot, and can't
+// write into its neighbour's.
+static bool make_stacks() {
+    const size_t bytes = most_threads * (page + stack_bytes);
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return false;
+    stacks = static_cast<char*>(memory);
+    for (int thread = 0; thread < most_threads; ++thread) mprotect(stack_of(thread), page, PROT_NONE);
+    return true;
+}
+
+static void run_block() {
+    for (int thread = 0; thread < threads; ++thread) {
+        Fiber& fiber = fibers[thread];
+        fiber.state = State::ready;
+        fiber.stack_pointer = fresh_stack(stack_of(thread) + page + stack_bytes, fiber_main);
+        const unsigned row = thread / blockDim.x;
+        fiber.index = {thread % blockDim.x, row % blockDim.y, row / blockDim.y};
+    }
+    const int warps = (threads + warpSize - 1) / warpSize;
+    do {
+        const Order order(warps);
+        for (int i = 0; i < warps && !running->error[0]; ++i) run_warp(int(order[i]));
+    } while (!running->error[0] && pass_barrier());
+}
+
+// All of this library's __shared__ arrays: its thread-local memory in the calling thread.
+static Bytes static_shared_memory() {
+    static thread_local char anchor;  // one byte that is certainly in there
+    Bytes found{&anchor, 1};
+    dl_iterate_phdr(
+        [](dl_phdr_info* library, size_t, void* result) {
+            auto found = static_cast<Bytes*>(result);
+            for (int i = 0; i < library->dlpi_phnum; ++i) {
+                const auto& part = library->dlpi_phdr[i];
+                const auto start = static_cast<char*>(library->dlpi_tls_data);
+                if (part.p_type != PT_TLS || found->start < start || found->start >= start + part.p_memsz) continue;
+                *found = {start, part.p_memsz};
+                return 1;
+            }
+            return 0;
+        },
+        &found);
+    return found;
+}
+
+static void run_grid(Launch& launch, KernelCall call) {
+    constexpr size_t most_shared = 48 * 1024, alignment = 64;
+    const std::lock_guard<std::mutex> lock(one_launch);
+    const Bytes static_shared = static_shared_memory();
+    if (launch.dynamic_shared > most_shared) {
+        report(launch, "%u bytes of dynamic shared memory: a block has at most %zu", launch.dynamic_shared, most_shared);
+    }
+    if (!stacks && !make_stacks()) report(launch, "no memory for the stacks of %d threads", most_threads);
+    if (launch.error[0]) return;
+
+    alignas(alignment) static char dynamic_shared_memory[most_shared];
+    dynamic_shared = {dynamic_shared_memory, launch.dynamic_shared};
+    running = &launch;
+    kernel_call = call;
+    dice.seed(launch.seed);
+    gridDim = grid_of(launch);
+    blockDim = block_of(launch);
+    threads = int(blockDim.x * blockDim.y * blockDim.z);
+
+    const uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z;
+    const Order order(blocks);
+    for (uint64_t i = 0; i < blocks && !launch.error[0]; ++i) {
+        const uint64_t block = order[i], row = block / gridDim.x;
+        blockIdx = {unsigned(block % gridDim.x), unsigned(row % gridDim.y), unsigned(row / gridDim.y)};
+        static_shared.fill(0xff);
+        dynamic_shared.fill(0xff);
+        run_block();
+    }
+}
+
+}  // namespace minisk
+
+static inline char* minisk_dynamic_shared() { return minisk::dynamic_shared.start; }
+
+MINISK_UNWATCHED static inline void __syncthreads(minisk::Place place = minisk::Place::here()) {
+    minisk::wait(minisk::State::at_barrier, place);
+}
+MINISK_UNWATCHED static inline void __syncwarp(unsigned mask = ~0u, minisk::Place place = minisk::Place::here()) {
+    minisk::wait_for_warp(mask, place);
+}
+static inline void __threadfence() {}
+static inline void __threadfence_block() {}

@@ -1,0 +1,90 @@
+// launch.h: from a request in C to a kernel called with typed arguments.
+//
+// MINISK_EXPORT(kernel) makes the C function minisk_launch_kernel, which Python calls through ctypes. It refuses what a GPU
+// would refuse, and hands the grid to run_grid of the executor the library was compiled for.
+#pragma once
+#include <cstdarg>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <new>
+#include <utility>
+
+struct minisk_launch {
+    unsigned grid[3], block[3];  // x, y, z
+    unsigned dynamic_shared;     // bytes per block
+    int schedule;                // 0 forward, 1 reverse, 2 and above random by seed; only where threads are executed
+    unsigned seed;
+    char error[512];
+};
+
+// Instrumented libraries watch the kernel, not the machinery that executes it.
+#define MINISK_UNWATCHED __attribute__((no_sanitize("thread")))
+
+namespace minisk {
+
+using Launch = minisk_launch;
+
+static inline dim3 grid_of(const Launch& launch) { return {launch.grid[0], launch.grid[1], launch.grid[2]}; }
+static inline dim3 block_of(const Launch& launch) { return {launch.block[0], launch.block[1], launch.block[2]}; }
+
+// Says what went wrong. What is said first is kept: the rest usually follows from it.
+__attribute__((format(printf, 2, 3))) MINISK_UNWATCHED static void report(Launch& launch, const char* format, ...) {
+    if (launch.error[0]) return;
+    va_list values;
+    va_start(values, format);
+    vsnprintf(launch.error, sizeof launch.error, format, values);
+    va_end(values);
+}
+
+// A kernel with its arguments, ready to be called by every thread of a grid.
+struct KernelCall {
+    void (*kernel)(void** arguments);
+    void** arguments;
+    MINISK_UNWATCHED void operator()() const { kernel(arguments); }
+};
+
+static void run_grid(Launch& launch, KernelCall call);  // one_thread.h or fibers.h
+
+// The limits of every GPU since compute capability 3.0.
+static bool fits_a_gpu(Launch& launch) {
+    constexpr unsigned most_blocks[3] = {INT_MAX, 65535, 65535}, most_threads[3] = {1024, 1024, 64};
+    constexpr char axes[] = "xyz";
+    uint64_t threads = 1;
+    for (int axis = 0; axis < 3; ++axis) {
+        const unsigned blocks = launch.grid[axis], width = launch.block[axis];
+        if (blocks < 1 || blocks > most_blocks[axis])
+            report(launch, "grid.%c is %u: a GPU takes 1 to %u", axes[axis], blocks, most_blocks[axis]);
+        if (width < 1 || width > most_threads[axis])
+            report(launch, "block.%c is %u: a GPU takes 1 to %u", axes[axis], width, most_threads[axis]);
+        threads *= width;
+    }
+    if (threads > 1024) report(launch, "a block of %llu threads: a GPU takes at most 1024", (unsigned long long)threads);
+    return !launch.error[0];
+}
+
+template <class... Parameters, size_t... Index>
+MINISK_UNWATCHED void call_typed(void (*kernel)(Parameters...), void** arguments, std::index_sequence<Index...>) {
+    kernel(*static_cast<Parameters*>(arguments[Index])...);
+}
+
+template <class... Parameters> constexpr auto parameter_indices(void (*)(Parameters...)) {
+    return std::index_sequence_for<Parameters...>();
+}
+
+template <auto kernel> MINISK_UNWATCHED void call_untyped(void** arguments) {
+    call_typed(kernel, arguments, parameter_indices(kernel));
+}
+
+template <auto kernel> int launch_kernel(Launch& launch, void** arguments) {
+    launch.error[0] = 0;
+    if (fits_a_gpu(launch)) run_grid(launch, {call_untyped<kernel>, arguments});
+    return launch.error[0] != 0;
+}
+
+}  // namespace minisk
+
+#define MINISK_EXPORT(kernel)                                                              \
+    extern "C" int minisk_launch_##kernel(struct minisk_launch* launch, void** arguments) { \
+        return minisk::launch_kernel<kernel>(*launch, arguments);                          \
+    }

@@ -1,0 +1,174 @@
+"""Compile every kernel for GPUs that aren't here, with NVRTC alone, and write down what each one takes.
+
+    python tools/gpu_compile.py            rewrite the table of docs/kernels.md
+    python tools/gpu_compile.py --check    compile only
+
+Needs the package nvidia-cuda-nvrtc (the extra `nvrtc`), neither a driver nor CuPy. Warnings are errors, and so is a
+register that spills to memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+import importlib.util
+import math
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import minisk.cuda
+from minisk.checkpoint import atomic_write
+from minisk.cuda.launcher import Kernel
+from minisk.cuda.source import PACKAGE, signatures
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "kernels.md"
+BEGIN, END = "<!-- table of tools/gpu_compile.py -->\n", "<!-- end of table -->\n"
+TYPES = ("float", "double", "half_t")
+
+
+class Architecture(NamedTuple):
+    """What a streaming multiprocessor holds; CUDA C++ Programming Guide, table "Technical Specifications"."""
+
+    gpus: str
+    threads: int
+    blocks: int
+    shared: int  # bytes
+    reserved: int  # bytes of shared memory that each block loses to the system
+
+
+ARCHITECTURES = {
+    75: Architecture("Turing, T4", 1024, 16, 64 << 10, 0),
+    80: Architecture("A100", 2048, 32, 164 << 10, 1024),
+    86: Architecture("RTX 30", 1536, 16, 100 << 10, 1024),
+    89: Architecture("RTX 40, L4", 1536, 24, 100 << 10, 1024),
+    90: Architecture("H100", 2048, 32, 228 << 10, 1024),
+    100: Architecture("B200", 2048, 32, 228 << 10, 1024),
+    120: Architecture("RTX 50", 1536, 24, 100 << 10, 1024),
+}
+REGISTERS = 65536  # of a multiprocessor, on all of these
+
+
+class Unit(NamedTuple):
+    """One text to compile: a kernel file with constants; `kernels` are those of it that are launched so."""
+
+    path: Path
+    constants: tuple[tuple[str, int | str], ...]
+    kernels: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join([self.path.name, *(f"{name}={value}" for name, value in self.constants)])
+
+
+class Usage(NamedTuple):
+    """What ptxas says of one kernel: registers a thread, static shared memory in bytes, spilled bytes."""
+
+    registers: int
+    shared: int
+    spilled: int
+
+    def occupancy(self, architecture: Architecture, block: int = 256) -> float:
+        """Share of a multiprocessor's threads that can be there at once, in blocks of so many threads."""
+        warps = block // 32
+        per_warp = math.ceil(self.registers * 32 / 256) * 256
+        fits = [REGISTERS // per_warp // warps, architecture.threads // block, architecture.blocks]
+        fits.append(architecture.shared // max(1, self.shared + architecture.reserved))
+        return min(fits) * block / architecture.threads
+
+
+def units() -> list[Unit]:
+    """Every kernel file of the package, with each set of constants that something launches it with."""
+    launched: dict[tuple[Path, tuple[tuple[str, int | str], ...]], set[str]] = {}
+    for module in pkgutil.iter_modules(minisk.cuda.__path__, "minisk.cuda."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, Kernel):
+                launched.setdefault((value.path, tuple(sorted(value.constants.items()))), set()).add(value.name)
+    for path in PACKAGE.glob("*.cu"):  # kernels that only teach: with the file's own constants
+        if not any(path == known for known, _ in launched):
+            launched[path, ()] = set()
+    return sorted(Unit(path, constants, tuple(sorted(names))) for (path, constants), names in launched.items())
+
+
+def nvrtc() -> ctypes.CDLL | None:
+    """Load NVRTC from its package; None if that is not installed."""
+    found = importlib.util.find_spec("nvidia")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        for library in sorted(Path(folder).glob("*/lib/libnvrtc.so.*")):
+            return ctypes.CDLL(str(library))
+    return None
+
+
+def compile_unit(library: ctypes.CDLL, unit: Unit, architecture: int, real: str) -> dict[str, Usage]:
+    """Compile one text for one architecture. Raises RuntimeError with the compiler's log."""
+    options = [f"-arch=sm_{architecture}", "-std=c++17", f"-I{PACKAGE}", f"-DREAL={real}", "-Xptxas", "-v"]
+    options += ["-Werror", "all-warnings", *(f"-D{name}={value}" for name, value in unit.constants)]
+    program = ctypes.c_void_p()
+    source = unit.path.read_bytes()
+    library.nvrtcCreateProgram(ctypes.byref(program), source, unit.path.name.encode(), 0, None, None)
+    words = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
+    failed = library.nvrtcCompileProgram(program, len(options), words)
+    size = ctypes.c_size_t()
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    text = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, text)
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    log = text.value.decode()
+    if failed:
+        raise RuntimeError(f"{unit} for sm_{architecture}, {real}:\n{log}")
+    return dict(_usages(log))
+
+
+def _usages(log: str) -> Iterator[tuple[str, Usage]]:
+    for part in log.split("Compiling entry function")[1:]:
+        name = re.search(r"'(\w+)'", part)
+        registers, shared = re.search(r"Used (\d+) registers", part), re.search(r"(\d+) bytes smem", part)
+        spills = re.findall(r"(\d+) bytes spill", part)
+        assert name and registers and spills, part
+        yield name[1], Usage(int(registers[1]), int(shared[1]) if shared else 0, sum(map(int, spills)))
+
+
+def table(library: ctypes.CDLL) -> str:
+    """The table in Markdown: registers and occupancy of each kernel, in float32, on each architecture."""
+    heads = [f"sm_{number}<br>{about.gpus}" for number, about in ARCHITECTURES.items()]
+    lines = [f"| kernel | launched | shared, bytes | {' | '.join(heads)} |", "|---" * (3 + len(heads)) + "|"]
+    for unit in units():
+        usages = [compile_unit(library, unit, number, "float") for number in ARCHITECTURES]
+        lines.append(f"| **{unit}** |" + " |" * (2 + len(heads)))
+        for name in signatures(unit.path):
+            each = zip(usages, ARCHITECTURES.values(), strict=True)
+            cells = [f"{found[name].registers}, {100 * found[name].occupancy(about):.0f} %" for found, about in each]
+            launched = "yes" if name in unit.kernels else ""
+            lines.append(f"| `{name}` | {launched} | {usages[0][name].shared} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compile for everything; returns 1 if something spills."""
+    parser = argparse.ArgumentParser(description="Compile every kernel for GPUs that aren't here.")
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    check_only = parser.parse_args(arguments).check
+    library = nvrtc()
+    if library is None:
+        sys.exit("gpu_compile: NVRTC is not installed: pip install nvidia-cuda-nvrtc")
+    spilling = [
+        f"{name} of {unit}, sm_{number}, {real}: {usage.spilled} bytes"
+        for unit in units()
+        for number in ARCHITECTURES
+        for real in TYPES
+        for name, usage in compile_unit(library, unit, number, real).items()
+        if usage.spilled
+    ]
+    print("\n".join(spilling) or "every kernel compiles for every architecture, without warnings or spills")
+    if not check_only:
+        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        atomic_write(DOCUMENT, (before + BEGIN + table(library) + END + after).encode())
+    return int(bool(spilling))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
