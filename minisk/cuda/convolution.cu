@@ -29,24 +29,43 @@
 #ifndef TILE_OUT
 #define TILE_OUT 8
 #endif
-#ifndef TILE_VECTORS
-#define TILE_VECTORS 4
-#endif
 #ifndef LANES
 #define LANES 8
 #endif
 #ifndef IMAGES
 #define IMAGES 1
 #endif
-#define TILE_TAPS 3     // columns of the weight gradient's tile
-#define MOST_TAPS 128   // kh · kw
+#define MOST_TAPS 64   // kh · kw
 
+// SUMS: registers for sums; TILE_TAPS: taps in a tile of the weight gradient.
 #ifdef MINISK_ONE_THREAD
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define SUMS 16
+#define TILE_TAPS 3
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#define SUMS 8
+#define TILE_TAPS 1
+#else
+#define VECTOR_BYTES 16
+#define SUMS 16
+#define TILE_TAPS 2
+#endif
 #define VECTOR (VECTOR_BYTES / (int)sizeof(real))
 typedef real lanes __attribute__((vector_size(VECTOR_BYTES)));
 static inline lanes load(const real* p) {
     lanes value;
     memcpy(&value, p, sizeof value);  // p may lie anywhere
+    return value;
+}
+static inline lanes load_once(const real* p) {  // gcc else reads memory again at each use of the value
+    lanes value = load(p);
+#ifdef __x86_64__
+    asm("" : "+v"(value));
+#elif defined(__aarch64__)
+    asm("" : "+w"(value));
+#endif
     return value;
 }
 static inline void store(lanes value, real* p) { memcpy(p, &value, sizeof value); }
@@ -57,14 +76,16 @@ static inline wide team_sum(lanes value) {
 }
 #else
 #define VECTOR 1
+#define SUMS 32
+#define TILE_TAPS 3
 typedef wide lanes;
 __device__ __forceinline__ lanes load(const real* p) { return (wide)*p; }
+__device__ __forceinline__ lanes load_once(const real* p) { return (wide)*p; }
 __device__ __forceinline__ void store(lanes value, real* p) { *p = (real)value; }
 __device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(value); }  // of a whole warp
 #endif
+#define TILE_VECTORS (SUMS / TILE_OUT)
 #define SPAN (LANES * VECTOR)  // positions that a team reads at once
-
-__device__ __forceinline__ int smaller(int a, int b) { return a < b ? a : b; }
 
 // One direction, rows or columns. Output pixel o sees input pixel (o·out_step + tap·tap_step + shift) / in_step where
 // that is a whole number. Forward: out_step = stride, in_step = 1; input gradient: the other way round. Staging begins
@@ -77,7 +98,7 @@ struct Plan {  // as `_plan` in convolution.py fills it in
     Axis rows, columns;
     int groups, in_channels, out_channels;         // channels: of one group
     int band;                                      // output rows that a block takes (of each remainder by in_step)
-    int staged_rows, pitch, channel_size;          // staged: rows, positions in a row, numbers in a channel
+    int staged_rows, pitch, channel_size, gradient_size;  // staged: rows, positions in a row, numbers in a channel
 };
 
 __device__ __forceinline__ Plan read_plan(const int* numbers) { return *reinterpret_cast<const Plan*>(numbers); }
@@ -174,7 +195,7 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
         for (int i = 0; i < IMAGES; i++)
             for (int c = 0; c < TILE_VECTORS * VECTOR / IMAGES; c++) line[i * image + c] = values[c * IMAGES + i];
     } else {
-        const int whole = smaller(TILE_VECTORS * VECTOR, positions - position) / IMAGES;
+        const int whole = min(TILE_VECTORS * VECTOR, positions - position) / IMAGES;
         for (int i = 0; i < IMAGES; i++)
             for (int c = 0; c < whole; c++) line[i * image + c * step] = values[c * IMAGES + i];
     }
@@ -189,8 +210,7 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
 // Forward and input gradient. Block (set of IMAGES images, group), band of rows.
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ numbers, const real* __restrict__ x,
                                               const real* __restrict__ packed, real* __restrict__ out) {
-    DYNAMIC_SHARED(real, staged0);
-    real* staged = (real*)(((size_t)staged0 + 63) / 64 * 64);
+    DYNAMIC_SHARED(real, staged);
     __shared__ Tap found[MOST_TAPS];
     const Plan plan = read_plan(numbers);
     const Axis &rows = plan.rows, &columns = plan.columns;
@@ -210,7 +230,7 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ numbers, c
         __syncthreads();  // all is staged; whoever still reads the last part's distances is done
         find_taps(plan, row_part, column_part, found);
         __syncthreads();
-        const int lines = smaller(plan.band, (rows.out - row_part + rows.in_step - 1) / rows.in_step - first_row);
+        const int lines = min(plan.band, (rows.out - row_part + rows.in_step - 1) / rows.in_step - first_row);
         const int positions = (columns.out - column_part + columns.in_step - 1) / columns.in_step * IMAGES;
         const int row_tiles = (positions + SPAN * TILE_VECTORS - 1) / (SPAN * TILE_VECTORS);
         for (int tile = threadIdx.x / LANES; tile < lines * row_tiles * out_tiles; tile += (blockDim.x + LANES - 1) / LANES) {
@@ -247,17 +267,15 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ numbers, c
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ numbers, const int sets,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {
-    DYNAMIC_SHARED(real, staged0);
-    real* staged = (real*)(((size_t)staged0 + 63) / 64 * 64);
+    DYNAMIC_SHARED(real, staged);
     __shared__ Tap found[MOST_TAPS];
     const Plan plan = read_plan(numbers);
     const Axis &rows = plan.rows, &columns = plan.columns;
     const int group = blockIdx.x, taps = rows.taps * columns.taps, inputs = plan.in_channels * taps;
     const int out_tiles = (plan.out_channels + TILE_OUT - 1) / TILE_OUT, in_tiles = (inputs + TILE_TAPS - 1) / TILE_TAPS;
     const long long in_plane = (long long)rows.in * columns.in, out_plane = (long long)rows.out * columns.out;
-    const int pitch = (columns.out * IMAGES + SPAN - 1) / SPAN * SPAN;
     real* gradient = staged + plan.in_channels * plan.channel_size;
-    const int gradient_size = ((plan.band * pitch + 15) / 16 | 1) * 16;
+    const int positions = columns.out * IMAGES, gradient_size = plan.gradient_size;
     wide* target = partial + ((long long)blockIdx.y * plan.groups + group) * plan.out_channels * inputs;
     const int first_set = (int)((long long)sets * blockIdx.y / gridDim.y);
     const int end_set = (int)((long long)sets * (blockIdx.y + 1) / gridDim.y);
@@ -271,25 +289,25 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ numbers, 
                   rows.in, columns.in, rows.first + first_row * rows.out_step, columns.first, rows.out_step,
                   columns.out_step, plan.staged_rows, plan.pitch, plan.channel_size, staged);
             stage(dout + plane * plan.out_channels * out_plane, plan.groups * plan.out_channels * out_plane,
-                  plan.out_channels, rows.out, columns.out, first_row, 0, 1, 1, plan.band, pitch, gradient_size, gradient);
+                  plan.out_channels, rows.out, columns.out, first_row, 0, 1, 1, plan.band, plan.pitch, gradient_size, gradient);
             __syncthreads();
             for (int tile = threadIdx.x / LANES; tile < out_tiles * in_tiles; tile += (blockDim.x + LANES - 1) / LANES) {
                 const int output = tile / in_tiles * TILE_OUT, input = tile % in_tiles * TILE_TAPS;
                 const int lane = threadIdx.x % LANES * VECTOR;
                 const real *s[TILE_TAPS], *g[TILE_OUT];
                 for (int t = 0; t < TILE_TAPS; t++) {
-                    const int seen = smaller(input + t, inputs - 1);
+                    const int seen = min(input + t, inputs - 1);
                     s[t] = staged + seen / taps * plan.channel_size + found[seen % taps].distance + lane;
                 }
                 for (int o = 0; o < TILE_OUT; o++)
-                    g[o] = gradient + smaller(output + o, plan.out_channels - 1) * gradient_size + lane;
+                    g[o] = gradient + min(output + o, plan.out_channels - 1) * gradient_size + lane;
                 lanes sum[TILE_OUT][TILE_TAPS] = {};
                 for (int row = 0; row < plan.band; row++) {
-                    for (int p = 0; p < pitch; p += SPAN) {
+                    for (int p = row * plan.pitch; p < row * plan.pitch + positions; p += SPAN) {
                         lanes seen[TILE_TAPS];
-                        for (int t = 0; t < TILE_TAPS; t++) seen[t] = load(s[t] + row * plan.pitch + p);
+                        for (int t = 0; t < TILE_TAPS; t++) seen[t] = load(s[t] + p);
                         for (int o = 0; o < TILE_OUT; o++) {
-                            const lanes slope = load(g[o] + row * pitch + p);
+                            const lanes slope = load_once(g[o] + p);
                             for (int t = 0; t < TILE_TAPS; t++) sum[o][t] += slope * seen[t];
                         }
                     }

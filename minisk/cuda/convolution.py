@@ -1,9 +1,16 @@
-"""Convolution: which of three ways a shape goes, and the launches of convolution.cu."""
+"""Convolution: which way a shape goes, and the launches of convolution.cu.
+
+direct     the kernels of convolution.cu. On a CPU nearly every shape: 1×1 convolutions run there at BLAS's speed, and
+           without BLAS's threads, which would spin while ours work. On a GPU few channels to a group.
+products   the twin's matrix products, by BLAS or cuBLAS: what is left. On a GPU 1×1 and dense kernels, whose products
+           are large enough for it; anywhere kernels of many taps, rows too long to stage, and so few pixels that
+           laying out the weights would cost more than to multiply by them.
+"""
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,131 +19,239 @@ from .launcher import Kernel, kernel_mode, launch, with_twin
 from .twins import convolution as twins
 from .twins.convolution import Geometry
 
-MOST_TAPS = 128
+MOST_TAPS = 64  # as in convolution.cu
+FEW_PIXELS = 64  # of all images together
+POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
 
 
 class Target(NamedTuple):
-    lanes: int
-    vector_bytes: int
-    threads: int
-    shared: int
+    """What is fitted to the processor."""
+
+    threads: int  # of a block
+    lanes: int  # of a team; a team that computes weights is a whole warp on a GPU
+    weight_lanes: int
+    most_staged: int  # bytes
+    most_channels: int  # of a group that goes the direct way
+    blocks: int  # that keep the processor busy
 
 
-CPU = Target(1, 64, 1, 256 << 10)
-GPU = Target(8, 0, 256, 48 << 10)
+# On a CPU staged rows stay in the second-level cache; on a GPU a block has 48 KiB, and a table of taps in it.
+CPU = Target(threads=1, lanes=1, weight_lanes=1, most_staged=512 << 10, most_channels=4096, blocks=8)
+GPU = Target(threads=256, lanes=8, weight_lanes=32, most_staged=46 << 10, most_channels=64, blocks=512)
+
+
+class Axis(NamedTuple):
+    """Rows or columns: output pixel o sees input pixel (o · out_step + tap · tap_step + shift) / in_step, if whole."""
+
+    size: int
+    out: int
+    taps: int
+    out_step: int
+    in_step: int
+    tap_step: int
+    shift: int
+
+    @property
+    def first(self) -> int:
+        """The first input pixel that the first outputs see."""
+        return (min(0, (self.taps - 1) * self.tap_step) + self.shift) // self.in_step
+
+    @property
+    def reach(self) -> int:
+        """Staged pixels that outputs see beyond their own number."""
+        last = (self.in_step - 1) * self.out_step + max(0, (self.taps - 1) * self.tap_step) + self.shift
+        return (last // self.in_step - self.first) // self.out_step
+
+    @property
+    def part(self) -> int:
+        """Outputs of one remainder by in_step."""
+        return -(-self.out // self.in_step)
+
+
+class Layout(NamedTuple):
+    """How blocks take a convolution: `together` images and `band` rows at a time, in tiles `width` positions wide."""
+
+    rows: Axis
+    columns: Axis
+    groups: int
+    inputs: int
+    outputs: int
+    together: int
+    band: int
+    width: int
+
+    @property
+    def pitch(self) -> int:
+        positions = -(-self.columns.part * self.together // self.width) * self.width
+        return positions + self.columns.reach * self.together
+
+    @property
+    def channel_size(self) -> int:
+        parts = self.rows.out_step * self.columns.out_step
+        return _odd_lines(parts * (self.band + self.rows.reach) * self.pitch)
+
+    @property
+    def gradient_size(self) -> int:
+        return _odd_lines(self.band * self.pitch)
+
+    def staged(self, for_weights: bool) -> int:
+        """Numbers in shared memory."""
+        return self.inputs * self.channel_size + for_weights * self.outputs * self.gradient_size
+
+    def table(self) -> tuple[int, ...]:
+        """`struct Plan` of convolution.cu."""
+        axes = [number for axis in (self.rows, self.columns) for number in (*axis, axis.first)]
+        sizes = (self.band, self.band + self.rows.reach, self.pitch, self.channel_size, self.gradient_size)
+        return (*axes, self.groups, self.inputs, self.outputs, *sizes)
+
+    def work(self) -> float:
+        """Columns multiplied for each that is asked for: tiles are filled up, and leave out taps that see padding."""
+        step, columns = self.width / self.together, self.columns
+        starts = [i * step for i in range(-(-columns.part * self.together // self.width))]
+        seen = 0.0
+        for tap in range(columns.taps):
+            left = tap * columns.tap_step + columns.shift
+            first, end = -left / columns.out_step, (columns.size - left) / columns.out_step
+            seen += sum(step for start in starts if start + step > first and start < end)
+        return round(seen / (columns.taps * columns.part), 2)
+
+
+def _odd_lines(size: int) -> int:
+    """Round up to an odd number of cache lines: channels a power of two apart would share one set of the cache."""
+    return (-(-size // 16) | 1) * 16
+
+
+@functools.lru_cache(maxsize=1024)
+def _fit(
+    target: Target, images: int, rows: Axis, columns: Axis, channels: tuple[int, int, int], width: int, itemsize: int,
+    for_weights: bool,
+) -> Layout | None:  # fmt: skip
+    """Choose images and rows to a block, None if not even a row can be staged. channels: groups, inputs, outputs."""
+    most = target.most_staged // itemsize
+    if for_weights and target is CPU:
+        most *= 16  # there it is better to fetch inputs from further away than to sum up tiles more often
+    found = [Layout(rows, columns, *channels, n, 1, width) for n in (1, 2, 4, 8, 16) if images % n == 0]
+    found = [layout for layout in found if layout.staged(for_weights) <= most]
+    if not found:
+        return None
+    # The more images, the longer it takes to shuffle them.
+    layout = min(found, key=lambda layout: layout.work() * layout.together**0.15)
+    if for_weights:  # sums over a tile's pixels cost as much as dozens of pixels
+        layout = next((longer for longer in found if longer.together * rows.out * columns.out >= POSITIONS), found[-1])
+        most_rows = max(1, POSITIONS // (columns.out * layout.together))
+    else:
+        blocks = images // layout.together * channels[0]
+        most_rows = max(1, rows.part * blocks // target.blocks)
+    bands = -(-rows.part // most_rows)
+    while layout._replace(band=-(-rows.part // bands)).staged(for_weights) > most:
+        bands += 1
+    return layout._replace(band=-(-rows.part // bands))
+
+
+@functools.lru_cache(maxsize=1024)
+def _table(layout: Layout, device: str, xp: Any) -> Array:
+    return xp.asarray(np.array(layout.table(), np.int32))
+
+
+def _target(x: Array) -> Target:
+    return CPU if isinstance(x, np.ndarray) and kernel_mode() != "threads" else GPU
+
+
+def _tile(target: Target, outputs: int, itemsize: int) -> tuple[int, int]:
+    """Output channels of a tile, and a number of positions that is a multiple of its width."""
+    outs = 4 if 0 < outputs % 8 <= 4 else 8
+    return outs, (128 // itemsize if target is CPU else 32) * 8 // outs
 
 
 @functools.cache
-def _kernel(name: str, **constants: int) -> Kernel:
-    return Kernel("convolution.cu", name, **constants)
+def _kernel(name: str, outs: int, lanes: int, together: int) -> Kernel:
+    return Kernel("convolution.cu", name, TILE_OUT=outs, LANES=lanes, IMAGES=together)
 
 
-def _axis(size, out, taps, out_step, in_step, tap_step, shift):
-    first = min(0, (taps - 1) * tap_step) + shift
-    first = first // in_step
-    return (size, out, taps, out_step, in_step, tap_step, shift, first)
-
-
-def _reach(axis):
-    size, out, taps, out_step, in_step, tap_step, shift, first = axis
-    last = (in_step - 1) * out_step + max(0, (taps - 1) * tap_step) + shift
-    return (last // in_step - first) // out_step
-
-
-def _forward_axes(geometry, size, out, kernel):
-    return [_axis(size[a], out[a], kernel[a], geometry.stride[a], 1, geometry.dilation[a], -geometry.padding[a]) for a in range(2)]
-
-
-def _backward_axes(geometry, size, out, kernel):
-    return [_axis(out[a], size[a], kernel[a], 1, geometry.stride[a], -geometry.dilation[a], geometry.padding[a]) for a in range(2)]
-
-
-def _images(n, positions, span, most=8):
-    best = min((-(-positions * b // span) * span / (positions * b), b) for b in (1, 2, 4, 8, 16) if n % b == 0 and b <= most)
-    return best[1]
-
-
-def _layout(axes, images, span, channels, itemsize, band):
-    rows, columns = axes
-    staged_rows = band + _reach(rows)
-    pitch = -(-(-(-columns[1] // columns[4])) * images // span) * span + _reach(columns) * images
-    size = rows[3] * columns[3] * staged_rows * pitch
-    size = (-(-size // 16) | 1) * 16
-    return staged_rows, pitch, size
-
-
-def _table(xp_name, *numbers):
-    return np.array(numbers, np.int32)
-
-
-def _run(x, weight, axes, groups, outputs, inputs, strides, shape):
-    target = CPU
-    itemsize = x.dtype.itemsize
-    tile_out = 4 if 0 < outputs % 8 <= 4 else 8
-    vector = target.vector_bytes // itemsize
-    tile_vectors = 16 // tile_out
-    span = target.lanes * vector * tile_vectors
-    rows, columns = axes
-    images = _images(x.shape[0], -(-columns[1] // columns[4]), span)
-    lines = -(-rows[1] // rows[4])
-    band = lines
-    while True:
-        staged_rows, pitch, size = _layout(axes, images, span, inputs, itemsize, band)
-        if size * inputs * itemsize <= target.shared or band == 1:
-            break
-        band = -(-band // 2)
-    taps = rows[2] * columns[2]
-    tiles = -(-outputs // tile_out)
-    constants = dict(TILE_OUT=tile_out, TILE_VECTORS=tile_vectors, LANES=target.lanes, IMAGES=images, VECTOR_BYTES=target.vector_bytes)
-    packed = np.empty(groups * tiles * taps * inputs * tile_out, x.dtype)
-    launch(_kernel("pack_weights", **constants), (groups * tiles * taps,), (1,), (outputs, inputs, taps, *strides, weight, packed))
-    plan = np.array([*rows, *columns, groups, inputs, outputs, band, staged_rows, pitch, size], np.int32)
-    out = np.empty(shape, x.dtype)
-    launch(_kernel("convolve", **constants), (groups * (x.shape[0] // images), -(-lines // band)), (1,), (plan, x, packed, out), size * inputs * itemsize + 64)
-    return out
+def _is_direct(target: Target, geometry: Geometry, weight: tuple[int, ...], pixels: int) -> bool:
+    if weight[2] * weight[3] > MOST_TAPS or max(weight[0] // geometry.groups, weight[1]) > target.most_channels:
+        return False
+    return pixels >= FEW_PIXELS if target is CPU else geometry.groups > 1
 
 
 @with_twin(twins.conv2d)
 def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
-    outputs, inputs = weight.shape[0] // geometry.groups, weight.shape[1]
-    kernel = weight.shape[2:]
-    out = geometry.output_size(x.shape[2:], kernel)
-    axes = _forward_axes(geometry, x.shape[2:], out, kernel)
-    taps = kernel[0] * kernel[1]
-    return _run(x, weight, axes, geometry.groups, outputs, inputs, (inputs * taps, taps), (x.shape[0], weight.shape[0], *out))
+    axes = _forward_axes(geometry, x.shape[2:], weight.shape[2:])
+    result = _convolve(x, weight, geometry, axes, is_turned=False)
+    return twins.conv2d(x, weight, geometry) if result is None else result
 
 
 @with_twin(twins.conv2d_input_grad)
 def conv2d_input_grad(dout: Array, weight: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
-    outputs, inputs = weight.shape[0] // geometry.groups, weight.shape[1]
-    kernel = weight.shape[2:]
-    axes = _backward_axes(geometry, shape[2:], dout.shape[2:], kernel)
-    taps = kernel[0] * kernel[1]
-    return _run(dout, weight, axes, geometry.groups, inputs, outputs, (taps, inputs * taps), shape)
+    forward = _forward_axes(geometry, shape[2:], weight.shape[2:])
+    axes = [Axis(a.out, a.size, a.taps, 1, a.out_step, -a.tap_step, -a.shift) for a in forward]
+    result = _convolve(dout, weight, geometry, axes, is_turned=True)
+    return twins.conv2d_input_grad(dout, weight, geometry, shape) if result is None else result
+
+
+def _forward_axes(geometry: Geometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[Axis]:
+    out = geometry.output_size(size, kernel)
+    return [
+        Axis(size[a], out[a], kernel[a], geometry.stride[a], 1, geometry.dilation[a], -geometry.padding[a])
+        for a in range(2)
+    ]
+
+
+def _convolve(x: Array, weight: Array, geometry: Geometry, axes: list[Axis], is_turned: bool) -> Array | None:
+    """Run the kernel, or return None if this shape is better left to matrix products. is_turned: the input gradient."""
+    (rows, columns), n, target, groups = axes, x.shape[0], _target(x), geometry.groups
+    if not _is_direct(target, geometry, weight.shape, n * rows.out * columns.out):
+        return None
+    outputs, inputs, taps = weight.shape[0] // groups, weight.shape[1], rows.taps * columns.taps
+    strides = (inputs * taps, taps)  # from one output to the next, and from one input
+    if is_turned:
+        outputs, inputs, strides = inputs, outputs, strides[::-1]
+    shape = (n, groups * outputs, rows.out, columns.out)
+    outs, width = _tile(target, outputs, x.itemsize)
+    rows, columns = _one_row(rows, columns, width)
+    layout = _fit(target, n, rows, columns, (groups, inputs, outputs), width, x.itemsize, False)
+    if layout is None:
+        return None
+    xp, tiles = array_module(x), -(-outputs // outs)
+    packed = xp.empty((groups, tiles, taps, inputs, outs), x.dtype)
+    pack = _kernel("pack_weights", outs, 1, 1)
+    launch(
+        pack, (groups * tiles * taps,), (min(32, target.threads),), (outputs, inputs, taps, *strides, weight, packed)
+    )
+    out = xp.empty(shape, x.dtype)
+    grid = (n // layout.together * groups, -(-rows.part // layout.band))
+    table = _table(layout, device_of(x), xp)
+    kernel = _kernel("convolve", outs, target.lanes, layout.together)
+    launch(kernel, grid, (target.threads,), (table, x, packed, out), layout.staged(False) * x.itemsize)
+    return out
+
+
+def _one_row(rows: Axis, columns: Axis, width: int) -> tuple[Axis, Axis]:
+    """Read a plane as fewer and longer rows where a 1×1 kernel lets it, until they fill a tile."""
+    if rows[2:] != (1, 1, 1, rows.tap_step, 0) or columns[2:] != (1, 1, 1, columns.tap_step, 0):
+        return rows, columns
+    height, length = rows.out, columns.out
+    while height % 2 == 0 and length % width:
+        height, length = height // 2, length * 2
+    return rows._replace(size=height, out=height), columns._replace(size=length, out=length)
 
 
 @with_twin(twins.conv2d_weight_grad)
 def conv2d_weight_grad(x: Array, dout: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
-    target = CPU
-    groups = geometry.groups
+    target, xp, n, groups = _target(x), array_module(x), x.shape[0], geometry.groups
     outputs, inputs = shape[0] // groups, shape[1]
-    kernel = shape[2:]
-    rows, columns = axes = _forward_axes(geometry, x.shape[2:], dout.shape[2:], kernel)
-    itemsize = x.dtype.itemsize
-    tile_out = 4 if 0 < outputs % 8 <= 4 else 8
-    vector = target.vector_bytes // itemsize
-    span = target.lanes * vector
-    images = _images(x.shape[0], columns[1], span, 16)
-    while rows[1] * columns[1] * images < 512 and x.shape[0] % (2 * images) == 0 and images < 16:
-        images *= 2
-    width = -(-columns[1] * images // span) * span
-    band = min(rows[1], max(1, 512 // width))
-    band = -(-rows[1] // (-(-rows[1] // band)))
-    staged_rows, pitch, size = _layout(axes, images, span, inputs, itemsize, band)
-    constants = dict(TILE_OUT=tile_out, TILE_VECTORS=16 // tile_out, LANES=target.lanes, IMAGES=images, VECTOR_BYTES=target.vector_bytes)
-    plan = np.array([*rows, *columns, groups, inputs, outputs, band, staged_rows, pitch, size], np.int32)
-    sets = x.shape[0] // images
-    slices = min(sets, max(1, -(-8 // groups)))
-    partial = np.empty((slices, *shape), x.dtype)
-    launch(_kernel("correlate", **constants), (groups, slices), (1,), (plan, sets, x, dout, partial), (size * inputs + outputs * (band * width+32)) * itemsize + 64)
-    return partial.sum(axis=0) if slices > 1 else partial[0]
+    rows, columns = _forward_axes(geometry, x.shape[2:], shape[2:])
+    layout = None
+    if _is_direct(target, geometry, shape, n * rows.out * columns.out):
+        outs, width = _tile(target, outputs, x.itemsize)
+        rows, columns = _one_row(rows, columns, width)
+        layout = _fit(target, n, rows, columns, (groups, inputs, outputs), width, x.itemsize, True)
+    if layout is None:
+        return twins.conv2d_weight_grad(x, dout, geometry, shape)
+    sets = n // layout.together
+    slices = min(sets, -(-target.blocks // groups))
+    partial = xp.empty((slices, *shape), np.promote_types(x.dtype, np.float32))
+    kernel = _kernel("correlate", outs, target.weight_lanes, layout.together)
+    args = (_table(layout, device_of(x), xp), sets, x, dout, partial)
+    launch(kernel, (groups, slices), (target.threads,), args, layout.staged(True) * x.itemsize)
+    return partial[0] if slices == 1 and partial.dtype == x.dtype else partial.sum(axis=0).astype(x.dtype)
