@@ -43,7 +43,16 @@ def parse_device(device: str) -> tuple[str, int]:
         raise DeviceError(f"device {device!r} is not known: expected 'cpu', 'cuda' or 'cuda:1'")
     if kind == "cuda" and not cuda_available():
         raise DeviceError(f"device {device!r} asked for, but no CUDA driver, device or CuPy was found: use 'cpu'")
-    return kind, int(index or 0)
+    number = int(index or 0)
+    if number > 0 and number >= _gpu_count():
+        raise DeviceError(f"device {device!r} asked for, but there are {_gpu_count()}, counted from 0")
+    return kind, number
+
+
+def _gpu_count() -> int:
+    import cupy
+
+    return int(cupy.cuda.runtime.getDeviceCount())
 
 
 def array_module(array: Array) -> Any:
@@ -63,16 +72,17 @@ def device_of(array: Array) -> str:
 
 
 def to_device(array: Array, device: str) -> Array:
-    """Return the array on the named device, copied only if it lives elsewhere."""
+    """Return the array on the named device, copied only if it lives elsewhere.
+
+    A GPU becomes the thread's current one, on which CuPy makes new arrays: a network stays on the GPU it was moved to.
+    """
     kind, index = parse_device(device)
     if kind == "cpu":
         return array if isinstance(array, np.ndarray) else array.get()
     import cupy
 
-    if device_of(array) == f"cuda:{index}":
-        return array
-    with cupy.cuda.Device(index):
-        return cupy.asarray(array)
+    cupy.cuda.Device(index).use()
+    return array if device_of(array) == f"cuda:{index}" else cupy.asarray(array)
 
 
 def storage(array: Array) -> Any:
