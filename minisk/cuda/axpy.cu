@@ -14,10 +14,13 @@
 //                           original: log2(blockDim) rounds, a barrier each.
 //   3  channel_dot_shuffle  four products a request, and the last five halvings stay inside a warp, whose threads read
 //                           each other's registers without a barrier (block_sum in common.cuh).
+//
+// A line `check:` says with what sizes `minisk check` tries a kernel: several tiles or rounds, and a tail.
 #include "common.cuh"
 
 #define TREE_BLOCK 256  // the most threads channel_dot_tree has room for; a power of two
 
+// check: <<<(6, 3), 64>>> spatial=904 a[6] x[6*spatial] y[6*spatial] out[6*spatial]
 extern "C" __global__ ANY_BLOCK void axpy_forward(const int spatial, const real* __restrict__ a,
                                                   const real* __restrict__ x, const real* __restrict__ y,
                                                   real* __restrict__ out) {
@@ -26,6 +29,7 @@ extern "C" __global__ ANY_BLOCK void axpy_forward(const int spatial, const real*
     TILE_LOOP(s, spatial) out[plane + s] = (real)(scale * (wide)x[plane + s] + (wide)y[plane + s]);
 }
 
+// check: <<<(6, 3), 64>>> spatial=904 a[6] x[6*spatial] out[6*spatial]
 extern "C" __global__ ANY_BLOCK void channel_scale(const int spatial, const real* __restrict__ a,
                                                    const real* __restrict__ x, real* __restrict__ out) {
     const long long plane = (long long)blockIdx.x * spatial;
@@ -33,6 +37,7 @@ extern "C" __global__ ANY_BLOCK void channel_scale(const int spatial, const real
     TILE_LOOP(s, spatial) out[plane + s] = (real)(scale * (wide)x[plane + s]);
 }
 
+// check: <<<6, 64>>> spatial=904 g[6*spatial] x[6*spatial] out[6]
 extern "C" __global__ ANY_BLOCK void channel_dot_serial(const int spatial, const real* __restrict__ g,
                                                         const real* __restrict__ x, real* __restrict__ out) {
     if (threadIdx.x > 0) return;
@@ -42,6 +47,7 @@ extern "C" __global__ ANY_BLOCK void channel_dot_serial(const int spatial, const
     out[blockIdx.x] = (real)sum;
 }
 
+// check: <<<6, 64>>> spatial=904 g[6*spatial] x[6*spatial] out[6]
 extern "C" __global__ ANY_BLOCK void channel_dot_tree(const int spatial, const real* __restrict__ g,
                                                       const real* __restrict__ x, real* __restrict__ out) {
     __shared__ wide partial[TREE_BLOCK];
@@ -58,6 +64,7 @@ extern "C" __global__ ANY_BLOCK void channel_dot_tree(const int spatial, const r
     if (thread == 0) out[blockIdx.x] = (real)partial[0];
 }
 
+// check: <<<6, 64>>> spatial=904 g[6*spatial] x[6*spatial] out[6]
 extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const int spatial, const real* __restrict__ g,
                                                          const real* __restrict__ x, real* __restrict__ out) {
     const real* g_plane = g + (long long)blockIdx.x * spatial;
@@ -75,6 +82,7 @@ extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const int spatial, cons
 }
 
 // out[p] = Σ_s x[p,s] / spatial: the global average pool, whose reduction is step 3's.
+// check: <<<6, 64>>> spatial=904 x[6*spatial] out[6]
 extern "C" __global__ ANY_BLOCK void plane_mean(const int spatial, const real* __restrict__ x, real* __restrict__ out) {
     const long long plane = (long long)blockIdx.x * spatial;
     wide sum = 0;

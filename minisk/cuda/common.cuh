@@ -34,6 +34,8 @@ struct half_t {
         return value;
     }
 };
+#elif defined(MINISK_HAS_HALF)
+typedef minisk_half half_t;
 #endif
 
 typedef REAL real;

@@ -224,7 +224,8 @@ def kernels_run_on(arrays: Sequence[Array], least: int = 0) -> bool:
     sizes = [a.size for a in arrays]
     if not isinstance(arrays[0], np.ndarray) or not min(sizes):
         return min(sizes) > 0
-    if arrays[0].dtype.char not in "fd" or (mode == "auto" and max(sizes) < least):
+    # Mode `threads` also proves what a GPU does with float16, which a CPU is slow at.
+    if arrays[0].dtype.char not in ("efd" if mode == "threads" else "fd") or (mode == "auto" and max(sizes) < least):
         return False
     reason = why_no_kernels()
     if reason and mode != "auto":

@@ -15,7 +15,7 @@ from minisk.cuda.launcher import why_no_kernels
 # Where there is no compiler there is nothing to compare; CI has one, and says so if this skips.
 needs_compiler = pytest.mark.skipif(why_no_kernels() is not None, reason=f"no kernels: {why_no_kernels()}")
 
-TOLERANCE = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-10}
+TOLERANCE = {np.dtype(np.float16): 2e-3, np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-10}
 
 
 @contextlib.contextmanager

@@ -46,6 +46,13 @@ def test_every_step_of_the_scale_gradient_sums_each_product_once(step: str, spat
     np.testing.assert_allclose(out, (g * x).sum(axis=(2, 3)), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["axpy", "channel_scale", "channel_dot", "plane_mean"])
+def test_float16_is_stored_and_float32_computed(name: str) -> None:
+    a, x, y = planes_of(2, 3, 2 * 256 * 4 + 3, "e", seed=0)
+    args = {"axpy": (a, x, y), "channel_scale": (a, x), "channel_dot": (y, x), "plane_mean": (x,)}[name]
+    assert_agrees("threads", getattr(kernels, name), *args)
+
+
 def test_a_plane_that_starts_off_a_boundary_is_read_number_by_number() -> None:
     memory = np.arange(1 + 2 * 64, dtype=np.float32)
     x = memory[1:].reshape(1, 2, 8, 8)

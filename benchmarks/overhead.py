@@ -1,0 +1,58 @@
+"""What an operation costs that has almost nothing to compute: recorded, differentiated, on 2×2 tensors.
+
+    python benchmarks/overhead.py
+
+A chain of operations is run forward and backward by minisk and by PyTorch, interleaved; the time is per operation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import minisk as ms
+
+CHAIN = 200
+
+
+def chain(step: Callable[[Any, Any], Any], x: Any, w: Any) -> float:
+    """Seconds per operation of a chain of them, forward and backward."""
+    started = time.perf_counter()
+    y = x
+    for _ in range(CHAIN):
+        y = step(y, w)
+    y.sum().backward()
+    return (time.perf_counter() - started) / CHAIN
+
+
+STEPS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
+    "add": (lambda y, w: y + w, lambda y, w: y + w),
+    "multiply": (lambda y, w: y * w, lambda y, w: y * w),
+    "relu": (lambda y, w: ms.ops.relu(y), lambda y, w: torch.relu(y)),
+    "matmul": (lambda y, w: y @ w, lambda y, w: y @ w),
+    "reshape": (lambda y, w: y.reshape(2, 2), lambda y, w: y.reshape(2, 2)),
+    "softmax": (lambda y, w: ms.ops.softmax(y), lambda y, w: torch.softmax(y, -1)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=31)
+    rounds = parser.parse_args().rounds
+    data = [[1.0, 0.5], [0.25, 1.0]]
+    ours = [ms.tensor(data, requires_grad=True) for _ in range(2)]
+    theirs = [torch.tensor(data, requires_grad=True) for _ in range(2)]
+    print(f"{'operation':10s} {'minisk, µs':>11s} {'PyTorch, µs':>12s} {'ratio':>7s}")
+    for name, (mine, yours) in STEPS.items():
+        times = [(chain(mine, *ours), chain(yours, *theirs)) for _ in range(rounds)]
+        a, b = (statistics.median(column) * 1e6 for column in zip(*times, strict=True))
+        print(f"{name:10s} {a:11.1f} {b:12.1f} {statistics.median(x / y for x, y in times):7.2f}")
+
+
+if __name__ == "__main__":
+    main()
