@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import logging
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from .errors import DeviceError
+
+log = logging.getLogger(__name__)
 
 # Stands for numpy.ndarray and cupy.ndarray alike: the code between this floor and the kernels is the same for both.
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -31,9 +34,13 @@ def cuda_available() -> bool:
         return False
     try:
         import cupy
+
+        return bool(cupy.cuda.is_available())
     except ImportError:
         return False
-    return bool(cupy.cuda.is_available())
+    except Exception as error:  # one built for another CUDA, say
+        log.warning("CuPy can't be used, the CPU is: %s", error)
+        return False
 
 
 def parse_device(device: str) -> tuple[str, int]:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from kernels.agreement import kernel_mode
+from tiny_run import config, trained, use_tiny, weights
 
 import minisk as ms
-from minisk import models, ops
-from minisk.optim import SGD
+from minisk import models, nn, ops
+from minisk.checkpoint import load_checkpoint
+from minisk.cuda.cases import Case, cases
+from minisk.cuda.launcher import launch
+from minisk.cuda.source import PACKAGE
+from minisk.device import to_device
+from minisk.errors import DeviceError, ShapeError
+from minisk.optim import SGD, AdamW
+from minisk.train import Trainer, evaluate_checkpoint
 
 # Further from each other than rounding lets two orders of summation be.
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "float16": 2e-3}
@@ -114,11 +125,129 @@ TOGETHER = {
 }  # fmt: skip
 
 
-def results(name: str, device: str, dtype: str, seed: int = 0) -> list[np.ndarray]:
-    """Run an operation on a device: its outputs, and the first and second gradients of their weighted sum."""
+KERNEL_CASES = {
+    f"{path.stem} {name} {number} {dtype}": case
+    for path in sorted(PACKAGE.glob("*.cu"))
+    for dtype in ("float32", "float64")
+    for name, found in cases(path, dtype).items()
+    for number, case in enumerate(found)
+}
+
+
+class DeviceSuite:
+    """The tests; `device` is a fixture of the class that inherits them."""
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("name", OPERATIONS)
+    def test_an_operation_and_its_derivatives_are_those_of_the_cpu(self, name: str, dtype: str) -> None:
+        assert_alike(results(name, "cuda", dtype), results(name, "cpu", dtype), TOLERANCE[dtype])
+
+    @pytest.mark.parametrize("dtype", ["float32", "float16"])
+    @pytest.mark.parametrize("name", [name for name, (_, shapes) in OPERATIONS.items() if IMAGES in shapes])
+    def test_its_kernels_agree_with_its_formulas(self, name: str, dtype: str) -> None:
+        found = {}
+        for mode in ("auto", "numpy"):
+            with kernel_mode(mode):
+                found[mode] = results(name, "cuda", dtype, planes=(67, 45))  # two tiles and a tail
+        assert_alike(found["auto"], found["numpy"], 5 * TOLERANCE[dtype])
+
+    @pytest.mark.parametrize("name", KERNEL_CASES)
+    def test_a_kernel_writes_what_it_writes_on_the_cpu(self, name: str) -> None:
+        case = KERNEL_CASES[name]
+        there, here = (written_by(case, device) for device in ("cuda", "cpu"))
+        assert_alike(there, here, TOLERANCE[name.rpartition(" ")[2]])
+
+    def test_errors_are_minisks_own(self) -> None:
+        x = ms.tensor(np.ones((2, 3)), device="cuda")
+        with pytest.raises(DeviceError, match="add: tensors on different devices: cuda:0, cpu"):
+            x + ms.tensor(np.ones((2, 3)))
+        with pytest.raises(DeviceError, match="device 'cuda:99' asked for, but there are"):
+            x.to("cuda:99")
+        wrong = ms.tensor(np.ones(4), device="cuda")
+        for call in (lambda: x.reshape(5), lambda: x[7], lambda: x @ x, lambda: x + wrong):
+            with pytest.raises(ShapeError):
+                call()
+
+    def test_a_tensor_shows_its_values_and_device(self) -> None:
+        x = ms.tensor([1.0, 2.0], requires_grad=True, device="cuda:0")
+        assert repr(x) == "tensor([1., 2.], dtype=float32, device='cuda:0', requires_grad=True)"
+        assert float(x[0]) == 1.0 and bool(x[1] > 1) and [v.item() for v in x] == [1, 2]
+        assert np.asarray(x).tolist() == [1, 2] and len({x, x}) == 1
+        assert ms.tensor(x).device == "cuda:0" and ms.tensor(x, device="cpu").device == "cpu"
+
+    def test_dropout_draws_from_the_devices_own_generator(self) -> None:
+        def drawn() -> np.ndarray:
+            ms.manual_seed(4)
+            return ops.dropout(ms.tensor(np.ones(200), device="cuda"), 0.25).numpy()
+
+        first = drawn()
+        assert set(first.tolist()) == {0.0, 1 / 0.75} and 20 < (first == 0).sum() < 80
+        np.testing.assert_array_equal(first, drawn())
+
+    def test_adamw_takes_the_cpus_steps(self) -> None:
+        ends = []
+        for device in ("cpu", "cuda"):
+            x = ms.tensor(np.linspace(-1, 1, 5), requires_grad=True, device=device)
+            optimizer = AdamW([x], lr=0.1)
+            for _ in range(3):
+                optimizer.zero_grad()
+                (x * x).sum().backward()
+                optimizer.step()
+            ends.append(x.numpy())
+        np.testing.assert_allclose(ends[1], ends[0], rtol=1e-12)
+
+    def test_gradcheck_checks_a_layer_where_it_is(self) -> None:
+        layer = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3)).to("cuda")
+        x = ms.tensor(np.random.default_rng(0).standard_normal((2, 2, 3, 3)), device="cuda")
+        assert ms.gradcheck(layer, x, mode="fast").ok
+        assert {p.device for p in layer.parameters()} == {"cuda:0"}
+
+    def test_anomalies_are_found_there_too(self) -> None:
+        x = ms.tensor([0.0, 1.0], requires_grad=True, device="cuda")
+        with ms.detect_anomaly(), pytest.raises(ms.errors.NotFiniteError, match="gradient of input 0"):
+            (ops.sqrt(x) * 1.0).sum().backward()
+
+    def test_training_steps_are_those_of_the_cpu(self) -> None:
+        losses, states = [], []
+        for device in ("cpu", "cuda"):
+            step = Step("sknet_small", images=4, size=32, device=device)
+            losses.append([step.take() for _ in range(2)])
+            states.append(step.state())
+        np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+        assert_alike(states[1], states[0], 1e-3)
+
+    def test_a_run_stops_and_goes_on_with_the_same_bits(self, monkeypatch: Any, tmp_path: Path) -> None:
+        use_tiny(monkeypatch)
+        settings = {"epochs": 2, "ema": 0.8, "clip_norm": 1.0, "accumulate": 2, "device": "cuda"}
+        whole = trained(tmp_path / "whole", **settings)
+        assert {value.device for value in whole.model.state_dict().values()} == {"cuda:0"}
+        trained(tmp_path / "parts", stop_after=1, **settings)
+        resumed = trained(tmp_path / "parts", resume=True, **settings)
+        for name, value in weights(whole).items():
+            np.testing.assert_array_equal(value, weights(resumed)[name], err_msg=name)
+        assert [m.test_accuracy for m in whole.history] == [m.test_accuracy for m in resumed.history]
+
+    def test_a_checkpoint_goes_from_one_device_to_the_other(self, monkeypatch: Any, tmp_path: Path) -> None:
+        use_tiny(monkeypatch)
+        started = trained(tmp_path, epochs=2, stop_after=1, device="cuda")
+        arrays, _ = load_checkpoint(tmp_path / "last.safetensors")
+        assert {type(array) for array in arrays.values()} == {np.ndarray}
+        # Which device is no part of what a run is: it may go on elsewhere.
+        resumed = Trainer(config(epochs=2, device="cpu"), tmp_path, resume=True)
+        assert_alike(weights(resumed), weights(started), 0)
+        there, here = (evaluate_checkpoint(tmp_path / "best.safetensors", "shapes", None, d) for d in ("cuda", "cpu"))
+        np.testing.assert_allclose(there, here, rtol=1e-5)
+
+
+def results(name: str, device: str, dtype: str, planes: tuple[int, int] = IMAGES[2:]) -> list[np.ndarray]:
+    """Run an operation on a device: its outputs, and the first and second gradients of their weighted sum.
+
+    planes: height and width that images are to have.
+    """
     function, shapes = OPERATIONS[name]
-    rng = np.random.default_rng(seed)
-    arrays = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    rng = np.random.default_rng(0)
+    sizes = [(*IMAGES[:2], *planes) if shape == IMAGES else shape for shape in shapes]
+    arrays = [rng.standard_normal(size).astype(dtype) for size in sizes]
     xs = [ms.tensor(array, requires_grad=True, device=device) for array in arrays]
     returned = function(*xs)
     outs = list(returned) if isinstance(returned, tuple) else [returned]
@@ -128,14 +257,26 @@ def results(name: str, device: str, dtype: str, seed: int = 0) -> list[np.ndarra
     if rooted:
         weights = [ms.tensor(rng.uniform(0.5, 1.5, out.shape), dtype=out.dtype, device=device) for out in rooted]
         found += [g.numpy() for g in ms.grad(rooted, xs, weights, retain_graph=True, allow_unused=True)]
+    if rooted and dtype != "float16":  # squares would leave its range
         firsts = ms.grad(rooted, xs, weights, create_graph=True, allow_unused=True)
         squares = [(first * first).sum() for first in firsts if first.requires_grad]
         found += [g.numpy() for g in ms.grad(squares, xs, allow_unused=True)] if squares else []
     return found
 
 
-def assert_alike(one: list[np.ndarray], other: list[np.ndarray], tolerance: float) -> None:
-    """The same shapes and dtypes, integers equal, max|Δ| ≤ tolerance · max|value|."""
+def written_by(case: Case, device: str) -> list[np.ndarray]:
+    """Launch a kernel as its `check:` line says, and return the arrays it may write to."""
+    args = [to_device(arg.copy(), device) if isinstance(arg, np.ndarray) else arg for arg in case.args]
+    launch(case.kernel, case.grid, case.block, args, case.dynamic_shared)
+    parameters = case.kernel.signature.parameters
+    return [to_device(arg, "cpu") for p, arg in zip(parameters, args, strict=True) if p.is_array and not p.is_const]
+
+
+def assert_alike(one: Any, other: Any, tolerance: float) -> None:
+    """Lists or dicts of arrays: the same shapes and dtypes, integers equal, max|Δ| ≤ tolerance · max|value|."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        one, other = list(one.values()), list(other.values())
     assert [(a.shape, a.dtype) for a in one] == [(b.shape, b.dtype) for b in other]
     for number, (a, b) in enumerate(zip(one, other, strict=True)):
         if a.dtype.kind != "f":

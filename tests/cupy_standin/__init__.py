@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from minisk import device
 
 from . import arrays, modules
+from .kernels import RawModule
 from .ledger import LEDGER, Ledger
 
 __all__ = ["Ledger", "installed"]
@@ -26,9 +27,10 @@ __all__ = ["Ledger", "installed"]
 @contextlib.contextmanager
 def installed(mode: str = "cpu") -> Iterator[Ledger]:
     """Put the stand-in in the place of `cupy` and `cupyx` for a while; kernels run in this mode of the CPU executor."""
-    stand_ins = {"cupy": modules.make_cupy(mode), "cupyx": modules.make_cupyx()}
+    stand_ins = {"cupy": modules.make_cupy(), "cupyx": modules.make_cupyx()}
     before = {name: sys.modules.get(name) for name in stand_ins}
     available = device.cuda_available
+    mode_before, RawModule.mode = RawModule.mode, mode
     LEDGER.clear()
     arrays.Device.current = 0
     sys.modules.update(stand_ins)
@@ -39,6 +41,7 @@ def installed(mode: str = "cpu") -> Iterator[Ledger]:
     try:
         yield LEDGER
     finally:
+        RawModule.mode = mode_before
         for module in [device, *users]:
             module.cuda_available = available
         for name, module in before.items():

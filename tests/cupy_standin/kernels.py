@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minisk.cuda.compiler import cache_folder
 from minisk.cuda.host import HostKernel
 from minisk.cuda.source import PACKAGE, signatures
 
@@ -28,7 +28,7 @@ MOST_THREADS, MOST_SHARED = 1024, 48 * 1024  # of a block, unless the kernel is 
 class RawModule:
     """One source with one set of options."""
 
-    mode = "cpu"
+    mode = "cpu"  # of the CPU executor
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         bound("cupy", "RawModule", args, kwargs)
@@ -48,28 +48,29 @@ class RawModule:
         path = _file_with(self.code)
         if name not in signatures(path):
             raise RuntimeError("CUDA_ERROR_NOT_FOUND: named symbol not found")
-        return _RawKernel(path, name, self.mode, self.defines)
+        return _RawKernel(path, name, self.defines)
 
 
 @functools.cache
 def _file_with(code: str) -> Path:
-    """Return minisk's own file of that content, or a temporary one: built kernels are kept by their file's name."""
+    """Return minisk's own file of that content, or one beside the built kernels, which are kept by their file's name."""
     for path in PACKAGE.glob("*.cu"):
         if path.read_text(encoding="utf-8") == code:
             return path
-    path = Path(tempfile.gettempdir()) / f"minisk-standin-{hashlib.sha256(code.encode()).hexdigest()[:16]}.cu"
+    path = cache_folder() / f"standin-{hashlib.sha256(code.encode()).hexdigest()[:16]}.cu"
     path.write_text(code, encoding="utf-8")
     return path
 
 
 class _RawKernel:
-    def __init__(self, path: Path, name: str, mode: str, defines: list[str]) -> None:
-        self.name, self.signature = name, signatures(path)[name]
+    def __init__(self, path: Path, name: str, defines: list[str]) -> None:
+        self.path, self.defines, self.name = path, defines, name
+        self.signature = signatures(path)[name]
         types = dict(define.split("=") for define in defines)
         real, index = types.get("REAL", "float"), types.get("INDEX", "int")
         declared = {"real": real, "wide": "double" if real == "double" else "float", "index_t": index}
         self.dtypes = [parameter.dtype(declared) for parameter in self.signature.parameters]
-        self.run = HostKernel(path, name, mode if self.signature.any_block else "threads", defines, self.dtypes)
+        self.runs: dict[str, HostKernel] = {}  # minisk keeps a kernel for good, while the mode may change
 
     def __call__(
         self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0, stream: Any = None,
@@ -88,7 +89,10 @@ class _RawKernel:
                 assert type(arg) is dtype.type, f"{where} is a {type(arg).__name__}, the kernel takes {dtype}"
         LEDGER.kernels[self.name] += 1
         hosts = [unwrap(arg) for arg in args]
-        self.run((*grid, 1, 1)[:3], (*block, 1, 1)[:3], hosts, shared_mem)
+        mode = RawModule.mode if self.signature.any_block else "threads"
+        if mode not in self.runs:
+            self.runs[mode] = HostKernel(self.path, self.name, mode, self.defines, self.dtypes)
+        self.runs[mode]((*grid, 1, 1)[:3], (*block, 1, 1)[:3], hosts, shared_mem)
 
     def _check_sizes(self, grid: Any, block: Any, shared_mem: int) -> None:
         for what, sizes, most in (("grid", grid, (2**31 - 1, 65535, 65535)), ("block", block, (1024, 1024, 64))):

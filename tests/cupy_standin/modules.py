@@ -83,8 +83,12 @@ def _from_host(numpy_function: Callable[..., Any], args: tuple[Any, ...], kwargs
         copied = wrap(numpy_function(args[0]._host, *args[1:], **kwargs), args[0])
         LEDGER.operations["copy"] += copied is not args[0]
         return copied
-    LEDGER.uploads += 1
-    return wrap(numpy_function(unwrap(args[0]), *args[1:], **kwargs).copy())
+    made = wrap(numpy_function(unwrap(args[0]), *args[1:], **kwargs).copy())
+    if made.ndim:
+        LEDGER.uploads += 1
+    else:  # a lone number is filled in, not copied
+        LEDGER.operations["fill"] += 1
+    return made
 
 
 class Ufunc:
@@ -185,13 +189,12 @@ def _asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, b
     return a.get(stream, order, out) if on_device(a) else np.asarray(a, order=order)
 
 
-def make_cupy(mode: str) -> types.ModuleType:
-    """Make the module; `mode` is the CPU executor's, for kernels."""
+def make_cupy() -> types.ModuleType:
     properties = {"name": b"stand-in for a GPU", "totalGlobalMem": 2**30, "major": 9, "minor": 0}
     cupy = Strict(
         "cupy", ndarray=ndarray, where=_where, copyto=_copyto, asnumpy=_asnumpy, matmul=Matmul("matmul"),
         empty=_poisoned(np.empty, "empty"), empty_like=_poisoned(np.empty_like, "empty_like"),
-        RawModule=type("RawModule", (RawModule,), {"mode": mode}),
+        RawModule=RawModule,
     )  # fmt: skip
     runtime = Strict(
         "cupy.cuda.runtime", getDeviceCount=lambda: 2, getDeviceProperties=lambda device: properties,
