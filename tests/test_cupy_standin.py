@@ -10,6 +10,7 @@ from cupy_standin.arrays import API, NAMES, checked, ndarray
 from cupy_standin.ledger import Ledger
 
 import minisk as ms
+from minisk.cuda import launcher
 from minisk.cuda.launcher import Kernel, launch
 from minisk.device import cuda_available, parse_device
 from minisk.errors import DeviceError, DtypeError
@@ -181,6 +182,20 @@ def test_a_kernel_refuses_arrays_of_another_kind(cp, scale):
             scale((1,), (32,), (np.int32(5), np.float32(3), array))
     with pytest.raises(TypeError, match="Unsupported type"):
         scale((1,), (32,), (np.int32(5), np.float32(3), np.zeros(5, np.float32)))
+
+
+def test_a_changed_header_is_compiled_anew(cp, tmp_path, monkeypatch):
+    """CuPy keeps what it built by the source and the options; a header is in neither."""
+    seen = []
+    monkeypatch.setattr(cp, "RawModule", lambda code, options: seen.append((code, options)) or cp)
+    monkeypatch.setattr(cp, "get_function", lambda name: None, raising=False)
+    path = tmp_path / "scale.cu"
+    path.write_text(SCALE)
+    monkeypatch.setattr(launcher, "PACKAGE", tmp_path)
+    for header in ("one", "one", "another"):
+        (tmp_path / "common.cuh").write_text(header)
+        Kernel(path, "scale").compiled("cuda:0")
+    assert seen[0] == seen[1] != seen[2]
 
 
 def test_minisks_launch_types_every_number(cp, tmp_path, ledger):

@@ -53,7 +53,7 @@ class RawModule:
 
 @functools.cache
 def _file_with(code: str) -> Path:
-    """Return minisk's own file of that content, or one beside the built kernels, which are kept by their file's name."""
+    """Return minisk's own file of that content, or one beside the built kernels, which go by their file's name."""
     for path in PACKAGE.glob("*.cu"):
         if path.read_text(encoding="utf-8") == code:
             return path
