@@ -3,8 +3,6 @@
 Nothing here may fail: a part that can't be found out says so in its own line.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes

@@ -1,7 +1,5 @@
 """The shape all models here share: a stem, stages of bottleneck units, the mean of each plane, a classifier."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

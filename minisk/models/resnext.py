@@ -3,8 +3,6 @@
 Source: Xie et al., *Aggregated Residual Transformations*, CVPR 2017; 32×4d for ImageNet, as SKNet's tables compare.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ..nn import BatchNorm2d, Bottleneck, Conv2d, Module, ReLU, Sequential
