@@ -32,6 +32,6 @@ __all__ = [
     "channel_scale", "clip", "concatenate", "conv2d", "cross_entropy", "div", "dropout", "equal", "exp", "expand_dims",
     "get_item", "global_avg_pool2d", "greater", "greater_equal", "less", "less_equal", "linear", "log", "log_softmax",
     "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum", "mul", "neg", "not_equal", "pad", "pow",
-    "relu", "reshape", "select", "set_item", "sigmoid", "softmax", "split", "sqrt", "squeeze", "stack", "sub", "sum", "sum_to",
-    "tanh", "to", "transpose", "var", "where",
+    "relu", "reshape", "select", "set_item", "sigmoid", "softmax", "split", "sqrt", "squeeze", "stack", "sub", "sum",
+    "sum_to", "tanh", "to", "transpose", "var", "where",
 ]  # fmt: skip
