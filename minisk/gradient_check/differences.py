@@ -60,6 +60,11 @@ class Slope:
     def fails(self) -> bool:
         return self.status is not Status.AGREES
 
+    @property
+    def distance(self) -> float:
+        """By this the failing are ranked: how far off, infinite where nothing could be measured; -1 if it agrees."""
+        return (math.inf if math.isnan(self.residual) else abs(self.residual)) if self.fails else -1.0
+
 
 def measure(deviation: Deviation, noise: float, size: float, dtype: str, ladders: Any = None) -> Slope:
     """Go down the ladders until one agrees with the gradient; report the best-known slope if none does.
@@ -80,7 +85,7 @@ def measure(deviation: Deviation, noise: float, size: float, dtype: str, ladders
 
 def measured_noise(deviation: Deviation, dtype: str) -> float:
     """Return the rounding error that shows in s at tiny steps, as second differences: no slope, kink or jump does."""
-    left = [deviation(k * TINY[dtype]) for k in (1, 2, 3, 4)]
+    left = [deviation(k * TINY[dtype]) for k in range(1, 9)]
     seconds = np.diff(left, 2) / math.sqrt(6)
     return float(np.sqrt(np.mean(seconds**2))) if np.isfinite(seconds).all() else 0.0
 
