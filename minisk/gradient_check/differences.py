@@ -60,6 +60,10 @@ class Slope:
     def fails(self) -> bool:
         return self.status is not Status.AGREES
 
+    def fades(self, smaller: Slope) -> bool:
+        """Whether at smaller steps the residual is nearer to 0 than to this one, as far as can be told there."""
+        return max(abs(smaller.residual), smaller.error) < abs(self.residual) / 2
+
     @property
     def distance(self) -> float:
         """By this the failing are ranked: how far off, infinite where nothing could be measured; -1 if it agrees."""
@@ -80,7 +84,11 @@ def measure(deviation: Deviation, noise: float, size: float, dtype: str, ladders
     if telling and telling[-1].status is Status.KINK:  # a kink at the point, or nearer than the smallest useful step
         return telling[-1]
     differing = [slope for slope in telling if slope.status is Status.DIFFERS]
-    return min(differing or found, key=lambda slope: slope.error)
+    # A wrong gradient is as wrong at smaller steps. If it is not, the larger ones reached over kinks.
+    confirmed = [slope for slope in differing if not any(map(slope.fades, found[found.index(slope) + 1 :]))]
+    if differing and not confirmed:
+        return Slope(Status.KINK, found[-1].residual, found[-1].error)
+    return min(confirmed or found, key=lambda slope: slope.error)
 
 
 def measured_noise(deviation: Deviation, dtype: str) -> float:
