@@ -26,7 +26,7 @@ LADDERS = {
     "float64": ((2**-8, 2**-9, 2**-10), (2**-14, 2**-15), (2**-19, 2**-20), (2**-24, 2**-25)),
     "float32": ((2**-3, 2**-4, 2**-5), (2**-6, 2**-7), (2**-9, 2**-10)),
 }
-# Steps at which curvature has all but vanished: what is not a straight line is rounding. In float32 kinks are never far.
+# Steps at which curvature has all but vanished: what is not a straight line is rounding.
 TINY = {"float64": 2**-26, "float32": 2**-14}
 # A number is wrong if it is off by more than this many times the estimated error.
 SAFETY = 10.0
