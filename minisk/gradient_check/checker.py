@@ -99,7 +99,7 @@ def _check(subject: Subject, seed: int, mode: str) -> GradcheckReport:
         kinks = kinks & _places(aside) if aside.verdict is Verdict.NOT_DIFFERENTIABLE else kinks
         if aside.verdict is Verdict.CORRECT or (finding.rows and not kinks):
             finding.ok = True
-            finding.notes.append(f"Checked again {step:.0e} of the inputs' size aside: there the gradient is right.")
+            finding.notes.append(f"Passed: {step:.0e} of the inputs' size aside, the gradient is right.")
             return finding
     subject.arrays = start
     finding.notes.append("Small steps aside did not leave the kinks behind: does the function jump everywhere?")
@@ -163,7 +163,7 @@ def _compare_numbers(finding: GradcheckReport, points: list[Point], rng: np.rand
         summary.worst = max(abs(s.residual) / point.size for s, point in zip(slopes, points, strict=True))
         k = next((k for status in PRESSING for k, s in enumerate(slopes) if s.status is status), 0)
         is_searched = mode == "full" or (mode == "auto" and slopes[k].fails)
-        rows = locate(points[k], i, mode, finding) if is_searched else []
+        rows = locate(points[k], i, slopes[k].residual, mode, finding) if is_searched else []
         failing = [row for row in rows if row.status != Status.AGREES.value]
         summary.failing = max(summary.failing, len(failing))
         finding.rows += failing or (rows if mode == "full" else [])

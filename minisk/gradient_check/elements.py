@@ -15,6 +15,7 @@ from .subjects import Arrays, Subject
 
 SMALL = 16  # so many elements are measured one by one; more are first divided
 PARTS = 8  # into so many parts, and those that fail again
+CLEARED = 0.1  # unless they explain less than this share of what is wrong along the whole
 LIMIT = 1024  # in inputs with more elements only the worst parts are followed (unless mode is "full")
 BEAM = 8  # so many of them
 CONFIRMED = 50  # so many of the worst elements are measured with every ladder
@@ -69,13 +70,14 @@ class Point:
         return Row(self.subject.names[i], index, analytic, numeric, estimate, slope.status.value)
 
 
-def locate(point: Point, i: int, mode: str, finding: GradcheckReport) -> list[Row]:
+def locate(point: Point, i: int, residual: float, mode: str, finding: GradcheckReport) -> list[Row]:
     """Measure elements of input i, all of them or those that failing parts lead to; report what they have in common.
 
+    residual: along a direction through all of them, which is to be explained.
     Returns the worst, confirmed with every ladder.
     """
     name, gradient = point.subject.names[i], point.gradients[i]
-    elements = list(np.ndindex(gradient.shape)) if mode == "full" else _suspects(point, i)
+    elements = list(np.ndindex(gradient.shape)) if mode == "full" else _suspects(point, i, abs(residual))
     slopes = {at: point.element(i, at, LADDERS[point.dtype][:1]) for at in elements}
     worst = sorted(elements, key=lambda at: -slopes[at].distance)[:CONFIRMED]
     slopes |= {at: point.element(i, at) for at in worst if slopes[at].fails}
@@ -92,15 +94,17 @@ def locate(point: Point, i: int, mode: str, finding: GradcheckReport) -> list[Ro
     return [point.row(i, at, slopes[at]) for at in worst]
 
 
-def _suspects(point: Point, i: int) -> list[tuple[int, ...]]:
-    """Divide input i into parts, and those that fail again; return the elements this leads to."""
+def _suspects(point: Point, i: int, residual: float) -> list[tuple[int, ...]]:
+    """Divide input i into parts, and again those that fail or could explain the residual; return their elements."""
     shape, size = point.gradients[i].shape, point.gradients[i].size
     numbers, signs = np.arange(size).reshape(shape), random_signs(np.random.default_rng(0), shape)
     parts, is_everywhere = [numbers.ravel()], False
     while not is_everywhere and any(part.size > SMALL for part in parts):
         parts = [smaller for part in parts for smaller in np.array_split(part, PARTS)]
         slopes = [point.along(i, np.where(np.isin(numbers, part), signs, 0.0)) for part in parts]
-        failing = sorted((k for k, slope in enumerate(slopes) if slope.fails), key=lambda k: -slopes[k].distance)
-        is_everywhere = size <= LIMIT and 2 * len(failing) > len(parts)
-        parts = [parts[k] for k in (failing if size <= LIMIT else failing[:BEAM])]
+        # Among kinks a part agrees with much: it is cleared if the residual cannot come from there.
+        left = [k for k, s in enumerate(slopes) if s.fails or not abs(s.residual) + s.error < CLEARED * residual]
+        is_everywhere = size <= LIMIT and 2 * len(left) > len(parts)
+        worst = sorted(left, key=lambda k: -slopes[k].distance)
+        parts = [parts[k] for k in (worst if size <= LIMIT else worst[:BEAM])]
     return [tuple(map(int, np.unravel_index(number, shape))) for part in parts for number in part]
