@@ -1,4 +1,4 @@
-"""The two executors of minisk/cuda/host: one thread per block (mode cpu) and one fiber per CUDA thread (mode threads)."""
+"""The executors of minisk/cuda/host: one thread per block (mode cpu), or one fiber per CUDA thread (mode threads)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = needs_compiler
 
 SCHEDULES = [(0, 0), (1, 0), (2, 1), (2, 2), (2, 3)]
 
-# Sums the rows of x; BUG_… leave out one barrier each. `out` has one cell per row; rows are shared out among the blocks.
+# Sums the rows of x, shared out among the blocks. Each BUG_… leaves out one barrier.
 ROW_SUMS = """
 extern "C" __global__ void row_sums(int rows, int width, const float* x, float* out) {
     __shared__ float partial[256];
