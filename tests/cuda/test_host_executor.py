@@ -342,19 +342,29 @@ def test_what_no_gpu_would_launch_is_an_error(mode, grid, block, message):
     assert out[0] == 5
 
 
-def test_a_block_may_have_1024_threads_each_with_a_large_stack():
-    source = """
+DEEP = """
 extern "C" __global__ void deep(int* out) {
-    volatile char local[60000];
-    for (int i = 0; i < 60000; i += 1000) local[i] = threadIdx.x % 100;
+    volatile char local[BYTES];
+    for (int i = 0; i < BYTES; i += 1000) local[i] = threadIdx.x % 100;
     __syncthreads();
     int sum = 0;
-    for (int i = 0; i < 60000; i += 1000) sum += local[i];
+    for (int i = 0; i < BYTES; i += 1000) sum += local[i];
     out[threadIdx.x] = sum;
-}"""
+}
+"""
+
+
+def test_a_block_may_have_1024_threads_each_with_much_local_memory():
     out = np.zeros(1024, np.int32)
-    assert launch(build(source, "threads", "deep"), "deep", 1, 1024, out) == ""
+    assert launch(build(DEEP.replace("BYTES", "60000"), "threads", "deep"), "deep", 1, 1024, out) == ""
     np.testing.assert_array_equal(out, np.arange(1024) % 100 * 60)
+
+
+def test_more_local_memory_than_a_stack_holds_is_an_error():
+    # A step of 8 bytes, so that none of the local array is skipped.
+    source = DEEP.replace("BYTES", "150000").replace("1000", "8")
+    error = launch(build(source, "threads", "deep"), "deep", 1, 64, np.zeros(64, np.int32))
+    assert "thread (0,0,0)" in error and "128 KiB of local memory" in error
 
 
 def test_an_error_does_not_spoil_the_next_launch():

@@ -143,8 +143,7 @@ MINISK_UNWATCHED static bool visit(Cell& cell, const Record& mine, const Region&
 }
 
 MINISK_UNWATCHED static bool is_private(uintptr_t address) {
-    const uintptr_t stack = uintptr_t(stack_of(current));
-    const bool is_local = address - stack < page + stack_bytes;
+    const bool is_local = address - uintptr_t(stack_of(current)) < stack_bytes;
     return is_local || (address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end));  // or a constant, or threadIdx
 }
 

@@ -35,9 +35,12 @@ static dim3 blockDim, gridDim;
 namespace minisk {
 
 constexpr int most_threads = 1024;
-constexpr size_t page = 64 * 1024;  // a multiple of every page size in use
-constexpr size_t stack_bytes = 2 * page;
 constexpr int nobody = -1;
+
+// A stack grows downwards. Below what a thread may use is a canary, and below that a reserve, in which a thread that runs
+// over its stack does no harm until the canary is found dead at the end of the block.
+constexpr size_t stack_bytes = 256 * 1024, stack_reserve = 128 * 1024;
+constexpr uint64_t canary = 0x1badcafe5afeb1d5;
 
 enum class State { ready, at_barrier, at_collective, exited };
 
@@ -279,29 +282,41 @@ MINISK_UNWATCHED static bool pass_barrier() {
     return true;
 }
 
-MINISK_UNWATCHED static char* stack_of(int thread) { return stacks + thread * (page + stack_bytes); }
+MINISK_UNWATCHED static char* stack_of(int thread) { return stacks + thread * stack_bytes; }
+MINISK_UNWATCHED static uint64_t& canary_of(int thread) {
+    return *reinterpret_cast<uint64_t*>(stack_of(thread) + stack_reserve);
+}
 
-// The stacks of a launch, and above them its dynamic shared memory. Each lies above a page that may not be touched: a
-// thread that overflows its stack crashes on the spot, and can't write into its neighbour's. Given back after the launch:
-// a process may have only so many such pages, and loads many libraries.
-struct Stacks {
-    const size_t bytes = (threads + 1) * (page + stack_bytes);
+// The stacks, and above them the dynamic shared memory. They are kept for the next launch, if that has no more threads.
+static bool make_room() {
+    static int room = 0;
+    if (threads <= room) return true;
+    if (stacks) munmap(stacks, (room + 1) * stack_bytes);
+    room = 0;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* memory = mmap(nullptr, (threads + 1) * stack_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    stacks = memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
+    if (!stacks) return false;
+    for (int thread = 0; thread < threads; ++thread) canary_of(thread) = canary;
+    dynamic_shared.start = stack_of(room = threads);
+    return true;
+}
 
-    Stacks() {
-        void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        stacks = memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
-        for (int i = 0; i <= threads && stacks; ++i) mprotect(stack_of(i), page, PROT_NONE);
+MINISK_UNWATCHED static void check_stacks() {
+    for (int thread = 0; thread < threads; ++thread) {
+        if (canary_of(thread) == canary) continue;
+        const uint3 index = fibers[thread].index;
+        report(*running, "thread (%u,%u,%u) needs more than its %zu KiB of local memory", index.x, index.y, index.z,
+               (stack_bytes - stack_reserve) / 1024);
+        canary_of(thread) = canary;
     }
-    ~Stacks() {
-        if (stacks) munmap(stacks, bytes);
-    }
-};
+}
 
 MINISK_UNWATCHED static void run_block() {
     for (int thread = 0; thread < threads; ++thread) {
         Fiber& fiber = fibers[thread];
         fiber.state = State::ready;
-        fiber.stack_pointer = fresh_stack(stack_of(thread) + page + stack_bytes, fiber_main);
+        fiber.stack_pointer = fresh_stack(stack_of(thread + 1), fiber_main);
         const unsigned row = thread / blockDim.x;
         fiber.index = {thread % blockDim.x, row % blockDim.y, row / blockDim.y};
     }
@@ -310,6 +325,7 @@ MINISK_UNWATCHED static void run_block() {
         const Order order(warps);
         for (int i = 0; i < warps && !running->error[0]; ++i) run_warp(int(order[i]));
     } while (!running->error[0] && pass_barrier());
+    check_stacks();
 }
 
 // All of this library's __shared__ arrays: its thread-local memory in the calling thread.
@@ -341,14 +357,13 @@ static void run_grid(Launch& launch, KernelCall call) {
     gridDim = grid_of(launch);
     blockDim = block_of(launch);
     threads = int(blockDim.x * blockDim.y * blockDim.z);
-    const Stacks stacks_of_this_launch;
-    const Bytes static_shared = static_shared_memory();
-    dynamic_shared = {stack_of(threads) + page, launch.dynamic_shared};
+    dynamic_shared.size = launch.dynamic_shared;
     if (launch.dynamic_shared > most_shared)
         report(launch, "%u bytes of dynamic shared memory: a block has at most %zu", launch.dynamic_shared, most_shared);
-    if (!stacks) report(launch, "no memory for the stacks of %d threads", threads);
+    if (!make_room()) report(launch, "no memory for the stacks of %d threads", threads);
     if (launch.error[0]) return;
 
+    const Bytes static_shared = static_shared_memory();
     launch_begins(static_shared);
     const uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z;
     const Order order(blocks);
