@@ -1,4 +1,4 @@
-"""The two executors of minisk/cuda/host: one thread per block (mode cpu) and one fiber per CUDA thread (mode threads)."""
+"""The executors of minisk/cuda/host: one thread per block (mode cpu), or one fiber per CUDA thread (mode threads)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = needs_compiler
 
 SCHEDULES = [(0, 0), (1, 0), (2, 1), (2, 2), (2, 3)]
 
-# Sums the rows of x; BUG_… leave out one barrier each. `out` has one cell per row; rows are shared out among the blocks.
+# Sums the rows of x, shared out among the blocks. Each BUG_… leaves out one barrier.
 ROW_SUMS = """
 extern "C" __global__ void row_sums(int rows, int width, const float* x, float* out) {
     __shared__ float partial[256];
@@ -342,19 +342,29 @@ def test_what_no_gpu_would_launch_is_an_error(mode, grid, block, message):
     assert out[0] == 5
 
 
-def test_a_block_may_have_1024_threads_each_with_a_large_stack():
-    source = """
+DEEP = """
 extern "C" __global__ void deep(int* out) {
-    volatile char local[60000];
-    for (int i = 0; i < 60000; i += 1000) local[i] = threadIdx.x % 100;
+    volatile char local[BYTES];
+    for (int i = 0; i < BYTES; i += 1000) local[i] = threadIdx.x % 100;
     __syncthreads();
     int sum = 0;
-    for (int i = 0; i < 60000; i += 1000) sum += local[i];
+    for (int i = 0; i < BYTES; i += 1000) sum += local[i];
     out[threadIdx.x] = sum;
-}"""
+}
+"""
+
+
+def test_a_block_may_have_1024_threads_each_with_much_local_memory():
     out = np.zeros(1024, np.int32)
-    assert launch(build(source, "threads", "deep"), "deep", 1, 1024, out) == ""
+    assert launch(build(DEEP.replace("BYTES", "60000"), "threads", "deep"), "deep", 1, 1024, out) == ""
     np.testing.assert_array_equal(out, np.arange(1024) % 100 * 60)
+
+
+def test_more_local_memory_than_a_stack_holds_is_an_error():
+    # A step of 8 bytes, so that none of the local array is skipped.
+    source = DEEP.replace("BYTES", "150000").replace("1000", "8")
+    error = launch(build(source, "threads", "deep"), "deep", 1, 64, np.zeros(64, np.int32))
+    assert "thread (0,0,0)" in error and "128 KiB of local memory" in error
 
 
 def test_an_error_does_not_spoil_the_next_launch():

@@ -84,7 +84,8 @@ template <auto kernel> int launch_kernel(Launch& launch, void** arguments) {
 
 }  // namespace minisk
 
-#define MINISK_EXPORT(kernel)                                                              \
-    extern "C" int minisk_launch_##kernel(struct minisk_launch* launch, void** arguments) { \
-        return minisk::launch_kernel<kernel>(*launch, arguments);                          \
+#define MINISK_VISIBLE extern "C" __attribute__((visibility("default"))) MINISK_UNWATCHED
+#define MINISK_EXPORT(kernel)                                                                    \
+    MINISK_VISIBLE int minisk_launch_##kernel(struct minisk_launch* launch, void** arguments) { \
+        return minisk::launch_kernel<kernel>(*launch, arguments);                                \
     }

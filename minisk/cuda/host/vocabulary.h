@@ -95,21 +95,21 @@ template <class T, class Update> static inline T atomic_update(T* address, Updat
 
 // The type of the value never decides: atomicAdd(float*, 1) adds 1.0f.
 template <class T> using minisk_value = std::common_type_t<T>;
-template <class T> static inline T atomicAdd(T* address, minisk_value<T> value) {
+template <class T> static __forceinline__ T atomicAdd(T* address, minisk_value<T> value) {
     return minisk::atomic_update(address, [value](T old) { return old + value; });
 }
-template <class T> static inline T atomicSub(T* address, minisk_value<T> value) {
+template <class T> static __forceinline__ T atomicSub(T* address, minisk_value<T> value) {
     return minisk::atomic_update(address, [value](T old) { return old - value; });
 }
-template <class T> static inline T atomicMax(T* address, minisk_value<T> value) {
+template <class T> static __forceinline__ T atomicMax(T* address, minisk_value<T> value) {
     return minisk::atomic_update(address, [value](T old) { return old < value ? value : old; });
 }
-template <class T> static inline T atomicMin(T* address, minisk_value<T> value) {
+template <class T> static __forceinline__ T atomicMin(T* address, minisk_value<T> value) {
     return minisk::atomic_update(address, [value](T old) { return value < old ? value : old; });
 }
-template <class T> static inline T atomicExch(T* address, minisk_value<T> value) {
+template <class T> static __forceinline__ T atomicExch(T* address, minisk_value<T> value) {
     return minisk::atomic_update(address, [value](T) { return value; });
 }
-template <class T> static inline T atomicCAS(T* address, minisk_value<T> expected, minisk_value<T> value) {
+template <class T> static __forceinline__ T atomicCAS(T* address, minisk_value<T> expected, minisk_value<T> value) {
     return minisk::atomic_update(address, [=](T old) { return old == expected ? value : old; });
 }
