@@ -169,6 +169,8 @@ CASES = [
     ("batch_norm", lambda: ops.batch_norm(X4, t(4), t(4), t(4), t(1), False), ShapeError, ["running_var (1,)"]),
     ("batch_norm", lambda: ops.batch_norm(t(4), t(4), t(4), *STATS_4, False), ShapeError, ["(4,)"]),
     ("batch_norm", lambda: ops.batch_norm(X4, t(4, dtype=DOUBLE), t(4), *STATS_4, True), DtypeError, float_and_double),
+    ("add_relu", lambda: ops.add_relu(X4, t(2, 4, 6, 5)), ShapeError, ["(2, 4, 5, 6)", "(2, 4, 6, 5)"]),
+    ("add_relu", lambda: ops.add_relu(X4, t(2, 4, 5, 6, dtype=DOUBLE)), DtypeError, float_and_double),
     # softmax and cross entropy
     ("softmax", lambda: ops.softmax(t()), ShapeError, ["()"]),
     ("cross_entropy", lambda: ops.cross_entropy(t(2, 3), np.array([0, 3])), ShapeError, ["0 to 3", "0 to 2"]),
