@@ -11,8 +11,8 @@
 // Grid (planes, tiles); of small planes a block takes several in turn, but for the gradients, which gcc vectorises less
 // well in a loop over planes.
 // Forward: a thread takes NEIGHBOURS windows of one row, tap by tap.
-// Gradient: a thread takes NEIGHBOURS *cells* of one row: a cell is the sh·sw inputs from the start of one window to the
-// next, so which windows saw an input is known without a division: cell (i,j) is seen by windows (i,j), (i-1,j), … .
+// Gradient: a thread takes NEIGHBOURS *cells* of one row: a cell is the sh·sw inputs from one window's start to the
+// next's, so which windows saw an input is known without a division: cell (i,j) is seen by windows (i,j), (i-1,j), … .
 // Nothing is added by two threads: no atomics, and the same bits every time.
 // The common windows are compiled for their width and stride, so that their taps unroll.
 #include "common.cuh"
