@@ -57,11 +57,7 @@ typedef real lanes __attribute__((vector_size(VECTOR_BYTES)));
 static inline lanes load(const real* p) {
     lanes value;
     memcpy(&value, p, sizeof value);  // p may lie anywhere
-    return value;
-}
-static inline lanes load_once(const real* p) {  // gcc else reads memory again at each use of the value
-    lanes value = load(p);
-#ifdef __x86_64__
+#if defined(__x86_64__)  // without this, gcc reads memory again at each use of the value
     asm("" : "+v"(value));
 #elif defined(__aarch64__)
     asm("" : "+w"(value));
@@ -80,7 +76,6 @@ static inline wide team_sum(lanes value) {
 #define TILE_TAPS 3
 typedef wide lanes;
 __device__ __forceinline__ lanes load(const real* p) { return (wide)*p; }
-__device__ __forceinline__ lanes load_once(const real* p) { return (wide)*p; }
 __device__ __forceinline__ void store(lanes value, real* p) { *p = (real)value; }
 __device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(value); }  // of a whole warp
 #endif
@@ -294,20 +289,24 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ numbers, 
             for (int tile = threadIdx.x / LANES; tile < out_tiles * in_tiles; tile += (blockDim.x + LANES - 1) / LANES) {
                 const int output = tile / in_tiles * TILE_OUT, input = tile % in_tiles * TILE_TAPS;
                 const int lane = threadIdx.x % LANES * VECTOR;
+                int from = plan.band, to = 0;  // rows from which these taps see the image
                 const real *s[TILE_TAPS], *g[TILE_OUT];
                 for (int t = 0; t < TILE_TAPS; t++) {
                     const int seen = min(input + t, inputs - 1);
-                    s[t] = staged + seen / taps * plan.channel_size + found[seen % taps].distance + lane;
+                    const Tap& tap = found[seen % taps];
+                    s[t] = staged + seen / taps * plan.channel_size + tap.distance + lane;
+                    from = max(0, min(from, tap.from_row - first_row));
+                    to = min(plan.band, max(to, tap.to_row - first_row));
                 }
                 for (int o = 0; o < TILE_OUT; o++)
                     g[o] = gradient + min(output + o, plan.out_channels - 1) * gradient_size + lane;
                 lanes sum[TILE_OUT][TILE_TAPS] = {};
-                for (int row = 0; row < plan.band; row++) {
+                for (int row = from; row < to; row++) {
                     for (int p = row * plan.pitch; p < row * plan.pitch + positions; p += SPAN) {
                         lanes seen[TILE_TAPS];
                         for (int t = 0; t < TILE_TAPS; t++) seen[t] = load(s[t] + p);
                         for (int o = 0; o < TILE_OUT; o++) {
-                            const lanes slope = load_once(g[o] + p);
+                            const lanes slope = load(g[o] + p);
                             for (int t = 0; t < TILE_TAPS; t++) sum[o][t] += slope * seen[t];
                         }
                     }

@@ -10,6 +10,7 @@ products   the twin's matrix products, by BLAS or cuBLAS: what is left. On a GPU
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ from .twins import convolution as twins
 from .twins.convolution import Geometry
 
 MOST_TAPS = 64  # as in convolution.cu
-FEW_PIXELS = 64  # of all images together
+# In mode auto, smaller than this is done by matrix products before the kernels' launches are.
+FEW_PIXELS, FEW_PRODUCTS = 128, 1 << 20
 POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
 
 
@@ -36,7 +38,7 @@ class Target(NamedTuple):
 
 
 # On a CPU staged rows stay in the second-level cache; on a GPU a block has 48 KiB, and a table of taps in it.
-CPU = Target(threads=1, lanes=1, weight_lanes=1, most_staged=512 << 10, most_channels=4096, blocks=8)
+CPU = Target(threads=1, lanes=1, weight_lanes=1, most_staged=512 << 10, most_channels=4096, blocks=16)
 GPU = Target(threads=256, lanes=8, weight_lanes=32, most_staged=46 << 10, most_channels=64, blocks=512)
 
 
@@ -171,7 +173,9 @@ def _kernel(name: str, outs: int, lanes: int, together: int) -> Kernel:
 def _is_direct(target: Target, geometry: Geometry, weight: tuple[int, ...], pixels: int) -> bool:
     if weight[2] * weight[3] > MOST_TAPS or max(weight[0] // geometry.groups, weight[1]) > target.most_channels:
         return False
-    return pixels >= FEW_PIXELS if target is CPU else geometry.groups > 1
+    if target is GPU:
+        return geometry.groups > 1
+    return kernel_mode() != "auto" or (pixels >= FEW_PIXELS and pixels * math.prod(weight) >= FEW_PRODUCTS)
 
 
 @with_twin(twins.conv2d)
