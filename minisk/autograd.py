@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from .device import array_module
 from .errors import GraphError, ShapeError
-from .function import Edge, Node, Slot, add_to_grad, edge_of, slot_of, switch_mode
+from .function import Edge, Node, Slot, add_to_grad, edge_of, slot_of, sum_of, switch_mode
 from .tensor import Hook, Tensor
 
 
@@ -102,7 +102,8 @@ def _pass_on(
 
 def _add(pending: dict[Slot, Tensor], edge: Edge, gradient: Tensor) -> None:
     slot = slot_of(edge)
-    pending[slot] = pending[slot] + gradient if slot in pending else gradient
+    before = pending.get(slot)
+    pending[slot] = gradient if before is None else sum_of(before, gradient)
 
 
 def _call_hooks(gradient: Tensor, hooks: list[Hook] | None) -> Tensor:

@@ -259,18 +259,22 @@ class Function:
         are not all on one device.
         """
         tensors = [x for x in inputs if isinstance(x, Tensor)]
-        if len({type(x.data) for x in tensors}) > 1:
+        if len({x.device for x in tensors}) > 1:
             raise DeviceError(f"{cls.operation}: tensors on different devices: {', '.join(x.device for x in tensors)}")
-        requires_grad = any(x.requires_grad for x in tensors)
         ctx = Node(cls)
-        ctx.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+        ctx.needs_input_grad = tuple([isinstance(x, Tensor) and x.requires_grad for x in inputs])
         arrays = _distinct_arrays(inputs)
         result = cls.forward(ctx, *arrays, **settings)
         returned = result if isinstance(result, tuple) else (result,)
         outputs = [_wrap(array, tensors) for array in returned]
-        if requires_grad and _modes.grad:
+        if True not in ctx.needs_input_grad:
+            dropped = any([x.untracked for x in tensors])
+        elif _modes.grad:
             ctx.record(inputs, arrays, returned, outputs)
-        elif requires_grad or any(x.untracked for x in tensors):
+            dropped = False
+        else:
+            dropped = True
+        if dropped:
             for out in outputs:
                 out.untracked = cls.operation
         return tuple(outputs) if isinstance(result, tuple) else outputs[0]
@@ -335,6 +339,14 @@ def _checksum(array: Array) -> int:
 def add_to_grad(tensor: Tensor, gradient: Tensor) -> None:
     """Accumulate into `.grad`, which the Tensor owns: what is kept there is never a view of something else."""
     if tensor.grad is not None:
-        tensor.grad = tensor.grad + gradient
+        tensor.grad = sum_of(tensor.grad, gradient)
     else:
         tensor.grad = gradient if gradient.requires_grad else Tensor(gradient.data.copy())
+
+
+def sum_of(a: Tensor, b: Tensor) -> Tensor:
+    """Return a + b, two gradients of one tensor; an operation only if it has to be differentiated in turn."""
+    if _modes.grad and (a.requires_grad or b.requires_grad):
+        return a + b
+    xp = array_module(a.data)
+    return Tensor(xp.add(a.data, b.data, out=xp.empty_like(a.data)))

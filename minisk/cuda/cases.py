@@ -31,13 +31,13 @@ _OPERATORS: dict[type, Callable[[int, int], int]] = {
 
 
 class Case(NamedTuple):
-    """One way to run a kernel, as `launch` takes it; `uninitialised` names the arrays that hold nothing yet."""
+    """One way to run a kernel, in the order that `examine` takes it."""
 
     kernel: Kernel
     grid: tuple[int, ...]
     block: tuple[int, ...]
-    dynamic_shared: int
     args: tuple[Any, ...]
+    dynamic_shared: int
     uninitialised: frozenset[str]
 
 
@@ -78,7 +78,7 @@ def _case(path: Path, kernel: str, line: re.Match[str], real: np.dtype[Any]) -> 
     grid, block = (tuple(np.atleast_1d(sizes).tolist()) for sizes in shape[:2])
     outputs = (name for name, parameter in parameters.items() if parameter.is_array and not parameter.is_const)
     unset = frozenset(name for name in outputs if not given[name]["value"])
-    return Case(Kernel(path, kernel, **macros), grid, block, shape[2] if len(shape) > 2 else 0, tuple(args), unset)
+    return Case(Kernel(path, kernel, **macros), grid, block, tuple(args), shape[2] if len(shape) > 2 else 0, unset)
 
 
 def _number(text: str, names: Mapping[str, Any]) -> Any:

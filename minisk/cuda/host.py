@@ -22,7 +22,7 @@ from .source import Parameter, signatures
 Three = tuple[int, int, int]
 _FORMATS = {"f": "f4x", "d": "d", "i": "i4x", "I": "I4x", "q": "q", "l": "q", "B": "B7x", "?": "?7x"}
 _GUARD = 4096  # bytes on either side of an array in mode `threads`
-_ALIGNMENT = 64
+_ALIGNMENT = 256
 # Blocks one way and the other, then two orders drawn by lot: a missing barrier is wrong in some of them only.
 SCHEDULES = ((0, 0), (1, 0), (2, 1), (2, 2))
 
@@ -52,8 +52,9 @@ class HostKernel:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
         self.name, self.mode = name, mode
         self.parameters = signatures(source)[name].parameters
-        library = ctypes.CDLL(str(build(source, mode, defines)))
-        self.call = library[f"minisk_launch_{name}"]
+        self.path = build(source, mode, defines)
+        self.library = ctypes.CDLL(str(self.path))
+        self.function = self.library[f"minisk_launch_{name}"]
         formats = ["Q" if p.is_array else _FORMATS[t.char] for p, t in zip(self.parameters, dtypes, strict=True)]
         self.pack = struct.Struct("=" + "".join(formats)).pack
         self.pointers = ctypes.c_void_p * len(self.parameters)
@@ -61,18 +62,34 @@ class HostKernel:
     def __call__(self, grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
         """Run once in mode `cpu`; in mode `threads`, once for every schedule. Raises KernelError."""
         if self.mode == "cpu":
-            self._run(grid, (1, 1, 1), args, dynamic_shared, (0, 0))
+            self._run(grid, (1, 1, 1), args, dynamic_shared)
             return
         results = []
         for schedule in SCHEDULES:
             guarded = [_Guarded(a) if isinstance(a, np.ndarray) else None for a in args]
             inner = [a if g is None else g.inner for a, g in zip(args, guarded, strict=True)]
-            self._run(grid, block, inner, dynamic_shared, schedule)
+            self._run(grid, block, inner, dynamic_shared, *schedule)
             for parameter, array, guard in zip(self.parameters, args, guarded, strict=True):
                 if guard is not None:
                     guard.check(self.name, parameter, array)
             results.append(inner)
         self._write_back(args, results)
+
+    def _run(self, *request: Any) -> None:
+        error = self.call(*request)
+        if error:
+            raise KernelError(f"{self.name}: {error}")
+
+    def call(
+        self, grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int, schedule: int = 0, seed: int = 0
+    ) -> str:
+        """Run the kernel once; return what the executor says went wrong, nothing if nothing did."""
+        packed = self.pack(*[_address(a) if isinstance(a, np.ndarray) else a for a in args])
+        values = ctypes.create_string_buffer(packed, len(packed))
+        start = ctypes.addressof(values)
+        pointers = self.pointers(*range(start, start + len(packed), 8))
+        launch = _Launch(grid, block, dynamic_shared, schedule, seed)
+        return launch.error.decode(errors="replace") if self.function(ctypes.byref(launch), pointers) else ""
 
     def _write_back(self, args: Sequence[Any], results: list[list[Any]]) -> None:
         for position, (parameter, array) in enumerate(zip(self.parameters, args, strict=True)):
@@ -86,17 +103,6 @@ class HostKernel:
                         f" seed {seed}): a barrier or an atomic is missing, or a sum is unordered"
                     )
 
-    def _run(
-        self, grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int, schedule: tuple[int, int]
-    ) -> None:
-        packed = self.pack(*[_address(a) if isinstance(a, np.ndarray) else a for a in args])
-        values = ctypes.create_string_buffer(packed, len(packed))
-        start = ctypes.addressof(values)
-        pointers = self.pointers(*range(start, start + len(packed), 8))
-        launch = _Launch(grid, block, dynamic_shared, *schedule)
-        if self.call(ctypes.byref(launch), pointers):
-            raise KernelError(f"{self.name}: {launch.error.decode(errors='replace')}")
-
 
 def _address(array: np.ndarray[Any, Any]) -> int:
     # Three times as fast as array.ctypes.data, which is for arrays that may not be written.
@@ -105,18 +111,26 @@ def _address(array: np.ndarray[Any, Any]) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
 
 
+def aligned_copy(array: np.ndarray[Any, Any], room: int = 0, offset: int = 0) -> np.ndarray[Any, Any]:
+    """Copy an array to memory that starts at a multiple of 256 bytes, as CuPy's does, plus offset; room beside it."""
+    memory = np.empty(array.nbytes + 2 * room + 2 * _ALIGNMENT, np.uint8)
+    skipped = (offset - room - _address(memory)) % _ALIGNMENT + room
+    copy = memory[skipped : skipped + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 class _Guarded:
     """A copy of an array between two bands of bytes that no kernel may touch, aligned in memory as the original is."""
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.inner = aligned_copy(array, _GUARD, _address(array) % _ALIGNMENT)
+        start = _address(self.inner) - _GUARD
+        memory = (ctypes.c_uint8 * (array.nbytes + 2 * _GUARD)).from_address(start)
+        self.whole = np.ctypeslib.as_array(memory)
         # A band of random bytes: an equal byte in every band would hide what is copied from one to another.
         self.band = np.random.default_rng(array.nbytes).integers(0, 256, _GUARD, np.uint8)
-        room = np.empty(array.nbytes + 2 * _GUARD + _ALIGNMENT, np.uint8)
-        skipped = (_address(array) - _address(room)) % _ALIGNMENT
-        self.whole = room[skipped : skipped + array.nbytes + 2 * _GUARD]
         self.whole[:_GUARD] = self.whole[-_GUARD:] = self.band
-        self.inner = self.whole[_GUARD:-_GUARD].view(array.dtype).reshape(array.shape)
-        self.inner[...] = array
 
     def check(self, kernel: str, parameter: Parameter, before: np.ndarray[Any, Any]) -> None:
         for side, band in (("before", self.whole[:_GUARD]), ("after", self.whole[-_GUARD:])):

@@ -9,6 +9,7 @@ The environment variable MINISK_KERNELS chooses what runs behind the seam, here 
     numpy     the NumPy (or CuPy) formula
     cpu       each block one thread, blocks side by side on all processors; refuses kernels not marked ANY_BLOCK
     threads   every thread of every block, at its true size, in several orders: slow, for proving a kernel
+    check     once, with every access to memory watched: slower, and certain
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import functools
 import logging
 import operator
 import os
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,13 +27,14 @@ import numpy as np
 
 from ..device import Array, array_module, device_of
 from ..errors import DeviceError, DtypeError, KernelError, ShapeError
+from .checking import CheckedKernel, CheckReport
 from .compiler import find_compiler
 from .host import HostKernel, Three
 from .source import PACKAGE, REAL, WIDE, Parameter, locate, signatures
 
 log = logging.getLogger(__name__)
 
-MODES = ("auto", "numpy", "cpu", "threads")
+MODES = ("auto", "numpy", "cpu", "threads", "check")
 _LARGEST_INDEX = 2**31 - 1
 
 
@@ -58,8 +61,8 @@ class Kernel:
     ) -> tuple[list[np.dtype[Any]], Callable[..., None]]:
         """Return its arguments' dtypes, and a function that runs it, compiled on the first call.
 
-        target: "cuda:0", "cpu" or "threads"; real: "e", "f" or "d", NumPy's letter; is_huge: index with 64 bits.
-        Raises KernelError.
+        target: "cuda:0", "cpu", "threads" or "check"; real: NumPy's letter, "e", "f" or "d"; is_huge: index with 64
+        bits. Raises KernelError.
         """
         key = (target, real, is_huge)
         if key not in self._compiled:
@@ -70,7 +73,8 @@ class Kernel:
             if target.startswith("cuda"):
                 run = _compile_for_gpu(self.path, self.name, tuple(defines), int(target[5:]))
             else:
-                run = HostKernel(self.path, self.name, target, defines, dtypes)
+                kind = CheckedKernel if target == "check" else HostKernel
+                run = kind(self.path, self.name, target, defines, dtypes)
             self._compiled[key] = dtypes, run
         return self._compiled[key]
 
@@ -85,6 +89,32 @@ def launch(
     Raises KernelError, DtypeError, DeviceError, ShapeError, each before anything runs; KernelError also for what the
     kernel does wrong in mode `threads`.
     """
+    run, blocks, threads, checked = _prepared(kernel, grid, block, args)
+    run(blocks, threads, checked, dynamic_shared)
+
+
+def examine(
+    kernel: Kernel,
+    grid: Sequence[int],
+    block: Sequence[int],
+    args: Sequence[Any],
+    dynamic_shared: int = 0,
+    uninitialised: Collection[str] = (),
+) -> CheckReport:
+    """Run a kernel on NumPy arrays as `launch` does, with every access watched, and return what was found and counted.
+
+    uninitialised: names of the arrays that hold nothing yet; reading them before writing is then a finding.
+    Raises as `launch`, but not for what the kernel does wrong.
+    """
+    run, blocks, threads, checked = _prepared(kernel, grid, block, args, target="check")
+    assert isinstance(run, CheckedKernel)
+    return run.examine(blocks, threads, checked, dynamic_shared, uninitialised)
+
+
+def _prepared(
+    kernel: Kernel, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], target: str | None = None
+) -> tuple[Callable[..., None], Three, Three, list[Any]]:
+    """Check and type what a launch was given, and compile the kernel for it."""
     parameters = kernel.signature.parameters
     if len(args) != len(parameters):
         expected = ", ".join(parameter.name for parameter in parameters)
@@ -101,13 +131,8 @@ def launch(
     if real not in REAL:
         raise DtypeError(f"{kernel.name}: arrays are {np.dtype(real)}, expected float16, float32 or float64")
     blocks, threads = _three(kernel, "grid", grid), _threads(kernel, block)
-    dtypes, run = kernel.compiled(_target(kernel, arrays), real, largest > _LARGEST_INDEX)
-    run(
-        blocks,
-        threads,
-        [_checked(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)],
-        dynamic_shared,
-    )
+    dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, largest > _LARGEST_INDEX)
+    return run, blocks, threads, [_checked(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)]
 
 
 def _checked(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any]) -> Any:
@@ -136,7 +161,9 @@ def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
             f"{kernel.name} is not marked ANY_BLOCK, so it may need all threads of its block, and mode cpu runs one: "
             "use MINISK_KERNELS=threads, or write it for every block size and mark it"
         )
-    return "threads" if mode == "threads" or not kernel.signature.any_block else "cpu"
+    if mode in ("threads", "check"):
+        return mode
+    return "cpu" if kernel.signature.any_block else "threads"
 
 
 def _three(kernel: Kernel, what: str, sizes: Sequence[int]) -> Three:
@@ -159,7 +186,10 @@ def _threads(kernel: Kernel, block: Sequence[int]) -> Three:
 def _compile_for_gpu(path: Path, name: str, defines: tuple[str, ...], device: int) -> Callable[..., None]:
     import cupy
 
-    options = ("-std=c++17", f"-I{PACKAGE}", *(f"-D{define}" for define in defines))
+    # CuPy keeps what it built by source and options, and does not look into headers: their digest is made an option.
+    headers = "".join(header.read_text(encoding="utf-8") for header in sorted(PACKAGE.glob("*.cuh")))
+    digest = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
+    options = ("-std=c++17", f"-I{PACKAGE}", digest, *(f"-D{define}" for define in defines))
     function = cupy.RawModule(code=path.read_text(encoding="utf-8"), options=options).get_function(name)
 
     def run(grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
@@ -190,6 +220,16 @@ def why_no_kernels() -> str | None:
         log.warning("NumPy formulas in use instead of compiled kernels: %s", error)
         return str(error)
     return None
+
+
+def kernels_in_use(device: str) -> str:
+    """Say, for a person, what runs behind the seam on a device."""
+    if kernel_mode() == "numpy":
+        return "the formulas, in NumPy" if device == "cpu" else "the formulas, in CuPy"
+    if device != "cpu":
+        return "CUDA kernels"
+    reason = why_no_kernels()
+    return f"kernels built by {find_compiler()[1]}" if reason is None else f"the formulas, in NumPy ({reason})"
 
 
 Seam = TypeVar("Seam", bound=Callable[..., Any])
@@ -225,7 +265,9 @@ def kernels_run_on(arrays: Sequence[Array], least: int = 0) -> bool:
     if not isinstance(arrays[0], np.ndarray) or not min(sizes):
         return min(sizes) > 0
     # Mode `threads` also proves what a GPU does with float16, which a CPU is slow at.
-    if arrays[0].dtype.char not in ("efd" if mode == "threads" else "fd") or (mode == "auto" and max(sizes) < least):
+    if arrays[0].dtype.char not in ("efd" if mode in ("threads", "check") else "fd") or (
+        mode == "auto" and max(sizes) < least
+    ):
         return False
     reason = why_no_kernels()
     if reason and mode != "auto":

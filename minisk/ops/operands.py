@@ -19,6 +19,8 @@ from .shapes import cast
 def operands(operation: str, *values: Operand) -> list[Tensor]:
     """Return the values as Tensors of one dtype. Raises DtypeError where that would need a silent conversion."""
     tensors = [value for value in values if isinstance(value, Tensor)]
+    if len(tensors) == len(values) and all(tensor.dtype is tensors[0].dtype for tensor in tensors):
+        return tensors  # the most common case, decided at once
     dtype = _common_dtype(operation, tensors, values)
     xp = array_module(tensors[0].data) if tensors else np
     return [cast(v, dtype) if isinstance(v, Tensor) else Tensor(xp.asarray(v, dtype=dtype)) for v in values]

@@ -115,11 +115,13 @@ def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 def broadcast_shape(operation: str, *tensors: Tensor) -> tuple[int, ...]:
     """Return the common shape of the Tensors. Raises ShapeError naming the operation."""
+    shapes = [x.shape for x in tensors]
+    if shapes.count(shapes[0]) == len(shapes):
+        return shapes[0]
     try:
-        return np.broadcast_shapes(*(x.shape for x in tensors))
+        return np.broadcast_shapes(*shapes)
     except ValueError:
-        shapes = " and ".join(str(x.shape) for x in tensors)
-        raise ShapeError(f"{operation}: shapes {shapes} do not broadcast") from None
+        raise ShapeError(f"{operation}: shapes {' and '.join(map(str, shapes))} do not broadcast") from None
 
 
 def expand_dims(x: Tensor, axis: int) -> Tensor:
