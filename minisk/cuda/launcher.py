@@ -222,6 +222,16 @@ def why_no_kernels() -> str | None:
     return None
 
 
+def kernels_in_use(device: str) -> str:
+    """Say, for a person, what runs behind the seam on a device."""
+    if kernel_mode() == "numpy":
+        return "the formulas, in NumPy" if device == "cpu" else "the formulas, in CuPy"
+    if device != "cpu":
+        return "CUDA kernels"
+    reason = why_no_kernels()
+    return f"kernels built by {find_compiler()[1]}" if reason is None else f"the formulas, in NumPy ({reason})"
+
+
 Seam = TypeVar("Seam", bound=Callable[..., Any])
 
 
