@@ -66,12 +66,12 @@ typedef Wide<REAL>::type wide;
 #endif
 #define BLOCK_LOOP(i, n) for (int i = threadIdx.x; i < (n); i += blockDim.x)
 
-// LANES: how many neighbours one thread takes, where the work on each is too long for a plain loop over them to
+// NEIGHBOURS: how many neighbours one thread takes, where the work on each is too long for a plain loop over them to
 // vectorise. On a GPU neighbours are threads.
 #ifdef MINISK_ONE_THREAD
-#define LANES 256
+#define NEIGHBOURS 256
 #else
-#define LANES 1
+#define NEIGHBOURS 1
 #endif
 
 // DYNAMIC_SHARED: memory of the block, its size given at launch.

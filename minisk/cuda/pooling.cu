@@ -8,8 +8,8 @@
 //
 //   x, dx: (planes, h, w)   out, dout, winner: (planes, ho, wo)
 //
-// Forward: grid (planes, tiles); a thread takes LANES neighbouring windows of one row, tap by tap.
-// Gradient: a thread takes LANES *cells* of one row: a cell is the sh·sw inputs between the start of one window and the
+// Forward: grid (planes, tiles); a thread takes NEIGHBOURS neighbouring windows of one row, tap by tap.
+// Gradient: a thread takes NEIGHBOURS *cells* of one row: a cell is the sh·sw inputs between the start of one window and the
 // next, so which windows saw an input is known without a division: cell (i,j) is seen by windows (i,j), (i-1,j), … .
 // Nothing is added by two threads: no atomics, and the same bits every time.
 // The common windows are compiled for their width and stride, so that their taps unroll.
@@ -33,11 +33,11 @@ __device__ __forceinline__ Lanes within(int first, int step, int span, int lanes
     return {from, most(from, least(lanes, room < 0 ? 0 : room / step + 1))};
 }
 
-// What a thread knows so far of its LANES windows.
+// What a thread knows so far of its NEIGHBOURS windows.
 struct Largest {
     static constexpr bool in_any_order = false;
-    wide best[LANES];
-    int winner[LANES];
+    wide best[NEIGHBOURS];
+    int winner[NEIGHBOURS];
     __device__ __forceinline__ void start(int l) { best[l] = -(wide)INFINITY, winner[l] = 0; }
     __device__ __forceinline__ void see(int l, int tap, wide value) {
         const bool is_better = !(value <= best[l]) && best[l] == best[l];  // a NaN wins, and stays
@@ -47,7 +47,7 @@ struct Largest {
 };
 struct Sum {
     static constexpr bool in_any_order = true;
-    wide sum[LANES];
+    wide sum[NEIGHBOURS];
     __device__ __forceinline__ void start(int l) { sum[l] = 0; }
     __device__ __forceinline__ void see(int l, int, wide value) { sum[l] += value; }
 };
@@ -79,9 +79,9 @@ __device__ __forceinline__ void see_windows(const Window at, const real* x, int 
 template <int KW, int SW>
 __device__ __forceinline__ void max_of_windows(const Window at, const real* __restrict__ x, real* __restrict__ out,
                                                int* __restrict__ winner) {
-    const int groups = (at.wo + LANES - 1) / LANES;
+    const int groups = (at.wo + NEIGHBOURS - 1) / NEIGHBOURS;
     TILE_LOOP(unit, at.ho * groups) {
-        const int i = unit / groups, j = (unit - i * groups) * LANES, lanes = least(LANES, at.wo - j);
+        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = least(NEIGHBOURS, at.wo - j);
         Largest seen;
         see_windows<KW, SW>(at, x, i, j, lanes, seen);
         for (int l = 0; l < lanes; l++) out[i * at.wo + j + l] = (real)seen.best[l];
@@ -91,9 +91,9 @@ __device__ __forceinline__ void max_of_windows(const Window at, const real* __re
 
 template <int KW, int SW>
 __device__ __forceinline__ void mean_of_windows(const Window at, const real* __restrict__ x, real* __restrict__ out) {
-    const int groups = (at.wo + LANES - 1) / LANES;
+    const int groups = (at.wo + NEIGHBOURS - 1) / NEIGHBOURS;
     TILE_LOOP(unit, at.ho * groups) {
-        const int i = unit / groups, j = (unit - i * groups) * LANES, lanes = least(LANES, at.wo - j);
+        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = least(NEIGHBOURS, at.wo - j);
         Sum seen;
         see_windows<KW, SW>(at, x, i, j, lanes, seen);
         for (int l = 0; l < lanes; l++) out[i * at.wo + j + l] = (real)(seen.sum[l] / (wide)(at.kh * at.kw));
@@ -106,13 +106,13 @@ __device__ __forceinline__ void gradient(const Window at, const real* __restrict
                                          real* __restrict__ dx) {
     const int kw = KW ? KW : at.kw, sw = SW ? SW : at.sw;
     constexpr int side = SW ? SW : 1;  // neighbours in a cell that are taken together
-    const int cells = (at.w + at.pw + sw - 1) / sw, groups = (cells + LANES - 1) / LANES;
+    const int cells = (at.w + at.pw + sw - 1) / sw, groups = (cells + NEIGHBOURS - 1) / NEIGHBOURS;
     const wide share = winner ? (wide)1 : 1 / (wide)(at.kh * kw);
     TILE_LOOP(unit, (at.h + at.ph + at.sh - 1) / at.sh * groups) {
-        const int i = unit / groups, j = (unit - i * groups) * LANES, lanes = least(LANES, cells - j);
+        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = least(NEIGHBOURS, cells - j);
         for (int down = most(0, at.ph - i * at.sh); down < least(at.sh, at.h + at.ph - i * at.sh); down++)
             for (int right = 0; right < sw; right += side) {
-                wide sum[side][LANES];
+                wide sum[side][NEIGHBOURS];
                 for (int s = 0; s < side; s++)
                     for (int l = 0; l < lanes; l++) sum[s][l] = 0;
                 for (int p = down, row = i; p < at.kh && row >= 0; p += at.sh, row--) {

@@ -7,7 +7,7 @@
 //   x, y: (outer, n, inner), summed along the middle; logits x and wanted shares q: (rows, n)
 //
 // Rows (inner = 1): a block takes a row, or some short ones in turn; its threads share the sums.
-// Columns (inner > 1): grid (outer, tiles); a thread goes down LANES columns, its neighbours down the next ones, so that
+// Columns (inner > 1): grid (outer, tiles); a thread goes down NEIGHBOURS columns, its neighbours down the next ones, so that
 // each step of theirs reads one run of memory.
 // e^x is computed twice rather than kept: it costs less than a trip to memory, and float16 would round it.
 #include "common.cuh"
@@ -66,10 +66,10 @@ extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const
 // check: <<<(3, 2), 64>>> n=5 inner=300 is_log=0 x[15*inner] y[15*inner]
 extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inner, const bool is_log,
                                                      const real* __restrict__ x, real* __restrict__ y) {
-    TILE_LOOP(tile, (inner + LANES - 1) / LANES) {
-        const int lanes = inner - tile * LANES < LANES ? inner - tile * LANES : LANES;
-        const long long start = (long long)blockIdx.x * n * inner + tile * LANES;
-        wide top[LANES], sum[LANES];
+    TILE_LOOP(tile, (inner + NEIGHBOURS - 1) / NEIGHBOURS) {
+        const int lanes = inner - tile * NEIGHBOURS < NEIGHBOURS ? inner - tile * NEIGHBOURS : NEIGHBOURS;
+        const long long start = (long long)blockIdx.x * n * inner + tile * NEIGHBOURS;
+        wide top[NEIGHBOURS], sum[NEIGHBOURS];
         for (int j = 0; j < lanes; j++) top[j] = -(wide)INFINITY, sum[j] = 0;
         for (int i = 0; i < n; i++) {
             const real* x_run = x + start + (long long)i * inner;
@@ -95,10 +95,10 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
 extern "C" __global__ ANY_BLOCK void softmax_columns_grad(const int n, const int inner, const bool is_log,
                                                           const real* __restrict__ dy, const real* __restrict__ y,
                                                           real* __restrict__ dx) {
-    TILE_LOOP(tile, (inner + LANES - 1) / LANES) {
-        const int lanes = inner - tile * LANES < LANES ? inner - tile * LANES : LANES;
-        const long long start = (long long)blockIdx.x * n * inner + tile * LANES;
-        wide sum[LANES];
+    TILE_LOOP(tile, (inner + NEIGHBOURS - 1) / NEIGHBOURS) {
+        const int lanes = inner - tile * NEIGHBOURS < NEIGHBOURS ? inner - tile * NEIGHBOURS : NEIGHBOURS;
+        const long long start = (long long)blockIdx.x * n * inner + tile * NEIGHBOURS;
+        wide sum[NEIGHBOURS];
         for (int j = 0; j < lanes; j++) sum[j] = 0;
         for (int i = 0; i < n; i++) {
             const real *dy_run = dy + start + (long long)i * inner, *y_run = y + start + (long long)i * inner;
