@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minisk import MiniskError
+from minisk.cuda.launcher import kernels_in_use
 from minisk.data import download_cifar
 from minisk.report import report_run
 from minisk.train import RECIPES, Config, Trainer, evaluate_checkpoint, load_model, read_config, stop_signals
@@ -121,6 +122,7 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
     )  # fmt: skip
     size = sum(parameter.size for parameter in trainer.model.parameters())
     print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
+    print(f"kernels: {kernels_in_use(trainer.device)}")
     with stop_signals() as signals:
         for m in trainer.run(stop=lambda: signals.received is not None):
             print(

@@ -9,6 +9,11 @@ from minisk import nn as ms_nn
 from minisk.models import ResidualNet
 
 
+class BatchNormReLU(nn.BatchNorm2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu_(super().forward(x))
+
+
 class SKConv(nn.Module):
     def __init__(self, source: ms_nn.SKConv) -> None:
         super().__init__()
@@ -17,11 +22,9 @@ class SKConv(nn.Module):
         self.fc1, self.fc1_norm, self.fc2 = twin(source.fc1), twin(source.fc1_norm), twin(source.fc2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        features = torch.stack(
-            [torch.relu_(norm(conv(x))) for conv, norm in zip(self.convs, self.norms, strict=True)], 1
-        )
+        features = torch.stack([norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True)], 1)
         squeeze = features.sum(1).mean((2, 3), keepdim=True)
-        logits = self.fc2(torch.relu_(self.fc1_norm(self.fc1(squeeze))))
+        logits = self.fc2(self.fc1_norm(self.fc1(squeeze)))
         n, branches, channels = features.shape[:3]
         weights = logits.reshape(n, branches, channels, 1, 1).softmax(1)
         return (features * weights).sum(1)
@@ -34,8 +37,8 @@ class Bottleneck(nn.Module):
             self.add_module(name, twin(child))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = torch.relu_(self.reduce_norm(self.reduce(x)))
-        out = self.increase_norm(self.increase(self.middle(out)))
+        out = self.middle(self.reduce_norm(self.reduce(x)))
+        out = self.increase_norm(self.increase(out))
         shortcut = self.project_norm(self.project(x)) if hasattr(self, "project") else x
         return torch.relu_(out + shortcut)
 
@@ -65,7 +68,7 @@ def _conv(source: ms_nn.Conv2d) -> nn.Conv2d:
 
 _TWINS = {
     ms_nn.Conv2d: _conv,
-    ms_nn.BatchNorm2d: lambda m: nn.BatchNorm2d(m.weight.size, m.eps, m.momentum),
+    ms_nn.BatchNorm2d: lambda m: (BatchNormReLU if m.relu else nn.BatchNorm2d)(m.weight.size, m.eps, m.momentum),
     ms_nn.Linear: lambda m: nn.Linear(m.weight.shape[1], m.weight.shape[0]),
     ms_nn.ReLU: lambda m: nn.ReLU(inplace=True),
     ms_nn.MaxPool2d: lambda m: nn.MaxPool2d(m.kernel_size, m.stride, m.padding, ceil_mode=m.ceil_mode),

@@ -1,14 +1,12 @@
 """The command line: `python -m minisk COMMAND`, or `minisk COMMAND` once installed."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import evaluate, info, predict, summary
+from .commands import check, info, networks
 from .errors import MiniskError
 from .gradient_check import command as gradcheck
 
@@ -17,7 +15,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minisk", description="A small framework that trains SKNet.")
     parser.add_argument("--version", action="version", version=f"minisk {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (info, summary, predict, evaluate, gradcheck):
+    for command in (info, networks, gradcheck, check):
         command.add_to(commands)
     return parser
 

@@ -4,8 +4,6 @@ One file, so that arrays and numbers can never come from two moments; written be
 when it is whole. Nothing in it is ever executed.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -32,18 +30,12 @@ def atomic_write(path: str | Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _flush_folder(target.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Have the folder's own record of a rename written to disk, where folders can be opened for that (POSIX)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if os.name == "posix":  # have the folder's own record of the rename written too, where folders can be opened
+        descriptor = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def save_checkpoint(path: str | Path, arrays: dict[str, Array], about: dict[str, Any]) -> None:
@@ -57,9 +49,8 @@ def save_checkpoint(path: str | Path, arrays: dict[str, Array], about: dict[str,
         host = {name: np.asarray(to_device(array, "cpu"), order="C") for name, array in arrays.items()}
         atomic_write(path, save(host, metadata=header))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"checkpoint {path} could not be written: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"checkpoint {path} could not be written: {reason}") from error
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import logging
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from .errors import DeviceError
+
+log = logging.getLogger(__name__)
 
 # Stands for numpy.ndarray and cupy.ndarray alike: the code between this floor and the kernels is the same for both.
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -31,9 +34,13 @@ def cuda_available() -> bool:
         return False
     try:
         import cupy
+
+        return bool(cupy.cuda.is_available())
     except ImportError:
         return False
-    return bool(cupy.cuda.is_available())
+    except Exception as error:  # one built for another CUDA, say
+        log.warning("CuPy can't be used, the CPU is: %s", error)
+        return False
 
 
 def parse_device(device: str) -> tuple[str, int]:
@@ -43,7 +50,16 @@ def parse_device(device: str) -> tuple[str, int]:
         raise DeviceError(f"device {device!r} is not known: expected 'cpu', 'cuda' or 'cuda:1'")
     if kind == "cuda" and not cuda_available():
         raise DeviceError(f"device {device!r} asked for, but no CUDA driver, device or CuPy was found: use 'cpu'")
-    return kind, int(index or 0)
+    number = int(index or 0)
+    if number > 0 and number >= _gpu_count():
+        raise DeviceError(f"device {device!r} asked for, but there are {_gpu_count()}, counted from 0")
+    return kind, number
+
+
+def _gpu_count() -> int:
+    import cupy
+
+    return int(cupy.cuda.runtime.getDeviceCount())
 
 
 def array_module(array: Array) -> Any:
@@ -63,16 +79,17 @@ def device_of(array: Array) -> str:
 
 
 def to_device(array: Array, device: str) -> Array:
-    """Return the array on the named device, copied only if it lives elsewhere."""
+    """Return the array on the named device, copied only if it lives elsewhere.
+
+    A GPU becomes the thread's current one, on which CuPy makes new arrays: a network stays on the GPU it was moved to.
+    """
     kind, index = parse_device(device)
     if kind == "cpu":
         return array if isinstance(array, np.ndarray) else array.get()
     import cupy
 
-    if device_of(array) == f"cuda:{index}":
-        return array
-    with cupy.cuda.Device(index):
-        return cupy.asarray(array)
+    cupy.cuda.Device(index).use()
+    return array if device_of(array) == f"cuda:{index}" else cupy.asarray(array)
 
 
 def storage(array: Array) -> Any:

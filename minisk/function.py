@@ -259,7 +259,7 @@ class Function:
         are not all on one device.
         """
         tensors = [x for x in inputs if isinstance(x, Tensor)]
-        if len({type(x.data) for x in tensors}) > 1:
+        if len({x.device for x in tensors}) > 1:
             raise DeviceError(f"{cls.operation}: tensors on different devices: {', '.join(x.device for x in tensors)}")
         ctx = Node(cls)
         ctx.needs_input_grad = tuple([isinstance(x, Tensor) and x.requires_grad for x in inputs])

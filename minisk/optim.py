@@ -100,8 +100,8 @@ class SGD(Optimizer):
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
-        settings = {name: group[name] for name in ("lr", "momentum", "weight_decay", "nesterov")}
-        kernels.sgd_momentum(weight, grad, state["velocity"], **settings)
+        settings = (group[name] for name in ("lr", "momentum", "weight_decay", "nesterov"))
+        kernels.sgd_momentum(weight, grad, state["velocity"], *settings)
 
 
 class AdamW(Optimizer):

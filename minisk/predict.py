@@ -3,11 +3,10 @@
 Weights and images may come from strangers: nothing in either is executed, and whatever is wrong is one sentence.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from . import models
-from .data import normalize
+from .checkpoint import load_checkpoint
+from .data import ImageDataset, normalize
+from .device import Array, cuda_available, parse_device
 from .errors import CheckpointError, DataError, MiniskError
 from .nn import Module
 from .report import log_probabilities
-from .train import load_model, resolve_device
 
 log = logging.getLogger("minisk")
 
@@ -53,6 +53,23 @@ class Classifier:
         return [(self.classes[i], float(probability[i])) for i in best]
 
 
+def load_model(path: str | Path) -> tuple[Module, dict[str, Any]]:
+    """Rebuild the model of a checkpoint, with the averaged weights if it has them, as they are what was tested.
+
+    Returns it, in evaluation mode, and the checkpoint's description. Raises CheckpointError.
+    """
+    arrays, about = load_checkpoint(path)
+    lacking = [name for name in ("config", "classes", "normalization") if name not in about]
+    if lacking:
+        raise CheckpointError(f"checkpoint {path} does not say its {', '.join(lacking)}")
+    model = models.create(about["config"]["model"], len(about["classes"]))
+    try:
+        model.load_state_dict(weights_of(arrays, "average") or weights_of(arrays))
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from None
+    return model.eval(), about
+
+
 def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     """Load a checkpoint written by training. Raises CheckpointError if it is missing, damaged or incomplete."""
     try:
@@ -69,6 +86,25 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     if not (len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std))):
         raise CheckpointError(f"checkpoint {path} has normalization {normalization}, expected 3 numbers, std above 0")
     return Classifier(model.to(resolve_device(device)), classes, normalization, size, dataset)
+
+
+def check_classes(path: str | Path, classes: Sequence[str], dataset: ImageDataset) -> None:
+    """Raise CheckpointError unless the classes of a checkpoint are those of a data set, in their order."""
+    if tuple(classes) != dataset.classes:
+        found = f"{dataset.name} has {len(dataset.classes)} ({dataset.classes[0]}, …)"
+        raise CheckpointError(f"checkpoint {path} tells apart {len(classes)} classes ({classes[0]}, …), but {found}")
+
+
+def weights_of(arrays: dict[str, Array], kind: str = "model") -> dict[str, Array]:
+    """Pick arrays of one kind ("model": weights, "average": their moving average) under the model's own names."""
+    return {name.removeprefix(f"{kind}."): array for name, array in arrays.items() if name.startswith(f"{kind}.")}
+
+
+def resolve_device(device: str) -> str:
+    """Turn "auto" into "cuda" where there is one, else "cpu". Raises DeviceError for a device that is not there."""
+    chosen = ("cuda" if cuda_available() else "cpu") if device == "auto" else device
+    parse_device(chosen)
+    return chosen
 
 
 def read_image(path: str | Path) -> Any:

@@ -1,11 +1,11 @@
 """What a model gets right and wrong over a data set, from one pass: numbers, and pictures of the errors.
 
-The end of a training run and `minisk evaluate` both write this report.
+Training asks for loss and accuracy after each epoch; its end and `minisk evaluate` write the whole report.
 """
 
-from __future__ import annotations
-
 import json
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from . import ops
 from .checkpoint import atomic_write
-from .data import ImageDataset, Loader
+from .data import Batch, ImageDataset, Loader
 from .errors import MiniskError, ShapeError
 from .function import no_grad
 from .nn import Module
@@ -23,7 +23,45 @@ from .nn.module import evaluation_mode
 from .pictures import draw_confusion, draw_mistakes
 from .tensor import Tensor
 
+log = logging.getLogger("minisk")
+
 _SHOWN = 24  # mistakes in the picture
+
+
+@dataclass
+class Average:
+    """Mean loss (nats) and accuracy (percent) over the images seen so far, kept as sums."""
+
+    images: int = 0
+    correct: int = 0
+    total_loss: float = 0.0
+
+    def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch: its mean loss, logits (N, K) and labels, (N,) or a share per class (N, K)."""
+        if labels.ndim == 2:  # of mixed images, the larger share is called right
+            labels = labels.argmax(axis=1)
+        self.images += len(labels.data)
+        self.total_loss += loss * len(labels.data)
+        self.correct += int((logits.argmax(axis=1) == labels).sum().item())
+
+    @property
+    def loss(self) -> float:
+        return self.total_loss / max(1, self.images)
+
+    @property
+    def accuracy(self) -> float:
+        return 100.0 * self.correct / max(1, self.images)
+
+
+def evaluate(model: Module, batches: Iterable[Batch], device: str = "cpu") -> tuple[float, float]:
+    """Return the mean cross entropy (nats) and the accuracy (percent) over all batches, in evaluation mode."""
+    average = Average()
+    with evaluation_mode(model), no_grad():
+        for images, labels in batches:
+            x, y = Tensor(images).to(device), Tensor(labels).to(device)
+            logits = model(x)
+            average.add(ops.cross_entropy(logits, y).item(), logits, y)
+    return average.loss, average.accuracy
 
 
 class Mistake(NamedTuple):
@@ -86,15 +124,20 @@ def measure(model: Module, dataset: ImageDataset, normalization: dict[str, Any],
 
 
 def report_run(model: Module, dataset: ImageDataset, normalization: dict[str, Any], out: str | Path) -> Evaluation:
-    """Measure, and write confusion.png, mistakes.png and evaluation.json to the folder. Raises MiniskError, OSError."""
+    """Measure, and write evaluation.json, confusion.png and mistakes.png to the folder.
+
+    Without matplotlib the pictures are left out, and the log says so. Raises MiniskError, OSError.
+    """
     result = measure(model, dataset, normalization)
-    folder = Path(out)
-    draw_confusion(result.confusion, result.classes, folder / "confusion.png")
-    worst = result.mistakes[:_SHOWN]
+    folder, worst = Path(out), result.mistakes[:_SHOWN]
+    atomic_write(folder / "evaluation.json", json.dumps(result.as_json(), indent=1).encode())
     title = f"The surest of {len(result.mistakes):,} mistakes in {len(dataset):,} images" if worst else "No mistakes"
     pictures = [(dataset.images[m.position], m.true, m.predicted, m.probability) for m in worst]
-    draw_mistakes(pictures, folder / "mistakes.png", title)
-    atomic_write(folder / "evaluation.json", json.dumps(result.as_json(), indent=1).encode())
+    try:
+        draw_confusion(result.confusion, result.classes, folder / "confusion.png")
+        draw_mistakes(pictures, folder / "mistakes.png", title)
+    except MiniskError as error:
+        log.warning("%s", error)
     return result
 
 

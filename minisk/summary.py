@@ -1,7 +1,5 @@
 """What a model is made of: layers, output shapes, parameters and multiply-adds."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

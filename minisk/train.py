@@ -6,17 +6,15 @@ What a run writes to its folder; all but the log are replaced as a whole:
     best.safetensors    the weights of the best epoch       bad_batch.safetensors     what made the loss NaN or infinite
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +26,10 @@ from .data import Batch, Loader, load_dataset
 from .device import Array, manual_seed, random_state, set_random_state
 from .errors import CheckpointError, MiniskError
 from .optim import SGD
+from .predict import check_classes, load_model, resolve_device, weights_of
+from .report import Average, evaluate
 from .tensor import Tensor
-from .training.batches import TEST_BATCH, make_loaders
-from .training.config import RECIPES, SCHEDULES, Config, read_config
-from .training.evaluation import Average, evaluate, load_model, resolve_device, weights_of
+from .training.config import RECIPES, SCHEDULES, TEST_BATCH, Config, make_loaders, read_config
 from .training.folder import held, stop_signals
 from .training.record import Metrics, Progress, Record
 from .training.steps import WeightAverage, clip_gradients, make_schedule, parameter_groups
@@ -204,7 +202,7 @@ class Trainer:
     def _evaluate(self, stop: Callable[[], bool]) -> tuple[float, float]:
         """Return test loss and accuracy, of the averaged weights if there are such; without meaning if stopped."""
         with self.average.in_place() if self.average is not None else contextlib.nullcontext():
-            return evaluate(self.model, _until(stop, self.test_loader), self.device)
+            return evaluate(self.model, takewhile(lambda _: not stop(), self.test_loader), self.device)
 
     def _end_epoch(self, test_loss: float, test_accuracy: float) -> Metrics:
         state, seconds = self.state, max(self.state.seconds, 1e-9)
@@ -304,18 +302,7 @@ class Trainer:
 
 def _stamp(path: Path) -> tuple[int, int] | None:
     """Identify one version of a file: each is a new one, moved into place."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
-
-
-def _until(stop: Callable[[], bool], loader: Loader) -> Iterator[Batch]:
-    for batch in loader:
-        if stop():
-            return
-        yield batch
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
 def evaluate_checkpoint(
@@ -324,10 +311,6 @@ def evaluate_checkpoint(
     """Return loss and accuracy (percent) of a checkpoint on a data set's test images. Raises CheckpointError."""
     model, about = load_model(path)
     test_set = load_dataset(dataset, data_dir, "test", size_limit=test_images)
-    if list(test_set.classes) != about["classes"]:
-        raise CheckpointError(
-            f"checkpoint {path} tells apart {len(about['classes'])} classes ({about['classes'][0]}, …), "
-            f"but {dataset} has {len(test_set.classes)} ({test_set.classes[0]}, …)"
-        )
+    check_classes(path, about["classes"], test_set)
     chosen = resolve_device(device)
     return evaluate(model.to(chosen), Loader(test_set, TEST_BATCH, **about["normalization"]), chosen)

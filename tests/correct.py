@@ -24,6 +24,7 @@ MODULES: list[tuple[str, Any, tuple[int, ...]]] = [
     ("Linear", lambda: nn.Linear(5, 3), (4, 5)),
     ("BatchNorm2d", lambda: nn.BatchNorm2d(4), IMAGES),
     ("BatchNorm2d in evaluation", lambda: nn.BatchNorm2d(4).eval(), IMAGES),
+    ("BatchNorm2d and ReLU", lambda: nn.BatchNorm2d(4, relu=True), IMAGES),
     ("ReLU", nn.ReLU, IMAGES),
     ("Dropout", lambda: nn.Dropout(0.3), (4, 5)),
     ("MaxPool2d", lambda: nn.MaxPool2d(3, 2, 1), IMAGES),

@@ -323,9 +323,9 @@ def test_a_summary_shows_each_layer_in_order_with_its_shape_at_the_given_size(ca
     assert minisk.__main__.main(["summary", "sknet26", "--size", "64", "--num-classes", "7"]) == 0
     table = capsys.readouterr().out.split("\n\n")[0].splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in table[1:]}
-    assert list(rows)[:5] == ["stem.0", "stem.1", "stem.2", "stem.3", "stages.0.0.reduce"]
+    assert list(rows)[:5] == ["stem.0", "stem.1", "stem.2", "stages.0.0.reduce", "stages.0.0.reduce_norm"]
     assert rows["stem.0"] == ["Conv2d", "64×32×32", f"{64 * 3 * 49:,}", f"{64 * 3 * 49 * 32 * 32:,}"]
-    assert rows["stem.3"] == ["MaxPool2d", "64×16×16", "0", "0"]
+    assert rows["stem.2"] == ["MaxPool2d", "64×16×16", "0", "0"]
     assert rows["stages.0.0.middle"] == ["select", "128×16×16", "0", f"{2 * 128 * 16 * 16:,}"]
     assert rows["stages.3.0.middle.convs.1"][1] == "1024×2×2"
     assert rows["classifier"] == ["Linear", "7", f"{2048 * 7 + 7:,}", f"{2048 * 7:,}"]

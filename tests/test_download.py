@@ -11,7 +11,7 @@ import threading
 import pytest
 from data_samples import make_archive, make_python_archive, snapshot
 
-from minisk.data import download, download_cifar, layouts, load_cifar
+from minisk.data import cifar, download, download_cifar, load_cifar
 from minisk.errors import DataError
 
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -65,7 +65,7 @@ def server(tmp_path, monkeypatch):
     with Server() as running:
         running.content = (source / ARCHIVE).read_bytes()
         digest = hashlib.md5(running.content).hexdigest()
-        monkeypatch.setitem(layouts.BINARY, "cifar10", dataclasses.replace(layouts.BINARY["cifar10"], md5=digest))
+        monkeypatch.setitem(cifar.BINARY, "cifar10", dataclasses.replace(cifar.BINARY["cifar10"], md5=digest))
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield running
@@ -104,7 +104,7 @@ def test_the_python_version_is_fetched_by_its_own_name(server, tmp_path, monkeyp
         archive.add(folder, folder.name)
     server.content = (tmp_path / "python.tar.gz").read_bytes()
     digest = hashlib.md5(server.content).hexdigest()
-    monkeypatch.setitem(layouts.PYTHON, "cifar10", dataclasses.replace(layouts.PYTHON["cifar10"], md5=digest))
+    monkeypatch.setitem(cifar.PYTHON, "cifar10", dataclasses.replace(cifar.PYTHON["cifar10"], md5=digest))
     data_dir = tmp_path / "data"
     assert (
         download_cifar("cifar10", data_dir, version="python", base_url=server.url, progress=False).name == folder.name

@@ -12,11 +12,23 @@ import pytest
 import minisk
 from minisk.__main__ import main
 from minisk.commands import info
+from minisk.cuda.compiler import find_compiler
+from minisk.cuda.launcher import why_no_kernels
 
 REPOSITORY = Path(__file__).parents[1]
 NAMES = [
     "minisk", "python", "numpy", "blas", "packages", "devices", "cpus", "compiler", "kernels", "variables", "caches",
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def look_again():
+    """Each test has a compiler of its own, or none."""
+    find_compiler.cache_clear()
+    why_no_kernels.cache_clear()
+    yield
+    find_compiler.cache_clear()
+    why_no_kernels.cache_clear()
 
 
 def in_subprocess(*arguments, **environment):
@@ -62,7 +74,11 @@ def test_only_variables_that_matter_are_told(monkeypatch):
 def test_without_a_compiler_it_says_none(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    assert info.gather()["compiler"] == "none"
+    facts = info.gather()
+    assert facts["compiler"] == "none: no C++ compiler found (looked for g++, clang++, c++)"
+    assert facts["kernels"] == [
+        "mode auto: the formulas, in NumPy (no C++ compiler found (looked for g++, clang++, c++))"
+    ]
 
 
 def test_the_compiler_named_by_cxx_comes_first(monkeypatch, tmp_path):
@@ -76,10 +92,9 @@ def test_the_compiler_named_by_cxx_comes_first(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("target", "error", "part"),
     [
-        ("subprocess.run", subprocess.TimeoutExpired("c++", 10), "compiler"),
         ("platform.python_version", ValueError("odd"), "python"),
         ("numpy.show_config", KeyError("blas"), "blas"),
-        ("minisk.device.cuda_available", RuntimeError("driver too old"), "devices"),
+        ("minisk.commands.info.cuda_available", RuntimeError("driver too old"), "devices"),
         ("pathlib.Path.home", RuntimeError("no home"), "caches"),
     ],
 )
@@ -106,7 +121,12 @@ def test_a_cupy_that_cannot_be_imported_does_no_harm(tmp_path):
 def test_a_cache_is_told_with_its_size(monkeypatch, tmp_path):
     (tmp_path / "kernel").write_bytes(bytes(2**20))
     monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
-    assert info.gather()["caches"] == [f"CuPy kernels: {tmp_path}, 1.0 MiB"]
+    assert info.gather()["caches"][-1] == f"CuPy's kernels: {tmp_path}, 1.0 MiB"
+
+
+def test_a_compiler_that_does_not_run_is_told(monkeypatch):
+    monkeypatch.setenv("CXX", "false")
+    assert "does not run" in info.gather()["compiler"]
 
 
 def test_a_terminal_that_knows_only_ascii_gets_escapes_not_a_traceback():

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def loader_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "minisk-loader"]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("minisk-loader")]
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +128,7 @@ def test_an_epoch_refuses_numbers_out_of_range_at_once(epoch, start):
 # --- the Loader's thread --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("prefetch", "expected"), [(0, threading.main_thread().name), (2, "minisk-loader")])
+@pytest.mark.parametrize(("prefetch", "expected"), [(0, threading.main_thread().name), (2, "minisk-loader_0")])
 def test_batches_are_made_in_a_thread_only_when_prefetching(prefetch, expected):
     makers = set()
 

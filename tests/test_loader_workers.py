@@ -58,6 +58,11 @@ def loader(workers, *, prefetch=2, mix=None, augment=EVERYTHING, batch_size=4):
     )
 
 
+def long_epoch(workers):
+    """Batches of 200 kB, which a pipe does not hold, so that workers are at work until the end."""
+    return Loader(numbered_dataset(25, side=128), 1, workers=workers).epoch(0)
+
+
 def shared_bytes():
     """Size of the files without a name that this process has mapped: the shared memory."""
     lines = Path("/proc/self/maps").read_text().splitlines()
@@ -81,6 +86,12 @@ def test_workers_change_no_bit(workers, prefetch):
         assert_same_batches(loader(workers, prefetch=prefetch, mix=mix).epoch(3, start=1), expected)
 
 
+def test_images_may_come_out_of_an_augmentation_in_another_size():
+    expected = list(loader(0, augment=shrink).epoch(0))
+    assert expected[0][0].shape == (4, 3, 7, 8)
+    assert_same_batches(loader(2, augment=shrink).epoch(0), expected)
+
+
 def test_with_a_mix_batches_carry_targets():
     for workers in (0, 1):
         images, targets = next(loader(workers, mix=Mix(25, mixup=1.0)).epoch(0))
@@ -99,7 +110,7 @@ def test_shared_memory_is_given_back():
     before = shared_bytes()
     batches = Loader(numbered_dataset(100, side=256), 4, workers=1).epoch(0)
     next(batches)
-    assert shared_bytes() > before + 100 * 3 * 256 * 256
+    assert shared_bytes() >= before + 100 * 3 * 256 * 256
     batches.close()
     assert shared_bytes() < before + (8 << 20)
 
@@ -115,7 +126,6 @@ def test_an_epoch_without_batches_starts_nothing():
         (fail, "batch 0 failed in a worker process: ArithmeticError: an augmentation that fails"),
         (refuse, "batch 0 failed in a worker process: an augmentation that refuses"),
         (leave, "batch 0 failed in a worker process: SystemExit: 3"),
-        (shrink, r"augment made images \(3, 7, 8\) out of \(3, 8, 8\)"),
         (die, r"a worker process died \(exit code -9\) before batch 0 was made"),
         (lambda images, rng: images, "augment <function <lambda> at .* can't be sent to a process"),
     ],
@@ -129,7 +139,7 @@ def test_what_goes_wrong_in_a_worker_is_a_data_error(augment, told):
 
 
 def test_a_worker_killed_from_outside_is_told_and_the_others_end():
-    batches = loader(2, prefetch=2, batch_size=1).epoch(0)
+    batches = long_epoch(2)
     next(batches)
     for process in multiprocessing.active_children():
         process.kill()
@@ -139,12 +149,12 @@ def test_a_worker_killed_from_outside_is_told_and_the_others_end():
 
 
 def test_closing_and_dropping_an_iterator_end_its_processes():
-    batches = loader(2).epoch(0)
+    batches = long_epoch(2)
     next(batches)
     assert len(multiprocessing.active_children()) == 2
     batches.close()
     assert multiprocessing.active_children() == []
-    for _ in loader(1).epoch(0):
+    for _ in long_epoch(1):
         break
     gc.collect()
     assert multiprocessing.active_children() == []
@@ -152,7 +162,7 @@ def test_closing_and_dropping_an_iterator_end_its_processes():
 
 def test_an_exception_of_the_consumer_ends_the_processes():
     def consume():
-        for _ in loader(2).epoch(0):
+        for _ in long_epoch(2):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

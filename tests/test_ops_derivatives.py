@@ -12,10 +12,10 @@ WITHOUT_GRADIENT = {
 }  # fmt: skip
 
 
-def batch_norm(training):
+def batch_norm(training, relu=False):
     def function(x, weight, bias):
         running = ms.Tensor(np.array([0.3, -0.2], x.dtype)), ms.Tensor(np.array([1.5, 0.7], x.dtype))
-        return ops.batch_norm(x, weight, bias, *running, training=training, eps=0.1)
+        return ops.batch_norm(x, weight, bias, *running, training=training, eps=0.1, relu=relu)
 
     return function
 
@@ -54,6 +54,7 @@ CASES = [
     ("tanh", ops.tanh, arrays((2, 3))),
     ("sigmoid", ops.sigmoid, arrays((2, 3))),
     ("relu", ops.relu, arrays((2, 3))),
+    ("add_relu", ops.add_relu, arrays((2, 3), (2, 3))),
     ("clip", lambda x: ops.clip(x, -0.71, 0.83), arrays((3, 3))),
     ("where", lambda a, b: ops.where(CONDITION, a, b), arrays((2, 3), (1, 3))),
     ("maximum", ops.maximum, arrays((2, 3), (3,))),
@@ -91,12 +92,15 @@ CASES = [
     ("global_avg_pool2d", ops.global_avg_pool2d, arrays(IMAGE)),
     ("batch_norm", batch_norm(training=True), arrays(BATCH, (2,), (2,))),
     ("batch_norm", batch_norm(training=False), arrays(BATCH, (2,), (2,))),
+    ("batch_norm", batch_norm(training=True, relu=True), arrays(BATCH, (2,), (2,))),
+    ("batch_norm", batch_norm(training=False, relu=True), arrays(BATCH, (2,), (2,))),
     ("softmax", lambda x: ops.softmax(x, 0), arrays((3, 2))),
     ("log_softmax", ops.log_softmax, arrays((2, 3))),
     ("cross_entropy", lambda x: ops.cross_entropy(x, np.array([2, 0]), 0.1), arrays((2, 3))),
     ("axpy", ops.axpy, arrays((2, 2), BATCH, BATCH)),
     ("channel_scale", ops.channel_scale, arrays((2, 2, 1, 1), BATCH)),
     ("channel_dot", ops.channel_dot, arrays(BATCH, BATCH)),
+    ("select", lambda a, x, y: ops.select(a, [x, y]), arrays((2, 2, 2), BATCH, BATCH)),
     ("dropout", dropout, arrays((3, 3))),
 ]
 

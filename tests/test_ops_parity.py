@@ -83,6 +83,7 @@ def test_number_or_array_on_either_side_is_a_constant(name, number):
     ("minisk", "theirs"),
     [
         (ops.relu, torch.relu),
+        (lambda x: ops.add_relu(x, x * x), lambda x: torch.relu(x + x * x)),
         (ops.abs, torch.abs),
         (lambda x: ops.clip(x, -1.0, 1.0), lambda x: torch.clamp(x, -1.0, 1.0)),
         (lambda x: ops.clip(x, 0.0, 0.0), lambda x: torch.clamp(x, 0.0, 0.0)),
@@ -93,7 +94,7 @@ def test_number_or_array_on_either_side_is_a_constant(name, number):
         (lambda x: ops.pow(x, 2), lambda x: torch.pow(x, 2)),
         (lambda x: ops.pow(x, 3.0), lambda x: torch.pow(x, 3.0)),
     ],
-    ids=["relu", "abs", "clip", "clip to a point", "maximum", "minimum", "x⁰", "x¹", "x²", "x³"],
+    ids=["relu", "add_relu", "abs", "clip", "clip to a point", "maximum", "minimum", "x⁰", "x¹", "x²", "x³"],
 )
 def test_convention_where_the_derivative_jumps_agrees(minisk, theirs):
     # 0 and 1 are where relu and abs bend, clip has its bounds, and x ties with x².

@@ -154,6 +154,14 @@ def test_batch_norm_agrees_in_training_and_in_evaluation(training, case):
     assert_parity(lambda *xs: batch_norm(*xs, training), lambda *xs: torch_batch_norm(*xs, training), case)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@draws(batches(least=8))
+def test_batch_norm_and_relu_in_one_agree_with_one_after_the_other(training, case):
+    assert_parity(
+        lambda *xs: batch_norm(*xs, training, relu=True), lambda *xs: F.relu(torch_batch_norm(*xs, training)), case
+    )
+
+
 @draws(batches(least=3), st.sampled_from([1e-5, 1e-3, 0.5]))
 def test_batch_norm_of_few_values_agrees_in_double_precision(case, eps):
     assert_parity(

@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minisk.errors import ShapeError
-from minisk.pictures import _ticks, draw_confusion, draw_curves, draw_mistakes, draw_prediction
+from minisk.errors import MiniskError, ShapeError
+from minisk.pictures import draw_confusion, draw_curves, draw_mistakes, draw_prediction
 
 BLUE, ORANGE, GREEN, DARK = (0, 114, 178), (213, 94, 0), (0, 158, 115), (8, 48, 107)
-
-
-@pytest.fixture(autouse=True)
-def pillow_alone(monkeypatch):
-    """Hide matplotlib, which would draw the curves if it were there."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
 
 
 @pytest.fixture
@@ -54,81 +48,76 @@ def test_a_falling_loss_falls_from_left_to_right(path):
     assert left[:, 0].max() < right[:, 0].min()
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300, "missing"])
 def test_a_value_that_is_no_number_is_a_gap_in_its_line_only(path, bad):
-    draw_curves([row(epoch, bad if epoch == 3 else 1.0) for epoch in range(1, 6)], path)
-    # Five epochs over the columns 56 to 384 of the first panel: the third is in the middle.
-    blue = set(where(path, BLUE)[:, 1])
-    assert {80, 360} <= blue and 220 not in blue
-    assert 220 in set(where(path, ORANGE)[:, 1])
-
-
-def test_a_missing_value_is_a_gap_too(path):
-    rows = [row(1), row(2)]
-    del rows[1]["train_loss"]
+    rows = [row(epoch, bad if epoch == 3 else 1.0) for epoch in range(1, 6)]
+    if bad == "missing":
+        del rows[2]["train_loss"]
     draw_curves(rows, path)
-    assert 220 not in set(where(path, BLUE)[:, 1])
+    # The third of five epochs is in the middle of the panel.
+    blue = columns_of_the_lines(path, BLUE)
+    middle = (blue.min() + blue.max()) // 2
+    assert not set(range(middle - 20, middle + 20)) & set(blue)
+    assert set(range(middle - 20, middle + 20)) <= set(columns_of_the_lines(path, ORANGE))
+
+
+def columns_of_the_lines(path, colour):
+    """Return where in the first panel the colour is, but for the legend, which is narrower than half the panel."""
+    found = where(path, colour)
+    rows, counts = np.unique(found[found[:, 1] < 400, 0], return_counts=True)
+    return found[(found[:, 0] == rows[counts.argmax()]) & (found[:, 1] < 400), 1]
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2, 31, 300])
 def test_any_number_of_epochs_makes_a_picture_of_one_size(path, epochs):
     draw_curves([row(epoch) for epoch in range(1, epochs + 1)], path)
     with Image.open(path) as image:
-        assert image.size == (1200, 300)
+        assert image.size == (1200, 330)
     assert (len(where(path, GREEN)) > 0) == (epochs > 0)
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0.0, 1.0], [0, 0.2, 0.4, 0.6, 0.8, 1]),
-        ([0.13, 2.31], [0, 0.5, 1, 1.5, 2, 2.5]),
-        ([37.1, 87.2], [30, 40, 50, 60, 70, 80, 90]),
-        ([1e-5, 1e-5], [4e-6, 6e-6, 8e-6, 1e-5, 1.2e-5, 1.4e-5, 1.6e-5]),
-        ([5e-324], [0, 0.2, 0.4, 0.6, 0.8, 1]),
-        ([0.0], [0, 0.2, 0.4, 0.6, 0.8, 1]),
-        ([-3.0, 3.0], [-3, -2, -1, 0, 1, 2, 3]),
-    ],
-)
-def test_ticks_are_round_numbers_that_enclose_the_values(values, expected):
-    np.testing.assert_allclose(_ticks(values), expected, atol=1e-12)
-
-
-def test_epochs_are_whole_numbers():
-    assert _ticks([1, 3], smallest_step=1.0) == [1, 2, 3]
-
-
-def test_matplotlib_draws_the_curves_where_it_is_installed_and_keeps_no_state(path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "matplotlib")
-    pytest.importorskip("matplotlib")
+def test_no_state_of_matplotlibs_is_touched(path):
     draw_curves([row(1), row(2, loss=math.nan), row(3)], path)
-    assert len(where(path, BLUE)) and len(where(path, ORANGE)) and len(where(path, GREEN))
     assert "matplotlib.pyplot" not in sys.modules  # which holds matplotlib's state: backend, figures
+
+
+def test_without_matplotlib_each_picture_says_what_to_install(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    drawings = [(draw_curves, []), (draw_confusion, np.eye(1), "a"), (draw_mistakes, [])]
+    for draw, *arguments in [*drawings, (draw_prediction, Image.new("RGB", (1, 1)), [("a", 1.0)])]:
+        with pytest.raises(MiniskError, match=r'pictures need matplotlib: pip install "minisk\[plot\]"'):
+            draw(*arguments, path)
+    assert not path.exists()
 
 
 # --- Confusion ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("classes", "cell"), [(1, 56), (2, 56), (10, 56), (40, 27), (100, 11), (300, 3)])
-def test_a_class_that_is_always_right_fills_its_cell_with_the_darkest_colour(path, classes, cell):
+@pytest.mark.parametrize("classes", [1, 2, 10, 40, 100, 300])
+def test_a_class_that_is_always_right_fills_its_cell_with_the_darkest_colour(path, classes):
     draw_confusion(np.diag(np.full(classes, 7)), [f"class {i}" for i in range(classes)], path)
-    dark = len(where(path, DARK, tolerance=2))
-    assert 0.8 < dark / (classes * cell**2) <= 1  # less the white counts
+    dark = where(path, DARK, tolerance=2)
+    height, width = np.ptp(dark, axis=0) + 1
+    assert height == pytest.approx(width, abs=1) and width > 3 * classes
+    assert 0.8 < len(dark) / (height * width / classes) < 1.1  # less the white counts; cells end between pixels
 
 
 def test_an_error_of_one_percent_can_be_seen(path):
     draw_confusion(np.array([[99, 1], [0, 100]]), ["cat", "dog"], path)
-    tint = where(path, (226, 239, 247), tolerance=3)
-    assert len(tint) > 0.8 * 56**2
+    tint = where(path, (227, 238, 248), tolerance=3)
+    assert len(tint) > 0.7 * 56**2
 
 
 @pytest.mark.parametrize(
-    "names", [["x" * 500] * 2, ["", "\n\x1b[2J"], ["猫", "Größe"]], ids=["long", "control", "script"]
-)
+    "names", [["x" * 500] * 2, ["", "\n\x1b[2J"], ["猫", "Größe"], ["$x$", r"$\frac{"]],
+    ids=["long", "control", "script", "formula"],
+)  # fmt: skip
 def test_odd_class_names_stay_in_the_margin(path, names):
     draw_confusion(np.array([[3, 0], [0, 0]]), names, path)
     with Image.open(path) as image:
         assert image.width < 450 and image.height < 400
+    assert len(where(path, DARK, tolerance=2)) > 500
 
 
 def test_a_class_without_images_is_drawn_without_a_share(path):
@@ -153,13 +142,14 @@ def test_every_mistake_is_shown_once_and_enlarged(path, count):
     images[:, 2] = 200
     draw_mistakes([(image, "cat", "a very long name indeed, of a dog", 0.9) for image in images], path)
     for image in images:
-        assert len(where(path, image[:, 0, 0], tolerance=1)) == 128**2
+        assert len(where(path, image[:, 0, 0], tolerance=1)) > 100**2
 
 
 def test_no_mistakes_make_a_picture_too(path):
     draw_mistakes([], path, "No mistakes")
     with Image.open(path) as image:
         assert image.width > 800
+    assert len(where(path, (0, 0, 0), tolerance=60)) > 50
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 1), (1, 5000), (333, 222)])
@@ -170,11 +160,9 @@ def test_a_picture_of_any_shape_gets_its_bars_beside_it(path, size):
     assert len(where(path, (255, 0, 0), 3)) > 0
 
 
-def test_letters_that_the_font_lacks_lose_their_accent_or_become_question_marks(tmp_path):
-    for name in ("cafe ??", "café 猫\n"):
-        draw_prediction(Image.new("RGB", (9, 9)), [(name, 1.0)], tmp_path / f"{len(name.encode())}.png")
-    one, other = (file.read_bytes() for file in tmp_path.iterdir())
-    assert one == other
+def test_letters_that_the_font_lacks_are_boxes(path):
+    draw_prediction(Image.new("RGB", (9, 9)), [("café 猫\n", 1.0)], path)
+    assert len(where(path, BLUE, 3)) > 0
 
 
 # --- Files --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -155,3 +156,11 @@ def test_a_mishap_of_evaluate_is_one_sentence(weights, tree, tmp_path, monkeypat
     assert main(["evaluate", "--weights", str(weights), *arguments]) == 1
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and re.match(rf"minisk evaluate: .*(?:{told})", err), err
+
+
+def test_without_matplotlib_the_report_is_numbers_and_a_line_of_the_log(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = report_run(Reader(), dataset(PLANES, LABELS), UNCHANGED, tmp_path)
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == result.as_json()
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
+    assert 'pictures need matplotlib: pip install "minisk[plot]"' in caplog.text

@@ -16,9 +16,9 @@ from minisk.checkpoint import load_checkpoint
 from minisk.errors import MiniskError
 from minisk.nn import Parameter
 from minisk.optim import SGD
+from minisk.report import Average
 from minisk.train import RECIPES, Config, Trainer, read_config
 from minisk.training import record
-from minisk.training.evaluation import Average
 from minisk.training.record import Progress, Record
 from minisk.training.steps import WeightAverage, clip_gradients, make_schedule
 

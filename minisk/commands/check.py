@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
                     print(max(report.sites, key=lambda site: site.transactions / max(1, site.least)).picture())
             checked += len(reports)
             bad += not reports or sum(not report.ok for report in reports)
-    print(f"{checked} launches checked, {bad} with findings or not tried" if bad else f"{checked} launches checked: clean")
+    print(f"launches checked: {checked}; with findings, or kernels not tried: {bad}")
     if bad or not checked:
         sys.exit(1)
 

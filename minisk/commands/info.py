@@ -3,8 +3,6 @@
 Nothing here may fail: a part that can't be found out says so in its own line.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes
@@ -13,8 +11,6 @@ import json
 import os
 import platform
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +18,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..cuda import kernels
+from ..cuda.compiler import cache_folder, find_compiler
+from ..cuda.launcher import kernel_mode, kernels_in_use
+from ..device import cuda_available
+from ..errors import KernelError
 
 _PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboard", "cupy", "cupy-cuda12x", "cupy-cuda13x")
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
@@ -97,8 +96,6 @@ def _packages() -> dict[str, str]:
 
 
 def _devices() -> list[str]:
-    from ..device import cuda_available
-
     devices = [f"cpu: {platform.machine()}"]
     if cuda_available():
         import cupy
@@ -122,23 +119,22 @@ def _cpus() -> str:
 
 
 def _compiler() -> str:
-    for name in (os.environ.get("CXX"), "c++", "g++", "clang++"):
-        path = shutil.which(name) if name else None
-        if path:
-            done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True)
-            return f"{path}: {done.stdout.splitlines()[0]}"
-    return "none"
+    try:
+        return ": ".join(find_compiler())
+    except KernelError as error:
+        return f"none: {error}"
 
 
-def _kernels() -> str:
-    twins = "minisk.cuda.twins"
-    compiled = [name for name in kernels.__all__ if not getattr(kernels, name).__module__.startswith(twins)]
-    return f"compiled: {', '.join(compiled)}" if compiled else "NumPy formulas"
+def _kernels() -> list[str]:
+    mode = f"mode {kernel_mode()}"
+    return [f"{mode}: {kernels_in_use('cpu')}", *([f"{mode}: {kernels_in_use('cuda')}"] if cuda_available() else [])]
 
 
 def _caches() -> list[str]:
-    cache = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
-    if not cache.is_dir():
-        return []
-    size = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
-    return [f"CuPy kernels: {cache}, {size / 2**20:.1f} MiB"]
+    cupy = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+    caches = {"built kernels": cache_folder(), "CuPy's kernels": cupy}
+    return [f"{name}: {cache}, {_size(cache) / 2**20:.1f} MiB" for name, cache in caches.items() if cache.is_dir()]
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

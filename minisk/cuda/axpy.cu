@@ -5,10 +5,11 @@
 //   a: (planes)   x, y, out: (planes, spatial)   planes = N·C, spatial = H·W
 //   Source: the Axpy layer of the SENet and SKNet Caffe forks.
 //
-// Elementwise kernels: grid (planes, tiles). A block never leaves its plane, so no thread divides to find its scale, and
-// neighbouring threads touch neighbouring addresses, so every 32-byte sector is moved once.
+// Elementwise kernels: grid (planes, tiles). A block works on one plane at a time, so no thread divides to find its scale,
+// and neighbouring threads touch neighbouring addresses, so every 32-byte sector is moved once. Of small planes a block
+// takes several in turn.
 //
-// The scale's gradient, one block per plane, is told in three steps, of which the last is launched:
+// The scale's gradient, one block for a plane, is told in three steps, of which the last is launched:
 //   1  channel_dot_serial   one thread sums a plane: right, while all others of the block idle.
 //   2  channel_dot_tree     each thread sums every blockDim-th product; then halves meet in shared memory, as in the
 //                           original: log2(blockDim) rounds, a barrier each.
@@ -20,21 +21,25 @@
 
 #define TREE_BLOCK 256  // the most threads channel_dot_tree has room for; a power of two
 
-// check: <<<(6, 3), 64>>> spatial=904 a[6] x[6*spatial] y[6*spatial] out[6*spatial]
-extern "C" __global__ ANY_BLOCK void axpy_forward(const int spatial, const real* __restrict__ a,
+// check: <<<(3, 3), 64>>> planes=7 spatial=904 a[7] x[7*spatial] y[7*spatial] out[7*spatial]
+extern "C" __global__ ANY_BLOCK void axpy_forward(const index_t planes, const int spatial, const real* __restrict__ a,
                                                   const real* __restrict__ x, const real* __restrict__ y,
                                                   real* __restrict__ out) {
-    const long long plane = (long long)blockIdx.x * spatial;
-    const wide scale = a[blockIdx.x];
-    TILE_LOOP(s, spatial) out[plane + s] = (real)(scale * (wide)x[plane + s] + (wide)y[plane + s]);
+    PLANE_LOOP(plane, planes) {
+        const long long start = plane * spatial;
+        const wide scale = a[plane];
+        TILE_LOOP(s, spatial) out[start + s] = (real)(scale * (wide)x[start + s] + (wide)y[start + s]);
+    }
 }
 
-// check: <<<(6, 3), 64>>> spatial=904 a[6] x[6*spatial] out[6*spatial]
-extern "C" __global__ ANY_BLOCK void channel_scale(const int spatial, const real* __restrict__ a,
+// check: <<<(3, 3), 64>>> planes=7 spatial=904 a[7] x[7*spatial] out[7*spatial]
+extern "C" __global__ ANY_BLOCK void channel_scale(const index_t planes, const int spatial, const real* __restrict__ a,
                                                    const real* __restrict__ x, real* __restrict__ out) {
-    const long long plane = (long long)blockIdx.x * spatial;
-    const wide scale = a[blockIdx.x];
-    TILE_LOOP(s, spatial) out[plane + s] = (real)(scale * (wide)x[plane + s]);
+    PLANE_LOOP(plane, planes) {
+        const long long start = plane * spatial;
+        const wide scale = a[plane];
+        TILE_LOOP(s, spatial) out[start + s] = (real)(scale * (wide)x[start + s]);
+    }
 }
 
 // check: <<<6, 64>>> spatial=904 g[6*spatial] x[6*spatial] out[6]
@@ -64,29 +69,33 @@ extern "C" __global__ ANY_BLOCK void channel_dot_tree(const int spatial, const r
     if (thread == 0) out[blockIdx.x] = (real)partial[0];
 }
 
-// check: <<<6, 64>>> spatial=904 g[6*spatial] x[6*spatial] out[6]
-extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const int spatial, const real* __restrict__ g,
-                                                         const real* __restrict__ x, real* __restrict__ out) {
-    const real* g_plane = g + (long long)blockIdx.x * spatial;
-    const real* x_plane = x + (long long)blockIdx.x * spatial;
-    // A plane that starts off a 16-byte boundary is read number by number.
-    const int fours = can_load4(g_plane) && can_load4(x_plane) ? spatial / 4 : 0;
-    wide sum = 0;
-    BLOCK_LOOP(i, fours) {
-        const four gs = load4(g_plane + 4 * i), xs = load4(x_plane + 4 * i);
-        for (int k = 0; k < 4; k++) sum += (wide)gs.item[k] * (wide)xs.item[k];
+// check: <<<3, 64>>> planes=7 spatial=904 g[7*spatial] x[7*spatial] out[7]
+extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const index_t planes, const int spatial,
+                                                         const real* __restrict__ g, const real* __restrict__ x,
+                                                         real* __restrict__ out) {
+    PLANE_LOOP(plane, planes) {
+        const real *g_plane = g + plane * spatial, *x_plane = x + plane * spatial;
+        // A plane that starts off a 16-byte boundary is read number by number.
+        const int fours = can_load4(g_plane) && can_load4(x_plane) ? spatial / 4 : 0;
+        wide sum = 0;
+        BLOCK_LOOP(i, fours) {
+            const four gs = load4(g_plane + 4 * i), xs = load4(x_plane + 4 * i);
+            for (int k = 0; k < 4; k++) sum += (wide)gs.item[k] * (wide)xs.item[k];
+        }
+        BLOCK_LOOP(i, spatial - 4 * fours) sum += (wide)g_plane[4 * fours + i] * (wide)x_plane[4 * fours + i];
+        sum = block_sum(sum);
+        if (threadIdx.x == 0) out[plane] = (real)sum;
     }
-    BLOCK_LOOP(i, spatial - 4 * fours) sum += (wide)g_plane[4 * fours + i] * (wide)x_plane[4 * fours + i];
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) out[blockIdx.x] = (real)sum;
 }
 
 // out[p] = Σ_s x[p,s] / spatial: the global average pool, whose reduction is step 3's.
-// check: <<<6, 64>>> spatial=904 x[6*spatial] out[6]
-extern "C" __global__ ANY_BLOCK void plane_mean(const int spatial, const real* __restrict__ x, real* __restrict__ out) {
-    const long long plane = (long long)blockIdx.x * spatial;
-    wide sum = 0;
-    BLOCK_LOOP(s, spatial) sum += (wide)x[plane + s];
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) out[blockIdx.x] = (real)(sum / spatial);
+// check: <<<3, 64>>> planes=7 spatial=904 x[7*spatial] out[7]
+extern "C" __global__ ANY_BLOCK void plane_mean(const index_t planes, const int spatial, const real* __restrict__ x,
+                                                real* __restrict__ out) {
+    PLANE_LOOP(plane, planes) {
+        wide sum = 0;
+        BLOCK_LOOP(s, spatial) sum += (wide)x[plane * spatial + s];
+        sum = block_sum(sum);
+        if (threadIdx.x == 0) out[plane] = (real)(sum / spatial);
+    }
 }

@@ -48,6 +48,7 @@ typedef Wide<REAL>::type wide;
 // GRID_LOOP: i takes each of n values once, over all threads of the grid's x; neighbours take neighbours.
 // TILE_LOOP: the same over the grid's y, for a block whose x names its plane.
 // BLOCK_LOOP: the same over the threads of one block.
+// PLANE_LOOP: p takes each of n planes (or rows) once, over all blocks; the threads of a block stay together.
 // With one thread a block, a block takes a run of neighbours instead, which a compiler can vectorise.
 #ifdef MINISK_ONE_THREAD
 #define MINISK_RUN(T, i, n, block, blocks)                                                                            \
@@ -55,13 +56,23 @@ typedef Wide<REAL>::type wide;
          i < i##_end; ++i)
 #define GRID_LOOP(T, i, n) MINISK_RUN(T, i, n, blockIdx.x, gridDim.x)
 #define TILE_LOOP(i, n) MINISK_RUN(int, i, n, blockIdx.y, gridDim.y)
+#define PLANE_LOOP(p, n) MINISK_RUN(long long, p, n, blockIdx.x, gridDim.x)
 #else
 #define GRID_LOOP(T, i, n)                                                                                            \
     for (T i = (T)blockIdx.x * (T)blockDim.x + (T)threadIdx.x; i < (n); i += (T)blockDim.x * (T)gridDim.x)
 #define TILE_LOOP(i, n)                                                                                               \
     for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < (n); i += blockDim.x * gridDim.y)
+#define PLANE_LOOP(p, n) for (long long p = blockIdx.x; p < (n); p += gridDim.x)
 #endif
 #define BLOCK_LOOP(i, n) for (int i = threadIdx.x; i < (n); i += blockDim.x)
+
+// NEIGHBOURS: how many neighbours one thread takes, where the work on each is too long for a plain loop over them to
+// vectorise. On a GPU neighbours are threads.
+#ifdef MINISK_ONE_THREAD
+#define NEIGHBOURS 256
+#else
+#define NEIGHBOURS 1
+#endif
 
 // DYNAMIC_SHARED: memory of the block, its size given at launch.
 #ifdef __CUDACC__

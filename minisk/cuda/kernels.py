@@ -4,15 +4,23 @@ What runs behind a name is chosen behind this seam and nowhere else (`launcher.w
 NumPy formula of `twins`, which CuPy runs too, and against which the kernel is tested.
 """
 
+from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .elementwise import add_relu, relu, relu_grad
+from .normalization import batch_norm_apply, batch_norm_backward, batch_norm_train
 from .planes import axpy, channel_dot, channel_scale, plane_mean
-from .twins.convolution import Geometry, conv2d, conv2d_input_grad, conv2d_weight_grad
-from .twins.normalization import batch_norm_backward, batch_norm_train
-from .twins.pooling import Window, avg_pool2d, avg_pool2d_spread, max_pool2d, max_pool2d_gather, max_pool2d_scatter
-from .twins.rows import log_softmax, relu, relu_grad, softmax, total
-from .twins.updates import sgd_momentum
+from .pooling import avg_pool2d, avg_pool2d_spread, max_pool2d, max_pool2d_gather, max_pool2d_scatter
+from .rows import cross_entropy, cross_entropy_grad, log_softmax, log_softmax_grad, softmax, softmax_grad
+from .select import select, select_grad
+from .twins.convolution import Geometry
+from .twins.normalization import Statistics
+from .twins.pooling import Window
+from .twins.rows import total
+from .updates import sgd_momentum
 
 __all__ = [
-    "Geometry", "Window", "avg_pool2d", "avg_pool2d_spread", "axpy", "batch_norm_backward", "batch_norm_train",
-    "channel_dot", "channel_scale", "conv2d", "conv2d_input_grad", "conv2d_weight_grad", "log_softmax", "max_pool2d",
-    "max_pool2d_gather", "max_pool2d_scatter", "plane_mean", "relu", "relu_grad", "sgd_momentum", "softmax", "total",
+    "Geometry", "Statistics", "Window", "add_relu", "avg_pool2d", "avg_pool2d_spread", "axpy", "batch_norm_apply",
+    "batch_norm_backward", "batch_norm_train", "channel_dot", "channel_scale", "conv2d", "conv2d_input_grad",
+    "conv2d_weight_grad", "cross_entropy", "cross_entropy_grad", "log_softmax", "log_softmax_grad", "max_pool2d",
+    "max_pool2d_gather", "max_pool2d_scatter", "plane_mean", "relu", "relu_grad", "select", "select_grad",
+    "sgd_momentum", "softmax", "softmax_grad", "total",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ import functools
 import logging
 import operator
 import os
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -185,7 +186,10 @@ def _threads(kernel: Kernel, block: Sequence[int]) -> Three:
 def _compile_for_gpu(path: Path, name: str, defines: tuple[str, ...], device: int) -> Callable[..., None]:
     import cupy
 
-    options = ("-std=c++17", f"-I{PACKAGE}", *(f"-D{define}" for define in defines))
+    # CuPy keeps what it built by source and options, and does not look into headers: their digest is made an option.
+    headers = "".join(header.read_text(encoding="utf-8") for header in sorted(PACKAGE.glob("*.cuh")))
+    digest = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
+    options = ("-std=c++17", f"-I{PACKAGE}", digest, *(f"-D{define}" for define in defines))
     function = cupy.RawModule(code=path.read_text(encoding="utf-8"), options=options).get_function(name)
 
     def run(grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
@@ -216,6 +220,16 @@ def why_no_kernels() -> str | None:
         log.warning("NumPy formulas in use instead of compiled kernels: %s", error)
         return str(error)
     return None
+
+
+def kernels_in_use(device: str) -> str:
+    """Say, for a person, what runs behind the seam on a device."""
+    if kernel_mode() == "numpy":
+        return "the formulas, in NumPy" if device == "cpu" else "the formulas, in CuPy"
+    if device != "cpu":
+        return "CUDA kernels"
+    reason = why_no_kernels()
+    return f"kernels built by {find_compiler()[1]}" if reason is None else f"the formulas, in NumPy ({reason})"
 
 
 Seam = TypeVar("Seam", bound=Callable[..., Any])

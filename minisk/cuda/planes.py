@@ -12,7 +12,7 @@ CHANNEL_DOT = Kernel("axpy.cu", "channel_dot_shuffle")
 PLANE_MEAN = Kernel("axpy.cu", "plane_mean")
 
 BLOCK = 256
-PER_THREAD = 4  # values of a plane for each thread, before a further block helps
+PER_BLOCK = 4 * BLOCK  # values that keep a block busy: a large plane is shared by several, small ones share one
 
 
 def plane_block(spatial: int) -> tuple[int]:
@@ -21,15 +21,15 @@ def plane_block(spatial: int) -> tuple[int]:
 
 
 def plane_grid(planes: int, spatial: int) -> tuple[int, int]:
-    """A row of blocks for each plane: (planes, tiles)."""
-    return planes, min(65535, -(-spatial // (BLOCK * PER_THREAD)))
+    """Blocks for planes of `spatial` values: (planes, tiles), or fewer than planes if they are small."""
+    return -(-planes // max(1, PER_BLOCK // spatial)), min(65535, -(-spatial // PER_BLOCK))
 
 
 @with_twin(twins.axpy, least=8192)
 def axpy(a: Array, x: Array, y: Array) -> Array:
     n, c, h, w = x.shape
     out = array_module(x).empty_like(x)
-    launch(AXPY_FORWARD, plane_grid(n * c, h * w), plane_block(h * w), (h * w, a, x, y, out))
+    launch(AXPY_FORWARD, plane_grid(n * c, h * w), plane_block(h * w), (n * c, h * w, a, x, y, out))
     return out
 
 
@@ -37,7 +37,7 @@ def axpy(a: Array, x: Array, y: Array) -> Array:
 def channel_scale(a: Array, x: Array) -> Array:
     n, c, h, w = x.shape
     out = array_module(x).empty_like(x)
-    launch(CHANNEL_SCALE, plane_grid(n * c, h * w), plane_block(h * w), (h * w, a, x, out))
+    launch(CHANNEL_SCALE, plane_grid(n * c, h * w), plane_block(h * w), (n * c, h * w, a, x, out))
     return out
 
 
@@ -45,7 +45,7 @@ def channel_scale(a: Array, x: Array) -> Array:
 def channel_dot(g: Array, x: Array) -> Array:
     n, c, h, w = x.shape
     out = array_module(x).empty((n, c), x.dtype)
-    launch(CHANNEL_DOT, (n * c,), plane_block(h * w), (h * w, g, x, out))
+    launch(CHANNEL_DOT, plane_grid(n * c, h * w)[:1], plane_block(h * w), (n * c, h * w, g, x, out))
     return out
 
 
@@ -53,5 +53,5 @@ def channel_dot(g: Array, x: Array) -> Array:
 def plane_mean(x: Array) -> Array:
     n, c, h, w = x.shape
     out = array_module(x).empty((n, c), x.dtype)
-    launch(PLANE_MEAN, (n * c,), plane_block(h * w), (h * w, x, out))
+    launch(PLANE_MEAN, plane_grid(n * c, h * w)[:1], plane_block(h * w), (n * c, h * w, x, out))
     return out

@@ -1,7 +1,5 @@
 """The data sets by name, as the training script asks for them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

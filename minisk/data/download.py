@@ -1,17 +1,14 @@
 """Fetch the official CIFAR archives: resumable, checked against a known checksum, unpacked whole or not at all."""
 
-from __future__ import annotations
-
 import hashlib
-from collections.abc import Iterator
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from ..errors import DataError
 from .archive import extract_archive
-from .layouts import BINARY, MAX_BYTES, PYTHON
+from .cifar import BINARY, MAX_BYTES, PYTHON
 
 OFFICIAL = "https://www.cs.toronto.edu/~kriz/"
 TIMEOUT = 30.0  # seconds without a byte
@@ -72,6 +69,9 @@ def _transfer(url: str, partial: Path, progress: bool) -> bool:
 
     Whatever breaks off leaves ``partial`` as the start of the file, for the next try.
     """
+    from tqdm import tqdm
+
+    told = f"cannot download {url}"
     have = partial.stat().st_size if partial.exists() else 0
     try:
         request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
@@ -80,45 +80,25 @@ def _transfer(url: str, partial: Path, progress: bool) -> bool:
             have = have if resumed else 0
             length = response.headers.get("Content-Length", "")
             total = have + int(length) if length.isdecimal() else None
-            with open(partial, "ab" if resumed else "wb") as file:
-                for piece in _pieces(response, url.rpartition("/")[2], have, total, progress):
+            bar = {"total": total, "initial": have, "desc": url.rpartition("/")[2], "disable": not progress}
+            with open(partial, "ab" if resumed else "wb") as file, tqdm.wrapattr(response, "read", **bar) as counted:
+                while have <= MAX_BYTES and (piece := counted.read(_PIECE)):
                     file.write(piece)
                     have += len(piece)
-                    if have > MAX_BYTES:
-                        break
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, HTTPError):
             error.close()
             if error.code == 416 and have:  # nothing lies beyond what is there: the checksum tells if that is right
                 return True
-        reason = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
-        raise DataError(
-            f"cannot download {url}: {reason}; {have} bytes are kept, a new try goes on from there"
-        ) from error
+        reason = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
+        raise DataError(f"{told}: {reason}; {have} bytes are kept, a new try goes on from there") from error
     if have > MAX_BYTES:
         partial.unlink()
-        raise DataError(f"cannot download {url}: it is larger than {MAX_BYTES} bytes, which no CIFAR archive is")
+        raise DataError(f"{told}: it is larger than {MAX_BYTES} bytes, which no CIFAR archive is")
     if total is not None and have < total:
-        raise DataError(
-            f"cannot download {url}: it broke off after {have} of {total} bytes; a new try goes on from there"
-        )
+        raise DataError(f"{told}: it broke off after {have} of {total} bytes; a new try goes on from there")
     return resumed
 
 
-def _pieces(response: HTTPResponse, name: str, have: int, total: int | None, progress: bool) -> Iterator[bytes]:
-    from tqdm import tqdm
-
-    with tqdm(
-        total=total, initial=have, desc=name, unit="B", unit_scale=True, mininterval=1.0, disable=not progress
-    ) as bar:
-        while piece := response.read(_PIECE):
-            bar.update(len(piece))
-            yield piece
-
-
 def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, "rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -1,8 +1,5 @@
 """A folder of images, ``train/<class>/*.png|jpg|jpeg``, as an ImageDataset: decoded once, all in memory."""
 
-from __future__ import annotations
-
-import os
 import warnings
 from pathlib import Path
 
@@ -49,14 +46,13 @@ def load_image_tree(name: str, root: Path, split: str, side: int) -> ImageDatase
 
 
 def _class_folders(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in entries if path.is_dir() and path.name[0] != ".")
 
 
 def _image_files(folder: Path) -> list[Path]:
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())  # a pipe would be read for ever
-    return [folder / name for name in names if name[0] != "." and name.lower().endswith(_SUFFIXES)]
+    paths = sorted(path for path in folder.iterdir() if path.is_file())  # a pipe would be read for ever
+    return [path for path in paths if path.name[0] != "." and path.name.lower().endswith(_SUFFIXES)]
 
 
 def _decode(name: str, path: Path, side: int) -> NDArray[np.uint8]:

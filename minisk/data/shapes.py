@@ -5,8 +5,6 @@ negative inside. Objects fill the square from -1 to 1, so a distance times half 
 pixels. Technique: https://iquilezles.org/articles/distfunctions2d/
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any
@@ -28,8 +26,7 @@ _CONTRAST = 0.6  # wanted distance between an object's colour and its background
 
 
 def _box(x: Floats, y: Floats, half_width: float | Floats, half_height: float | Floats) -> Floats:
-    distance: Floats = np.maximum(np.abs(x) - half_width, np.abs(y) - half_height)
-    return distance
+    return np.maximum(np.abs(x) - half_width, np.abs(y) - half_height)
 
 
 def _triangle(x: Floats, y: Floats) -> Floats:
@@ -47,9 +44,8 @@ def _star(x: Floats, y: Floats) -> Floats:
     angle = np.abs((np.arctan2(x, y) + half_point) % (2 * half_point) - half_point)
     along, across = np.hypot(x, y) * np.cos(angle), np.hypot(x, y) * np.sin(angle)
     notch_along, notch_across = 0.45 * math.cos(half_point), 0.45 * math.sin(half_point)
-    distance: Floats = (along - 1) * notch_across + across * (1 - notch_along)
-    distance /= math.hypot(notch_across, 1 - notch_along)
-    return distance
+    distance = (along - 1) * notch_across + across * (1 - notch_along)
+    return distance / math.hypot(notch_across, 1 - notch_along)
 
 
 SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
@@ -147,8 +143,7 @@ def _add_clutter(rng: np.random.Generator, canvas: Floats, x: Floats, y: Floats)
 
 def _coverage(distance: Floats, size: int) -> Floats:
     """Antialias: a pixel whose centre lies on the outline is half covered. distance: in image widths."""
-    covered: Floats = np.clip(0.5 - distance * size, 0, 1)
-    return covered
+    return np.clip(0.5 - distance * size, 0, 1)
 
 
 def _blend(canvas: Floats, colours: Floats, coverage: Floats) -> None:
@@ -160,8 +155,7 @@ def _contrasting_colours(rng: np.random.Generator, ground: Floats) -> Floats:
     """Per image the first of eight random colours far enough from the ground's, or else the farthest."""
     candidates = rng.random((_BLOCK, 8, 3), dtype=np.float32)
     distance = np.sqrt(((candidates - ground[:, np.newaxis]) ** 2).sum(axis=2))
-    chosen: Floats = candidates[np.arange(_BLOCK), np.minimum(distance, _CONTRAST).argmax(axis=1)]
-    return chosen
+    return candidates[np.arange(_BLOCK), np.minimum(distance, _CONTRAST).argmax(axis=1)]
 
 
 def _random_colours(rng: np.random.Generator) -> Floats:

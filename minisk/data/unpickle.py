@@ -6,8 +6,6 @@ Nothing is imported or called: a name stays a text, and the few calls that an ar
 Sources: the modules pickle and pickletools.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import pickletools

@@ -1,7 +1,5 @@
 """SKNet and its siblings; each function makes a new network with random weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from ..errors import MiniskError

@@ -1,12 +1,10 @@
 """The shape all models here share: a stem, stages of bottleneck units, the mean of each plane, a classifier."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .. import ops
-from ..nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, ReLU, Sequential, init
+from ..nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential, init
 from ..nn.selective_kernel import BN_MOMENTUM
 from ..tensor import Tensor
 
@@ -51,8 +49,8 @@ class ResidualNet(Module):
 
 def cifar_stem(channels: int = 64, stride: int = 1) -> Sequential:
     """3×3 convolution, batch norm, ReLU: 32 pixels stay 32, or become 16 with a stride of 2."""
-    norm = BatchNorm2d(channels, momentum=BN_MOMENTUM)
-    return Sequential(Conv2d(3, channels, 3, stride, padding=1, bias=False), norm, ReLU())
+    norm = BatchNorm2d(channels, momentum=BN_MOMENTUM, relu=True)
+    return Sequential(Conv2d(3, channels, 3, stride, padding=1, bias=False), norm)
 
 
 def imagenet_stem(caffe_pool: bool = False) -> Sequential:
@@ -61,8 +59,8 @@ def imagenet_stem(caffe_pool: bool = False) -> Sequential:
     caffe_pool: pool without padding in ceil mode, as the authors' Caffe graph; every port pads by 1.
     """
     pool = MaxPool2d(3, 2, ceil_mode=True) if caffe_pool else MaxPool2d(3, 2, padding=1)
-    norm = BatchNorm2d(64, momentum=BN_MOMENTUM)
-    return Sequential(Conv2d(3, 64, 7, 2, padding=3, bias=False), norm, ReLU(), pool)
+    norm = BatchNorm2d(64, momentum=BN_MOMENTUM, relu=True)
+    return Sequential(Conv2d(3, 64, 7, 2, padding=3, bias=False), norm, pool)
 
 
 def imagenet_stages(blocks: Sequence[int], widths: Sequence[int] = (128, 256, 512, 1024)) -> list[Stage]:

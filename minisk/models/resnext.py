@@ -3,11 +3,9 @@
 Source: Xie et al., *Aggregated Residual Transformations*, CVPR 2017; 32×4d for ImageNet, as SKNet's tables compare.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
-from ..nn import BatchNorm2d, Bottleneck, Conv2d, Module, ReLU, Sequential
+from ..nn import BatchNorm2d, Bottleneck, Conv2d, Module, Sequential
 from ..nn.selective_kernel import BN_MOMENTUM
 from .residual import CIFAR_STAGES, ResidualNet, UnitFactory, cifar_stem, imagenet_stages, imagenet_stem
 
@@ -16,8 +14,7 @@ def _grouped_units(groups: int) -> UnitFactory:
     def unit(in_channels: int, width: int, out_channels: int, stride: int, project: bool) -> Module:
         middle = Sequential(
             Conv2d(width, width, 3, stride, padding=1, groups=groups, bias=False),
-            BatchNorm2d(width, momentum=BN_MOMENTUM),
-            ReLU(),
+            BatchNorm2d(width, momentum=BN_MOMENTUM, relu=True),
         )
         return Bottleneck(in_channels, width, out_channels, middle, stride, project)
 

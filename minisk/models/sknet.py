@@ -3,8 +3,6 @@
 Source: Li et al., *Selective Kernel Networks*, CVPR 2019, table 1 and section 4.2, and the authors' model files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ..nn import Branch, Module, SKUnit

@@ -60,11 +60,12 @@ class Conv2d(Module):
 class BatchNorm2d(Module):
     """Batch norm of (N, C, H, W), scale and bias fused; momentum is the weight of the new value, as PyTorch's.
 
+    relu: max(that, 0) instead, in the same pass and with nothing more kept for backward than batch norm keeps.
     weight (scale, 1) and bias (0): (C,); running_mean (0) and running_var (1): (C,). Raises ShapeError.
     """
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        self.eps, self.momentum, self.frozen = eps, momentum, False
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, relu: bool = False) -> None:
+        self.eps, self.momentum, self.relu, self.frozen = eps, momentum, relu, False
         self.weight = Parameter(np.ones(num_features, DEFAULT_FLOAT))
         self.bias = Parameter(np.zeros(num_features, DEFAULT_FLOAT))
         self.running_mean = Buffer(np.zeros(num_features, DEFAULT_FLOAT))
@@ -84,12 +85,12 @@ class BatchNorm2d(Module):
         if x.ndim != 4:
             raise ShapeError(f"BatchNorm2d: x {x.shape} must be (N, C, H, W)")
         training = self.training and not self.frozen
-        return ops.batch_norm(
-            x, self.weight, self.bias, self.running_mean, self.running_var, training, self.momentum, self.eps
-        )
+        running = self.running_mean, self.running_var
+        return ops.batch_norm(x, self.weight, self.bias, *running, training, self.momentum, self.eps, self.relu)
 
     def extra_repr(self) -> str:
-        return f"{self.weight.size}, eps={self.eps}, momentum={self.momentum}" + (", frozen" if self.frozen else "")
+        switches = "".join(f", {name}" for name in ("relu", "frozen") if getattr(self, name))
+        return f"{self.weight.size}, eps={self.eps}, momentum={self.momentum}{switches}"
 
 
 class Linear(Module):

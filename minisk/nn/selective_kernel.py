@@ -39,7 +39,10 @@ class SKConv(Module):
     channels: C; branches: (kernel, dilation, groups) of each; r: reduction of the squeeze; L: its least width, so
     d = max(C / r, L); stride: of every branch. After a forward, `attention` holds the weights a, (N, M, C).
     In training it needs at least two images: the squeeze's batch norm normalises over the batch alone.
+    fused: select in one pass (`ops.select`); False takes the same step by step, as the original's Axpy layers do.
     """
+
+    fused = True
 
     def __init__(
         self,
@@ -58,9 +61,9 @@ class SKConv(Module):
         self.branches = tuple(Branch(*branch) for branch in branches)
         squeezed = max(channels // r, L)
         self.convs = ModuleList([_branch_conv(channels, branch, stride) for branch in self.branches])
-        self.norms = ModuleList([BatchNorm2d(channels, momentum=BN_MOMENTUM) for _ in self.branches])
+        self.norms = ModuleList([BatchNorm2d(channels, momentum=BN_MOMENTUM, relu=True) for _ in self.branches])
         self.fc1 = Conv2d(channels, squeezed, 1, bias=False)
-        self.fc1_norm = BatchNorm2d(squeezed, momentum=BN_MOMENTUM)
+        self.fc1_norm = BatchNorm2d(squeezed, momentum=BN_MOMENTUM, relu=True)
         self.fc2 = Conv2d(squeezed, len(self.branches) * channels, 1, bias=False)
         init.normal_(self.fc1.weight, std=0.01)
         init.normal_(self.fc2.weight, std=0.01)
@@ -72,24 +75,29 @@ class SKConv(Module):
                 f"SKConv: x {x.shape} is one image, and the squeeze's batch_norm normalises over the batch alone: "
                 "training needs a larger batch (or evaluation mode, or fc1_norm.freeze())"
             )
-        features = [ops.relu(norm(conv(x))) for conv, norm in zip(self.convs, self.norms, strict=True)]
-        weights = self.attend(features)
+        features = [norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True)]
+        if self.fused:
+            out, weights = ops.select(self._logits(features), features)
+        else:
+            weights = self.attend(features)
+            out = ops.channel_scale(weights[:, 0], features[0])
+            for m, feature in enumerate(features[1:], start=1):
+                out = ops.axpy(weights[:, m], feature, out)
         self.attention = weights.detach()
-        out = ops.channel_scale(weights[:, 0], features[0])
-        for m, feature in enumerate(features[1:], start=1):
-            out = ops.axpy(weights[:, m], feature, out)
         return out
 
     def attend(self, features: Sequence[Tensor]) -> Tensor:
         """Return the weight of each branch in each channel, (N, M, C), from the branches' outputs."""
+        return ops.softmax(self._logits(features), axis=1)
+
+    def _logits(self, features: Sequence[Tensor]) -> Tensor:
         # The mean of a sum is the sum of the means: U = Σ U_m itself is never needed.
         squeeze = ops.global_avg_pool2d(features[0])
         for feature in features[1:]:
             squeeze = squeeze + ops.global_avg_pool2d(feature)
         n, channels = squeeze.shape
-        z = ops.relu(self.fc1_norm(self.fc1(squeeze.reshape(n, channels, 1, 1))))
-        logits = self.fc2(z).reshape(n, len(features), channels)
-        return ops.softmax(logits, axis=1)
+        z = self.fc1_norm(self.fc1(squeeze.reshape(n, channels, 1, 1)))
+        return self.fc2(z).reshape(n, len(features), channels)
 
 
 def _branch_conv(channels: int, branch: Branch, stride: int) -> Conv2d:
@@ -110,7 +118,7 @@ class Bottleneck(Module):
         self, in_channels: int, width: int, out_channels: int, middle: Module, stride: int = 1, project: bool = False
     ) -> None:
         self.reduce = Conv2d(in_channels, width, 1, bias=False)
-        self.reduce_norm = BatchNorm2d(width, momentum=BN_MOMENTUM)
+        self.reduce_norm = BatchNorm2d(width, momentum=BN_MOMENTUM, relu=True)
         self.middle = middle
         self.increase = Conv2d(width, out_channels, 1, bias=False)
         self.increase_norm = BatchNorm2d(out_channels, momentum=BN_MOMENTUM)
@@ -120,10 +128,10 @@ class Bottleneck(Module):
             self.project_norm = BatchNorm2d(out_channels, momentum=BN_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = ops.relu(self.reduce_norm(self.reduce(x)))
-        out = self.increase_norm(self.increase(self.middle(out)))
+        out = self.middle(self.reduce_norm(self.reduce(x)))
+        out = self.increase_norm(self.increase(out))
         shortcut = x if self.project is None else self.project_norm(self.project(x))
-        return ops.relu(out + shortcut)
+        return ops.add_relu(out, shortcut)
 
 
 class SKUnit(Bottleneck):

@@ -15,7 +15,7 @@ import numpy as np
 from ..cuda import kernels
 from ..device import Array, array_module
 from ..errors import DtypeError, ShapeError
-from ..function import Function, Node
+from ..function import Function, Node, is_grad_enabled
 from ..tensor import Tensor
 from .operands import floating, normalize_axes, require_floating
 
@@ -31,6 +31,8 @@ class Softmax(Function):
     @staticmethod
     def backward(ctx: Node, dy: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
+        if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
+            return Tensor(kernels.softmax_grad(dy.data, y.data, ctx.axis))
         return y * (dy - (dy * y).sum(ctx.axis, keepdims=True))
 
 
@@ -45,6 +47,8 @@ class LogSoftmax(Function):
     @staticmethod
     def backward(ctx: Node, dy: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
+        if not is_grad_enabled():
+            return Tensor(kernels.log_softmax_grad(dy.data, y.data, ctx.axis))
         return dy - y.exp() * dy.sum(ctx.axis, keepdims=True)
 
 
@@ -53,14 +57,13 @@ class CrossEntropy(Function):
     def forward(ctx: Node, logits: Array, *, wanted: Array) -> Array:
         ctx.save_for_backward(logits)
         ctx.wanted = wanted
-        log_p = kernels.log_softmax(logits, 1)
-        # Where nothing is wanted, log p may be -inf, and 0 · -inf must count as 0.
-        losses = wanted * array_module(logits).where(wanted != 0, log_p, 0)
-        return -kernels.total(losses, (0, 1), keepdims=False) / logits.shape[0]
+        return kernels.total(kernels.cross_entropy(logits, wanted), (0,), keepdims=False) / logits.shape[0]
 
     @staticmethod
     def backward(ctx: Node, dloss: Tensor) -> Tensor:
         (logits,) = ctx.saved_tensors
+        if not is_grad_enabled():
+            return Tensor(kernels.cross_entropy_grad(dloss.data, logits.data, ctx.wanted))
         probabilities = softmax(logits, axis=1)
         # A row of q sums to 1 as a rule, but it need not.
         mass = ctx.wanted.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Functions applied to each element: exp, log, sqrt, abs, tanh, sigmoid, relu, clip, where, maximum, minimum.
+"""Functions applied to each element: exp, log, sqrt, abs, tanh, sigmoid, relu, clip, where, and so on.
 
 Where a derivative jumps, the conventions are: 0 at 0 for abs and relu, half each for tied maximum and minimum,
 and clip passes the gradient on its bounds.
@@ -11,7 +11,7 @@ from ..device import Array, array_module
 from ..errors import ShapeError
 from ..function import Function, Node
 from ..tensor import Operand, Tensor
-from .operands import floating, operands
+from .operands import floating, operands, require_floating
 from .shapes import broadcast_shape, sum_to
 
 
@@ -105,6 +105,21 @@ class Relu(Function):
         return ReluGrad.apply(dout, y.detach())
 
 
+class AddRelu(Function):
+    """relu(a + b) in one pass."""
+
+    @staticmethod
+    def forward(ctx: Node, a: Array, b: Array) -> Array:
+        y = kernels.add_relu(a, b)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+        dx = Relu.backward(ctx, dout)
+        return dx, dx
+
+
 class ReluGrad(Function):
     """dout where y > 0, else 0: linear in dout, and constant in y."""
 
@@ -191,6 +206,14 @@ def sigmoid(x: Operand) -> Tensor:
 def relu(x: Operand) -> Tensor:
     """Return max(x, 0); the gradient at 0 is 0."""
     return Relu.apply(floating("relu", x))
+
+
+def add_relu(a: Tensor, b: Tensor) -> Tensor:
+    """Return max(a + b, 0) in one pass: how a residual unit ends. Of one shape and dtype: ShapeError, DtypeError."""
+    require_floating("add_relu", a=a, b=b)
+    if a.shape != b.shape:
+        raise ShapeError(f"add_relu: a {a.shape} and b {b.shape} must have one shape")
+    return AddRelu.apply(a, b)
 
 
 def clip(x: Operand, min: float | None = None, max: float | None = None) -> Tensor:

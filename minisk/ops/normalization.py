@@ -1,4 +1,4 @@
-"""Batch norm with its affine part fused, the "CuDNNBatchNorm" of the original.
+"""Batch norm with its affine part fused, the "CuDNNBatchNorm" of the original, and if asked for the ReLU behind it.
 
     out = weight · (x - mean) / sqrt(var + eps) + bias        per channel; mean and var over images and pixels
 
@@ -15,6 +15,7 @@ from ..device import Array
 from ..errors import ShapeError
 from ..function import Function, Node, is_grad_enabled
 from ..tensor import Tensor
+from .elementwise import ReluGrad
 from .operands import require_floating
 
 
@@ -28,39 +29,57 @@ class BatchNorm(Function):
         *,
         running_mean: Tensor,
         running_var: Tensor,
+        training: bool,
         momentum: float,
         eps: float,
+        relu: bool,
     ) -> Array:
-        out, mean, var, inv_std = kernels.batch_norm_train(x, weight, bias, eps)
-        count = x.size // x.shape[1]
-        _move_towards(running_mean, mean, momentum)
-        _move_towards(running_var, var * (count / (count - 1)), momentum)
-        ctx.save_for_backward(x, weight)
-        ctx.mean, ctx.inv_std, ctx.eps = mean, inv_std, eps
+        if training:
+            out, statistics = kernels.batch_norm_train(x, weight, bias, eps, relu)
+            count = x.size // x.shape[1]
+            _move_towards(running_mean, statistics.mean, momentum)
+            _move_towards(running_var, statistics.var * (count / (count - 1)), momentum)
+        else:
+            statistics = kernels.Statistics.fixed(running_mean.data, running_var.data, like=x)
+            out = kernels.batch_norm_apply(x, weight, bias, statistics, eps, relu)
+        ctx.save_for_backward(x, weight, bias)
+        ctx.statistics, ctx.depends, ctx.eps, ctx.relu = statistics, training, eps, relu
         return out
 
     @staticmethod
     def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
+        x, weight, bias = ctx.saved_tensors
+        given = x.data, weight.data, bias.data, ctx.statistics, ctx.eps, ctx.relu
         if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
-            fused = kernels.batch_norm_backward(dout.data, x.data, weight.data, ctx.mean, ctx.inv_std)
-            return Tensor(fused[0]), Tensor(fused[1]), Tensor(fused[2])
-        return batch_norm_gradients(dout, x, weight, ctx.eps)
+            dx, dweight, dbias = kernels.batch_norm_backward(dout.data, *given, ctx.depends)
+            return Tensor(dx), Tensor(dweight), Tensor(dbias)
+        if ctx.relu:
+            dout = ReluGrad.apply(dout, Tensor(kernels.batch_norm_apply(*given)))
+        return batch_norm_gradients(dout, x, weight, ctx.eps, None if ctx.depends else ctx.statistics)
 
 
-def batch_norm_gradients(dout: Tensor, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients as a composition of operations, which can be differentiated in turn; the statistics depend on x.
+def batch_norm_gradients(
+    dout: Tensor, x: Tensor, weight: Tensor, eps: float, fixed: kernels.Statistics | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients as a composition of operations, which can be differentiated in turn.
+
+    fixed: statistics that are constants; else they depend on x, and dx loses what moves them:
 
     dbias = Σ dout    dweight = Σ dout·xhat    dx = weight / std · (dout - mean(dout) - xhat · mean(dout·xhat))
     """
     axes = (0, *range(2, x.ndim))
     per_channel = (1, -1) + (1,) * (x.ndim - 2)
-    centred = x - x.mean(axes, keepdims=True)
-    inv_std = ((centred * centred).mean(axes, keepdims=True) + eps) ** -0.5
+    if fixed is None:
+        centred = x - x.mean(axes, keepdims=True)
+        inv_std = ((centred * centred).mean(axes, keepdims=True) + eps) ** -0.5
+    else:
+        centred = x - fixed.mean.reshape(per_channel)
+        inv_std = Tensor(((fixed.var + eps) ** -0.5).reshape(per_channel).astype(x.dtype))
     xhat = centred * inv_std
-    projected = dout - dout.mean(axes, keepdims=True) - xhat * (dout * xhat).mean(axes, keepdims=True)
-    dx = weight.reshape(per_channel) * inv_std * projected
-    return dx, (dout * xhat).sum(axes), dout.sum(axes)
+    dweight, dbias = (dout * xhat).sum(axes), dout.sum(axes)
+    if fixed is None:
+        dout = dout - dout.mean(axes, keepdims=True) - xhat * (dout * xhat).mean(axes, keepdims=True)
+    return weight.reshape(per_channel) * inv_std * dout, dweight, dbias
 
 
 def _move_towards(running: Tensor, value: Array, momentum: float) -> None:
@@ -78,8 +97,9 @@ def batch_norm(
     training: bool,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    relu: bool = False,
 ) -> Tensor:
-    """Normalise each channel to mean `bias` and deviation `weight`.
+    """Normalise each channel to mean `bias` and deviation `weight`; relu: and return max(that, 0), in the same pass.
 
     x: (N, C, …); weight, bias, running_mean, running_var: (C,). In training the running statistics are updated in
     place: (1 - momentum) · old + momentum · new, the variance unbiased. In evaluation they are used, and x, weight and
@@ -90,16 +110,19 @@ def batch_norm(
     for name, tensor in per_channel.items():
         if x.ndim < 2 or tensor.shape != x.shape[1:2]:
             raise ShapeError(f"batch_norm: {name} {tensor.shape} must hold one value per channel of x {x.shape}")
-    if not training:
-        shape = (1, -1) + (1,) * (x.ndim - 2)
-        mean, var = running_mean.to(dtype=x.dtype), running_var.to(dtype=x.dtype)
-        scale = weight * (var.detach() + eps) ** -0.5
-        return x * scale.reshape(shape) + (bias - mean.detach() * scale).reshape(shape)
-    if x.shape[0] * math.prod(x.shape[2:]) < 2:
+    if training and x.shape[0] * math.prod(x.shape[2:]) < 2:
         raise ShapeError(
             f"batch_norm: x {x.shape} has one value per channel, whose variance is 0: training needs a larger batch "
             "(or evaluation mode, or BatchNorm2d.freeze())"
         )
     return BatchNorm.apply(
-        x, weight, bias, running_mean=running_mean, running_var=running_var, momentum=momentum, eps=eps
+        x,
+        weight,
+        bias,
+        running_mean=running_mean,
+        running_var=running_var,
+        training=training,
+        momentum=momentum,
+        eps=float(eps),
+        relu=relu,
     )

@@ -1,21 +1,25 @@
-"""Axpy, the select step of a selective-kernel unit: scale every channel of x and add y.
+"""The select step of a selective-kernel unit, whole and in parts. Axpy: scale every channel of x and add y.
 
     out[n,c,h,w] = a[n,c] · x[n,c,h,w] + y[n,c,h,w]
 
     da[n,c] = Σ_hw dout · x        dx = a · dout        dy = dout
 
 The two gradients are operations themselves, channel_dot and channel_scale, and each one's gradients are these again.
+`select` is a softmax over branches and a chain of Axpys, in one pass.
 Source: the Axpy layer of the SENet and SKNet Caffe forks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..cuda import kernels
 from ..device import Array
 from ..errors import ShapeError
-from ..function import Function, Node
+from ..function import Function, Node, is_grad_enabled
 from ..tensor import Tensor
 from .operands import require_floating
+from .shapes import stack
 
 
 class Axpy(Function):
@@ -52,6 +56,37 @@ class ChannelDot(Function):
     def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
         x, y = ctx.saved_tensors
         return channel_scale(dout, y), channel_scale(dout, x)
+
+
+class Select(Function):
+    @staticmethod
+    def forward(ctx: Node, logits: Array, *branches: Array) -> tuple[Array, Array]:
+        out, weights = kernels.select(logits, *branches)
+        ctx.save_for_backward(weights, *branches)
+        return out, weights
+
+    @staticmethod
+    def backward(ctx: Node, dout: Tensor, dweights: Tensor) -> tuple[Tensor, ...]:
+        weights, *branches = ctx.saved_tensors
+        if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
+            arrays = [tensor.data for tensor in (dout, dweights, weights, *branches)]
+            return tuple(Tensor(gradient) for gradient in kernels.select_grad(*arrays))
+        da = stack([channel_dot(dout, branch) for branch in branches], axis=1) + dweights
+        dlogits = weights * (da - (weights * da).sum(1, keepdims=True))
+        return dlogits, *(channel_scale(weights[:, m], dout) for m in range(len(branches)))
+
+
+def select(logits: Tensor, branches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the branches' sum, weighted in each channel by a softmax over branches, and the weights, (N, M, C).
+
+    logits: (N, M, C); branches: M ≥ 1 of (N, C, H, W); all of one dtype. Raises ShapeError, DtypeError.
+    """
+    require_floating("select", logits=logits, **{f"branch_{m}": branch for m, branch in enumerate(branches)})
+    shapes = [branch.shape for branch in branches]
+    fits = bool(shapes) and len(shapes[0]) == 4 and logits.shape == (shapes[0][0], len(shapes), shapes[0][1])
+    if not fits or len(set(shapes)) > 1:
+        raise ShapeError(f"select: logits {logits.shape} must be (N, M, C) for M branches (N, C, H, W), got {shapes}")
+    return Select.apply(logits, *branches)
 
 
 def axpy(a: Tensor, x: Tensor, y: Tensor) -> Tensor:

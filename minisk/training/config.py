@@ -1,6 +1,6 @@
 """Config: all that decides the numbers of a run, each setting with its meaning, unit and bounds; and the recipes.
 
-The command line, config.json, the checks and the help are all made from this one table.
+The command line, config.json, the checks and the help are all made from this one table, and so are the Loaders.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import models
-from ..data import DATASETS
+from ..data import DATASETS, Augment, ImageDataset, Loader, Mix
 from ..errors import MiniskError
+
+TEST_BATCH = 256
 
 SCHEDULES = ("onecycle", "cosine", "step")
 
@@ -53,9 +55,7 @@ class Config:
     """All that decides the numbers of a run; written to config.json, and into every checkpoint. Raises MiniskError."""
 
     dataset: str = _setting("shapes", "what to train on; shapes is drawn on the spot", choices=DATASETS)
-    data_dir: str | None = _setting(
-        None, "unpacked CIFAR archive, or a tree train/CLASS/*.png, test/CLASS/*.png", "DIR"
-    )
+    data_dir: str | None = _setting(None, "unpacked CIFAR archive, or train/CLASS/*.png and test/CLASS/*.png", "DIR")
     train_images: int | None = _setting(None, "train on so many images only, spread evenly", at_least=1)
     test_images: int | None = _setting(None, "test on so many images only, spread evenly", at_least=1)
     model: str = _setting("sknet_small", ", ".join(models.NAMES), "NAME", choices=models.NAMES)
@@ -69,10 +69,7 @@ class Config:
     schedule: str = _setting("onecycle", "of the learning rate; step: ×0.1 at 1/2 and 3/4", choices=SCHEDULES)
     warmup_epochs: float = _setting(0.0, "epochs of linear rise of the learning rate", "F", at_least=0)
     clip_norm: float = _setting(0.0, "longest the gradient of all weights together may be; 0: any", "F", at_least=0)
-    ema: float = _setting(
-        0.0, "test and keep an average of the weights, which keeps this share at a step; 0: none", "F",
-        at_least=0, below=1,
-    )  # fmt: skip
+    ema: float = _setting(0.0, "test averaged weights; the share kept at a step; 0: none", "F", at_least=0, below=1)
     crop_padding: int = _setting(4, "pixels an image is moved by at most", at_least=0)
     mirror: bool = _setting(True, "mirror half of the images")
     cutout: int = _setting(0, "side in pixels of a square cut out of each image; 0: none", at_least=0)
@@ -129,3 +126,22 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if unknown:
         raise MiniskError(f"settings {path} name what is no setting: {', '.join(unknown)}")
     return settings
+
+
+def make_loaders(
+    config: Config, train_set: ImageDataset, test_set: ImageDataset, workers: int = 0
+) -> tuple[Loader, Loader]:
+    """Make the loaders of training and test images, both normalised by the training images' mean and deviation.
+
+    workers: processes that prepare training batches; no bit depends on it. Raises MiniskError, DataError.
+    """
+    if config.batch_size > len(train_set):
+        raise MiniskError(f"batch_size {config.batch_size} is more than the {len(train_set)} training images")
+    mean, std = (values.tolist() for values in train_set.mean_std())
+    augment = Augment(config.crop_padding, config.mirror, config.cutout, config.jitter)
+    mix = Mix(len(train_set.classes), config.mixup, config.cutmix) if config.mixup or config.cutmix else None
+    train = Loader(
+        train_set, config.batch_size, shuffle=True, augment=augment, mix=mix, seed=config.seed, drop_last=True,
+        mean=mean, std=std, workers=workers,
+    )  # fmt: skip
+    return train, Loader(test_set, TEST_BATCH, mean=mean, std=std)

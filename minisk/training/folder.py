@@ -1,7 +1,5 @@
 """A run's folder belongs to one process at a time; and signals that ask it to stop."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterator

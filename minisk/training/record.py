@@ -1,9 +1,7 @@
 """What one sees of a run: a bar or lines, metrics.csv, log.jsonl, curves.png, TensorBoard.
 
-None of it is worth a run: if the disk is full, that is told once, and training goes on.
+None of it is worth a run: if the disk is full or matplotlib missing, that is told once, and training goes on.
 """
-
-from __future__ import annotations
 
 import csv
 import dataclasses
@@ -92,11 +90,10 @@ class Record:
         try:
             write(self.folder / name)
             self._failed.discard(name)
-        except OSError as error:
+        except (OSError, MiniskError) as error:
             if name not in self._failed:
-                log.warning(
-                    "%s could not be written: %s; training goes on", self.folder / name, error.strerror or error
-                )
+                reason = getattr(error, "strerror", None) or error
+                log.warning("%s could not be written: %s; training goes on", self.folder / name, reason)
             self._failed.add(name)
 
 

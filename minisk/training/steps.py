@@ -1,7 +1,5 @@
 """What surrounds an optimizer step: which weights decay, the schedule, the gradient's norm, the weights' average."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterable, Iterator

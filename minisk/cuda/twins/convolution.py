@@ -13,11 +13,14 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from ...device import Array, array_module
 from .precision import narrow, widen
 
 Pair = tuple[int, int]
 COLUMN_BYTES = 1 << 20  # columns that stay in the second-level cache are read back from there
+GPU_COLUMN_BYTES = 1 << 28  # each slice costs a GPU launches, and its caches hold no columns anyway
 
 
 class Geometry(NamedTuple):
@@ -137,7 +140,8 @@ def _columns(x: Array, kernel: tuple[int, ...], geometry: Geometry) -> Iterator[
     (ho, wo), (top, left), (sh, sw) = geometry.output_size((h, w), kernel), geometry.padding, geometry.stride
     is_dense = (sh, sw) == (1, 1)
     width = w + 2 * left if is_dense else wo
-    step = max(1, COLUMN_BYTES // (c * kernel[0] * kernel[1] * ho * width * x.dtype.itemsize))
+    most = COLUMN_BYTES if xp is np else GPU_COLUMN_BYTES
+    step = max(1, most // (c * kernel[0] * kernel[1] * ho * width * x.dtype.itemsize))
     for start in range(0, n, step):
         images = slice(start, min(start + step, n))
         count = images.stop - start

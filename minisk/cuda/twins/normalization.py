@@ -1,51 +1,106 @@
-"""Batch norm over a channel axis: statistics of a batch, normalise + affine, and the fused backward.
+"""Batch norm over a channel axis, with the ReLU behind it: statistics of a batch, normalise + affine, fused backward.
 
 x: (N, C, …), seen as (N, C, S); weight, bias and all statistics: (C,). With m = N·S and xhat = (x - mean) · inv_std:
 
-    out     = weight · xhat + bias
-    dbias   = Σ dout           dweight = Σ dout · xhat
-    dx      = weight · inv_std · (dout - dbias / m - xhat · dweight / m)
+    y       = weight · xhat + bias                  out = y, or max(y, 0) with relu
+    g       = dout, or dout where y > 0
+    dbias   = Σ g            dweight = Σ g · xhat
+    dx      = weight · inv_std · (g - dbias / m - xhat · dweight / m)       if the statistics are those of x
+    dx      = weight · inv_std · g                                          if they are constants
 
+ReLU's mask is computed from x again, so neither y nor out is needed in backward.
 Source: Ioffe and Szegedy, *Batch Normalization*, 2015; affine fused as in Caffe's CuDNNBatchNorm layer.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ...device import Array, array_module
 from .precision import narrow, widen
 
 
-def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
-    """Return out, and the batch's mean, biased variance and inverse standard deviation."""
+class Statistics(NamedTuple):
+    """Mean and biased variance of each channel, (C,) each; float32 for a float16 x.
+
+    The mean is center + rest: in one float32, the mean of 1e4 ± 1 would be off by a thousandth of the deviation.
+    """
+
+    center: Array
+    rest: Array
+    var: Array
+
+    @property
+    def mean(self) -> Array:
+        return self.center + self.rest
+
+    @classmethod
+    def fixed(cls, mean: Array, var: Array, like: Array) -> Statistics:
+        """Statistics from a given mean and variance, copied, to normalise x `like` this one with."""
+        center, var = (widen(array.astype(like.dtype)) for array in (mean, var))
+        return cls(center, array_module(mean).zeros_like(center), var)
+
+
+def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Statistics]:
+    """Return out, and the batch's statistics."""
     xp = array_module(x)
     x3, count = _per_channel(x)
-    guess = _channel_sum(x3) / count
-    centred = x3 - guess[:, None]
+    center = _channel_sum(x3) / count
+    centred = x3 - center[:, None]
     # A second look corrects what rounding did to the first mean: 1e4 ± 1 survives float32.
     rest = _channel_sum(centred) / count
     var = xp.einsum("ncs,ncs->c", centred, centred) / count - rest * rest
-    inv_std = 1 / xp.sqrt(var + eps)
-    scale = widen(weight) * inv_std
-    centred *= scale[:, None]
-    centred += (widen(bias) - rest * scale)[:, None]
-    return narrow(centred, like=x).reshape(x.shape), guess + rest, var, inv_std
+    statistics = Statistics(center, rest, var)
+    return _affine(centred, x, weight, bias, statistics, eps, relu), statistics
+
+
+def batch_norm_apply(x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool) -> Array:
+    """Return out for given statistics: evaluation, and what training computed once more."""
+    x3, _ = _per_channel(x)
+    return _affine(x3 - statistics.center[:, None], x, weight, bias, statistics, eps, relu)
 
 
 def batch_norm_backward(
-    dout: Array, x: Array, weight: Array, mean: Array, inv_std: Array
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool, depends: bool
 ) -> tuple[Array, Array, Array]:
-    """Return dx, dweight, dbias of batch_norm_train."""
+    """Return dx, dweight, dbias; depends: whether the statistics are those of x, or constants."""
     xp = array_module(x)
     x3, count = _per_channel(x)
-    dout3, _ = _per_channel(dout)
-    dx = x3 - mean[:, None]
-    dbias = _channel_sum(dout3)
-    dweight = xp.einsum("ncs,ncs->c", dout3, dx) * inv_std
-    dx *= (-inv_std * dweight / count)[:, None]
-    dx += dout3
-    dx -= (dbias / count)[:, None]
-    dx *= (widen(weight) * inv_std)[:, None]
+    g, _ = _per_channel(dout)
+    dx = x3 - statistics.center[:, None]
+    inv_std, scale, shift = _coefficients(weight, bias, statistics, eps)
+    if relu:
+        g = g * (dx * scale[:, None] > -shift[:, None])
+    dbias = _channel_sum(g)
+    dweight = (xp.einsum("ncs,ncs->c", g, dx) - statistics.rest * dbias) * inv_std
+    if depends:
+        slope = -inv_std * dweight / count
+        dx *= slope[:, None]
+        dx += g
+        dx -= (dbias / count + slope * statistics.rest)[:, None]
+        dx *= scale[:, None]
+    else:
+        xp.multiply(g, scale[:, None], out=dx)
     return narrow(dx, like=x).reshape(x.shape), narrow(dweight, like=weight), narrow(dbias, like=weight)
+
+
+def _coefficients(weight: Array, bias: Array, statistics: Statistics, eps: float) -> tuple[Array, Array, Array]:
+    """Inverse deviation, and scale and shift of y = (x - center) · scale + shift."""
+    inv_std = 1 / array_module(weight).sqrt(statistics.var + eps)
+    scale = widen(weight) * inv_std
+    return inv_std, scale, widen(bias) - statistics.rest * scale
+
+
+def _affine(
+    centred: Array, x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool
+) -> Array:
+    """Turn x - center into out, in place."""
+    _, scale, shift = _coefficients(weight, bias, statistics, eps)
+    centred *= scale[:, None]
+    centred += shift[:, None]
+    if relu:
+        array_module(x).maximum(centred, 0, out=centred)
+    return narrow(centred, like=x).reshape(x.shape)
 
 
 def _per_channel(x: Array) -> tuple[Array, int]:

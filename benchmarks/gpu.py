@@ -1,0 +1,179 @@
+"""Time minisk on a GPU: each kernel against what the machine could do at best, a training step against PyTorch's.
+
+    python benchmarks/gpu.py
+    python benchmarks/gpu.py --model sknet50 --batch-size 64
+
+The best is measured in the same run: a copy on the device for bytes, a matrix product for arithmetic. No job can be
+faster than reading its inputs and writing its outputs once, and doing its arithmetic. PyTorch needs a GPU of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minisk as ms
+from minisk import models, ops
+from minisk.cuda import kernels
+from minisk.device import cuda_available, to_device
+from minisk.optim import SGD
+
+SETTINGS = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": True}
+
+
+class Job(NamedTuple):
+    """A call of the seam; how many bytes it must move at least, and how many operations on numbers it takes."""
+
+    call: Callable[..., Any]
+    args: tuple[Any, ...]
+    bytes: int
+    flops: int = 0
+
+
+def random_array(*shape: int) -> Any:
+    return to_device(np.random.default_rng(0).standard_normal(shape).astype(np.float32), "cuda")
+
+
+def jobs(images: int, channels: int, pixels: int) -> dict[str, Job]:
+    """What SKNet is made of, on activations (images, channels, pixels, pixels) of float32."""
+    x, y, scale = random_array(images, channels, pixels, pixels), random_array(images, channels, pixels, pixels), 1
+    scale, one = random_array(images, channels), random_array(channels)
+    big, groups = x.nbytes, 32
+    half = kernels.Window((2, 2), (2, 2), (0, 0), (pixels // 2, pixels // 2))
+    grouped = kernels.Geometry((1, 1), (1, 1), (1, 1), groups)
+    pointwise = kernels.Geometry((1, 1), (0, 0), (1, 1), 1)
+    few, every = random_array(channels, channels // groups, 3, 3), random_array(channels, channels, 1, 1)
+    taps = 2 * x.size * 9 * channels // groups
+    return {
+        "copy": Job(lambda x: x.copy(), (x,), 2 * big),
+        "axpy": Job(kernels.axpy, (scale, x, y), 3 * big),
+        "channel_scale": Job(kernels.channel_scale, (scale, x), 2 * big),
+        "channel_dot": Job(kernels.channel_dot, (x, y), 2 * big),
+        "plane_mean": Job(kernels.plane_mean, (x,), big),
+        "batch_norm_train": Job(kernels.batch_norm_train, (x, one, one, 1e-5), 2 * big),
+        "batch_norm_backward": Job(kernels.batch_norm_backward, (y, x, one, one, one), 3 * big),
+        "relu": Job(kernels.relu, (x,), 2 * big),
+        "relu_grad": Job(kernels.relu_grad, (y, x), 3 * big),
+        "softmax over channels": Job(kernels.softmax, (x, 1), 2 * big),
+        "max_pool2d": Job(kernels.max_pool2d, (x, half), big + big // 2),
+        "avg_pool2d": Job(kernels.avg_pool2d, (x, half), big + big // 4),
+        "sgd_momentum": Job(kernels.sgd_momentum, (x, y, x.copy(), *SETTINGS.values()), 5 * big),
+        "conv2d 3×3 in groups": Job(kernels.conv2d, (x, few, grouped), 2 * big, taps),
+        "… its input gradient": Job(kernels.conv2d_input_grad, (y, few, grouped, x.shape), 2 * big, taps),
+        "… its weight gradient": Job(kernels.conv2d_weight_grad, (x, y, grouped, few.shape), 2 * big, taps),
+        "conv2d 1×1": Job(kernels.conv2d, (x, every, pointwise), 2 * big, 2 * x.size * channels),
+    }
+
+
+def seconds(call: Callable[..., Any], *args: Any, rounds: int, repeats: int = 10) -> float:
+    """Return the median time of a call on the device, by its own clock, after one to warm up."""
+    import cupy
+
+    call(*args)
+    times = []
+    for _ in range(rounds):
+        start, end = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record()
+        for _ in range(repeats):
+            call(*args)
+        end.record()
+        end.synchronize()
+        times.append(cupy.cuda.get_elapsed_time(start, end) / 1e3 / repeats)
+    return statistics.median(times)
+
+
+def minisk_step(model: Any, x: np.ndarray, y: np.ndarray) -> Callable[[], float]:
+    model.to("cuda")
+    optimizer = SGD(model.parameters(), **SETTINGS)
+    images, labels = ms.tensor(x, device="cuda"), ms.tensor(y, device="cuda")
+
+    def step() -> float:
+        loss = ops.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def torch_step(model: Any, x: np.ndarray, y: np.ndarray) -> Callable[[], float] | None:
+    """Return the same step in PyTorch; None if it has no GPU."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not torch.cuda.is_available():
+        return None
+    from torch_twin import twin
+
+    network = twin(model).cuda().train()
+    optimizer = torch.optim.SGD(network.parameters(), **SETTINGS)
+    images, labels = torch.from_numpy(x).cuda(), torch.from_numpy(y).cuda()
+
+    def step() -> float:
+        loss = torch.nn.functional.cross_entropy(network(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return float(loss.item())
+
+    return step
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--channels", type=int, default=256, help="a multiple of 32")
+    parser.add_argument("--pixels", type=int, default=32)
+    parser.add_argument("--megabytes", type=int, default=512, help="of the copy that measures the memory")
+    parser.add_argument("--matrix", type=int, default=4096, help="rows of the product that measures arithmetic")
+    parser.add_argument("--model", choices=models.NAMES, default="sknet29")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=9)
+    chosen = parser.parse_args(arguments)
+    if not cuda_available():
+        print("no GPU")
+        return
+    time_kernels(chosen)
+    time_steps(chosen)
+
+
+def time_kernels(chosen: argparse.Namespace) -> None:
+    memory, matrix = random_array(chosen.megabytes * 2**18), random_array(chosen.matrix, chosen.matrix)
+    bandwidth = 2 * memory.nbytes / seconds(memory.copy, rounds=chosen.rounds)
+    arithmetic = 2 * chosen.matrix**3 / seconds(lambda: matrix @ matrix, rounds=chosen.rounds)
+    print(f"copy {bandwidth / 1e9:.0f} GB/s, matrix product {arithmetic / 1e12:.2f} TFLOP/s")
+    for name, job in jobs(chosen.images, chosen.channels, chosen.pixels).items():
+        taken = seconds(job.call, *job.args, rounds=chosen.rounds)
+        floors = {"bytes": job.bytes / bandwidth, "arithmetic": job.flops / arithmetic}
+        limit = max(floors, key=lambda kind: floors[kind])
+        print(f"{name:24s} {1e6 * taken:10.1f} µs, {100 * floors[limit] / taken:6.1f} % of the {limit} possible")
+
+
+def time_steps(chosen: argparse.Namespace) -> None:
+    size = models.input_size(chosen.model)
+    model = models.create(chosen.model)
+    random = np.random.default_rng(0)
+    x = random.standard_normal((chosen.batch_size, 3, size, size)).astype(np.float32)
+    y = random.integers(0, model.classifier.weight.shape[0], chosen.batch_size)
+    theirs = torch_step(model, x, y)  # before the model moves away
+    steps = {"minisk": minisk_step(model, x, y)} | ({"PyTorch": theirs} if theirs else {})
+    print(
+        f"{chosen.model}, batch {chosen.batch_size}, {size} pixels, first losses", *(step() for step in steps.values())
+    )
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(chosen.rounds):  # interleaved: a GPU that slows down slows both
+        for name, step in steps.items():
+            times[name].append(seconds(step, rounds=1, repeats=1))
+    for name, taken in times.items():
+        middle = statistics.median(taken)
+        print(f"{name:24s} {1e3 * middle:10.2f} ms, {chosen.batch_size / middle:.0f} images/s")
+
+
+if __name__ == "__main__":
+    main()

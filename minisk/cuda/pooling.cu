@@ -1,0 +1,194 @@
+// pooling.cu: max pool, average pool, and the gradients of both, each as a sum that one thread gathers.
+//
+//   max:  out[i,j] = the largest x in window (i,j); winner[i,j] = the number of its tap (the first of equals; NaN wins)
+//   mean: out[i,j] = Σ x in window (i,j) / (kh·kw), padding counted as zeros
+//   Tap (p,q) of window (i,j) sees x[i·sh + p - ph, j·sw + q - pw].
+//   scatter: dx[h,w] = Σ dout over the windows that (h,w) won        gather, its adjoint: out[i,j] = x at the winner
+//   spread:  dx[h,w] = Σ dout over the windows that saw (h,w), / (kh·kw)
+//
+//   x, dx: (planes, h, w)   out, dout, winner: (planes, ho, wo)
+//
+// Forward: grid (planes, tiles); a thread takes NEIGHBOURS neighbouring windows of one row, tap by tap.
+// Gradient: a thread takes NEIGHBOURS *cells* of one row: a cell is the sh·sw inputs between the start of one window and the
+// next, so which windows saw an input is known without a division: cell (i,j) is seen by windows (i,j), (i-1,j), … .
+// Nothing is added by two threads: no atomics, and the same bits every time.
+// The common windows are compiled for their width and stride, so that their taps unroll.
+#include "common.cuh"
+
+struct Window { int h, w, kh, kw, sh, sw, ph, pw, ho, wo; };
+
+__device__ __forceinline__ int least(int a, int b) { return a < b ? a : b; }
+__device__ __forceinline__ int most(int a, int b) { return a > b ? a : b; }
+
+#define FOR_WINDOW(at, function, ...)                                                                                 \
+    if (at.kw == 2 && at.sw == 2) function<2, 2>(at, __VA_ARGS__);                                                    \
+    else if (at.kw == 3 && at.sw == 2) function<3, 2>(at, __VA_ARGS__);                                               \
+    else function<0, 0>(at, __VA_ARGS__)
+
+struct Lanes { int from, to; };
+
+// Which of `lanes` neighbours lie within [0, size) as a whole; neighbour l covers `span` places from first + l·step.
+__device__ __forceinline__ Lanes within(int first, int step, int span, int lanes, int size) {
+    const int from = least(lanes, first < 0 ? (step - 1 - first) / step : 0), room = size - span - first;
+    return {from, most(from, least(lanes, room < 0 ? 0 : room / step + 1))};
+}
+
+// What a thread knows so far of its NEIGHBOURS windows.
+struct Largest {
+    static constexpr bool in_any_order = false;
+    wide best[NEIGHBOURS];
+    int winner[NEIGHBOURS];
+    __device__ __forceinline__ void start(int l) { best[l] = -(wide)INFINITY, winner[l] = 0; }
+    __device__ __forceinline__ void see(int l, int tap, wide value) {
+        const bool is_better = !(value <= best[l]) && best[l] == best[l];  // a NaN wins, and stays
+        best[l] = is_better ? value : best[l];
+        winner[l] = is_better ? tap : winner[l];
+    }
+};
+struct Sum {
+    static constexpr bool in_any_order = true;
+    wide sum[NEIGHBOURS];
+    __device__ __forceinline__ void start(int l) { sum[l] = 0; }
+    __device__ __forceinline__ void see(int l, int, wide value) { sum[l] += value; }
+};
+
+// Show the windows what they see in one row of x, tap by tap. `first`: where window 0 starts there; tap: its number.
+template <int KW, int SW, class Seen>
+__device__ __forceinline__ void see_row(const Window at, const real* row, int first, int lanes, int tap, Seen& seen) {
+    const int kw = KW ? KW : at.kw, sw = SW ? SW : at.sw;
+    const Lanes whole = within(first, sw, kw, lanes, at.w);
+    if (Seen::in_any_order && whole.to - whole.from == lanes) {  // all taps of a window at once: one pass
+        for (int l = 0; l < lanes; l++)
+            for (int q = 0; q < kw; q++) seen.see(l, tap + q, (wide)row[first + q + l * sw]);
+        return;
+    }
+    for (int q = 0; q < kw; q++) {
+        const Lanes seeing = within(first + q, sw, 1, lanes, at.w);
+        for (int l = seeing.from; l < seeing.to; l++) seen.see(l, tap + q, (wide)row[first + q + l * sw]);
+    }
+}
+
+template <int KW, int SW, class Seen>
+__device__ __forceinline__ void see_windows(const Window at, const real* x, int i, int j, int lanes, Seen& seen) {
+    const int top = i * at.sh - at.ph;
+    for (int l = 0; l < lanes; l++) seen.start(l);
+    for (int p = most(0, -top); p < least(at.kh, at.h - top); p++)
+        see_row<KW, SW>(at, x + (top + p) * at.w, j * at.sw - at.pw, lanes, p * at.kw, seen);
+}
+
+template <int KW, int SW>
+__device__ __forceinline__ void max_of_windows(const Window at, const real* __restrict__ x, real* __restrict__ out,
+                                               int* __restrict__ winner) {
+    const int groups = (at.wo + NEIGHBOURS - 1) / NEIGHBOURS;
+    TILE_LOOP(unit, at.ho * groups) {
+        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = least(NEIGHBOURS, at.wo - j);
+        Largest seen;
+        see_windows<KW, SW>(at, x, i, j, lanes, seen);
+        for (int l = 0; l < lanes; l++) out[i * at.wo + j + l] = (real)seen.best[l];
+        for (int l = 0; l < lanes; l++) winner[i * at.wo + j + l] = seen.winner[l];
+    }
+}
+
+template <int KW, int SW>
+__device__ __forceinline__ void mean_of_windows(const Window at, const real* __restrict__ x, real* __restrict__ out) {
+    const int groups = (at.wo + NEIGHBOURS - 1) / NEIGHBOURS;
+    TILE_LOOP(unit, at.ho * groups) {
+        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = least(NEIGHBOURS, at.wo - j);
+        Sum seen;
+        see_windows<KW, SW>(at, x, i, j, lanes, seen);
+        for (int l = 0; l < lanes; l++) out[i * at.wo + j + l] = (real)(seen.sum[l] / (wide)(at.kh * at.kw));
+    }
+}
+
+// The gradient of a plane's inputs: with winners the scatter of a max pool, without (null) the spread of a mean.
+template <int KW, int SW>
+__device__ __forceinline__ void gradient(const Window at, const real* __restrict__ dout, const int* __restrict__ winner,
+                                         real* __restrict__ dx) {
+    const int kw = KW ? KW : at.kw, sw = SW ? SW : at.sw;
+    constexpr int side = SW ? SW : 1;  // neighbours in a cell that are taken together
+    const int cells = (at.w + at.pw + sw - 1) / sw, groups = (cells + NEIGHBOURS - 1) / NEIGHBOURS;
+    const wide share = winner ? (wide)1 : 1 / (wide)(at.kh * kw);
+    TILE_LOOP(unit, (at.h + at.ph + at.sh - 1) / at.sh * groups) {
+        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = least(NEIGHBOURS, cells - j);
+        for (int down = most(0, at.ph - i * at.sh); down < least(at.sh, at.h + at.ph - i * at.sh); down++)
+            for (int right = 0; right < sw; right += side) {
+                wide sum[side][NEIGHBOURS];
+                for (int s = 0; s < side; s++)
+                    for (int l = 0; l < lanes; l++) sum[s][l] = 0;
+                for (int p = down, row = i; p < at.kh && row >= 0; p += at.sh, row--) {
+                    if (row >= at.ho) continue;
+                    for (int q = right; q < kw; q += SW ? 1 : sw) {
+                        const int first = j - q / sw, s = q % side, tap = p * kw + q;
+                        const Lanes seen = within(first, 1, 1, lanes, at.wo);
+                        const real* dout_run = dout + row * at.wo + first;
+                        const int* winner_run = winner + row * at.wo + first;
+                        for (int l = seen.from; l < seen.to; l++)
+                            sum[s][l] += !winner || winner_run[l] == tap ? (wide)dout_run[l] : (wide)0;
+                    }
+                }
+                const int first = j * sw + right - at.pw;
+                const Lanes whole = within(first, sw, side, lanes, at.w);
+                real* dx_run = dx + (i * at.sh + down - at.ph) * at.w + first;
+                for (int l = whole.from; l < whole.to; l++)
+                    for (int s = 0; s < side; s++) dx_run[l * sw + s] = (real)(sum[s][l] * share);
+                for (int l = whole.from > 0 ? 0 : whole.to; l < lanes; l = l + 1 == whole.from ? whole.to : l + 1)
+                    for (int s = 0; s < side; s++)
+                        if (first + l * sw + s >= 0 && first + l * sw + s < at.w)
+                            dx_run[l * sw + s] = (real)(sum[s][l] * share);
+            }
+    }
+}
+
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] out[220] winner[220]
+extern "C" __global__ ANY_BLOCK void max_pool(
+    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
+    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
+    real* __restrict__ out, int* __restrict__ winner) {
+    const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
+    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
+    FOR_WINDOW(at, max_of_windows, x + x_plane, out + out_plane, winner + out_plane);
+}
+
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] out[220]
+extern "C" __global__ ANY_BLOCK void mean_pool(
+    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
+    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
+    real* __restrict__ out) {
+    const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
+    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
+    FOR_WINDOW(at, mean_of_windows, x + x_plane, out + out_plane);
+}
+
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[220] winner[220]=below(9) dx[798]
+extern "C" __global__ ANY_BLOCK void max_pool_scatter(
+    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
+    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ dout,
+    const int* __restrict__ winner, real* __restrict__ dx) {
+    const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
+    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
+    FOR_WINDOW(at, gradient, dout + out_plane, winner + out_plane, dx + x_plane);
+}
+
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[220] dx[798]
+extern "C" __global__ ANY_BLOCK void mean_pool_spread(
+    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
+    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ dout,
+    real* __restrict__ dx) {
+    const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
+    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
+    FOR_WINDOW(at, gradient, dout + out_plane, (const int*)nullptr, dx + x_plane);
+}
+
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] winner[220]=below(9) out[220]
+extern "C" __global__ ANY_BLOCK void max_pool_gather(
+    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
+    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
+    const int* __restrict__ winner, real* __restrict__ out) {
+    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
+    TILE_LOOP(s, ho * wo) {
+        const int i = s / wo, j = s - i * wo, tap = winner[out_plane + s], p = tap / kw, q = tap - p * kw;
+        const int row = i * sh + p - ph, column = j * sw + q - pw;
+        const bool is_inside = row >= 0 && row < h && column >= 0 && column < w;  // a window of -inf has no winner
+        out[out_plane + s] = is_inside ? x[x_plane + row * w + column] : (real)0;
+    }
+}
