@@ -124,7 +124,11 @@ def _macro_bodies(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
 def _modes(text: str) -> list[str]:
     """For each line, the mode in which what it says is compiled and run: "check", else "cpu", else none."""
     both = frozenset({"check", "cpu"})
-    meant = {"MINISK_ONE_THREAD": frozenset({"cpu"}), "MINISK_CHECK": frozenset({"check"}), "__CUDACC__": frozenset[str]()}
+    meant = {
+        "MINISK_ONE_THREAD": frozenset({"cpu"}),
+        "MINISK_CHECK": frozenset({"check"}),
+        "__CUDACC__": frozenset[str](),
+    }
     lines, stack = [], [(both, both)]  # what is compiled now, and what was outside this #if
     for line in text.split("\n"):
         match = _DIRECTIVE.match(line)
@@ -305,7 +309,9 @@ def parts(text: str) -> list[Part]:
         if depth == 0 and (ends or i + 1 == len(tokens)):
             piece = tokens[first : i + 1]
             words = [t.text for t in piece]
-            called = next((words[j] for j in range(len(words) - 1) if words[j + 1] == "(" and _WORD.match(words[j])), "")
+            called = next(
+                (words[j] for j in range(len(words) - 1) if words[j + 1] == "(" and _WORD.match(words[j])), ""
+            )
             named = {after for before, after in zip(words, words[1:], strict=False) if before == "struct"}
             mentions = frozenset(filter(_WORD.fullmatch, words))
             found.append(Part(piece[0].start, piece[-1].end, frozenset(named or {called}), mentions))

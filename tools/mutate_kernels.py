@@ -224,7 +224,9 @@ def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> di
                 raise KernelError(f"{case.kernel.name}, with no mistake put in: {result}")
         for number, _, kernels in batch[1:]:
             if number not in failed:
-                own = [(case, right) for case, right in zip(tried, expected, strict=True) if case.kernel.name in kernels]
+                own = [
+                    (case, right) for case, right in zip(tried, expected, strict=True) if case.kernel.name in kernels
+                ]
                 told = in_child(functools.partial(verdict, library, number, run.mode, own))
                 verdicts[number] = "crash" if told is None else told
     return verdicts
@@ -315,7 +317,9 @@ def report(work: Work) -> int:
             before, after = mutant.told(texts[mutant.file])
             reason = explained.get((mutant.file, before, after))
             unexplained += reason is None
-            print(f"{mutant.file}:{mutant.line(texts[mutant.file])} survived ({mutant.operator})\n- {before}\n+ {after}")
+            print(
+                f"{mutant.file}:{mutant.line(texts[mutant.file])} survived ({mutant.operator})\n- {before}\n+ {after}"
+            )
             print(f"  {reason or 'NOT EXPLAINED'}\n")
     print(f"{'file':20} {'mutants':>8} " + " ".join(f"{kind:>16}" for kind in kinds) + "   killed")
     for file, count in counts.items():
