@@ -31,7 +31,7 @@ MOST_BYTES, MOST_SECTORS, MOST_WAVEFRONTS = 1.05, 1.1, 1.0
 
 # What can't keep to these, and why.
 STRIDED = (
-    "neighbouring windows lie a stride apart, so a tap of theirs uses every other number of a sector; the next tap uses "
+    "neighbouring windows lie a stride apart, so a tap of theirs uses every other number of a sector, the next tap "
     "the rest, from the cache: the bytes are moved once"
 )
 EXCUSES = {
@@ -90,6 +90,11 @@ def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield size, partial(kernels.softmax, x, 1)
         yield size, partial(kernels.softmax_grad, dout, x, 1)
         yield size, partial(kernels.sgd_momentum, x, dout, y, 0.1, 0.9, 1e-4, True)
+    # So many values in a channel that it is cut into parts.
+    x, dout, per_channel = draw(40, 2, 32, 32), draw(40, 2, 32, 32), draw(2)
+    found = kernels.batch_norm_train(x, per_channel, per_channel, 1e-5, True)[1]
+    yield "40×2×32×32", partial(kernels.batch_norm_train, x, per_channel, per_channel, 1e-5, True)
+    yield "40×2×32×32", partial(kernels.batch_norm_backward, dout, x, per_channel, per_channel, found, 1e-5, True, True)
     rows, wanted = draw(64, 128), np.full((64, 128), 1 / 128, np.float32)
     for function, args in (
         (kernels.softmax, (rows, 1)),

@@ -192,7 +192,7 @@ class _Changes:
         if text in _ARITHMETIC and token.is_binary:
             stops = _SUMMED if text in ("+", "-") else _MULTIPLIED
             yield from self._dropped("offset", i, stops, both=text in ("+", "*"))
-        elif text == "-" and not token.is_binary and after != "=" or text == "!":
+        elif (text == "-" and not token.is_binary and after != "=") or text == "!":
             yield "offset" if text == "-" else "guard", token.start, token.end, ""
         elif text == "=":
             yield from self._assignment(i)

@@ -35,9 +35,8 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mutants import TUNING, Mutant, affected, mutants, parts
-
 import numpy as np
+from mutants import TUNING, Mutant, affected, mutants, parts
 
 from minisk.cuda import compiler
 from minisk.cuda.cases import Case, cases

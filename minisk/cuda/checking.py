@@ -184,8 +184,8 @@ class CheckedKernel(HostKernel):
         command = ["addr2line", "-a", "-i", "-e", str(self.path), *map(hex, addresses)]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         lines: dict[int, str] = {}
-        for part in text.split("\n0x"):
-            address, *frames = part.removeprefix("0x").split()
+        for part in filter(None, text.split("0x")):
+            address, *frames = part.split()
             frames = [frame for frame in frames if ":" in frame and "/host/" not in frame]
             told = dict.fromkeys(Path(frame).name for frame in frames)
             lines[int(address, 16)] = " called at ".join([*told][:2])

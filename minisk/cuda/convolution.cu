@@ -170,8 +170,8 @@ __device__ __forceinline__ void stage(const real* planes, const long long image,
 
 // Weights as tiles read them, one after the other: packed[group, tile, tap, input, TILE_OUT], zeros past the last
 // output. One block for each tap of a tile. out_step, in_step: from one output's weight to the next, from one input's.
-// check: <<<(18,), (32,), 0>>> outputs=3 inputs=2 taps=9 out_step=18 in_step=9 w[108] packed[144] TILE_OUT=4 LANES=1 IMAGES=1
-// check: <<<(18,), (32,), 0>>> outputs=2 inputs=3 taps=9 out_step=9 in_step=18 w[108] packed[216] TILE_OUT=4 LANES=1 IMAGES=1
+// check: <<<(18,), (32,)>>> outputs=3 inputs=2 taps=9 out_step=18 in_step=9 w[108] packed[144] TILE_OUT=4 LANES=1 IMAGES=1
+// check: <<<(18,), (32,)>>> outputs=2 inputs=3 taps=9 out_step=9 in_step=18 w[108] packed[216] TILE_OUT=4 LANES=1 IMAGES=1
 extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int inputs, const int taps,
                                                   const int out_step, const int in_step, const real* __restrict__ w,
                                                   real* __restrict__ packed) {
@@ -226,10 +226,10 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
 }
 
 // Forward and input gradient. Block (IMAGES images of a group, band of rows); a team takes tile after tile.
-// check: <<<(2, 9), (256,), 1664>>> table[24]=9,9,3,1,1,1,-1,-1,11,11,3,1,1,1,-1,-1,2,2,3,1,3,68,208,80 x[792] packed[144] out[1188] TILE_OUT=4 LANES=8 IMAGES=2
-// check: <<<(2, 9), (256,), 2496>>> table[24]=9,9,3,1,1,-1,1,-1,11,11,3,1,1,-1,1,-1,2,3,2,1,3,68,208,80 x[1188] packed[216] out[792] TILE_OUT=4 LANES=8 IMAGES=2
-// check: <<<(2, 4), (256,), 4480>>> table[24]=8,4,3,2,1,1,-1,-1,8,4,3,2,1,1,-1,-1,2,2,3,1,2,68,560,80 x[1024] packed[144] out[384] TILE_OUT=4 LANES=8 IMAGES=4
-// check: <<<(2, 4), (256,), 2880>>> table[24]=4,8,3,1,2,-1,1,-1,4,8,3,1,2,-1,1,-1,2,3,2,1,3,72,240,80 x[384] packed[216] out[1024] TILE_OUT=4 LANES=8 IMAGES=4
+// check: <<<(2, 9), (256,), 416*real>>> table[24]=9,9,3,1,1,1,-1,-1,11,11,3,1,1,1,-1,-1,2,2,3,1,3,68,208,80 x[792] packed[144] out[1188] TILE_OUT=4 LANES=8 IMAGES=2
+// check: <<<(2, 9), (256,), 624*real>>> table[24]=9,9,3,1,1,-1,1,-1,11,11,3,1,1,-1,1,-1,2,3,2,1,3,68,208,80 x[1188] packed[216] out[792] TILE_OUT=4 LANES=8 IMAGES=2
+// check: <<<(2, 4), (256,), 1120*real>>> table[24]=8,4,3,2,1,1,-1,-1,8,4,3,2,1,1,-1,-1,2,2,3,1,2,68,560,80 x[1024] packed[144] out[384] TILE_OUT=4 LANES=8 IMAGES=4
+// check: <<<(2, 4), (256,), 720*real>>> table[24]=4,8,3,1,2,-1,1,-1,4,8,3,1,2,-1,1,-1,2,3,2,1,3,72,240,80 x[384] packed[216] out[1024] TILE_OUT=4 LANES=8 IMAGES=4
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const real* __restrict__ x,
                                               const real* __restrict__ packed, real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
@@ -307,8 +307,8 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
 
 // Weight gradient: partial[slice, o, c, tap], each the sum over a slice of the batch; the slices are added afterwards,
 // in order. Block (group, slice): it alone writes these weights, and a team comes back to the same tile each time.
-// check: <<<(2, 1), (256,), 13504>>> table[24]=9,9,3,1,1,1,-1,-1,11,11,3,1,1,1,-1,-1,2,2,3,9,11,68,752,624 sets=1 x[792] dout[1188] partial[108] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 1), (256,), 14144>>> table[24]=8,4,3,2,1,1,-1,-1,8,4,3,2,1,1,-1,-1,2,2,3,4,5,68,1360,272 sets=1 x[1024] dout[384] partial[108] TILE_OUT=4 LANES=32 IMAGES=4
+// check: <<<(2, 1), (256,), 3376*real>>> table[24]=9,9,3,1,1,1,-1,-1,11,11,3,1,1,1,-1,-1,2,2,3,9,11,68,752,624 sets=1 x[792] dout[1188] partial[108] TILE_OUT=4 LANES=32 IMAGES=2
+// check: <<<(2, 1), (256,), 3536*real>>> table[24]=8,4,3,2,1,1,-1,-1,8,4,3,2,1,1,-1,-1,2,2,3,4,5,68,1360,272 sets=1 x[1024] dout[384] partial[108] TILE_OUT=4 LANES=32 IMAGES=4
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {

@@ -175,7 +175,7 @@ def _layout(
 
 
 def _target(x: Array) -> Target:
-    return CPU if isinstance(x, np.ndarray) and kernel_mode() != "threads" else GPU
+    return CPU if isinstance(x, np.ndarray) and kernel_mode() not in ("threads", "check") else GPU
 
 
 def _lengthen(rows: Axis, columns: Axis, width: int) -> tuple[Axis, Axis]:
