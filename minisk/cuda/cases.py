@@ -4,8 +4,8 @@
 
 Between <<< and >>> stand grid, block and, if need be, bytes of dynamic shared memory; then every number, and every
 array with its length. What the kernel declares const is filled with random numbers; other arrays are not initialised,
-unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)` (integers, 0 to 8). A name that
-is no argument is a macro to compile with. A kernel may have several such lines.
+unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)` (integers, 0 to 8) or
+`sizes[2]=5,n`. A name that is no argument is a macro to compile with. A kernel may have several such lines.
 """
 
 from __future__ import annotations
@@ -111,6 +111,8 @@ def _array(
     below = re.fullmatch(r"below\((\d+)\)", value)
     if below:
         return random.integers(0, int(below[1]), size).astype(dtype)
+    if "," in value:
+        return np.array([_number(number, names) for number in value.split(",")], dtype)
     if value == "random":
         return random.standard_normal(size).astype(dtype)
     return np.full(size, _number(value, names), dtype)

@@ -118,7 +118,8 @@ def test_shapes_that_take_a_path_of_their_own(mode: str, shape: Shape) -> None:
 def test_several_bands_of_rows_and_slices_of_the_batch() -> None:
     shape = SAME._replace(images=6, groups=1, size=(40, 70))
     rows, columns = convolution._forward_axes(shape.geometry, shape.size, shape.kernel)
-    layout = convolution._fit(convolution.CPU, 6, rows, columns, (1, 16, 16), 32, 4, True)
+    start = convolution.Layout(rows, columns, 1, 16, 16, tile_out=8, width=32)
+    layout = convolution._fit(convolution.CPU, start, 6, 4, True)
     assert layout is not None and layout.band < 40
     check("cpu", shape)
 

@@ -1,0 +1,357 @@
+"""Put mistakes into the kernels, one at a time, and see that each is found: by the checker, or by a wrong result.
+
+python tools/mutate_kernels.py                    all kernels; some minutes
+python tools/mutate_kernels.py axpy.cu            one file
+python tools/mutate_kernels.py --sample 40        as many, drawn by lot
+
+Mutants (mutants.py says which) are built many at a time, each in a namespace of its own, and run in a process of its
+own on the cases that `check:` lines give the kernels it can be seen in, until one tells. Killed is what
+
+    checker   the checker has a finding for          crash   ends in a signal, or does not end in 2 s of processor time
+    value     gives other numbers: by more than 1e-5 of the largest, or written where nothing should be
+
+Code for one thread a block is run in mode cpu and compared by value. What survives because it does the same is listed
+in mutations_equivalent.txt, with the reason. Exits with 1 if a survivor is not listed, or fewer than 95 % are killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import pickle
+import random
+import re
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from mutants import TUNING, Mutant, affected, mutants, parts
+
+import numpy as np
+
+from minisk.cuda import compiler
+from minisk.cuda.cases import Case, cases
+from minisk.cuda.checking import CheckedKernel
+from minisk.cuda.launcher import Kernel, examine
+from minisk.cuda.source import PACKAGE, signatures
+from minisk.errors import KernelError
+
+EQUIVALENT = Path(__file__).with_name("mutations_equivalent.txt")
+BATCH = 24  # mutants built together
+WANTED = 0.95
+PROCESSOR_SECONDS, SECONDS = 2, 120  # that a mutant may take
+TOLERANCE = 1e-5
+UNSET = 777  # what an output array holds before a kernel has written it
+BAND = 4096  # bytes of NaN on either side of an array in mode cpu
+
+_INCLUDE = re.compile(r'^#include "([\w.]+)"\n', re.MULTILINE)
+_KERNEL = re.compile(r'(extern\s+"C"\s+__global__\s+(?:ANY_BLOCK\s+)?void\s+(?:__launch_bounds__\(\w+\)\s*)?)(\w+)')
+
+Result = list[np.ndarray[Any, Any]] | str  # what a kernel wrote, or what was found
+
+
+class Run(NamedTuple):
+    """Cases that one library can run: those of a file, in a mode, compiled with the same macros."""
+
+    file: str
+    mode: str
+    macros: tuple[tuple[str, Any], ...]
+
+
+# ---- the text of a batch ----
+
+
+def expanded(file: str, mutant: Mutant | None = None) -> str:
+    """A kernel file with its includes in place, and the mistake in it."""
+    text = (PACKAGE / file).read_text(encoding="utf-8")
+    if mutant and mutant.file == file:
+        text = mutant.applied(text)
+    text = _INCLUDE.sub(lambda match: expanded(match[1], mutant), text)
+    return text.replace("#pragma once\n", "\n")
+
+
+def included(file: str) -> set[str]:
+    """The files that make up a kernel file."""
+    names = _INCLUDE.findall((PACKAGE / file).read_text(encoding="utf-8"))
+    return {file}.union(*map(included, names))
+
+
+def kernels_affected(file: str, mutant: Mutant) -> list[str]:
+    """The kernels of a file in which a mistake may be seen."""
+    if mutant.file not in included(file):
+        return []
+    text = (PACKAGE / mutant.file).read_text(encoding="utf-8")
+    changed = [part for part in parts(text) if part.start <= mutant.start < part.end]
+    names = affected(parts(expanded(file)), set[str]().union(*(part.names for part in changed)))
+    return [name for name in signatures(PACKAGE / file) if name in names]
+
+
+def batch_text(file: str, batch: Sequence[tuple[int, Mutant | None, list[str]]]) -> str:
+    """A kernel file that has each mutant's kernels, named kernel_number, without those it can't be seen in."""
+    pieces = []
+    for number, mutant, kernels in batch:
+        text = expanded(file, mutant)
+        for part in sorted(parts(text), key=lambda part: -part.start):
+            if not part.names <= set(kernels) and _KERNEL.match(text, part.start):
+                text = text[: part.start] + text[part.end :]
+        text = _KERNEL.sub(rf"\1\2_{number}", text)
+        using = " ".join(f"using mutant_{number}::{kernel}_{number};" for kernel in kernels)
+        pieces.append(f'#line 1 "mutant-{number}"\nnamespace mutant_{number} {{\n{text}\n}}\n{using}\n')
+    return "\n".join(pieces)
+
+
+# ---- running ----
+
+
+def in_child(function: Callable[[], Any]) -> Any:
+    """What the function returns in a process of its own; None if that crashes, or goes on for too long."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS + 1))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            signal.alarm(SECONDS)
+            answer = pickle.dumps(function())
+            with open(writer, "wb") as pipe:
+                pipe.write(answer)
+        except Exception as error:
+            with open(writer, "wb") as pipe:
+                pipe.write(pickle.dumps(error))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    result = pickle.loads(answer) if answer else None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
+    """Run a case with the kernel of a mutant."""
+    kernel = Kernel(library, f"{case.kernel.name}_{number}", **case.kernel.constants)
+    parameters = kernel.signature.parameters
+    args = []
+    for parameter, arg in zip(parameters, case.args, strict=True):
+        if parameter.is_array:
+            memory = np.full(arg.nbytes + 2 * BAND, 0xFF, np.uint8)
+            copy = memory[BAND:-BAND].view(arg.dtype)
+            copy[...] = UNSET if parameter.name in case.uninitialised else arg
+            arg = copy
+        args.append(arg)
+    if mode == "check":
+        report = examine(kernel, case.grid, case.block, args, case.dynamic_shared, case.uninitialised)
+        if not report.ok:
+            return report.findings[0].kind
+    else:
+        run = kernel.compiled("cpu")[1]
+        x, y, z = (*case.grid, 1, 1)[:3]
+        run((x, y, z), (1, 1, 1), args, case.dynamic_shared)
+        if any(not (a.base[:BAND].min() == a.base[-BAND:].min() == 255) for a in args if isinstance(a, np.ndarray)):
+            return "written beside an array"
+    pairs = zip(parameters, args, strict=True)
+    return [arg.copy() for parameter, arg in pairs if parameter.is_array and not parameter.is_const]
+
+
+def is_same(result: list[np.ndarray[Any, Any]], expected: list[np.ndarray[Any, Any]]) -> bool:
+    """Whether two kernels wrote the same, up to rounding."""
+    for one, other in zip(result, expected, strict=True):
+        largest = np.abs(other[np.isfinite(other)].astype(float)).max(initial=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.allclose(one, other, rtol=0, atol=TOLERANCE * largest, equal_nan=True):
+                return False
+    return True
+
+
+def verdict(library: Path, number: int, mode: str, tried: Sequence[tuple[Case, Any]]) -> str:
+    """What kills a mutant: "checker: …", "value", or nothing. tried: cases, and what is right."""
+    for case, right in tried:
+        result = run_case(library, number, case, mode)
+        if isinstance(result, str):
+            return f"checker: {result}" if mode == "check" else f"value: {result}"
+        if not is_same(result, right):
+            return "value"
+    return ""
+
+
+def cases_of(run: Run) -> list[Case]:
+    """The cases of a file that are compiled with the run's macros."""
+    found = [case for of_kernel in cases(run.file).values() for case in of_kernel]
+    return [case for case in found if tuple(case.kernel.constants.items()) == run.macros]
+
+
+def build(run: Run, library: Path, batch: list[tuple[int, Mutant | None, list[str]]]) -> set[int]:
+    """Build a batch without those mutants that don't compile; returns their numbers."""
+    failed: set[int] = set()
+    while True:
+        left = [each for each in batch if each[0] not in failed]
+        library.write_text(batch_text(run.file, left), encoding="utf-8")
+        try:
+            Kernel(library, f"{left[0][2][0]}_0", **dict(run.macros)).compiled(run.mode)
+            return failed
+        except KernelError as error:
+            named = re.findall(r"^mutant-(\d+):\d+:\d+: (?:fatal )?error", str(error), re.MULTILINE)
+            wrong = {int(number) for number in named or re.findall(r"mutant-(\d+):\d+", str(error))}
+            if not wrong or 0 in wrong:
+                raise
+            failed |= wrong
+
+
+def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> dict[int, str]:
+    """Build and run a batch, whose first is the kernel as it is. Returns what kills each, nothing for survivors."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MINISK_CACHE"] = folder
+        library = Path(folder) / run.file
+        failed = build(run, library, batch)
+        verdicts = dict.fromkeys(failed, "does not compile")
+        tried = [case for case in cases_of(run) if case.kernel.name in batch[0][2]]
+        expected = in_child(lambda: [run_case(library, 0, case, run.mode) for case in tried])
+        for case, result in zip(tried, expected, strict=True):
+            if isinstance(result, str):
+                raise KernelError(f"{case.kernel.name}, with no mistake put in: {result}")
+        for number, _, kernels in batch[1:]:
+            if number not in failed:
+                own = [(case, right) for case, right in zip(tried, expected, strict=True) if case.kernel.name in kernels]
+                told = in_child(functools.partial(verdict, library, number, run.mode, own))
+                verdicts[number] = "crash" if told is None else told
+    return verdicts
+
+
+def _prepare_process() -> None:
+    """Build faster, as no line numbers are asked for; and don't ask for them."""
+    compiler.FLAGS["check"] += ["-g0"]
+    compiler.FLAGS["cpu"] += ["-O1", "-g0"]
+    os.environ.update(OMP_NUM_THREADS="1", LC_ALL="C")
+    CheckedKernel._lines = lambda self, addresses: dict.fromkeys(addresses, "")  # type: ignore[method-assign]
+
+
+class Work:
+    """Mutants on their way: each is run on one library after the other, until one tells."""
+
+    def __init__(self, chosen: Sequence[Mutant], files: Sequence[str]) -> None:
+        self.chosen = chosen
+        self.verdicts: dict[int, str] = {}
+        self.seen_in: dict[int, dict[Run, list[str]]] = {}
+        with_cases: dict[str, dict[str, set[tuple[tuple[str, Any], ...]]]] = {
+            file: {
+                name: {tuple(case.kernel.constants.items()) for case in found} for name, found in cases(file).items()
+            }
+            for file in files
+        }
+        for number, mutant in enumerate(chosen, start=1):
+            runs: dict[Run, list[str]] = defaultdict(list)
+            for file in files:
+                for kernel in kernels_affected(file, mutant):
+                    for macros in sorted(with_cases[file][kernel]):
+                        runs[Run(file, mutant.mode, macros)].append(kernel)
+            self.seen_in[number] = dict(runs)
+
+    def batches(self) -> Iterator[tuple[Run, list[tuple[int, Mutant | None, list[str]]]]]:
+        """What is to be run next of each mutant that nothing has killed; empty when all is done."""
+        waiting: dict[Run, list[int]] = defaultdict(list)
+        for number, runs in self.seen_in.items():
+            if runs and not self.verdicts.get(number):
+                waiting[next(iter(runs))].append(number)
+        for run, numbers in waiting.items():
+            for first in range(0, len(numbers), BATCH):
+                batch: list[tuple[int, Mutant | None, list[str]]] = []
+                for number in numbers[first : first + BATCH]:
+                    batch.append((number, self.chosen[number - 1], self.seen_in[number].pop(run)))
+                all_kernels = {kernel for _, _, kernels in batch for kernel in kernels}
+                yield run, [(0, None, sorted(all_kernels)), *batch]
+
+    def finish(self, jobs: int) -> None:
+        with get_context("fork").Pool(jobs, _prepare_process, maxtasksperchild=4) as pool:
+            while batches := [*self.batches()]:
+                tasks = [pool.apply_async(run_batch, batch) for batch in batches]
+                for done, task in enumerate(tasks, start=1):
+                    self.verdicts |= task.get()
+                    if sys.stderr.isatty():
+                        print(f"\r{done} of {len(tasks)} batches ", end="", file=sys.stderr)
+
+
+# ---- the report ----
+
+
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """The survivors that are explained: reason by file, line as it is, line as it becomes."""
+    listed, file = {}, ""
+    text = EQUIVALENT.read_text(encoding="utf-8")
+    for block in text.split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        if lines and lines[0].startswith("["):
+            file = lines.pop(0).strip("[]")
+        if lines:
+            before, *afters = [line[2:] for line in lines if line[:2] in ("- ", "+ ")]
+            reason = " ".join(line.strip() for line in lines if line[:2] not in ("- ", "+ "))
+            listed |= {(file, before, after): reason for after in afters}
+    return listed
+
+
+def report(work: Work) -> int:
+    """Print the table and the survivors. Returns how many survivors are not explained."""
+    texts = {mutant.file: (PACKAGE / mutant.file).read_text(encoding="utf-8") for mutant in work.chosen}
+    kinds = ("checker", "value", "crash", "does not compile", "survived")
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    explained, unexplained = equivalents(), 0
+    for number, mutant in enumerate(work.chosen, start=1):
+        kind = (work.verdicts.get(number) or "survived").partition(":")[0]
+        counts[mutant.file][kind] += 1
+        counts["all"][kind] += 1
+        if kind == "survived":
+            before, after = mutant.told(texts[mutant.file])
+            reason = explained.get((mutant.file, before, after))
+            unexplained += reason is None
+            print(f"{mutant.file}:{mutant.line(texts[mutant.file])} survived ({mutant.operator})\n- {before}\n+ {after}")
+            print(f"  {reason or 'NOT EXPLAINED'}\n")
+    print(f"{'file':20} {'mutants':>8} " + " ".join(f"{kind:>16}" for kind in kinds) + "   killed")
+    for file, count in counts.items():
+        compiled = count.total() - count["does not compile"]
+        killed = f"{100 * (compiled - count['survived']) / max(1, compiled):.1f} %"
+        print(f"{file:20} {count.total():8} " + " ".join(f"{count[kind]:16}" for kind in kinds) + f"   {killed}")
+    return unexplained
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Put mistakes into the kernels, and see that each is found.")
+    parser.add_argument("files", nargs="*", help="kernel files, .cu or .cuh (default: all)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--sample", type=int, help="try only as many, drawn by lot")
+    parser.add_argument("--seed", type=int, default=0, help="of the lot (default: 0)")
+    arguments = parser.parse_args(argv)
+    started = time.perf_counter()
+    kernel_files = sorted(path.name for path in PACKAGE.glob("*.cu"))
+    files = arguments.files or sorted(path.name for path in PACKAGE.glob("*.cu*"))
+    chosen = [mutant for file in files for mutant in mutants(PACKAGE / file)]
+    if arguments.sample:
+        chosen = random.Random(arguments.seed).sample(chosen, min(arguments.sample, len(chosen)))
+        chosen.sort(key=lambda mutant: (mutant.file, mutant.start))
+    work = Work(chosen, kernel_files)
+    for file in kernel_files:
+        for name in (name for name, found in cases(file).items() if not found):
+            print(f"{file}: {name} has no line `check:`")
+    work.finish(arguments.jobs)
+    unexplained = report(work)
+    compiled = [verdict for verdict in work.verdicts.values() if verdict != "does not compile"]
+    enough = sum(map(bool, compiled)) >= WANTED * len(compiled)
+    for (file, name), reason in TUNING.items():
+        print(f"not changed: {name} of {file}, {reason}")
+    print(f"{len(chosen)} mutants in {time.perf_counter() - started:.0f} s; {unexplained} survivors not explained")
+    return int(unexplained > 0 or not enough)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
