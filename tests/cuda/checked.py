@@ -13,7 +13,7 @@ from host_library import build, launch
 
 KINDS = ("out of bounds", "misaligned", "race", "uninitialised", "read only")
 ACCESSES = ("read", "write", "atomic")
-DYNAMIC_SHARED = -1
+DYNAMIC_SHARED, STATIC_SHARED = -1, -2
 
 
 class _Accessor(ctypes.Structure):
@@ -70,10 +70,10 @@ class Accessor:
 
 @dataclass
 class Finding:
-    """What the checker found. array: argument index, -1 dynamic shared memory, or the name of a shared array."""
+    """What the checker found. array: argument index, DYNAMIC_SHARED or STATIC_SHARED."""
 
     kind: str
-    array: int | str
+    array: int
     offset: int
     count: int
     here: Accessor
@@ -85,7 +85,7 @@ class Site:
     """What a line's accesses cost."""
 
     line: int
-    array: int | str
+    array: int
     access: str
     requests: int
     lanes: int
@@ -120,23 +120,16 @@ def check(
 ) -> Report:
     """Launch in mode check. undefined: the arguments that hold nothing yet; constant: those that may not be written."""
     library = build(source, "check", kernel)
-    names = _name_arrays(library, arguments, undefined, constant)
+    _name_arrays(library, arguments, undefined, constant)
     error = launch(library, kernel, grid, block, *arguments, **options)
     findings = [
-        Finding(
-            KINDS[f.kind],
-            names.get(f.array, f.array),
-            f.offset,
-            f.count,
-            _accessor(library, f.here),
-            _accessor(library, f.other),
-        )
+        Finding(KINDS[f.kind], f.array, f.offset, f.count, _accessor(library, f.here), _accessor(library, f.other))
         for f in _fetch(library.minisk_check_finding, _Finding)
     ]
     sites = [
         Site(
             line_of(library, s.address),
-            names.get(s.array, s.array),
+            s.array,
             ACCESSES[s.access],
             s.requests,
             s.lanes,
@@ -152,30 +145,17 @@ def check(
 
 def _name_arrays(
     library: ctypes.CDLL, arguments: tuple[Any, ...], undefined: tuple[int, ...], constant: tuple[int, ...]
-) -> dict[int, str]:
+) -> None:
     library.minisk_check_begin()
-    names = {}
-    for i, (offset, size, name) in enumerate(_shared_arrays(library)):
-        names[-2 - i] = name
-        library.minisk_check_shared(ctypes.c_size_t(offset), ctypes.c_size_t(size), -2 - i)
     for i, array in enumerate(arguments):
         if isinstance(array, np.ndarray):
             known = ctypes.create_string_buffer(array.nbytes) if i in undefined else None
-            array_size = ctypes.c_size_t(array.nbytes)
-            library.minisk_check_array(ctypes.c_void_p(array.ctypes.data), array_size, i, i not in constant, known)
+            start, size = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
+            library.minisk_check_array(start, size, i, i not in constant, known)
             _KEPT.append(known)
-    return names
 
 
 _KEPT: list[Any] = []  # maps that a library still points at
-
-
-@functools.cache
-def _shared_arrays(library: ctypes.CDLL) -> list[tuple[int, int, str]]:
-    symbols = subprocess.run(["readelf", "-sW", library._name], check=True, capture_output=True, text=True).stdout
-    rows = [line.split() for line in symbols.splitlines() if " TLS " in line]
-    found = {(int(row[1], 16), int(row[2]), row[7]) for row in rows}
-    return sorted(each for each in found if "minisk_gap_" not in each[2] and "anchor" not in each[2])
 
 
 @functools.cache

@@ -1,19 +1,17 @@
 // checker.h: mode "check": every access of a kernel to memory is watched, as NVIDIA's compute-sanitizer does on a GPU.
 //
-// The compiler's -fsanitize=thread puts a call before each load and store; here are the functions called. For each cell of
-// global and shared memory they remember the last write and two reads, with block, thread, source line and a logical time.
-// From that follows, whatever order the threads were executed in:
+// The compiler's -fsanitize=thread puts a call before each load and store; here are the functions called. For each cell
+// of global and shared memory they remember the last write and two reads, with block, thread, source line and a logical
+// time. From that follows, whatever order the threads were executed in:
 //
 //   out of bounds, misaligned   the launch stops there: the access itself could crash
-//   race                        two accesses, one of them a write that is not atomic, with no barrier or collective between
+//   race                        two accesses with no barrier or collective between, one a write, not both atomic
 //   uninitialised               shared memory not written by this block; an output array not written at all
 //
 // Python names the arrays first (minisk_check_array), launches, then fetches findings and, from counters.h, sites.
 #pragma once
 #include "counters.h"
 #include "shadow.h"
-
-extern "C" {
 
 // ---- what Python sees ----
 
@@ -29,38 +27,29 @@ struct minisk_accessor {
 
 struct minisk_finding {
     int kind;                       // minisk_kind
-    int array;                      // argument index; −1 dynamic shared memory; else as given to minisk_check_shared
+    int array;                      // argument index; −1 dynamic shared memory, −2 __shared__ arrays
     int64_t offset;                 // bytes from the array's start
     unsigned bytes;                 // size of the access
     uint64_t count;                 // how often, from the same lines
     minisk_accessor here, other;    // other: of a race
 };
 
-}  // extern "C"
-
 namespace minisk {
 
 // From the linker: where this library begins and ends.
 extern "C" __attribute__((visibility("hidden"))) char __ehdr_start[], _end[];
 constexpr int most_findings = 20;
-static int named_regions;  // by Python, for the next launch
 static minisk_finding findings[most_findings];
 static int finding_count;
 static unsigned block_number;                      // 1, 2, …
 static unsigned now, last_barrier;                 // logical time: a tick for each barrier and collective
 static unsigned met[most_threads][32];             // met[t][l]: when thread t last synchronised with lane l of its warp
 
-MINISK_UNWATCHED static uint64_t offset_in_library(void* return_address) {
-    return uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start);  // − 1: within the call, not after it
-}
-
 // ---- findings ----
 
 MINISK_UNWATCHED static void locate(const Record& record, minisk_accessor& accessor) {
-    const unsigned block = record.block - 1, row = block / gridDim.x;
-    const uint3 thread = fibers[record.thread].index;
-    accessor = {record.address, {block % gridDim.x, row % gridDim.y, row / gridDim.y}, {thread.x, thread.y, thread.z},
-                record.access};
+    const uint3 block = position(record.block - 1, gridDim), thread = fibers[record.thread].index;
+    accessor = {record.address, {block.x, block.y, block.z}, {thread.x, thread.y, thread.z}, record.access};
 }
 
 // Findings from the same lines are one. Beyond the first 20 kinds, none is added.
@@ -105,7 +94,8 @@ MINISK_UNWATCHED static void remember_read(Cell& cell, const Record& mine) {
         if (read.block == 0 || is_before_me(read)) return void(read = mine);
     }
     Record& second = cell.reads[1];
-    const bool second_is_spare = cell.reads[0].block == block_number && cell.reads[0].thread / 32 == second.thread / 32;
+    const Record& first = cell.reads[0];
+    const bool second_is_spare = first.block == block_number && first.thread / 32 == second.thread / 32;
     if (second.block != block_number || second_is_spare) second = mine;
 }
 
@@ -123,7 +113,8 @@ MINISK_UNWATCHED static bool is_initialised(const Region& region, const Cell* ce
 }
 
 // Looks for races with earlier accesses to the cell. True if this block had not accessed it in this way before.
-MINISK_UNWATCHED static bool visit(Cell& cell, const Record& mine, const Region& region, uintptr_t address, size_t bytes) {
+MINISK_UNWATCHED static bool visit(Cell& cell, const Record& mine, const Region& region, uintptr_t address,
+                                   size_t bytes) {
     const bool writes = mine.access != minisk_read;
     const Record* rival = nullptr;
     if (races(cell.write, mine, region.is_shared)) rival = &cell.write;
@@ -132,31 +123,28 @@ MINISK_UNWATCHED static bool visit(Cell& cell, const Record& mine, const Region&
     }
     if (rival) find(minisk_race, region, address, bytes, mine, *rival);
 
-    if (writes) {
-        const bool first = cell.write.block != block_number;
-        cell.write = mine;
-        return first;
-    }
-    const bool first = cell.reads[0].block != block_number && cell.reads[1].block != block_number;
-    remember_read(cell, mine);
+    const auto is_mine = [](const Record& record) MINISK_UNWATCHED { return record.block == block_number; };
+    const bool first = writes ? !is_mine(cell.write) : !is_mine(cell.reads[0]) && !is_mine(cell.reads[1]);
+    if (writes) cell.write = mine;
+    else remember_read(cell, mine);
     return first;
 }
 
 MINISK_UNWATCHED static bool is_private(uintptr_t address) {
     const bool is_local = address - uintptr_t(stack_of(current)) < stack_bytes;
-    return is_local || (address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end));  // or a constant, or threadIdx
+    return is_local || (address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end));  // threadIdx, constants
 }
 
 MINISK_UNWATCHED static void watch(void* pointer, size_t bytes, minisk_access access, void* return_address) {
     const uintptr_t address = uintptr_t(pointer);
     if (current == nobody || is_private(address)) return;
-    Site& site = site_at(offset_in_library(return_address));
+    Site& site = site_at(uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start));  // − 1: in the call, not after it
     wait_for_room(site);
     const Record mine{block_number, now, unsigned(site.result.address), uint16_t(current), uint8_t(access)};
 
     Region* region = site.region && site.region->holds(address, bytes) ? site.region : region_of(address, bytes);
-    if (!region) {
-        find(minisk_out_of_bounds, nearest_region(address), address, bytes, mine);
+    if (!region || is_in_gap(address)) {
+        find(minisk_out_of_bounds, region ? *region : nearest_region(address), address, bytes, mine);
         return stop("an out-of-bounds");
     }
     if (address % bytes) {
@@ -179,29 +167,24 @@ MINISK_UNWATCHED static void watch(void* pointer, size_t bytes, minisk_access ac
     count_access(site, address - region->start, unsigned(bytes), access, new_bytes);
 }
 
+MINISK_UNWATCHED static void watch_range(void* start, size_t bytes, minisk_access access, void* return_address) {
+    const size_t step = (uintptr_t(start) | bytes) % 4 ? 1 : 4;
+    for (size_t i = 0; i < bytes; i += step) watch(static_cast<char*>(start) + i, step, access, return_address);
+}
+
 // ---- what fibers.h tells ----
 
 MINISK_UNWATCHED static void launch_begins(Bytes static_shared) {
-    bool named_shared = false;
-    region_count = named_regions;
-    for (int i = 0; i < region_count; ++i) {
-        Region& region = regions[i];
-        if (!region.is_shared) continue;
-        region.start += uintptr_t(static_shared.start);
-        named_shared = true;
-    }
-    if (!named_shared) add_region(static_shared.start, static_shared.size, -2, true, true, nullptr);
+    add_region(static_shared.start, static_shared.size, -2, true, true, nullptr);
     add_region(dynamic_shared.start, dynamic_shared.size, -1, true, true, nullptr);
     for (int i = 0; i < region_count; ++i) refine(regions[i], 4);
     now = last_barrier = block_number = 0;
+    gap_count = 0;
 }
 
 MINISK_UNWATCHED static void launch_ends() {
-    for (int i = 0; i < region_count; ++i) {
-        free(regions[i].cells);
-        regions[i].cells = nullptr;
-    }
-    named_regions = 0;
+    for (int i = 0; i < region_count; ++i) free(regions[i].cells);
+    region_count = 0;
     if (finding_count) report(*running, "the checker has %d findings", finding_count);
 }
 
@@ -221,9 +204,7 @@ MINISK_UNWATCHED static void collective_completed(int first_thread, unsigned gro
         const unsigned* knows = met[first_thread + lane];
         for (int other = 0; other < 32; ++other) known[other] = larger(known[other], knows[other]);
     }
-    for (int lane = 0; lane < 32; ++lane) {
-        if (group >> lane & 1) known[lane] = now;
-    }
+    for (int lane = 0; lane < 32; ++lane) known[lane] = group >> lane & 1 ? now : known[lane];
     for (int lane = 0; lane < 32; ++lane) {
         if (group >> lane & 1) memcpy(met[first_thread + lane], known, sizeof known);
     }
@@ -240,26 +221,19 @@ template <class Vector> MINISK_UNWATCHED __attribute__((noinline)) Vector minisk
     minisk::watch(const_cast<void*>(address), sizeof(Vector), minisk_read, __builtin_return_address(0));
     return *static_cast<const Vector*>(address);
 }
-template <class Vector> MINISK_UNWATCHED __attribute__((noinline)) void minisk_store_whole(void* address, Vector value) {
+template <class Vector> MINISK_UNWATCHED __attribute__((noinline)) void minisk_store_whole(void* address, Vector v) {
     minisk::watch(address, sizeof(Vector), minisk_write, __builtin_return_address(0));
-    *static_cast<Vector*>(address) = value;
+    *static_cast<Vector*>(address) = v;
 }
 
 // Before each launch: forgets everything; then the arrays of the launch are named one by one.
 MINISK_VISIBLE void minisk_check_begin() {
-    minisk::named_regions = minisk::region_count = minisk::finding_count = 0;
+    minisk::region_count = minisk::finding_count = 0;
     minisk::forget_sites();
 }
-// `initialised` has a byte for each of the array's, not 0 if it holds a value; null if all do. The launch updates it.
-MINISK_VISIBLE void minisk_check_array(void* start, size_t bytes, int argument, int writable, unsigned char* initialised) {
-    minisk::add_region(start, bytes, argument, false, writable, initialised);
-    minisk::named_regions = minisk::region_count;
-}
-// A __shared__ array: its symbol's value and size (`readelf -sW`, type TLS). `array` is −2 or less. Without any, all shared
-// arrays of the library are watched as one.
-MINISK_VISIBLE void minisk_check_shared(size_t offset, size_t bytes, int array) {
-    minisk::add_region(reinterpret_cast<void*>(offset), bytes, array, true, true, nullptr);
-    minisk::named_regions = minisk::region_count;
+// `known` has a byte for each of the array's, not 0 if it holds a value; null if all do. The launch updates it.
+MINISK_VISIBLE void minisk_check_array(void* start, size_t bytes, int argument, int writable, unsigned char* known) {
+    minisk::add_region(start, bytes, argument, false, writable, known);
 }
 // After it, for index 0, 1, … until they return 0.
 MINISK_VISIBLE int minisk_check_finding(int index, minisk_finding* finding) {
@@ -275,49 +249,22 @@ MINISK_VISIBLE int minisk_check_site(int index, minisk_site* site) {
 
 // ---- what the instrumentation calls ----
 
-#define MINISK_WATCH(bytes)                                                                    \
-    MINISK_VISIBLE void __tsan_read##bytes(void* address) {                                       \
-        minisk::watch(address, bytes, minisk_read, __builtin_return_address(0));               \
-    }                                                                                          \
-    MINISK_VISIBLE void __tsan_write##bytes(void* address) {                                      \
-        minisk::watch(address, bytes, minisk_write, __builtin_return_address(0));              \
-    }                                                                                          \
-    MINISK_VISIBLE void __tsan_unaligned_read##bytes(void* address) {                             \
-        minisk::watch(address, bytes, minisk_read, __builtin_return_address(0));               \
-    }                                                                                          \
-    MINISK_VISIBLE void __tsan_unaligned_write##bytes(void* address) {                            \
-        minisk::watch(address, bytes, minisk_write, __builtin_return_address(0));              \
+#define MINISK_WATCH(name, bytes, access)                                    \
+    MINISK_VISIBLE void name(void* address) {                                \
+        minisk::watch(address, bytes, access, __builtin_return_address(0));  \
     }
-MINISK_WATCH(1)
-MINISK_WATCH(2)
-MINISK_WATCH(4)
-MINISK_WATCH(8)
-MINISK_WATCH(16)
-
-namespace minisk {
-
-MINISK_UNWATCHED static void watch_range(void* start, size_t bytes, minisk_access access, void* return_address) {
-    const size_t step = (uintptr_t(start) | bytes) % 4 ? 1 : 4;
-    for (size_t i = 0; i < bytes; i += step) watch(static_cast<char*>(start) + i, step, access, return_address);
-}
-
-}  // namespace minisk
+#define MINISK_WATCH_ALL(bytes)                                              \
+    MINISK_WATCH(__tsan_read##bytes, bytes, minisk_read)                     \
+    MINISK_WATCH(__tsan_write##bytes, bytes, minisk_write)                   \
+    MINISK_WATCH(__tsan_unaligned_read##bytes, bytes, minisk_read)           \
+    MINISK_WATCH(__tsan_unaligned_write##bytes, bytes, minisk_write)
+MINISK_WATCH_ALL(1) MINISK_WATCH_ALL(2) MINISK_WATCH_ALL(4) MINISK_WATCH_ALL(8) MINISK_WATCH_ALL(16)
 
 MINISK_VISIBLE void __tsan_read_range(void* start, size_t bytes) {
     minisk::watch_range(start, bytes, minisk_read, __builtin_return_address(0));
 }
 MINISK_VISIBLE void __tsan_write_range(void* start, size_t bytes) {
     minisk::watch_range(start, bytes, minisk_write, __builtin_return_address(0));
-}
-// clang's names for what it makes of a copied or cleared structure.
-MINISK_VISIBLE void* __tsan_memcpy(void* to, const void* from, size_t bytes) {
-    minisk::watch_range(const_cast<void*>(from), bytes, minisk_read, __builtin_return_address(0));
-    minisk::watch_range(to, bytes, minisk_write, __builtin_return_address(0));
-    return memmove(to, from, bytes);
-}
-MINISK_VISIBLE void* __tsan_memset(void* to, int value, size_t bytes) {
-    minisk::watch_range(to, bytes, minisk_write, __builtin_return_address(0));
-    return memset(to, value, bytes);
 }
 MINISK_VISIBLE void __tsan_func_entry(void*) {}
 MINISK_VISIBLE void __tsan_func_exit() {}

@@ -1,8 +1,8 @@
 // counters.h: what a profiler would show: how many memory transactions a kernel's accesses cost, line by line.
 //
-// The lanes of a warp access memory together: the accesses of its lanes from one place in the source, each lane's k-th one,
-// make a request. Fibers run one by one, so requests are put together here, in a window of each place's next 32 accesses:
-// a lane that has filled the window waits until the others come along.
+// The lanes of a warp access memory together: their accesses from one place in the source, each lane's k-th one, make a
+// request. Fibers run one by one, so requests are put together here, in a window of each place's next 32 accesses: a
+// lane that has filled the window waits until the others come along.
 //
 //   global   a request moves 32-byte sectors; the least possible is its distinct bytes / 32
 //   shared   memory has 32 banks of 4 bytes; a request takes one wavefront for each different word within one bank
@@ -42,8 +42,6 @@ struct Site {
 static Site sites[most_sites];
 static int site_count;
 static Site* site_table[2 * most_sites];  // open addressing, by address
-static Site* open_sites[most_sites];      // those with something in their window
-static int open_count;
 
 MINISK_UNWATCHED static Site& site_at(uint64_t address) {
     unsigned slot = unsigned(address * 0x9e3779b97f4a7c15u >> 40) % (2 * most_sites);
@@ -66,7 +64,6 @@ MINISK_UNWATCHED static void wait_for_room(const Site& site) {
 
 MINISK_UNWATCHED static void count_access(Site& site, uint64_t offset, unsigned bytes, int access, unsigned new_bytes) {
     const int me = lane(), position = site.count[me]++;
-    if (site.filled == 0) open_sites[open_count++] = &site;
     if (position >= int(site.filled)) site.requests[site.filled++].lanes = 0;
     site.requests[position].lanes |= 1u << me;
     site.requests[position].offset[me] = offset;
@@ -142,19 +139,19 @@ MINISK_UNWATCHED static void count_request(Site& site, const Request& request) {
 
 // The lanes of a warp have run as far as they can: what is in the windows are whole requests.
 MINISK_UNWATCHED static void close_requests() {
-    for (int i = 0; i < open_count; ++i) {
-        Site& site = *open_sites[i];
+    for (int i = 0; i < site_count; ++i) {
+        Site& site = sites[i];
+        if (site.filled == 0) continue;
         for (unsigned position = 0; position < site.filled; ++position) count_request(site, site.requests[position]);
         memset(site.count, 0, sizeof site.count);
         site.filled = 0;
     }
-    open_count = 0;
 }
 
 MINISK_UNWATCHED static void forget_sites() {
     for (int i = 0; i < site_count; ++i) sites[i] = {};
     memset(site_table, 0, sizeof site_table);
-    site_count = open_count = 0;
+    site_count = 0;
 }
 
 }  // namespace minisk

@@ -1,32 +1,30 @@
-// fibers.h: mode "threads": every CUDA thread is a fiber, so that a kernel runs at its true block size on one CPU thread.
+// fibers.h: mode "threads": every CUDA thread is a fiber, so a kernel runs at its true block size on one CPU thread.
 //
-// A fiber is a stack and a saved stack pointer. It runs until it waits (at a barrier, at a warp collective) or exits; the
-// scheduler then enters the next one. Nothing happens at the same time, so a wrong kernel is wrong in the same way each
-// time: run it in several orders (forward, reverse, random), and a missing barrier shows as different results.
+// A fiber is a stack and a saved stack pointer. It runs until it waits (at a barrier, at a warp collective) or exits;
+// then the scheduler enters the next one. Nothing happens at the same time, so a wrong kernel is wrong in the same way
+// each time: run it in several orders (forward, reverse, random), and a missing barrier shows as different results.
 //
 // Blocks run one after the other. Before each, shared memory is filled with NaN bytes, as it is undefined on a GPU.
 #pragma once
 #include <link.h>
 #include <sys/mman.h>
 
-#include <memory>
 #include <mutex>
 #include <numeric>
-#include <random>
 
 #include "context_switch.h"
 
-// Thread-local, not for the threads, but because the linker then lays all of a library's shared arrays side by side, also
-// those of templates and inline functions: see static_shared_memory.
+// Thread-local, not for the threads, but because the linker then lays a library's shared arrays side by side, those too
+// of templates and inline functions: see static_shared_memory.
 #ifndef MINISK_CHECK
 #define __shared__ static thread_local
 #else
-// Between any two arrays is a gap, so that what runs over the end of one is not taken for an access to the next.
-#define __shared__ \
-    __attribute__((used)) static thread_local char MINISK_GAP(__COUNTER__)[256]; \
-    static thread_local
-#define MINISK_GAP(number) MINISK_GAP_NAME(number)
-#define MINISK_GAP_NAME(number) minisk_gap_##number
+// Beside each array lies a gap, so that what runs over its end is not taken for an access to its neighbour.
+#define __shared__ MINISK_GAP(__COUNTER__) static thread_local
+#define MINISK_GAP(number) MINISK_NUMBERED_GAP(number)
+#define MINISK_NUMBERED_GAP(number) \
+    static thread_local char minisk_gap_##number[256]; \
+    minisk::keep_clear(minisk_gap_##number);
 #endif
 
 static uint3 threadIdx, blockIdx;
@@ -37,7 +35,7 @@ namespace minisk {
 constexpr int most_threads = 1024;
 constexpr int nobody = -1;
 
-// A stack grows downwards. Below what a thread may use is a canary, and below that a reserve, in which a thread that runs
+// A stack grows downwards. Below what a thread may use is a canary, and below that a reserve, where a thread that runs
 // over its stack does no harm until the canary is found dead at the end of the block.
 constexpr size_t stack_bytes = 256 * 1024, stack_reserve = 128 * 1024;
 constexpr uint64_t canary = 0x1badcafe5afeb1d5;
@@ -74,26 +72,28 @@ static int threads;             // in a block
 static int current = nobody;    // the running thread; nobody while the scheduler runs
 static void* scheduler_stack_pointer;
 static Bytes dynamic_shared;
-static std::minstd_rand dice;
+static uint32_t seed;
 
 // What the checker wants to know; without it, nothing.
 #ifdef MINISK_CHECK
+#define MINISK_TELL(event) event
+static void keep_clear(char* gap);
 static void launch_begins(Bytes static_shared);
 static void launch_ends();
 static void block_begins();
 static void barrier_passed();
 static void collective_completed(int first_thread, unsigned group);
 static void close_requests();
-static inline void watch_atomic(void* address, size_t bytes, void* return_address);
+static void watch_atomic(void* address, size_t bytes, void* return_address);
 #else
-static inline void launch_begins(Bytes) {}
-static inline void launch_ends() {}
-static inline void block_begins() {}
-static inline void barrier_passed() {}
-static inline void collective_completed(int, unsigned) {}
-static inline void close_requests() {}
-static inline void watch_atomic(void*, size_t, void*) {}
+#define MINISK_TELL(event) ((void)0)
 #endif
+
+// Numerical Recipes' generator: <random> would take longer to compile than most kernels.
+MINISK_UNWATCHED static uint64_t draw(uint64_t count) {
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % count;
+}
 
 // A permutation of 0 … count − 1.
 struct Order {
@@ -102,8 +102,8 @@ struct Order {
     MINISK_UNWATCHED explicit Order(uint64_t count) : count(count), start(0), step(1) {
         if (running->schedule == 1) start = step = count - 1;
         if (running->schedule < 2) return;
-        start = dice() % count;
-        do step = 1 + dice() % count;
+        start = draw(count);
+        do step = 1 + draw(count);
         while (std::gcd(step, count) != 1);
     }
     MINISK_UNWATCHED uint64_t operator[](uint64_t i) const { return (start + i * step) % count; }
@@ -130,8 +130,8 @@ MINISK_UNWATCHED static Fiber& wait_for_warp(unsigned mask, Place place) {
     Fiber& fiber = fibers[current];
     fiber.mask = mask;
     if (!(mask >> lane() & 1)) {
-        report(*running, "%s:%d: lane %d calls a warp collective whose mask 0x%08x does not name it", place.file, place.line,
-               lane(), mask);
+        report(*running, "%s:%d: lane %d calls a warp collective whose mask 0x%08x does not name it", place.file,
+               place.line, lane(), mask);
     }
     wait(State::at_collective, place);
     return fiber;
@@ -155,7 +155,7 @@ MINISK_UNWATCHED static unsigned ballot(unsigned mask, bool vote, Place place) {
 // Nothing else runs meanwhile: a plain update is atomic.
 template <class T, class Update>
 MINISK_UNWATCHED __attribute__((noinline)) static T atomic_update(T* address, Update update) {
-    watch_atomic(address, sizeof(T), __builtin_return_address(0));
+    MINISK_TELL(watch_atomic(address, sizeof(T), __builtin_return_address(0)));
     const T old = *address;
     *address = update(old);
     return old;
@@ -183,16 +183,9 @@ MINISK_UNWATCHED static unsigned lanes_beside(const Fiber& caller, const Fiber* 
     return beside;
 }
 
-// Lanes that have exited, and those a narrow last warp never had, are not waited for.
-MINISK_UNWATCHED static unsigned lanes_alive(const Fiber* warp, int lanes) {
-    unsigned alive = 0;
-    for (int lane = 0; lane < lanes; ++lane) alive |= unsigned(warp[lane].state != State::exited) << lane;
-    return alive;
-}
-
 MINISK_UNWATCHED static void exchange(Fiber* warp, unsigned group) {
     unsigned votes = 0;
-    collective_completed(int(warp - fibers), group);
+    MINISK_TELL(collective_completed(int(warp - fibers), group));
     for (int lane = 0; lane < warpSize; ++lane) {
         if (group >> lane & 1) votes |= unsigned(warp[lane].vote) << lane;
     }
@@ -206,19 +199,28 @@ MINISK_UNWATCHED static void exchange(Fiber* warp, unsigned group) {
     }
 }
 
-MINISK_UNWATCHED static void report_missing_lane(const Fiber& caller, const Fiber& missing) {
-    const bool at_barrier = missing.state == State::at_barrier;
-    report(*running,
-           "warp collective at %s:%d with mask 0x%08x in block (%u,%u,%u), thread (%u,%u,%u): "
-           "thread (%u,%u,%u) is named by the mask, but waits at %s:%d (%s, mask 0x%08x)",
-           caller.place.file, caller.place.line, caller.mask, blockIdx.x, blockIdx.y, blockIdx.z, caller.index.x,
-           caller.index.y, caller.index.z, missing.index.x, missing.index.y, missing.index.z, missing.place.file,
-           missing.place.line, at_barrier ? "__syncthreads" : "warp collective", at_barrier ? 0 : missing.mask);
+// Where a thread stands, in words.
+struct Whereabouts {
+    char text[220];
+
+    explicit Whereabouts(const Fiber& fiber) {
+        const auto [x, y, z] = fiber.index;
+        const char* what = fiber.state == State::at_barrier ? "__syncthreads" : "a warp collective";
+        if (fiber.state == State::exited) snprintf(text, sizeof text, "thread (%u,%u,%u) has exited", x, y, z);
+        else snprintf(text, sizeof text, "thread (%u,%u,%u) waits at %s:%d (%s)", x, y, z, fiber.place.file,
+                      fiber.place.line, what);
+    }
+};
+
+static void report_apart(const char* problem, const Fiber& one, const Fiber& other) {
+    report(*running, "%s in block (%u,%u,%u): %s, %s", problem, blockIdx.x, blockIdx.y, blockIdx.z,
+           Whereabouts(one).text, Whereabouts(other).text);
 }
 
 // Lets the groups of lanes go on whose members have all arrived. False if there is none.
 MINISK_UNWATCHED static bool complete_collectives(Fiber* warp, int lanes) {
-    const unsigned alive = lanes_alive(warp, lanes);
+    unsigned alive = 0;  // lanes that have exited, and those that a narrow last warp never had, are not waited for
+    for (int lane = 0; lane < lanes; ++lane) alive |= unsigned(warp[lane].state != State::exited) << lane;
     const Fiber *stuck = nullptr, *missing = nullptr;
     bool completed = false;
     for (int lane = 0; lane < lanes; ++lane) {
@@ -232,7 +234,7 @@ MINISK_UNWATCHED static bool complete_collectives(Fiber* warp, int lanes) {
             completed = true;
         }
     }
-    if (stuck && !completed) report_missing_lane(*stuck, *missing);
+    if (stuck && !completed) report_apart("a lane that the mask names misses a warp collective", *stuck, *missing);
     return completed;
 }
 
@@ -246,13 +248,13 @@ MINISK_UNWATCHED static bool run_lanes(int first, int lanes) {
         resume(thread);
         ran = true;
     }
-    close_requests();
+    MINISK_TELL(close_requests());
     return ran;
 }
 
 // Runs the lanes of a warp until each waits at a barrier or has exited.
 MINISK_UNWATCHED static void run_warp(int warp) {
-    const int first = warp * warpSize, lanes = std::min(threads - first, +warpSize);
+    const int first = warp * warpSize, lanes = min(threads - first, warpSize);
     do {
         while (!running->error[0] && run_lanes(first, lanes)) {}
     } while (!running->error[0] && complete_collectives(fibers + first, lanes));
@@ -267,18 +269,13 @@ MINISK_UNWATCHED static bool pass_barrier() {
     if (!waiting) return false;
     for (int thread = 0; thread < threads; ++thread) {
         Fiber& fiber = fibers[thread];
-        const bool exited = fiber.state == State::exited;
-        if (exited || !same(fiber.place, waiting->place)) {
-            char where[256] = "has exited";
-            if (!exited) snprintf(where, sizeof where, "waits at %s:%d", fiber.place.file, fiber.place.line);
-            report(*running, "barrier divergence in block (%u,%u,%u): thread (%u,%u,%u) waits at %s:%d, thread (%u,%u,%u) %s",
-                   blockIdx.x, blockIdx.y, blockIdx.z, waiting->index.x, waiting->index.y, waiting->index.z,
-                   waiting->place.file, waiting->place.line, fiber.index.x, fiber.index.y, fiber.index.z, where);
+        if (fiber.state == State::exited || !same(fiber.place, waiting->place)) {
+            report_apart("barrier divergence", *waiting, fiber);
             return false;
         }
         fiber.state = State::ready;
     }
-    barrier_passed();
+    MINISK_TELL(barrier_passed());
     return true;
 }
 
@@ -317,8 +314,7 @@ MINISK_UNWATCHED static void run_block() {
         Fiber& fiber = fibers[thread];
         fiber.state = State::ready;
         fiber.stack_pointer = fresh_stack(stack_of(thread + 1), fiber_main);
-        const unsigned row = thread / blockDim.x;
-        fiber.index = {thread % blockDim.x, row % blockDim.y, row / blockDim.y};
+        fiber.index = position(thread, blockDim);
     }
     const int warps = (threads + warpSize - 1) / warpSize;
     do {
@@ -349,44 +345,37 @@ static Bytes static_shared_memory() {
 }
 
 static void run_grid(Launch& launch, KernelCall call) {
-    constexpr size_t most_shared = 48 * 1024;
     const std::lock_guard<std::mutex> lock(one_launch);
     running = &launch;
     kernel_call = call;
-    dice.seed(launch.seed);
+    seed = launch.seed;
     gridDim = grid_of(launch);
     blockDim = block_of(launch);
     threads = int(blockDim.x * blockDim.y * blockDim.z);
     dynamic_shared.size = launch.dynamic_shared;
-    if (launch.dynamic_shared > most_shared)
-        report(launch, "%u bytes of dynamic shared memory: a block has at most %zu", launch.dynamic_shared, most_shared);
-    if (!make_room()) report(launch, "no memory for the stacks of %d threads", threads);
-    if (launch.error[0]) return;
+    if (!make_room()) return report(launch, "no memory for the stacks of %d threads", threads);
 
     const Bytes static_shared = static_shared_memory();
-    launch_begins(static_shared);
+    MINISK_TELL(launch_begins(static_shared));
     const uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z;
     const Order order(blocks);
     for (uint64_t i = 0; i < blocks && !launch.error[0]; ++i) {
-        const uint64_t block = order[i], row = block / gridDim.x;
-        blockIdx = {unsigned(block % gridDim.x), unsigned(row % gridDim.y), unsigned(row / gridDim.y)};
+        blockIdx = position(order[i], gridDim);
         static_shared.fill(0xff);
         dynamic_shared.fill(0xff);
-        block_begins();
+        MINISK_TELL(block_begins());
         run_block();
     }
-    launch_ends();
+    MINISK_TELL(launch_ends());
 }
 
 }  // namespace minisk
 
 static inline char* minisk_dynamic_shared() { return minisk::dynamic_shared.start; }
 
-MINISK_UNWATCHED static inline void __syncthreads(minisk::Place place = minisk::Place::here()) {
+MINISK_UNWATCHED static inline void __syncthreads(MINISK_HERE) {
     minisk::wait(minisk::State::at_barrier, place);
 }
-MINISK_UNWATCHED static inline void __syncwarp(unsigned mask = ~0u, minisk::Place place = minisk::Place::here()) {
+MINISK_UNWATCHED static inline void __syncwarp(unsigned mask = ~0u, MINISK_HERE) {
     minisk::wait_for_warp(mask, place);
 }
-static inline void __threadfence() {}
-static inline void __threadfence_block() {}

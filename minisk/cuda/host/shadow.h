@@ -1,4 +1,5 @@
-// shadow.h: what the checker remembers of the memory that a kernel may touch: for every cell, who wrote and read it last.
+// shadow.h: what the checker remembers of the memory a kernel may touch: of every cell, who wrote and read it last.
+// Sized about twelve times the memory watched, taken up page by page as it is accessed.
 #pragma once
 #include <cstdlib>
 
@@ -58,6 +59,21 @@ MINISK_UNWATCHED static Region* region_of(uintptr_t address, size_t bytes) {
         if (regions[i].holds(address, bytes)) return &regions[i];
     }
     return nullptr;
+}
+
+// The gaps between __shared__ arrays: nobody's memory.
+static char* gaps[most_regions];
+static int gap_count;
+
+MINISK_UNWATCHED static bool is_in_gap(uintptr_t address) {
+    for (int i = 0; i < gap_count; ++i) {
+        if (address - uintptr_t(gaps[i]) < 256) return true;
+    }
+    return false;
+}
+
+MINISK_UNWATCHED static inline void keep_clear(char* gap) {
+    if (!is_in_gap(uintptr_t(gap)) && gap_count < most_regions) gaps[gap_count++] = gap;
 }
 
 // The region whose start or end is closest: most likely the array that was meant.
