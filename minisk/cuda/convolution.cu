@@ -306,24 +306,27 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
 }
 
 // Weight gradient: partial[slice, o, c, tap], each the sum over a slice of the batch; the slices are added afterwards,
-// in order. Block (group, slice): it alone writes these weights, and a team comes back to the same tile each time.
-// check: <<<(2, 1), (256,), 3376*real>>> table[24]=9,9,3,1,1,1,-1,-1,11,11,3,1,1,1,-1,-1,2,2,3,9,11,68,752,624 sets=1 x[792] dout[1188] partial[108] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 1), (256,), 3536*real>>> table[24]=8,4,3,2,1,1,-1,-1,8,4,3,2,1,1,-1,-1,2,2,3,4,5,68,1360,272 sets=1 x[1024] dout[384] partial[108] TILE_OUT=4 LANES=32 IMAGES=4
-extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets,
+// in order. Block (group, slice, share of so many of the group's outputs): it alone writes these weights, and a team
+// comes back to the same tile each time.
+// check: <<<(2, 1, 1), (256,), 3376*real>>> table[24]=9,9,3,1,1,1,-1,-1,11,11,3,1,1,1,-1,-1,2,2,3,9,11,68,752,624 sets=1 share=4 x[792] dout[1188] partial[108] TILE_OUT=4 LANES=32 IMAGES=2
+// check: <<<(2, 1, 1), (256,), 3536*real>>> table[24]=8,4,3,2,1,1,-1,-1,8,4,3,2,1,1,-1,-1,2,2,3,4,5,68,1360,272 sets=1 share=4 x[1024] dout[384] partial[108] TILE_OUT=4 LANES=32 IMAGES=4
+extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {
     DYNAMIC_SHARED(real, staged);
     __shared__ Tap found[MOST_TAPS];
-    const Plan plan = *reinterpret_cast<const Plan*>(table);
+    Plan plan = *reinterpret_cast<const Plan*>(table);
     const Axis &rows = plan.rows, &columns = plan.columns;
     const Axis own_rows = {rows.out, rows.out, 1, 1, 1, 1, 0, 0};  // dout is staged as it is
     const Axis own_columns = {columns.out, columns.out, 1, 1, 1, 1, 0, 0};
-    const int group = blockIdx.x, inputs = plan.inputs * rows.taps * columns.taps;
-    const int in_tiles = ceil_div(inputs, TILE_TAPS), tiles = ceil_div(plan.outputs, TILE_OUT) * in_tiles;
+    const int group = blockIdx.x, first_output = blockIdx.z * share, inputs = plan.inputs * rows.taps * columns.taps;
     const int end = (int)((long long)sets * (blockIdx.y + 1) / gridDim.y);
     const long long x_group = plan.inputs * plan.in_plane(), dout_group = plan.outputs * plan.out_plane();
     real* gradient = staged + plan.inputs * plan.channel_size;
-    wide* target = partial + ((long long)blockIdx.y * plan.groups + group) * plan.outputs * inputs;
+    wide* target = partial + (((long long)blockIdx.y * plan.groups + group) * plan.outputs + first_output) * inputs;
+    dout += first_output * plan.out_plane();
+    plan.outputs = min(share, plan.outputs - first_output);
+    const int in_tiles = ceil_div(inputs, TILE_TAPS), tiles = ceil_div(plan.outputs, TILE_OUT) * in_tiles;
     bool is_first = true;
     find_taps(plan, 0, 0, found);
     for (int set = (int)((long long)sets * blockIdx.y / gridDim.y); set < end; set++) {

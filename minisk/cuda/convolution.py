@@ -24,6 +24,7 @@ MOST_TAPS = 64  # as in convolution.cu
 # In mode auto, smaller than this is done by matrix products before the kernels' launches are.
 FEW_PIXELS, FEW_PRODUCTS = 128, 1 << 20
 POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
+MOST_PARTIAL = 8 << 20  # numbers of partial weight gradients
 
 
 class Target(NamedTuple):
@@ -140,8 +141,9 @@ def _fit(target: Target, layout: Layout, images: int, itemsize: int, for_weights
         return None
     rows, columns = layout.rows, layout.columns
     if for_weights:  # many pixels, since to sum up a tile takes as long as dozens of them
-        layout = next((each for each in found if each.images * rows.out * columns.out >= POSITIONS), found[-1])
-        most_rows = max(1, POSITIONS // (columns.out * layout.images))
+        positions = POSITIONS if rows.taps * columns.taps > 1 else 2 * POSITIONS
+        layout = next((each for each in found if each.images * rows.out * columns.out >= positions), found[-1])
+        most_rows = max(1, positions // (columns.out * layout.images))
     else:  # little work; but the more images, the longer it takes to shuffle them
         layout = min(found, key=lambda each: each.work() * each.images**0.15)
         most_rows = max(1, rows.part * layout.groups * (images // layout.images) // target.blocks)
@@ -251,9 +253,13 @@ def conv2d_weight_grad(x: Array, dout: Array, geometry: Geometry, shape: tuple[i
     if layout is None:
         return twins.conv2d_weight_grad(x, dout, geometry, shape)
     xp, target, sets = array_module(x), _target(x), x.shape[0] // layout.images
-    slices = min(sets, -(-target.blocks // layout.groups))
+    # Work for all processors: slices cost memory, and shares of a group's outputs stage x several times.
+    slices = min(sets, -(-target.blocks // layout.groups), max(1, MOST_PARTIAL // math.prod(shape)))
+    shares = min(-(-target.blocks // (layout.groups * slices)), max(1, layout.outputs // 256))
+    share = -(-layout.outputs // shares // layout.tile_out) * layout.tile_out
     partial = xp.empty((slices, *shape), np.promote_types(x.dtype, np.float32))
     kernel = _kernel("correlate", layout.tile_out, target.weight_lanes, layout.images)
-    args = (_table(layout, device_of(x), xp), sets, x, dout, partial)
-    launch(kernel, (layout.groups, slices), (target.threads,), args, layout.staged(True) * x.itemsize)
+    args = (_table(layout, device_of(x), xp), sets, share, x, dout, partial)
+    grid = (layout.groups, slices, -(-layout.outputs // share))
+    launch(kernel, grid, (target.threads,), args, layout.staged(True) * x.itemsize)
     return partial[0] if slices == 1 and partial.dtype == x.dtype else partial.sum(axis=0).astype(x.dtype)

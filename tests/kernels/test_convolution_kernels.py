@@ -150,3 +150,7 @@ def test_float16_is_summed_in_float32() -> None:
         expected = kernels.conv2d_weight_grad(x.astype("f"), dout.astype("f"), SAME.geometry, weight.shape)
     assert found.dtype == np.float16
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_blocks_share_the_outputs_of_a_group() -> None:
+    check("cpu", SAME._replace(images=1, groups=1, inputs=3, outputs=531, size=(4, 5)))
