@@ -22,6 +22,18 @@ TUNING = {
     ("common.cuh", "REAL"): "a type, given at each build",
     ("common.cuh", "INDEX"): "a type, given at each build",
     ("common.cuh", "INFINITY"): "of NVRTC; a C++ compiler has its own",
+    ("common.cuh", "NEIGHBOURS"): "how many neighbours a thread takes; any number is right",
+    ("select.cu", "BRANCHES"): "given at each build",
+    ("convolution.cu", "TILE_OUT"): "size of the register tile, given at each build",
+    ("convolution.cu", "LANES"): "size of a team, given at each build",
+    ("convolution.cu", "IMAGES"): "images shuffled into one, given at each build",
+    ("convolution.cu", "MOST_TAPS"): "room for taps; the caller sends larger kernels another way",
+    ("convolution.cu", "VECTOR_BYTES"): "size of the processor's registers",
+    ("convolution.cu", "VECTOR"): "numbers in a register",
+    ("convolution.cu", "SUMS"): "registers for sums",
+    ("convolution.cu", "TILE_TAPS"): "size of the register tile",
+    ("convolution.cu", "TILE_VECTORS"): "size of the register tile",
+    ("convolution.cu", "SPAN"): "positions read at once, as the sizes above have it",
 }
 
 _TOKEN = re.compile(
@@ -52,14 +64,14 @@ _COORDINATES = {"blockDim": "gridDim", "gridDim": "blockDim", "threadIdx": "bloc
 
 
 class Mutant(NamedTuple):
-    """A mistake: text[start:end] of a file replaced. mode: in which the changed code is compiled, "check" or "cpu"."""
+    """A mistake: text[start:end] of a file replaced. modes: in which the changed code runs, of "check" and "cpu"."""
 
     file: str
     start: int
     end: int
     replacement: str
     operator: str
-    mode: str
+    modes: tuple[str, ...]
 
     def applied(self, text: str) -> str:
         return text[: self.start] + self.replacement + text[self.end :]
@@ -93,9 +105,8 @@ def mutants(file: Path) -> list[Mutant]:
     streams = [(_tokens(text, *span), True) for name, span in macros if (file.name, name) not in TUNING]
     for tokens, is_macro in [*streams, (_tokens(_without_directives(text)), False)]:
         for operator, start, end, replacement in _Changes(text, tokens, is_macro).all():
-            mode = modes[text.count("\n", 0, start)]
-            mutant = Mutant(file.name, start, end, replacement, operator, mode)
-            if mode and mutant.applied(text) not in seen:
+            mutant = Mutant(file.name, start, end, replacement, operator, modes[text.count("\n", 0, start)])
+            if mutant.modes and mutant.applied(text) not in seen:
                 seen.add(mutant.applied(text))
                 found.append(mutant)
     return sorted(found, key=lambda mutant: mutant.start)
@@ -121,8 +132,8 @@ def _macro_bodies(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
             yield macro["name"], (directive.start("rest") + macro.end(), directive.end())
 
 
-def _modes(text: str) -> list[str]:
-    """For each line, the mode in which what it says is compiled and run: "check", else "cpu", else none."""
+def _modes(text: str) -> list[tuple[str, ...]]:
+    """For each line, the modes in which what it says is compiled."""
     both = frozenset({"check", "cpu"})
     meant = {"MINISK_ONE_THREAD": frozenset({"cpu"}), "MINISK_CHECK": frozenset({"check"}), "__CUDACC__": frozenset[str]()}
     lines, stack = [], [(both, both)]  # what is compiled now, and what was outside this #if
@@ -140,7 +151,7 @@ def _modes(text: str) -> list[str]:
             stack[-1] = (stack[-1][1] - stack[-1][0], stack[-1][1])
         elif name == "endif":
             stack.pop()
-        lines.append("check" if "check" in stack[-1][0] else "cpu" if stack[-1][0] else "")
+        lines.append(tuple(sorted(stack[-1][0])))
     return lines
 
 

@@ -10,7 +10,7 @@ own on the cases that `check:` lines give the kernels it can be seen in, until o
     checker   the checker has a finding for          crash   ends in a signal, or does not end in 2 s of processor time
     value     gives other numbers: by more than 1e-5 of the largest, or written where nothing should be
 
-Code for one thread a block is run in mode cpu and compared by value. What survives because it does the same is listed
+Kernels for every block size also run in mode cpu, one thread a block, and are compared by value. What survives because it does the same is listed
 in mutations_equivalent.txt, with the reason. Exits with 1 if a survivor is not listed, or fewer than 95 % are killed.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import os
 import pickle
 import random
@@ -35,7 +36,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mutants import TUNING, Mutant, affected, mutants, parts
+from mutants import TUNING, Mutant, Part, affected, mutants, parts
 
 import numpy as np
 
@@ -52,6 +53,7 @@ WANTED = 0.95
 PROCESSOR_SECONDS, SECONDS = 2, 120  # that a mutant may take
 TOLERANCE = 1e-5
 UNSET = 777  # what an output array holds before a kernel has written it
+ONE_THREAD = {"LANES": 1}  # macros in mode cpu: a team of threads is one
 BAND = 4096  # bytes of NaN on either side of an array in mode cpu
 
 _INCLUDE = re.compile(r'^#include "([\w.]+)"\n', re.MULTILINE)
@@ -80,20 +82,31 @@ def expanded(file: str, mutant: Mutant | None = None) -> str:
     return text.replace("#pragma once\n", "\n")
 
 
-def included(file: str) -> set[str]:
+@functools.cache
+def included(file: str) -> frozenset[str]:
     """The files that make up a kernel file."""
     names = _INCLUDE.findall((PACKAGE / file).read_text(encoding="utf-8"))
-    return {file}.union(*map(included, names))
+    return frozenset({file}).union(*map(included, names))
+
+
+@functools.cache
+def parts_of(file: str, is_expanded: bool) -> list[Part]:
+    return parts(expanded(file) if is_expanded else (PACKAGE / file).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def kernels_using(file: str, names: frozenset[str]) -> list[str]:
+    """The kernels of a file that use one of the names, or others that do."""
+    found = affected(parts_of(file, True), names)
+    return [name for name in signatures(PACKAGE / file) if name in found]
 
 
 def kernels_affected(file: str, mutant: Mutant) -> list[str]:
     """The kernels of a file in which a mistake may be seen."""
     if mutant.file not in included(file):
         return []
-    text = (PACKAGE / mutant.file).read_text(encoding="utf-8")
-    changed = [part for part in parts(text) if part.start <= mutant.start < part.end]
-    names = affected(parts(expanded(file)), set[str]().union(*(part.names for part in changed)))
-    return [name for name in signatures(PACKAGE / file) if name in names]
+    changed = [part.names for part in parts_of(mutant.file, False) if part.start <= mutant.start < part.end]
+    return kernels_using(file, frozenset[str]().union(*changed))
 
 
 def batch_text(file: str, batch: Sequence[tuple[int, Mutant | None, list[str]]]) -> str:
@@ -142,7 +155,7 @@ def in_child(function: Callable[[], Any]) -> Any:
 
 def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
     """Run a case with the kernel of a mutant."""
-    kernel = Kernel(library, f"{case.kernel.name}_{number}", **case.kernel.constants)
+    kernel = Kernel(library, f"{case.kernel.name}_{number}", **dict(macros(case, mode)))
     parameters = kernel.signature.parameters
     args = []
     for parameter, arg in zip(parameters, case.args, strict=True):
@@ -187,10 +200,18 @@ def verdict(library: Path, number: int, mode: str, tried: Sequence[tuple[Case, A
     return ""
 
 
+def macros(case: Case, mode: str) -> tuple[tuple[str, Any], ...]:
+    """What a case is compiled with."""
+    given = case.kernel.constants
+    return tuple(sorted({**given, **{name: ONE_THREAD[name] for name in given if name in ONE_THREAD and mode == "cpu"}}.items()))
+
+
 def cases_of(run: Run) -> list[Case]:
-    """The cases of a file that are compiled with the run's macros."""
+    """The cases that a library can run."""
     found = [case for of_kernel in cases(run.file).values() for case in of_kernel]
-    return [case for case in found if tuple(case.kernel.constants.items()) == run.macros]
+    if run.mode == "cpu":
+        found = [case for case in found if case.kernel.signature.any_block]
+    return [case for case in found if macros(case, run.mode) == run.macros]
 
 
 def build(run: Run, library: Path, batch: list[tuple[int, Mutant | None, list[str]]]) -> set[int]:
@@ -232,8 +253,9 @@ def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> di
 
 def _prepare_process() -> None:
     """Build faster, as no line numbers are asked for; and don't ask for them."""
-    compiler.FLAGS["check"] += ["-g0"]
-    compiler.FLAGS["cpu"] += ["-O1", "-g0"]
+    bounds = ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]  # of a thread's own arrays
+    compiler.FLAGS["check"] += ["-g0", *bounds]
+    compiler.FLAGS["cpu"] += ["-O1", "-g0", *bounds]
     os.environ.update(OMP_NUM_THREADS="1", LC_ALL="C")
     CheckedKernel._lines = lambda self, addresses: dict.fromkeys(addresses, "")  # type: ignore[method-assign]
 
@@ -245,18 +267,14 @@ class Work:
         self.chosen = chosen
         self.verdicts: dict[int, str] = {}
         self.seen_in: dict[int, dict[Run, list[str]]] = {}
-        with_cases: dict[str, dict[str, set[tuple[tuple[str, Any], ...]]]] = {
-            file: {
-                name: {tuple(case.kernel.constants.items()) for case in found} for name, found in cases(file).items()
-            }
-            for file in files
-        }
+        tried = {file: cases(file) for file in files}
         for number, mutant in enumerate(chosen, start=1):
             runs: dict[Run, list[str]] = defaultdict(list)
-            for file in files:
+            for mode, file in itertools.product(mutant.modes, files):
                 for kernel in kernels_affected(file, mutant):
-                    for macros in sorted(with_cases[file][kernel]):
-                        runs[Run(file, mutant.mode, macros)].append(kernel)
+                    found = [case for case in tried[file][kernel] if mode == "check" or case.kernel.signature.any_block]
+                    for given in sorted({macros(case, mode) for case in found}):
+                        runs[Run(file, mode, given)].append(kernel)
             self.seen_in[number] = dict(runs)
 
     def batches(self) -> Iterator[tuple[Run, list[tuple[int, Mutant | None, list[str]]]]]:

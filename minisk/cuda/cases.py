@@ -4,8 +4,8 @@
 
 Between <<< and >>> stand grid, block and, if need be, bytes of dynamic shared memory; then every number, and every
 array with its length. What the kernel declares const is filled with random numbers; other arrays are not initialised,
-unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)` (integers, 0 to 8). A name that
-is no argument is a macro to compile with. A kernel may have several such lines.
+unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)` (integers, 0 to 8),
+`sizes[3]=5,7,2`. A name that is no argument is a macro to compile with. A kernel may have several such lines.
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ def _array(
     dtype = parameter.dtype({"real": REAL[real.char], "wide": WIDE[real.char], "index_t": "int"})
     size = _number(match["size"], names)
     value = match["value"] or ("random" if parameter.is_const else "0")
+    if "," in value:
+        return np.array([_number(each, names) for each in value.split(",")], dtype).reshape(size)
     below = re.fullmatch(r"below\((\d+)\)", value)
     if below:
         return random.integers(0, int(below[1]), size).astype(dtype)

@@ -169,6 +169,8 @@ __device__ __forceinline__ void stage(const real* planes, const long long image,
 
 // Weights in the order in which tiles read them: packed[group, out tile, tap, input, TILE_OUT], zeros past the last output.
 // out_stride, in_stride: between weights of neighbouring outputs and inputs of a group. One block for each tap of a tile.
+// check: <<<12, 32>>> outputs=9 inputs=37 taps=3 out_stride=111 in_stride=3 w[1998] packed[3552]
+// check: <<<24, 32>>> outputs=5 inputs=37 taps=6 out_stride=6 in_stride=30 w[2220] packed[3552] TILE_OUT=4
 extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int inputs, const int taps,
                                                   const int out_stride, const int in_stride,
                                                   const real* __restrict__ w, real* __restrict__ packed) {
@@ -208,6 +210,9 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
 }
 
 // Forward and input gradient. Block (set of IMAGES images, group), band of rows.
+// check: <<<(4, 2), 32, 1664>>> numbers[24]=4,3,2,1,1,1,0,0,19,19,3,1,1,1,-1,-1,2,2,9,2,3,68,208,144 x[1216] packed[384] out[4104] TILE_OUT=8 LANES=8 IMAGES=2
+// check: <<<(4, 2), 32, 6272>>> numbers[24]=9,4,3,2,1,2,-1,-1,52,19,2,3,1,1,-2,-2,2,2,3,2,4,32,784,80 x[3744] packed[192] out[912] TILE_OUT=8 LANES=4 IMAGES=1
+// check: <<<(4, 2), 32, 2176>>> numbers[24]=3,5,3,1,2,-1,1,-1,8,23,2,1,3,-2,1,-1,2,2,3,2,4,66,272,144 x[192] packed[96] out[1380] TILE_OUT=4 LANES=8 IMAGES=1
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ numbers, const real* __restrict__ x,
                                               const real* __restrict__ packed, real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
@@ -264,6 +269,8 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ numbers, c
 }
 
 // Weight gradient: partial[slice, o, c, tap], the sum over a slice of the batch. Block (group, slice).
+// check: <<<(2, 2), 64, 4544>>> numbers[24]=4,3,2,1,1,1,0,0,19,20,2,1,1,1,-1,-1,2,2,5,2,3,66,208,144 sets=3 x[1824] dout[3600] partial[160] TILE_OUT=4 LANES=32 IMAGES=2
+// check: <<<(2, 2), 64, 9152>>> numbers[24]=9,4,3,2,1,2,-1,-1,40,15,2,3,1,1,-2,-2,2,2,9,2,4,32,784,80 sets=3 x[4320] dout[3240] partial[432] TILE_OUT=8 LANES=32 IMAGES=1
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ numbers, const int sets,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {

@@ -140,6 +140,11 @@ __device__ __forceinline__ void gradient(const Window at, const real* __restrict
 }
 
 // check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] out[220] winner[220]
+// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 x[4880] out[2448] winner[2448]
+// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=3 ph=1 pw=0 ho=4 wo=4 x[264] out[32] winner[32]
+// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 x[252] out[112] winner[112]
+// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=4 sh=2 sw=2 ph=0 pw=2 ho=3 wo=17 x[462] out[102] winner[102]
+// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798]=below(3) out[220] winner[220]
 extern "C" __global__ ANY_BLOCK void max_pool(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
@@ -150,6 +155,10 @@ extern "C" __global__ ANY_BLOCK void max_pool(
 }
 
 // check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] out[220]
+// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 x[4880] out[2448]
+// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=3 ph=1 pw=0 ho=4 wo=4 x[264] out[32]
+// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 x[252] out[112]
+// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=4 sh=2 sw=2 ph=0 pw=2 ho=3 wo=17 x[462] out[102]
 extern "C" __global__ ANY_BLOCK void mean_pool(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
@@ -160,6 +169,10 @@ extern "C" __global__ ANY_BLOCK void mean_pool(
 }
 
 // check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[220] winner[220]=below(9) dx[798]
+// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 dout[2448] winner[2448]=below(6) dx[4880]
+// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=3 ph=1 pw=0 ho=4 wo=4 dout[32] winner[32]=below(4) dx[264]
+// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 dout[112] winner[112]=below(12) dx[252]
+// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=4 sh=2 sw=2 ph=0 pw=2 ho=3 wo=17 dout[102] winner[102]=below(8) dx[462]
 extern "C" __global__ ANY_BLOCK void max_pool_scatter(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ dout,
@@ -170,6 +183,10 @@ extern "C" __global__ ANY_BLOCK void max_pool_scatter(
 }
 
 // check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[220] dx[798]
+// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 dout[2448] dx[4880]
+// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=3 ph=1 pw=0 ho=4 wo=4 dout[32] dx[264]
+// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 dout[112] dx[252]
+// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=4 sh=2 sw=2 ph=0 pw=2 ho=3 wo=17 dout[102] dx[462]
 extern "C" __global__ ANY_BLOCK void mean_pool_spread(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ dout,
@@ -180,6 +197,7 @@ extern "C" __global__ ANY_BLOCK void mean_pool_spread(
 }
 
 // check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] winner[220]=below(9) out[220]
+// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 x[252] winner[112]=below(12) out[112]
 extern "C" __global__ ANY_BLOCK void max_pool_gather(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
