@@ -11,6 +11,7 @@ operator stands between spaces, and brackets close in the branch of an #if that 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -58,8 +59,8 @@ _OPEN, _CLOSED = {"(", "[", "{"}, {")", "]", "}"}
 _SWAPPED = {
     "<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==",
     "+": "-", "-": "+", "/": "%", "%": "/", "+=": "-=", "-=": "+=", "++": "--", "--": "++",
-    "min": "max", "max": "min", "least": "most", "most": "least", "larger": "least",
 }  # fmt: skip
+_CLAMPS = {"min": "max", "max": "min", "least": "most", "most": "least"}
 _COORDINATES = {"blockDim": "gridDim", "gridDim": "blockDim", "threadIdx": "blockIdx", "blockIdx": "threadIdx"}
 
 
@@ -135,7 +136,11 @@ def _macro_bodies(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
 def _modes(text: str) -> list[tuple[str, ...]]:
     """For each line, the modes in which what it says is compiled."""
     both = frozenset({"check", "cpu"})
-    meant = {"MINISK_ONE_THREAD": frozenset({"cpu"}), "MINISK_CHECK": frozenset({"check"}), "__CUDACC__": frozenset[str]()}
+    meant = {
+        "MINISK_ONE_THREAD": frozenset({"cpu"}),
+        "MINISK_CHECK": frozenset({"check"}),
+        "__CUDACC__": frozenset[str](),
+    }
     lines, stack = [], [(both, both)]  # what is compiled now, and what was outside this #if
     for line in text.split("\n"):
         match = _DIRECTIVE.match(line)
@@ -177,6 +182,7 @@ class _Changes:
                 yield from self._of(i, token)
 
     def _of(self, i: int, token: Token) -> Iterator[tuple[str, int, int, str]]:
+        yield from self._of_operator(i, token)
         text, after = token.text, self._text(i + 1)
         if text in ("__syncthreads", "__syncwarp"):
             yield "barrier", token.start, self.tokens[self.partner[i + 1]].end, ""
@@ -184,23 +190,26 @@ class _Changes:
             yield from self._constants(i, token)
         elif text in _COORDINATES and after == ".":
             yield from self._coordinates(i, token)
+        elif text in _CLAMPS and after == "(":
+            yield "guard", token.start, token.end, _CLAMPS[text]
         elif text == "if" and after == "(":
             yield from self._condition(i)
         elif text == "?":
             yield from self._replaced("guard", self._left(i, _OUTER), i - 1, ("!({})", "true", "false"))
-        elif text in ("&&", "||"):
-            stops = _LOGIC if text == "||" else _LOGIC | {"&&"}
-            yield from self._dropped("guard", i, stops, both=True)
-        elif text in _SWAPPED and (token.is_binary or text in ("++", "--") or after == "("):
-            operator = "bound" if text in _COMPARED - _SUMMED | {"==", "!=", "<", ">", "<=", ">="} else "offset"
-            yield "guard" if text.isalpha() else operator, token.start, token.end, _SWAPPED[text]
-            if text == "+=":
-                yield "offset", token.start, token.end, "="
+
+    def _of_operator(self, i: int, token: Token) -> Iterator[tuple[str, int, int, str]]:
+        text = token.text
+        if text in _SWAPPED and (token.is_binary or text in ("++", "--")):
+            yield "bound" if text in _COMPARED else "offset", token.start, token.end, _SWAPPED[text]
         if text in _ARITHMETIC and token.is_binary:
             stops = _SUMMED if text in ("+", "-") else _MULTIPLIED
             yield from self._dropped("offset", i, stops, both=text in ("+", "*"))
-        elif text == "-" and not token.is_binary and after != "=" or text == "!":
+        elif text in ("&&", "||"):
+            yield from self._dropped("guard", i, _LOGIC if text == "||" else _LOGIC | {"&&"}, both=True)
+        elif text in ("-", "!"):
             yield "offset" if text == "-" else "guard", token.start, token.end, ""
+        elif text == "+=":
+            yield "offset", token.start, token.end, "="
         elif text == "=":
             yield from self._assignment(i)
 
@@ -315,10 +324,12 @@ def parts(text: str) -> list[Part]:
         ends = token.text == ";" or (token.text == "}" and i + 1 < len(tokens) and tokens[i + 1].text != ";")
         if depth == 0 and (ends or i + 1 == len(tokens)):
             piece = tokens[first : i + 1]
-            words = [t.text for t in piece]
-            called = next((words[j] for j in range(len(words) - 1) if words[j + 1] == "(" and _WORD.match(words[j])), "")
-            named = {after for before, after in zip(words, words[1:], strict=False) if before == "struct"}
-            mentions = frozenset(filter(_WORD.fullmatch, words))
+            spoken = [t.text for t in piece]
+            called = next(
+                (spoken[j] for j in range(len(spoken) - 1) if spoken[j + 1] == "(" and _WORD.match(spoken[j])), ""
+            )
+            named = {after for before, after in itertools.pairwise(spoken) if before == "struct"}
+            mentions = frozenset(filter(_WORD.fullmatch, spoken))
             found.append(Part(piece[0].start, piece[-1].end, frozenset(named or {called}), mentions))
             first = i + 1
     return found
