@@ -11,6 +11,7 @@ operator stands between spaces, and brackets close in the branch of an #if that 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -22,6 +23,18 @@ TUNING = {
     ("common.cuh", "REAL"): "a type, given at each build",
     ("common.cuh", "INDEX"): "a type, given at each build",
     ("common.cuh", "INFINITY"): "of NVRTC; a C++ compiler has its own",
+    ("common.cuh", "NEIGHBOURS"): "how many neighbours a thread takes; any number is right",
+    ("select.cu", "BRANCHES"): "given at each build",
+    ("convolution.cu", "TILE_OUT"): "size of the register tile, given at each build",
+    ("convolution.cu", "LANES"): "size of a team, given at each build",
+    ("convolution.cu", "IMAGES"): "images shuffled into one, given at each build",
+    ("convolution.cu", "MOST_TAPS"): "room for taps; the caller sends larger kernels another way",
+    ("convolution.cu", "VECTOR_BYTES"): "size of the processor's registers",
+    ("convolution.cu", "VECTOR"): "numbers in a register",
+    ("convolution.cu", "SUMS"): "registers for sums",
+    ("convolution.cu", "TILE_TAPS"): "size of the register tile",
+    ("convolution.cu", "TILE_VECTORS"): "size of the register tile",
+    ("convolution.cu", "SPAN"): "positions read at once, as the sizes above have it",
 }
 
 _TOKEN = re.compile(
@@ -46,20 +59,20 @@ _OPEN, _CLOSED = {"(", "[", "{"}, {")", "]", "}"}
 _SWAPPED = {
     "<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==",
     "+": "-", "-": "+", "/": "%", "%": "/", "+=": "-=", "-=": "+=", "++": "--", "--": "++",
-    "min": "max", "max": "min", "least": "most", "most": "least", "larger": "least",
 }  # fmt: skip
+_CLAMPS = {"min": "max", "max": "min", "least": "most", "most": "least"}
 _COORDINATES = {"blockDim": "gridDim", "gridDim": "blockDim", "threadIdx": "blockIdx", "blockIdx": "threadIdx"}
 
 
 class Mutant(NamedTuple):
-    """A mistake: text[start:end] of a file replaced. mode: in which the changed code is compiled, "check" or "cpu"."""
+    """A mistake: text[start:end] of a file replaced. modes: in which the changed code runs, of "check" and "cpu"."""
 
     file: str
     start: int
     end: int
     replacement: str
     operator: str
-    mode: str
+    modes: tuple[str, ...]
 
     def applied(self, text: str) -> str:
         return text[: self.start] + self.replacement + text[self.end :]
@@ -93,9 +106,8 @@ def mutants(file: Path) -> list[Mutant]:
     streams = [(_tokens(text, *span), True) for name, span in macros if (file.name, name) not in TUNING]
     for tokens, is_macro in [*streams, (_tokens(_without_directives(text)), False)]:
         for operator, start, end, replacement in _Changes(text, tokens, is_macro).all():
-            mode = modes[text.count("\n", 0, start)]
-            mutant = Mutant(file.name, start, end, replacement, operator, mode)
-            if mode and mutant.applied(text) not in seen:
+            mutant = Mutant(file.name, start, end, replacement, operator, modes[text.count("\n", 0, start)])
+            if mutant.modes and mutant.applied(text) not in seen:
                 seen.add(mutant.applied(text))
                 found.append(mutant)
     return sorted(found, key=lambda mutant: mutant.start)
@@ -121,8 +133,8 @@ def _macro_bodies(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
             yield macro["name"], (directive.start("rest") + macro.end(), directive.end())
 
 
-def _modes(text: str) -> list[str]:
-    """For each line, the mode in which what it says is compiled and run: "check", else "cpu", else none."""
+def _modes(text: str) -> list[tuple[str, ...]]:
+    """For each line, the modes in which what it says is compiled."""
     both = frozenset({"check", "cpu"})
     meant = {
         "MINISK_ONE_THREAD": frozenset({"cpu"}),
@@ -144,7 +156,7 @@ def _modes(text: str) -> list[str]:
             stack[-1] = (stack[-1][1] - stack[-1][0], stack[-1][1])
         elif name == "endif":
             stack.pop()
-        lines.append("check" if "check" in stack[-1][0] else "cpu" if stack[-1][0] else "")
+        lines.append(tuple(sorted(stack[-1][0])))
     return lines
 
 
@@ -170,6 +182,7 @@ class _Changes:
                 yield from self._of(i, token)
 
     def _of(self, i: int, token: Token) -> Iterator[tuple[str, int, int, str]]:
+        yield from self._of_operator(i, token)
         text, after = token.text, self._text(i + 1)
         if text in ("__syncthreads", "__syncwarp"):
             yield "barrier", token.start, self.tokens[self.partner[i + 1]].end, ""
@@ -177,23 +190,26 @@ class _Changes:
             yield from self._constants(i, token)
         elif text in _COORDINATES and after == ".":
             yield from self._coordinates(i, token)
+        elif text in _CLAMPS and after == "(":
+            yield "guard", token.start, token.end, _CLAMPS[text]
         elif text == "if" and after == "(":
             yield from self._condition(i)
         elif text == "?":
             yield from self._replaced("guard", self._left(i, _OUTER), i - 1, ("!({})", "true", "false"))
-        elif text in ("&&", "||"):
-            stops = _LOGIC if text == "||" else _LOGIC | {"&&"}
-            yield from self._dropped("guard", i, stops, both=True)
-        elif text in _SWAPPED and (token.is_binary or text in ("++", "--") or after == "("):
-            operator = "bound" if text in _COMPARED - _SUMMED | {"==", "!=", "<", ">", "<=", ">="} else "offset"
-            yield "guard" if text.isalpha() else operator, token.start, token.end, _SWAPPED[text]
-            if text == "+=":
-                yield "offset", token.start, token.end, "="
+
+    def _of_operator(self, i: int, token: Token) -> Iterator[tuple[str, int, int, str]]:
+        text = token.text
+        if text in _SWAPPED and (token.is_binary or text in ("++", "--")):
+            yield "bound" if text in _COMPARED else "offset", token.start, token.end, _SWAPPED[text]
         if text in _ARITHMETIC and token.is_binary:
             stops = _SUMMED if text in ("+", "-") else _MULTIPLIED
             yield from self._dropped("offset", i, stops, both=text in ("+", "*"))
-        elif (text == "-" and not token.is_binary and after != "=") or text == "!":
+        elif text in ("&&", "||"):
+            yield from self._dropped("guard", i, _LOGIC if text == "||" else _LOGIC | {"&&"}, both=True)
+        elif text in ("-", "!"):
             yield "offset" if text == "-" else "guard", token.start, token.end, ""
+        elif text == "+=":
+            yield "offset", token.start, token.end, "="
         elif text == "=":
             yield from self._assignment(i)
 
@@ -308,12 +324,12 @@ def parts(text: str) -> list[Part]:
         ends = token.text == ";" or (token.text == "}" and i + 1 < len(tokens) and tokens[i + 1].text != ";")
         if depth == 0 and (ends or i + 1 == len(tokens)):
             piece = tokens[first : i + 1]
-            words = [t.text for t in piece]
+            spoken = [t.text for t in piece]
             called = next(
-                (words[j] for j in range(len(words) - 1) if words[j + 1] == "(" and _WORD.match(words[j])), ""
+                (spoken[j] for j in range(len(spoken) - 1) if spoken[j + 1] == "(" and _WORD.match(spoken[j])), ""
             )
-            named = {after for before, after in zip(words, words[1:], strict=False) if before == "struct"}
-            mentions = frozenset(filter(_WORD.fullmatch, words))
+            named = {after for before, after in itertools.pairwise(spoken) if before == "struct"}
+            mentions = frozenset(filter(_WORD.fullmatch, spoken))
             found.append(Part(piece[0].start, piece[-1].end, frozenset(named or {called}), mentions))
             first = i + 1
     return found

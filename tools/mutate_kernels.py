@@ -10,14 +10,16 @@ own on the cases that `check:` lines give the kernels it can be seen in, until o
     checker   the checker has a finding for          crash   ends in a signal, or does not end in 2 s of processor time
     value     gives other numbers: by more than 1e-5 of the largest, or written where nothing should be
 
-Code for one thread a block is run in mode cpu and compared by value. What survives because it does the same is listed
-in mutations_equivalent.txt, with the reason. Exits with 1 if a survivor is not listed, or fewer than 95 % are killed.
+Kernels for every block size also run in mode cpu, one thread a block, and are compared by value. What survives because
+it does the same is listed in mutations_equivalent.txt, with the reason. Exits with 1 if a survivor is not listed, or
+fewer than 95 % are killed.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import os
 import pickle
 import random
@@ -36,7 +38,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from mutants import TUNING, Mutant, affected, mutants, parts
+from mutants import TUNING, Mutant, Part, affected, mutants, parts
 
 from minisk.cuda import compiler
 from minisk.cuda.cases import Case, cases
@@ -51,6 +53,7 @@ WANTED = 0.95
 PROCESSOR_SECONDS, SECONDS = 2, 120  # that a mutant may take
 TOLERANCE = 1e-5
 UNSET = 777  # what an output array holds before a kernel has written it
+ONE_THREAD = {"LANES": 1}  # macros in mode cpu: a team of threads is one
 BAND = 4096  # bytes of NaN on either side of an array in mode cpu
 
 _INCLUDE = re.compile(r'^#include "([\w.]+)"\n', re.MULTILINE)
@@ -79,20 +82,31 @@ def expanded(file: str, mutant: Mutant | None = None) -> str:
     return text.replace("#pragma once\n", "\n")
 
 
-def included(file: str) -> set[str]:
+@functools.cache
+def included(file: str) -> frozenset[str]:
     """The files that make up a kernel file."""
     names = _INCLUDE.findall((PACKAGE / file).read_text(encoding="utf-8"))
-    return {file}.union(*map(included, names))
+    return frozenset({file}).union(*map(included, names))
+
+
+@functools.cache
+def parts_of(file: str, is_expanded: bool) -> list[Part]:
+    return parts(expanded(file) if is_expanded else (PACKAGE / file).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def kernels_using(file: str, names: frozenset[str]) -> list[str]:
+    """The kernels of a file that use one of the names, or others that do."""
+    found = affected(parts_of(file, True), names)
+    return [name for name in signatures(PACKAGE / file) if name in found]
 
 
 def kernels_affected(file: str, mutant: Mutant) -> list[str]:
     """The kernels of a file in which a mistake may be seen."""
     if mutant.file not in included(file):
         return []
-    text = (PACKAGE / mutant.file).read_text(encoding="utf-8")
-    changed = [part for part in parts(text) if part.start <= mutant.start < part.end]
-    names = affected(parts(expanded(file)), set[str]().union(*(part.names for part in changed)))
-    return [name for name in signatures(PACKAGE / file) if name in names]
+    changed = [part.names for part in parts_of(mutant.file, False) if part.start <= mutant.start < part.end]
+    return kernels_using(file, frozenset[str]().union(*changed))
 
 
 def batch_text(file: str, batch: Sequence[tuple[int, Mutant | None, list[str]]]) -> str:
@@ -121,6 +135,7 @@ def in_child(function: Callable[[], Any]) -> Any:
             resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS + 1))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.alarm(SECONDS)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the C library says of a crash
             answer = pickle.dumps(function())
             with open(writer, "wb") as pipe:
                 pipe.write(answer)
@@ -141,15 +156,16 @@ def in_child(function: Callable[[], Any]) -> Any:
 
 def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
     """Run a case with the kernel of a mutant."""
-    kernel = Kernel(library, f"{case.kernel.name}_{number}", **case.kernel.constants)
+    kernel = Kernel(library, f"{case.kernel.name}_{number}", **dict(macros(case, mode)))
     parameters = kernel.signature.parameters
-    args = []
+    args, memories = [], []
     for parameter, arg in zip(parameters, case.args, strict=True):
         if parameter.is_array:
             memory = np.full(arg.nbytes + 2 * BAND, 0xFF, np.uint8)
             copy = memory[BAND:-BAND].view(arg.dtype)
             copy[...] = UNSET if parameter.name in case.uninitialised else arg
             arg = copy
+            memories.append(memory)
         args.append(arg)
     if mode == "check":
         report = examine(kernel, case.grid, case.block, args, case.dynamic_shared, case.uninitialised)
@@ -159,7 +175,7 @@ def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
         run = kernel.compiled("cpu")[1]
         x, y, z = (*case.grid, 1, 1)[:3]
         run((x, y, z), (1, 1, 1), args, case.dynamic_shared)
-        if any(not (a.base[:BAND].min() == a.base[-BAND:].min() == 255) for a in args if isinstance(a, np.ndarray)):
+        if any(not (memory[:BAND] == 255).all() or not (memory[-BAND:] == 255).all() for memory in memories):
             return "written beside an array"
     pairs = zip(parameters, args, strict=True)
     return [arg.copy() for parameter, arg in pairs if parameter.is_array and not parameter.is_const]
@@ -186,10 +202,20 @@ def verdict(library: Path, number: int, mode: str, tried: Sequence[tuple[Case, A
     return ""
 
 
+def macros(case: Case, mode: str) -> tuple[tuple[str, Any], ...]:
+    """What a case is compiled with."""
+    given = case.kernel.constants
+    return tuple(
+        sorted({**given, **{name: ONE_THREAD[name] for name in given if name in ONE_THREAD and mode == "cpu"}}.items())
+    )
+
+
 def cases_of(run: Run) -> list[Case]:
-    """The cases of a file that are compiled with the run's macros."""
+    """The cases that a library can run."""
     found = [case for of_kernel in cases(run.file).values() for case in of_kernel]
-    return [case for case in found if tuple(case.kernel.constants.items()) == run.macros]
+    if run.mode == "cpu":
+        found = [case for case in found if case.kernel.signature.any_block]
+    return [case for case in found if macros(case, run.mode) == run.macros]
 
 
 def build(run: Run, library: Path, batch: list[tuple[int, Mutant | None, list[str]]]) -> set[int]:
@@ -233,8 +259,9 @@ def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> di
 
 def _prepare_process() -> None:
     """Build faster, as no line numbers are asked for; and don't ask for them."""
-    compiler.FLAGS["check"] += ["-g0"]
-    compiler.FLAGS["cpu"] += ["-O1", "-g0"]
+    bounds = ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]  # of a thread's own arrays
+    compiler.FLAGS["check"] += ["-g0", *bounds]
+    compiler.FLAGS["cpu"] += ["-O1", "-g0", *bounds]
     os.environ.update(OMP_NUM_THREADS="1", LC_ALL="C")
     CheckedKernel._lines = lambda self, addresses: dict.fromkeys(addresses, "")  # type: ignore[method-assign]
 
@@ -246,18 +273,14 @@ class Work:
         self.chosen = chosen
         self.verdicts: dict[int, str] = {}
         self.seen_in: dict[int, dict[Run, list[str]]] = {}
-        with_cases: dict[str, dict[str, set[tuple[tuple[str, Any], ...]]]] = {
-            file: {
-                name: {tuple(case.kernel.constants.items()) for case in found} for name, found in cases(file).items()
-            }
-            for file in files
-        }
+        tried = {file: cases(file) for file in files}
         for number, mutant in enumerate(chosen, start=1):
             runs: dict[Run, list[str]] = defaultdict(list)
-            for file in files:
+            for mode, file in itertools.product(mutant.modes, files):
                 for kernel in kernels_affected(file, mutant):
-                    for macros in sorted(with_cases[file][kernel]):
-                        runs[Run(file, mutant.mode, macros)].append(kernel)
+                    found = [case for case in tried[file][kernel] if mode == "check" or case.kernel.signature.any_block]
+                    for given in sorted({macros(case, mode) for case in found}):
+                        runs[Run(file, mode, given)].append(kernel)
             self.seen_in[number] = dict(runs)
 
     def batches(self) -> Iterator[tuple[Run, list[tuple[int, Mutant | None, list[str]]]]]:
@@ -289,7 +312,7 @@ class Work:
 
 def equivalents() -> dict[tuple[str, str, str], str]:
     """The survivors that are explained: reason by file, line as it is, line as it becomes."""
-    listed, file = {}, ""
+    file, listed = "", dict[tuple[str, str, str], str]()
     text = EQUIVALENT.read_text(encoding="utf-8")
     for block in text.split("\n\n"):
         lines = [line for line in block.splitlines() if not line.startswith("#")]
@@ -302,30 +325,41 @@ def equivalents() -> dict[tuple[str, str, str], str]:
     return listed
 
 
-def report(work: Work) -> int:
-    """Print the table and the survivors. Returns how many survivors are not explained."""
+def report(work: Work) -> list[tuple[str, str, str]]:
+    """Print the table and the survivors. Returns those that are not explained."""
     texts = {mutant.file: (PACKAGE / mutant.file).read_text(encoding="utf-8") for mutant in work.chosen}
-    kinds = ("checker", "value", "crash", "does not compile", "survived")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    explained, unexplained = equivalents(), 0
+    explained, unexplained = equivalents(), []
     for number, mutant in enumerate(work.chosen, start=1):
         kind = (work.verdicts.get(number) or "survived").partition(":")[0]
-        counts[mutant.file][kind] += 1
-        counts["all"][kind] += 1
+        for row in (mutant.file, "all"):
+            counts[row][kind] += 1
         if kind == "survived":
-            before, after = mutant.told(texts[mutant.file])
-            reason = explained.get((mutant.file, before, after))
-            unexplained += reason is None
+            key = mutant.file, *mutant.told(texts[mutant.file])
             print(
-                f"{mutant.file}:{mutant.line(texts[mutant.file])} survived ({mutant.operator})\n- {before}\n+ {after}"
+                f"{mutant.file}:{mutant.line(texts[mutant.file])} survived ({mutant.operator})\n- {key[1]}\n+ {key[2]}"
             )
-            print(f"  {reason or 'NOT EXPLAINED'}\n")
+            print(f"  {explained.get(key, 'NOT EXPLAINED')}\n")
+            if key not in explained:
+                unexplained.append(key)
+    kinds = ("checker", "value", "crash", "does not compile", "survived")
     print(f"{'file':20} {'mutants':>8} " + " ".join(f"{kind:>16}" for kind in kinds) + "   killed")
     for file, count in counts.items():
         compiled = count.total() - count["does not compile"]
         killed = f"{100 * (compiled - count['survived']) / max(1, compiled):.1f} %"
         print(f"{file:20} {count.total():8} " + " ".join(f"{count[kind]:16}" for kind in kinds) + f"   {killed}")
     return unexplained
+
+
+def outdated(work: Work) -> list[tuple[str, str, str]]:
+    """Explanations of what does not survive, or is no mutant any more."""
+    survivors = {
+        (mutant.file, *mutant.told((PACKAGE / mutant.file).read_text(encoding="utf-8")))
+        for number, mutant in enumerate(work.chosen, start=1)
+        if not work.verdicts.get(number)
+    }
+    files = {mutant.file for mutant in work.chosen}
+    return [key for key in equivalents() if key[0] in files and key not in survivors]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -348,12 +382,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{file}: {name} has no line `check:`")
     work.finish(arguments.jobs)
     unexplained = report(work)
+    old = [] if arguments.sample else outdated(work)
+    for key in old:
+        print("explained, but no survivor: {}\n- {}\n+ {}\n".format(*key))
+    if not arguments.sample:
+        for (file, name), reason in TUNING.items():
+            print(f"not changed: {name} of {file}, {reason}")
     compiled = [verdict for verdict in work.verdicts.values() if verdict != "does not compile"]
     enough = sum(map(bool, compiled)) >= WANTED * len(compiled)
-    for (file, name), reason in TUNING.items():
-        print(f"not changed: {name} of {file}, {reason}")
-    print(f"{len(chosen)} mutants in {time.perf_counter() - started:.0f} s; {unexplained} survivors not explained")
-    return int(unexplained > 0 or not enough)
+    print(f"{len(chosen)} mutants in {time.perf_counter() - started:.0f} s; {len(unexplained)} survivors not explained")
+    return int(bool(unexplained or old) or not enough)
 
 
 if __name__ == "__main__":

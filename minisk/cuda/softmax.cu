@@ -27,6 +27,7 @@ __device__ __forceinline__ Peak row_peak(const real* x, int n) {
 
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 x[7*n] y[7*n]
 // check: <<<3, 64>>> rows=7 n=150 is_log=1 x[7*n] y[7*n]
+// check: <<<3, 64>>> rows=7 n=150 is_log=1 x[7*n]=below(900) y[7*n]
 extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int n, const bool is_log,
                                                   const real* __restrict__ x, real* __restrict__ y) {
     PLANE_LOOP(row, rows) {
@@ -44,6 +45,7 @@ extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int 
 }
 
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 dy[7*n] y[7*n] dx[7*n]
+// check: <<<3, 64>>> rows=7 n=150 is_log=1 dy[7*n] y[7*n] dx[7*n]
 extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const int n, const bool is_log,
                                                        const real* __restrict__ dy, const real* __restrict__ y,
                                                        real* __restrict__ dx) {
@@ -64,6 +66,7 @@ extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const
 }
 
 // check: <<<(3, 2), 64>>> n=5 inner=300 is_log=0 x[15*inner] y[15*inner]
+// check: <<<(3, 2), 64>>> n=5 inner=300 is_log=1 x[15*inner]=below(900) y[15*inner]
 extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inner, const bool is_log,
                                                      const real* __restrict__ x, real* __restrict__ y) {
     TILE_LOOP(tile, (inner + NEIGHBOURS - 1) / NEIGHBOURS) {
@@ -92,6 +95,7 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
 }
 
 // check: <<<(3, 2), 64>>> n=5 inner=300 is_log=1 dy[15*inner] y[15*inner] dx[15*inner]
+// check: <<<(3, 2), 64>>> n=5 inner=300 is_log=0 dy[15*inner] y[15*inner] dx[15*inner]
 extern "C" __global__ ANY_BLOCK void softmax_columns_grad(const int n, const int inner, const bool is_log,
                                                           const real* __restrict__ dy, const real* __restrict__ y,
                                                           real* __restrict__ dx) {
@@ -117,6 +121,7 @@ extern "C" __global__ ANY_BLOCK void softmax_columns_grad(const int n, const int
 }
 
 // check: <<<3, 64>>> rows=7 n=150 x[7*n] wanted[7*n] losses[7]
+// check: <<<3, 64>>> rows=7 n=150 x[7*n]=below(900) wanted[7*n]=below(2) losses[7]
 extern "C" __global__ ANY_BLOCK void cross_entropy_rows(const index_t rows, const int n, const real* __restrict__ x,
                                                         const real* __restrict__ wanted, real* __restrict__ losses) {
     PLANE_LOOP(row, rows) {
