@@ -80,7 +80,8 @@ MINISK_UNWATCHED static inline void keep_clear(char* gap) {
 MINISK_UNWATCHED static const Region& nearest_region(uintptr_t address) {
     const Region* nearest = &regions[0];
     auto distance = [address](const Region& region) MINISK_UNWATCHED {
-        return address < region.start ? region.start - address : address - region.start - region.bytes;
+        const uintptr_t end = region.start + region.bytes;
+        return address < region.start ? region.start - address : larger(address, end) - end;
     };
     for (int i = 1; i < region_count; ++i) {
         if (distance(regions[i]) < distance(*nearest)) nearest = &regions[i];
