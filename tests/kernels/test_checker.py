@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from checked import DYNAMIC_SHARED, STATIC_SHARED, check
-from host_library import build, launch, needs_compiler
+
+from .checked import DYNAMIC_SHARED, STATIC_SHARED, check
+from .host_library import build, launch, needs_compiler
 
 pytestmark = needs_compiler
 

@@ -6,7 +6,8 @@ import threading
 
 import numpy as np
 import pytest
-from host_library import build, launch, needs_compiler
+
+from .host_library import build, launch, needs_compiler
 
 pytestmark = needs_compiler
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from host_library import build, launch
+
+from .host_library import build, launch
 
 KINDS = ("out of bounds", "misaligned", "race", "uninitialised", "read only")
 ACCESSES = ("read", "write", "atomic")
