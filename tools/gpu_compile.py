@@ -87,9 +87,9 @@ def units() -> list[Unit]:
         for value in vars(importlib.import_module(module.name)).values():
             if isinstance(value, Kernel):
                 launched.setdefault((value.path, tuple(sorted(value.constants.items()))), set()).add(value.name)
-    for path in PACKAGE.glob("*.cu"):  # kernels that only teach: with the file's own constants
+    for path in PACKAGE.glob("*.cu"):  # whose kernels are made when first used: with the file's own constants
         if not any(path == known for known, _ in launched):
-            launched[path, ()] = set()
+            launched[path, ()] = set(signatures(path))
     return sorted(Unit(path, constants, tuple(sorted(names))) for (path, constants), names in launched.items())
 
 

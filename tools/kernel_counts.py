@@ -118,7 +118,7 @@ def recorded(reports: list[CheckReport]) -> Iterator[None]:
 
     mode = os.environ.get("MINISK_KERNELS")
     os.environ["MINISK_KERNELS"] = "check"
-    CheckedKernel.examine = keep  # type: ignore[method-assign]
+    CheckedKernel.examine = keep  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
