@@ -60,7 +60,51 @@ def sgd_case(shape: Shape) -> Call:
     return partial(kernels.sgd_momentum, weight, grad, velocity, 0.0, 0.9, 1e-4, True)
 
 
+def plane_case(shape: Shape, name: str) -> Call:
+    x, y, a = normal(shape), normal(shape), normal(shape[:2])
+    operands = {"axpy": (a, x, y), "channel_scale": (a, x), "channel_dot": (y, x), "plane_mean": (x,)}
+    return partial(getattr(kernels, name), *operands[name])
+
+
+def select_case(shape: Shape, backward: bool = False) -> Call:
+    x, y, logits = normal(shape), normal(shape), normal((shape[0], 2, shape[1]))
+    if not backward:
+        return partial(kernels.select, logits, x, y)
+    return partial(kernels.select_grad, normal(shape), logits, kernels.softmax(logits, 1), x, y)
+
+
+def softmax_case(shape: Shape, axis: int, backward: bool = False) -> Call:
+    x = normal(shape)
+    if not backward:
+        return partial(kernels.softmax, x, axis)
+    return partial(kernels.softmax_grad, normal(shape), kernels.softmax(x, axis), axis)
+
+
+def pool_case(shape: Shape, name: str, size: int, stride: int, padding: int) -> Call:
+    out = tuple((n + 2 * padding - size) // stride + 1 for n in shape[2:])
+    window = kernels.Window((size, size), (stride, stride), (padding, padding), out)
+    x = normal(shape)
+    pooled, winner = kernels.max_pool2d(x, window)
+    operands = {
+        "max_pool2d": (x, window), "avg_pool2d": (x, window), "avg_pool2d_spread": (pooled, window, shape),
+        "max_pool2d_scatter": (pooled, winner, window, shape),
+    }  # fmt: skip
+    return partial(getattr(kernels, name), *operands[name])
+
+
+PLANES = ["axpy", "channel_scale", "channel_dot", "plane_mean"]
+POOLS = ["max_pool2d", "max_pool2d_scatter", "avg_pool2d", "avg_pool2d_spread"]
+
 CASES = [
+    *[Case(name, BRANCHES, partial(plane_case, name=name)) for name in PLANES],
+    Case("select", BRANCHES, select_case),
+    Case("select backward", BRANCHES, partial(select_case, backward=True)),
+    Case("softmax, axis 1", BRANCHES, partial(softmax_case, axis=1)),
+    Case("softmax, axis 1, backward", BRANCHES, partial(softmax_case, axis=1, backward=True)),
+    Case("softmax, last axis", BRANCHES, partial(softmax_case, axis=3)),
+    Case("softmax, last axis, backward", BRANCHES, partial(softmax_case, axis=3, backward=True)),
+    *[Case(f"{n} 3×3/2", [(2, 64, 112, 112)], partial(pool_case, name=n, size=3, stride=2, padding=1)) for n in POOLS],
+    *[Case(f"{n} 2×2/2", BRANCHES[:2], partial(pool_case, name=n, size=2, stride=2, padding=0)) for n in POOLS],
     Case("batch_norm + relu", BRANCHES + UNITS + STEM, batch_norm_case),
     Case("batch_norm + relu backward", BRANCHES + UNITS + STEM, partial(batch_norm_case, backward=True)),
     Case("batch_norm", UNITS, partial(batch_norm_case, relu=False)),

@@ -56,6 +56,16 @@ def torch_step(model: torch.nn.Module, x: np.ndarray, y: np.ndarray) -> Callable
     return step
 
 
+def in_mode(kernels: str, step: Callable[[], float]) -> Callable[[], float]:
+    """The step with MINISK_KERNELS set, which every launch reads."""
+
+    def run() -> float:
+        os.environ["MINISK_KERNELS"] = kernels
+        return step()
+
+    return run
+
+
 def timed(step: Callable[[], float]) -> float:
     started = time.perf_counter()
     step()
@@ -68,6 +78,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--size", type=int, help="pixels (default: the model's own)")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--kernels", default="auto", help="modes of MINISK_KERNELS, as auto,numpy (default: auto)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -77,7 +88,9 @@ def main() -> None:
     x = random.standard_normal((arguments.batch_size, 3, size, size)).astype(np.float32)
     y = random.integers(0, model.classifier.weight.shape[0], arguments.batch_size)
     flops = 6 * summarize(model, (3, size, size)).macs * arguments.batch_size
-    steps = {"PyTorch": torch_step(twin(model).train(), x, y), "minisk": minisk_step(model, x, y)}
+    steps = {"PyTorch": torch_step(twin(model).train(), x, y)}
+    for mode in arguments.kernels.split(","):
+        steps[f"minisk {mode}"] = in_mode(mode, minisk_step(model, x, y))
     losses = {name: step() for name, step in steps.items()}  # warm-up, and a check that both compute the same
     print(f"{platform.processor() or platform.machine()}, {arguments.threads} threads, PyTorch {torch.__version__}")
     print(f"{arguments.model}, batch {arguments.batch_size}, {size} pixels; first losses {losses}")
@@ -88,9 +101,12 @@ def main() -> None:
     for name, seconds in times.items():
         middle = statistics.median(seconds)
         spread = f"{min(seconds) * 1e3:.0f} to {max(seconds) * 1e3:.0f}"
-        print(f"{name:8s} median {middle * 1e3:8.1f} ms ({spread}), {flops / middle / 1e9:6.1f} GF/s")
-    ratios = sorted(a / b for a, b in zip(times["minisk"], times["PyTorch"], strict=True))
-    print(f"minisk / PyTorch: median {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+        ratios = sorted(a / b for a, b in zip(seconds, times["PyTorch"], strict=True))
+        print(
+            f"{name:13s} median {middle * 1e3:8.1f} ms ({spread}), {flops / middle / 1e9:6.1f} GF/s, "
+            f"{arguments.batch_size / middle:6.1f} images/s, "
+            f"{statistics.median(ratios):.2f} × PyTorch ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
 
 
 if __name__ == "__main__":
