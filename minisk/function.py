@@ -1,7 +1,8 @@
-"""The record: what an operation is (`Function`) and what one call of it leaves behind (`Node`).
+"""The record: what one call of an operation leaves behind (`Node`), and what an operation is (`Function`).
 
 `Function.apply` runs `forward` on arrays; if an input requires a gradient it leaves a Node, which points at the nodes
-that computed its inputs and keeps what `backward` will need. `autograd` walks these nodes back.
+that computed its inputs and keeps what `backward` will need. `autograd` walks these nodes back. The operation is the
+node's class: each call makes an instance of it.
 """
 
 from __future__ import annotations
@@ -113,8 +114,8 @@ class Node:
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "birth", "edges", "freed", "function", "hooks", "inputs", "needs_input_grad",
-        "outputs", "saved", "site", "to_save",
+        "__dict__", "__weakref__", "birth", "edges", "freed", "hooks", "inputs", "needs_input_grad", "outputs",
+        "saved", "site", "to_save",
     )  # fmt: skip
 
     if TYPE_CHECKING:  # whatever forward leaves here
@@ -122,16 +123,17 @@ class Node:
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
 
-    def __init__(self, function: type[Function]) -> None:
-        self.function = function
+    operation = "function"
+
+    def __init__(self) -> None:
         self.to_save: tuple[Any, ...] = ()
         self.needs_input_grad: tuple[bool, ...] = ()
         self.freed = False
         self.hooks: dict[int, list[Hook]] | None = None
 
-    @property
-    def operation(self) -> str:
-        return self.function.operation
+    def backward(ctx, *gradients: Any) -> Any:
+        """Compute the gradient of each input, as a Tensor or None, from the gradient of each output."""
+        raise NotImplementedError
 
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep inputs and outputs of forward for backward, guarded against being overwritten meanwhile."""
@@ -189,7 +191,7 @@ class Node:
         ]
         self.needs_input_grad = wanted
         before = [_checksum(gradient.data) for gradient in filled] if _modes.anomaly else None
-        returned = self.function.backward(self, *filled)
+        returned = type(self).backward(self, *filled)
         if before is not None and before != [_checksum(gradient.data) for gradient in filled]:
             raise OverwrittenError(f"backward of {self.operation!r} overwrote the gradient handed to it")
         results = list(returned) if isinstance(returned, tuple) else [returned]
@@ -219,36 +221,29 @@ class Node:
             raise NotFiniteError(f"{what}{where} is NaN or infinite")
 
 
-class Function:
+class Function(Node):
     """An operation: subclass it, define `forward` and `backward`, and call `apply`.
 
     class Square(ms.Function):
-        @staticmethod
         def forward(ctx, x):           # arrays in, array (or tuple of arrays) out
             ctx.save_for_backward(x)
             return x * x
 
-        @staticmethod
         def backward(ctx, dout):       # Tensors in, one Tensor (or None) per input out
             (x,) = ctx.saved_tensors
             return 2 * x * dout
 
     y = Square.apply(x)
-    """
 
-    operation = "function"
+    Both are always called through the class, with ctx, the record of the call; so PyTorch's @staticmethod may stand
+    above them, and changes nothing.
+    """
 
     def __init_subclass__(cls) -> None:
         cls.operation = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
-    @staticmethod
-    def forward(ctx: Node, *arrays: Any, **settings: Any) -> Any:
+    def forward(ctx, *arrays: Any, **settings: Any) -> Any:
         """Compute the output array, or a tuple of them, from the inputs' arrays."""
-        raise NotImplementedError
-
-    @staticmethod
-    def backward(ctx: Node, *gradients: Any) -> Any:
-        """Compute the gradient of each input, as a Tensor or None, from the gradient of each output."""
         raise NotImplementedError
 
     @classmethod
@@ -261,7 +256,7 @@ class Function:
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if len({x.device for x in tensors}) > 1:
             raise DeviceError(f"{cls.operation}: tensors on different devices: {', '.join(x.device for x in tensors)}")
-        ctx = Node(cls)
+        ctx = cls()
         ctx.needs_input_grad = tuple([isinstance(x, Tensor) and x.requires_grad for x in inputs])
         arrays = _distinct_arrays(inputs)
         result = cls.forward(ctx, *arrays, **settings)

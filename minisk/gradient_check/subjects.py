@@ -142,14 +142,12 @@ def _joined(pair: tuple[Any, Any], positions: list[int]) -> type[Function]:
     forward, backward = pair
 
     class Pair(Function):
-        @staticmethod
-        def forward(ctx: Any, *inputs: Any) -> Any:
+        def forward(ctx, *inputs: Any) -> Any:
             ctx.given = inputs
             outputs = forward(*inputs)
             return tuple(outputs) if isinstance(outputs, tuple | list) else np.asarray(outputs)
 
-        @staticmethod
-        def backward(ctx: Any, *incoming: Tensor) -> Any:
+        def backward(ctx, *incoming: Tensor) -> Any:
             arrays = tuple(gradient.data for gradient in incoming)
             results = _listed(backward(arrays[0] if len(arrays) == 1 else arrays, *ctx.given))
             gradients = [Tensor(np.asarray(result)) for result in results]

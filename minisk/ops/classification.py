@@ -15,21 +15,19 @@ import numpy as np
 from ..cuda import kernels
 from ..device import Array, array_module
 from ..errors import DtypeError, ShapeError
-from ..function import Function, Node, is_grad_enabled
+from ..function import Function, is_grad_enabled
 from ..tensor import Tensor
 from .operands import floating, normalize_axes, require_floating
 
 
 class Softmax(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axis: int) -> Array:
+    def forward(ctx, x: Array, *, axis: int) -> Array:
         y = kernels.softmax(x, axis)
         ctx.save_for_backward(y)
         ctx.axis = axis
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dy: Tensor) -> Tensor:
+    def backward(ctx, dy: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
             return Tensor(kernels.softmax_grad(dy.data, y.data, ctx.axis))
@@ -37,15 +35,13 @@ class Softmax(Function):
 
 
 class LogSoftmax(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axis: int) -> Array:
+    def forward(ctx, x: Array, *, axis: int) -> Array:
         y = kernels.log_softmax(x, axis)
         ctx.save_for_backward(y)
         ctx.axis = axis
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dy: Tensor) -> Tensor:
+    def backward(ctx, dy: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         if not is_grad_enabled():
             return Tensor(kernels.log_softmax_grad(dy.data, y.data, ctx.axis))
@@ -53,14 +49,12 @@ class LogSoftmax(Function):
 
 
 class CrossEntropy(Function):
-    @staticmethod
-    def forward(ctx: Node, logits: Array, *, wanted: Array) -> Array:
+    def forward(ctx, logits: Array, *, wanted: Array) -> Array:
         ctx.save_for_backward(logits)
         ctx.wanted = wanted
         return kernels.total(kernels.cross_entropy(logits, wanted), (0,), keepdims=False) / logits.shape[0]
 
-    @staticmethod
-    def backward(ctx: Node, dloss: Tensor) -> Tensor:
+    def backward(ctx, dloss: Tensor) -> Tensor:
         (logits,) = ctx.saved_tensors
         if not is_grad_enabled():
             return Tensor(kernels.cross_entropy_grad(dloss.data, logits.data, ctx.wanted))

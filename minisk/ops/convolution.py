@@ -18,53 +18,47 @@ from ..cuda import kernels
 from ..cuda.kernels import Geometry
 from ..device import Array
 from ..errors import ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Tensor
 from .operands import require_floating
 
 
 class Conv2d(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, weight: Array, *, geometry: Geometry) -> Array:
+    def forward(ctx, x: Array, weight: Array, *, geometry: Geometry) -> Array:
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
         return kernels.conv2d(x, weight, geometry)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         return _gradients(ctx, x, weight, dout)
 
 
 class Conv2dInputGrad(Function):
-    @staticmethod
-    def forward(ctx: Node, dout: Array, weight: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, dout: Array, weight: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
         ctx.save_for_backward(dout, weight)
         ctx.geometry = geometry
         return kernels.conv2d_input_grad(dout, weight, geometry, shape)
 
-    @staticmethod
-    def backward(ctx: Node, ddx: Tensor) -> tuple[Tensor, Tensor | None]:
+    def backward(ctx, ddx: Tensor) -> tuple[Tensor, Tensor | None]:
         dout, weight = ctx.saved_tensors
         ddout = Conv2d.apply(ddx, weight, geometry=ctx.geometry)
         return ddout, _gradients(ctx, ddx, weight, dout)[1]
 
 
 class Conv2dWeightGrad(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, dout: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, dout: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
         ctx.save_for_backward(x, dout)
         ctx.geometry = geometry
         return kernels.conv2d_weight_grad(x, dout, geometry, shape)
 
-    @staticmethod
-    def backward(ctx: Node, ddweight: Tensor) -> tuple[Tensor | None, Tensor]:
+    def backward(ctx, ddweight: Tensor) -> tuple[Tensor | None, Tensor]:
         x, dout = ctx.saved_tensors
         ddout = Conv2d.apply(x, ddweight, geometry=ctx.geometry)
         return _gradients(ctx, x, ddweight, dout)[0], ddout
 
 
-def _gradients(ctx: Node, x: Tensor, weight: Tensor, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _gradients(ctx: Function, x: Tensor, weight: Tensor, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of conv2d(x, weight) for inputs 0 and 1 of ctx's operation, each only if it will be used."""
     dx = dweight = None
     if ctx.needs_input_grad[0]:

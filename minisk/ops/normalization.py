@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..cuda import kernels
 from ..device import Array
 from ..errors import ShapeError
-from ..function import Function, Node, is_grad_enabled
+from ..function import Function, is_grad_enabled
 from ..tensor import Tensor
 from .elementwise import ReluGrad
 from .operands import require_floating
@@ -29,9 +29,8 @@ class Running(NamedTuple):
 
 
 class BatchNorm(Function):
-    @staticmethod
     def forward(
-        ctx: Node, x: Array, weight: Array, bias: Array, *, running: Running, training: bool, eps: float, relu: bool
+        ctx, x: Array, weight: Array, bias: Array, *, running: Running, training: bool, eps: float, relu: bool
     ) -> Array:
         if training:
             out, statistics = kernels.batch_norm_train(x, weight, bias, eps, relu)
@@ -45,8 +44,7 @@ class BatchNorm(Function):
         ctx.statistics, ctx.depends, ctx.eps, ctx.relu = statistics, training, eps, relu
         return out
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight, bias = ctx.saved_tensors
         given = x.data, weight.data, bias.data, ctx.statistics, ctx.eps, ctx.relu
         if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run

@@ -12,7 +12,7 @@ from ..cuda import kernels
 from ..cuda.kernels import Window
 from ..device import Array
 from ..errors import ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Tensor
 from .convolution import pair
 from .operands import require_floating
@@ -20,69 +20,57 @@ from .shapes import broadcast_to
 
 
 class MaxPool2d(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, window: Window) -> Array:
+    def forward(ctx, x: Array, *, window: Window) -> Array:
         out, ctx.winner = kernels.max_pool2d(x, window)
         ctx.window, ctx.shape = window, x.shape
         return out
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return MaxPool2dScatter.apply(dout, ctx.winner, window=ctx.window, shape=ctx.shape)
 
 
 class MaxPool2dScatter(Function):
-    @staticmethod
-    def forward(ctx: Node, dout: Array, winner: Array, *, window: Window, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, dout: Array, winner: Array, *, window: Window, shape: tuple[int, ...]) -> Array:
         ctx.winner, ctx.window = winner, window
         return kernels.max_pool2d_scatter(dout, winner, window, shape)
 
-    @staticmethod
-    def backward(ctx: Node, ddx: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, ddx: Tensor) -> tuple[Tensor, None]:
         return MaxPool2dGather.apply(ddx, ctx.winner, window=ctx.window), None
 
 
 class MaxPool2dGather(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, winner: Array, *, window: Window) -> Array:
+    def forward(ctx, x: Array, winner: Array, *, window: Window) -> Array:
         ctx.winner, ctx.window, ctx.shape = winner, window, x.shape
         return kernels.max_pool2d_gather(x, winner, window)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, None]:
         return MaxPool2dScatter.apply(dout, ctx.winner, window=ctx.window, shape=ctx.shape), None
 
 
 class AvgPool2d(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, window: Window) -> Array:
+    def forward(ctx, x: Array, *, window: Window) -> Array:
         ctx.window, ctx.shape = window, x.shape
         return kernels.avg_pool2d(x, window)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return AvgPool2dSpread.apply(dout, window=ctx.window, shape=ctx.shape)
 
 
 class AvgPool2dSpread(Function):
-    @staticmethod
-    def forward(ctx: Node, dout: Array, *, window: Window, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, dout: Array, *, window: Window, shape: tuple[int, ...]) -> Array:
         ctx.window = window
         return kernels.avg_pool2d_spread(dout, window, shape)
 
-    @staticmethod
-    def backward(ctx: Node, ddx: Tensor) -> Tensor:
+    def backward(ctx, ddx: Tensor) -> Tensor:
         return AvgPool2d.apply(ddx, window=ctx.window)
 
 
 class GlobalAvgPool2d(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array) -> Array:
+    def forward(ctx, x: Array) -> Array:
         ctx.shape = x.shape
         return kernels.plane_mean(x)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         n, c, h, w = ctx.shape
         return broadcast_to((dout * (1.0 / (h * w))).reshape(n, c, 1, 1), ctx.shape)
 

@@ -9,28 +9,25 @@ import numpy as np
 from ..cuda import kernels
 from ..device import Array, array_module
 from ..errors import ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Axis, Tensor
 from .operands import floating, normalize_axes
 from .shapes import broadcast_to, cast, reshape
 
 
 class Sum(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axes: tuple[int, ...], keepdims: bool) -> Array:
+    def forward(ctx, x: Array, *, axes: tuple[int, ...], keepdims: bool) -> Array:
         ctx.shape, ctx.kept = x.shape, _kept_shape(x.shape, axes)
         return kernels.total(x, axes, keepdims)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return broadcast_to(reshape(dout, ctx.kept), ctx.shape)
 
 
 class Extreme(Function):
     """The largest or smallest value; all that equal it share the gradient."""
 
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axes: tuple[int, ...], keepdims: bool, largest: bool) -> Array:
+    def forward(ctx, x: Array, *, axes: tuple[int, ...], keepdims: bool, largest: bool) -> Array:
         y = x.max(axis=axes, keepdims=True) if largest else x.min(axis=axes, keepdims=True)
         if x.dtype.kind == "f":
             winners = ((x == y) | (x != x)).astype(x.dtype)  # NaN wins
@@ -38,8 +35,7 @@ class Extreme(Function):
         ctx.shape, ctx.kept = x.shape, y.shape
         return y if keepdims else y.reshape(_dropped_shape(x.shape, axes))
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return broadcast_to(reshape(dout, ctx.kept), ctx.shape) * ctx.share
 
 

@@ -14,18 +14,16 @@ from numpy.typing import DTypeLike
 from ..cuda import kernels
 from ..device import Array, array_module, device_of, parse_device, to_device
 from ..errors import DtypeError, ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Tensor
 
 
 class Reshape(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         return x.reshape(shape)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return reshape(dout, ctx.shape)
 
 
@@ -39,13 +37,11 @@ def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
 
 
 class Transpose(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axes: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, *, axes: tuple[int, ...]) -> Array:
         ctx.inverse = tuple(int(i) for i in np.argsort(axes))
         return x.transpose(axes)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return transpose(dout, *ctx.inverse)
 
 
@@ -66,13 +62,11 @@ def _as_tuple(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
 
 
 class BroadcastTo(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         return array_module(x).broadcast_to(x, shape)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return sum_to(dout, ctx.shape)
 
 
@@ -90,15 +84,13 @@ def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
 class SumTo(Function):
     """The adjoint of broadcast_to: what was repeated is summed."""
 
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         added = x.ndim - len(shape)
         stretched = tuple(added + i for i, size in enumerate(shape) if size == 1 and x.shape[added + i] != 1)
         return kernels.total(x, tuple(range(added)) + stretched, keepdims=True).reshape(shape)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return broadcast_to(dout, ctx.shape)
 
 
@@ -143,13 +135,11 @@ def squeeze(x: Tensor, axis: int | None = None) -> Tensor:
 
 
 class Pad(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
+    def forward(ctx, x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
         ctx.window = tuple(slice(before, before + size) for (before, _), size in zip(pad_width, x.shape, strict=True))
         return array_module(x).pad(x, pad_width)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return dout[ctx.window]
 
 
@@ -168,14 +158,12 @@ def pad(x: Tensor, pad_width: int | Sequence[Any]) -> Tensor:
 
 
 class Concatenate(Function):
-    @staticmethod
-    def forward(ctx: Node, *arrays: Array, axis: int) -> Array:
+    def forward(ctx, *arrays: Array, axis: int) -> Array:
         ctx.axis = axis
         ctx.ends = [int(end) for end in np.cumsum([array.shape[axis] for array in arrays])[:-1]]
         return array_module(arrays[0]).concatenate(arrays, axis=axis)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, ...]:
         return tuple(split(dout, ctx.ends, ctx.axis))
 
 
@@ -223,13 +211,11 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
 
 
 class Cast(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, dtype: np.dtype[Any]) -> Array:
+    def forward(ctx, x: Array, *, dtype: np.dtype[Any]) -> Array:
         ctx.dtype = x.dtype
         return x.astype(dtype)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return cast(dout, ctx.dtype)
 
 
@@ -245,13 +231,11 @@ def cast(x: Tensor, dtype: DTypeLike) -> Tensor:
 
 
 class ToDevice(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, device: str) -> Array:
+    def forward(ctx, x: Array, *, device: str) -> Array:
         ctx.device = device_of(x)
         return to_device(x, device)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return to(dout, ctx.device)
 
 
