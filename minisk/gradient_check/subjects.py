@@ -5,8 +5,6 @@ Subject            a function of Tensors, a Function, a Module or a pair of NumP
 GradientSubject    the gradient of another subject, as a function of inputs and incoming gradients: order 2
 """
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence

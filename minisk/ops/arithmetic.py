@@ -3,8 +3,6 @@
 a + b    a - b    a · b    a / b    -x    x ** p    and comparisons, which have no gradient
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

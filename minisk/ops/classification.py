@@ -6,8 +6,6 @@ L = -mean_n Σ_k q[n,k] · log_softmax(x)[n,k]     dx = (softmax(x) - q) · dL /
 with q = 1 - s + s/K at the target and s/K elsewhere, for label smoothing s over K classes
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -95,15 +93,13 @@ def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float
         raise ShapeError(f"cross_entropy: label_smoothing {label_smoothing} must lie in [0, 1]")
     given: Any = target.data if isinstance(target, Tensor) else array_module(logits.data).asarray(target)
     if logits.ndim != 2 or 0 in logits.shape or given.shape not in (logits.shape, logits.shape[:1]):
-        raise ShapeError(
-            f"cross_entropy: logits {logits.shape} must be (N, K), and target {given.shape} (N,) or (N, K)"
-        )
+        expected = f"must be (N, K), and target {given.shape} (N,) or (N, K)"
+        raise ShapeError(f"cross_entropy: logits {logits.shape} {expected}")
     shares = _one_hot(given, logits) if given.ndim == 1 else given
     if shares.dtype != logits.dtype:
         raise DtypeError(f"cross_entropy: target shares have dtype {shares.dtype}, but logits {logits.dtype}")
     smoothing = float(label_smoothing)  # a NumPy number would impose its own dtype
-    wanted = shares * (1 - smoothing) + smoothing / logits.shape[1]
-    return CrossEntropy.apply(logits, wanted=wanted)
+    return CrossEntropy.apply(logits, wanted=shares * (1 - smoothing) + smoothing / logits.shape[1])
 
 
 def _one_hot(labels: Array, logits: Tensor) -> Array:

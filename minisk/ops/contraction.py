@@ -3,8 +3,6 @@
 Y = A·B      dA = dY·Bᵀ      dB = Aᵀ·dY
 """
 
-from __future__ import annotations
-
 from ..device import Array
 from ..errors import ShapeError
 from ..function import Function

@@ -6,8 +6,6 @@ dw  = x ⋆ dout     weight_grad        input_grad:  ddout = conv2d(ddx, w)     
                                       weight_grad: dx = input_grad(dout, ddw)   ddout = conv2d(x, ddw)
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from operator import index
 from typing import Any
@@ -68,6 +66,9 @@ def _gradients(ctx: Function, x: Tensor, weight: Tensor, dout: Tensor) -> tuple[
     return dx, dweight
 
 
+Size = int | Sequence[int]  # of something two-dimensional: one number, or (height, width)
+
+
 def pair(operation: str, name: str, value: Any, least: int) -> tuple[int, int]:
     """Return (height, width) from one number or two. Raises ShapeError if either is below `least`."""
     given = (value, value) if np.ndim(value) == 0 else value
@@ -81,14 +82,9 @@ def pair(operation: str, name: str, value: Any, least: int) -> tuple[int, int]:
 
 
 def conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor | None = None,
+    stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
     """Convolve images with a set of kernels.
 
     x: (N, C, H, W); weight: (O, C / groups, kh, kw); bias: (O,); stride, padding, dilation: one number, or (height,
@@ -110,22 +106,16 @@ def conv2d(
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> None:
     if x.ndim != 4 or weight.ndim != 4:
         raise ShapeError(f"conv2d: x {x.shape} and weight {weight.shape} must have 4 axes each")
-    groups = geometry.groups
-    if groups < 1 or weight.shape[0] % groups:
-        raise ShapeError(
-            f"conv2d: the {weight.shape[0]} outputs of weight {weight.shape} do not divide into groups={groups}"
-        )
-    if x.shape[1] != weight.shape[1] * groups:
-        raise ShapeError(
-            f"conv2d: x has {x.shape[1]} channels, but weight {weight.shape} with groups={groups} "
-            f"expects {weight.shape[1] * groups}"
-        )
+    (outputs, per_group), groups = weight.shape[:2], geometry.groups
+    if groups < 1 or outputs % groups:
+        raise ShapeError(f"conv2d: the {outputs} outputs of weight {weight.shape} do not divide into groups={groups}")
+    if x.shape[1] != per_group * groups:
+        expected = f"weight {weight.shape} with groups={groups} expects {per_group * groups}"
+        raise ShapeError(f"conv2d: x has {x.shape[1]} channels, but {expected}")
     if 0 in weight.shape or 0 in x.shape:
         raise ShapeError(f"conv2d: x {x.shape} and weight {weight.shape} must not be empty")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"conv2d: bias {bias.shape} must hold one value per output of weight {weight.shape}")
     if min(geometry.output_size(x.shape[2:], weight.shape[2:])) < 1:
-        raise ShapeError(
-            f"conv2d: kernel {weight.shape[2:]} with dilation {geometry.dilation} is larger than "
-            f"the input {x.shape[2:]} with padding {geometry.padding}"
-        )
+        kernel = f"kernel {weight.shape[2:]} with dilation {geometry.dilation}"
+        raise ShapeError(f"conv2d: {kernel} is larger than the input {x.shape[2:]} with padding {geometry.padding}")

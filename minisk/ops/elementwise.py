@@ -4,8 +4,6 @@ Where a derivative jumps, the conventions are: 0 at 0 for abs and relu, half eac
 and clip passes the gradient on its bounds.
 """
 
-from __future__ import annotations
-
 from ..cuda import kernels
 from ..device import Array, array_module
 from ..errors import ShapeError

@@ -3,8 +3,6 @@
 y = x[index]      dx = zeros, with dx[index] += dy (an element read twice gets both gradients)
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..device import Array, array_module

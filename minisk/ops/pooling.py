@@ -4,17 +4,13 @@ The gradient of a max goes to the tap that won; for an average every tap gets it
 the gradient's gradient is the adjoint: gather what was scattered, average what was spread.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 from ..cuda import kernels
 from ..cuda.kernels import Window
 from ..device import Array
 from ..errors import ShapeError
 from ..function import Function
 from ..tensor import Tensor
-from .convolution import pair
+from .convolution import Size, pair
 from .operands import require_floating
 from .shapes import broadcast_to
 
@@ -76,30 +72,19 @@ class GlobalAvgPool2d(Function):
 
 
 def max_pool2d(
-    x: Tensor,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    ceil_mode: bool = False,
+    x: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False
 ) -> Tensor:
     """Return the largest value in each window; padding never wins, and the first of equals takes the gradient.
 
     x: (N, C, H, W); kernel_size, stride (default: kernel_size), padding (at most half the kernel): one number, or
     (height, width); ceil_mode: count a last window that the input only partly fills. Raises ShapeError, DtypeError.
     """
-    window = _window("max_pool2d", x, kernel_size, stride, padding, ceil_mode)
-    return MaxPool2d.apply(x, window=window)
+    return MaxPool2d.apply(x, window=_window("max_pool2d", x, kernel_size, stride, padding, ceil_mode))
 
 
-def avg_pool2d(
-    x: Tensor,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-) -> Tensor:
+def avg_pool2d(x: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Tensor:
     """Return the mean of each window, its padding counted as zeros; arguments as max_pool2d's."""
-    window = _window("avg_pool2d", x, kernel_size, stride, padding, ceil_mode=False)
-    return AvgPool2d.apply(x, window=window)
+    return AvgPool2d.apply(x, window=_window("avg_pool2d", x, kernel_size, stride, padding, ceil_mode=False))
 
 
 def global_avg_pool2d(x: Tensor) -> Tensor:
@@ -111,12 +96,7 @@ def global_avg_pool2d(x: Tensor) -> Tensor:
 
 
 def _window(
-    operation: str,
-    x: Tensor,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None,
-    padding: int | Sequence[int],
-    ceil_mode: bool,
+    operation: str, x: Tensor, kernel_size: Size, stride: Size | None, padding: Size, ceil_mode: bool
 ) -> Window:
     require_floating(operation, x=x)
     if x.ndim != 4:
@@ -126,12 +106,10 @@ def _window(
     border = pair(operation, "padding", padding, 0)
     if any(2 * b > k for b, k in zip(border, kernel, strict=True)):
         raise ShapeError(f"{operation}: padding {border} is more than half the kernel {kernel}")
-    out = tuple(
-        _output_size(size, k, s, p, ceil_mode) for size, k, s, p in zip(x.shape[2:], kernel, step, border, strict=True)
-    )
-    if min(out) < 1:
+    height, width = (_output_size(x.shape[2 + i], kernel[i], step[i], border[i], ceil_mode) for i in range(2))
+    if min(height, width) < 1:
         raise ShapeError(f"{operation}: kernel {kernel} is larger than the input {x.shape[2:]} with padding {border}")
-    return Window(kernel, step, border, (out[0], out[1]))
+    return Window(kernel, step, border, (height, width))
 
 
 def _output_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:

@@ -1,7 +1,5 @@
 """Reductions over axes: sum, mean, max, min, var; argmax, which has no gradient."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -33,7 +31,7 @@ class Extreme(Function):
             winners = ((x == y) | (x != x)).astype(x.dtype)  # NaN wins
             ctx.share = winners / winners.sum(axis=axes, keepdims=True)
         ctx.shape, ctx.kept = x.shape, y.shape
-        return y if keepdims else y.reshape(_dropped_shape(x.shape, axes))
+        return y if keepdims else y.squeeze(axes)
 
     def backward(ctx, dout: Tensor) -> Tensor:
         return broadcast_to(reshape(dout, ctx.kept), ctx.shape) * ctx.share
@@ -41,10 +39,6 @@ class Extreme(Function):
 
 def _kept_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-
-
-def _dropped_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
 
 
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -3,8 +3,6 @@
 Source: Srivastava et al., *Dropout*, 2014.
 """
 
-from __future__ import annotations
-
 from ..device import Array, device_of, random_generator
 from ..errors import ShapeError
 from ..function import Function

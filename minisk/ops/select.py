@@ -9,8 +9,6 @@ The two gradients are operations themselves, channel_dot and channel_scale, and 
 Source: the Axpy layer of the SENet and SKNet Caffe forks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ..cuda import kernels

@@ -3,8 +3,6 @@
 reshape, transpose, broadcast_to and its adjoint sum_to, expand_dims, pad, concatenate, stack, split, cast, to.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,11 +114,16 @@ def broadcast_shape(operation: str, *tensors: Tensor) -> tuple[int, ...]:
         raise ShapeError(f"{operation}: shapes {' and '.join(map(str, shapes))} do not broadcast") from None
 
 
+def position_of(operation: str, axis: int, shape: tuple[int, ...], count: int) -> int:
+    """Return an axis, out of so many, as a number from 0."""
+    if not -count <= axis < count:
+        raise ShapeError(f"{operation}: axis {axis} is out of range for shape {shape}")
+    return axis % count
+
+
 def expand_dims(x: Tensor, axis: int) -> Tensor:
     """Return x with a new axis of size one at this position of the result. Raises ShapeError."""
-    if not -x.ndim - 1 <= axis <= x.ndim:
-        raise ShapeError(f"expand_dims: axis {axis} is out of range for shape {x.shape}")
-    position = axis % (x.ndim + 1)
+    position = position_of("expand_dims", axis, x.shape, x.ndim + 1)
     return reshape(x, (*x.shape[:position], 1, *x.shape[position:]))
 
 
@@ -183,10 +186,9 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Join Tensors of one shape and dtype along a new axis. Raises ShapeError, DtypeError."""
     if len({x.shape for x in tensors}) != 1:
         raise ShapeError(f"stack: shapes {[x.shape for x in tensors]} must be equal")
-    if not -tensors[0].ndim - 1 <= axis <= tensors[0].ndim:
-        raise ShapeError(f"stack: axis {axis} is out of range for shapes {tensors[0].shape}")
+    position = position_of("stack", axis, tensors[0].shape, tensors[0].ndim + 1)
     _require_one_dtype("stack", tensors)
-    return concatenate([expand_dims(x, axis) for x in tensors], axis)
+    return concatenate([expand_dims(x, position) for x in tensors], position)
 
 
 def _require_one_dtype(operation: str, tensors: Sequence[Tensor]) -> None:
@@ -196,9 +198,8 @@ def _require_one_dtype(operation: str, tensors: Sequence[Tensor]) -> None:
 
 def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Cut x along an axis into that many equal parts, or at these indices (as numpy.split). Raises ShapeError."""
-    if not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"split: axis {axis} is out of range for shape {x.shape}")
-    size = x.shape[axis]
+    position = position_of("split", axis, x.shape, x.ndim)
+    size = x.shape[position]
     if isinstance(indices_or_sections, int | np.integer):
         sections = int(indices_or_sections)
         if sections < 1 or size % sections:
@@ -206,7 +207,7 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
         cuts = [size // sections * i for i in range(1, sections)]
     else:
         cuts = [int(cut) for cut in indices_or_sections]
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * position
     return [x[(*before, slice(start, stop))] for start, stop in zip([0, *cuts], [*cuts, size], strict=True)]
 
 
