@@ -80,7 +80,7 @@ class _Saved:
         self.origin, self.edge = origin, edge
         self.version = None if owner is None else owner.version
         self.writes = 0 if owner is None else owner.version.writes
-        self.checksum = _checksum(array) if _modes.anomaly else None
+        self.checksum = _checksum(self.array) if _modes.anomaly else None
 
     def unpack(self, node: Node, position: int) -> Tensor:
         """Return the array as a Tensor in its place in the graph. Raises GraphError if it is no longer what it was."""
@@ -125,6 +125,7 @@ class Node:
 
     def __init__(self) -> None:
         self.to_save: tuple[Any, ...] = ()
+        self.saved: tuple[_Saved, ...] = ()
         self.needs_input_grad: tuple[bool, ...] = ()
         self.freed = False
         self.hooks: dict[int, list[Hook]] = {}
@@ -154,13 +155,13 @@ class Node:
         for index, out in enumerate(outputs):
             if out.dtype.kind == "f":
                 out.node, out.index, out.requires_grad = self, index, True
-        # What an array given to save_for_backward is to the operation, by identity.
-        known: dict[int, Any] = {id(array): (i, outputs[i], None) for i, array in enumerate(returned)}
-        for x, array, edge in zip(inputs, arrays, self.edges, strict=True):
-            known[id(array)] = "input", x if isinstance(x, Tensor) else None, edge
-        intermediate = "intermediate", None, None
-        self.saved = tuple([_Saved(array, *known.get(id(array), intermediate)) for array in self.to_save])
-        self.to_save = ()
+        if self.to_save:  # what each of these is to the operation is told by identity
+            known: dict[int, Any] = {id(array): (i, outputs[i], None) for i, array in enumerate(returned)}
+            for x, array, edge in zip(inputs, arrays, self.edges, strict=True):
+                known[id(array)] = "input", x if isinstance(x, Tensor) else None, edge
+            intermediate = "intermediate", None, None
+            self.saved = tuple([_Saved(array, *known.get(id(array), intermediate)) for array in self.to_save])
+            self.to_save = ()
 
     def retain_grad(self, tensor: Tensor) -> None:
         # A weak reference: the graph must not keep its own results alive.

@@ -147,8 +147,8 @@ def _joined(pair: tuple[Any, Any], positions: list[int]) -> type[Function]:
 
         def backward(ctx, *incoming: Tensor) -> Any:
             arrays = tuple(gradient.data for gradient in incoming)
-            results = _listed(backward(arrays[0] if len(arrays) == 1 else arrays, *ctx.given))
-            gradients = [Tensor(np.asarray(result)) for result in results]
+            results = backward(arrays[0] if len(arrays) == 1 else arrays, *ctx.given)
+            gradients = [Tensor(np.asarray(result)) for result in _listed(results)]
             if len(gradients) != len(positions):
                 return tuple(gradients)
             return tuple(gradients[positions.index(i)] if i in positions else None for i in range(len(ctx.given)))
