@@ -10,18 +10,10 @@ x.grad  # tensor([2., 4.])
 from . import ops
 from .autograd import grad
 from .device import cuda_available, manual_seed
-from .errors import (
-    AnomalyError,
-    CheckpointError,
-    DataError,
-    DeviceError,
-    DtypeError,
-    GradcheckError,
-    GraphError,
-    KernelError,
-    MiniskError,
-    ShapeError,
-)  # fmt: skip
+from .errors import AnomalyError, CheckpointError, DataError, DeviceError, DtypeError
+
+# isort: split
+from .errors import GradcheckError, GraphError, KernelError, MiniskError, ShapeError
 from .function import Function, detect_anomaly, is_grad_enabled, no_grad
 from .gradient_check import GradcheckReport, gradcheck
 from .tensor import Tensor, tensor

@@ -5,8 +5,6 @@ no recursion, however long the chain. `backward` of an operation works on Tensor
 is recorded in turn, which gives derivatives of any order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from .device import array_module
@@ -14,18 +12,22 @@ from .errors import GraphError, ShapeError
 from .function import Edge, Node, Slot, add_to_grad, edge_of, slot_of, sum_of, switch_mode
 from .tensor import Hook, Tensor
 
+Pending = dict[Slot, Tensor]  # the gradients that have come so far
+Found = dict[Slot, tuple[Edge, Tensor]]
+
 
 def _differentiate(
-    roots: list[tuple[Tensor, Tensor]], wanted: set[Slot] | None, retain_graph: bool, create_graph: bool
-) -> dict[Slot, tuple[Edge, Tensor]]:
+    roots: list[tuple[Tensor, Tensor]], wanted: set[Slot] | None, retain_graph: bool | None, create_graph: bool
+) -> Found:
     """Return the gradient of the roots with respect to every wanted slot (None: every leaf).
 
     roots: pairs of a Tensor and the gradient that enters there.
     """
     nodes, leaves = _reachable([root for root, _ in roots])
     useful = _useful(nodes, wanted)
-    pending: dict[Slot, Tensor] = {}
-    found: dict[Slot, tuple[Edge, Tensor]] = {}
+    pending: Pending = {}
+    found: Found = {}
+    retain = create_graph if retain_graph is None else retain_graph
     with switch_mode("grad", create_graph):
         for root, seed in roots:
             _add(pending, edge_of(root), seed)
@@ -37,7 +39,7 @@ def _differentiate(
             if id(node) in useful and any(gradient is not None for gradient in gradients):
                 edges = tuple(edge if _is_wanted(edge, wanted, useful) else None for edge in node.edges)
                 _pass_on(pending, node, gradients, edges)
-                if not retain_graph:
+                if not retain:
                     node.free()
         for leaf in leaves:
             gradient = pending.get(slot_of(leaf))
@@ -58,10 +60,8 @@ def _reachable(roots: list[Tensor]) -> tuple[list[Node], list[Tensor]]:
         elif id(edge[0]) not in nodes:
             node = edge[0]
             if node.freed:
-                raise GraphError(
-                    f"backward: the graph at {node.operation!r} was freed by an earlier backward; "
-                    "pass retain_graph=True to the earlier one"
-                )
+                freed = f"backward: the graph at {node.operation!r} was freed by an earlier backward"
+                raise GraphError(f"{freed}; pass retain_graph=True to the earlier one")
             nodes[id(node)] = node
             to_visit.extend(edge for edge in node.edges if edge is not None)
     return sorted(nodes.values(), key=lambda node: node.birth), list(leaves.values())
@@ -82,17 +82,13 @@ def _is_wanted(edge: Edge | None, wanted: set[Slot] | None, useful: set[int]) ->
     return wanted is None or slot_of(edge) in wanted or (not isinstance(edge, Tensor) and id(edge[0]) in useful)
 
 
-def _arrived(pending: dict[Slot, Tensor], node: Node, index: int) -> Tensor | None:
+def _arrived(pending: Pending, node: Node, index: int) -> Tensor | None:
     """Take out the gradient of one output of a node: all that will come has come. None if nothing did."""
     gradient = pending.pop((id(node), index), None)
-    if gradient is None or node.hooks is None:
-        return gradient
-    return _call_hooks(gradient, node.hooks.get(index))
+    return None if gradient is None else _call_hooks(gradient, node.hooks.get(index, ()))
 
 
-def _pass_on(
-    pending: dict[Slot, Tensor], node: Node, gradients: list[Tensor | None], edges: tuple[Edge | None, ...]
-) -> None:
+def _pass_on(pending: Pending, node: Node, gradients: list[Tensor | None], edges: tuple[Edge | None, ...]) -> None:
     """Run a node's backward, and add each result to what is pending where its edge leads."""
     results = node.run(gradients, tuple(edge is not None for edge in edges))
     for edge, result in zip(edges, results, strict=True):
@@ -100,14 +96,14 @@ def _pass_on(
             _add(pending, edge, result)
 
 
-def _add(pending: dict[Slot, Tensor], edge: Edge, gradient: Tensor) -> None:
+def _add(pending: Pending, edge: Edge, gradient: Tensor) -> None:
     slot = slot_of(edge)
     before = pending.get(slot)
     pending[slot] = gradient if before is None else sum_of(before, gradient)
 
 
-def _call_hooks(gradient: Tensor, hooks: list[Hook] | None) -> Tensor:
-    for hook in list(hooks or ()):
+def _call_hooks(gradient: Tensor, hooks: Sequence[Hook]) -> Tensor:
+    for hook in tuple(hooks):
         replaced = hook(gradient)
         gradient = gradient if replaced is None else replaced
     return gradient
@@ -124,16 +120,14 @@ def _seed(root: Tensor, gradient: Tensor | None) -> Tensor:
             raise ShapeError(f"backward: a tensor of shape {root.shape} needs a gradient of that shape to start from")
         return Tensor(array_module(root.data).ones(root.shape, root.dtype))
     if gradient.shape != root.shape or gradient.dtype != root.dtype:
-        raise ShapeError(
-            f"backward: gradient {gradient.shape} {gradient.dtype} must match the tensor {root.shape} {root.dtype}"
-        )
+        seen, expected = f"{gradient.shape} {gradient.dtype}", f"{root.shape} {root.dtype}"
+        raise ShapeError(f"backward: gradient {seen} must match the tensor {expected}")
     return gradient
 
 
 def accumulate_gradients(root: Tensor, gradient: Tensor | None, retain_graph: bool | None, create_graph: bool) -> None:
     """`Tensor.backward`: add the gradient of root to `.grad` of every leaf."""
-    retain = create_graph if retain_graph is None else retain_graph
-    found = _differentiate([(root, _seed(root, gradient))], None, retain, create_graph)
+    found = _differentiate([(root, _seed(root, gradient))], None, retain_graph, create_graph)
     with switch_mode("grad", create_graph):
         for leaf, leaf_gradient in found.values():
             assert isinstance(leaf, Tensor)
@@ -141,13 +135,10 @@ def accumulate_gradients(root: Tensor, gradient: Tensor | None, retain_graph: bo
 
 
 def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
+    outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor],
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
-    create_graph: bool = False,
-    retain_graph: bool | None = None,
-    allow_unused: bool = False,
-) -> tuple[Tensor, ...]:
+    create_graph: bool = False, retain_graph: bool | None = None, allow_unused: bool = False,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """Return the gradient of the outputs with respect to each input; `.grad` stays untouched.
 
     grad_outputs: a gradient for each output, in its shape; None means 1 and needs a single element.
@@ -163,12 +154,11 @@ def grad(
     if len(seeds) != len(roots):
         raise ShapeError(f"grad: {len(seeds)} grad_outputs for {len(roots)} outputs")
     started = [(root, _seed(root, seed)) for root, seed in zip(roots, seeds, strict=True)]
-    retain = create_graph if retain_graph is None else retain_graph
-    found = _differentiate(started, {slot_of(edge_of(x)) for x in targets}, retain, create_graph)
+    found = _differentiate(started, {slot_of(edge_of(x)) for x in targets}, retain_graph, create_graph)
     return tuple(_found_or_zero(found, x, i, allow_unused) for i, x in enumerate(targets))
 
 
-def _found_or_zero(found: dict[Slot, tuple[Edge, Tensor]], x: Tensor, i: int, allow_unused: bool) -> Tensor:
+def _found_or_zero(found: Found, x: Tensor, i: int, allow_unused: bool) -> Tensor:
     slot = slot_of(edge_of(x))
     if slot in found:
         return found[slot][1]

@@ -4,8 +4,6 @@ The ground floor: everything else asks `array_module` which library an array bel
 only when a GPU is asked for, and only once the driver library has been found.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import functools
@@ -20,7 +18,7 @@ from .errors import DeviceError
 log = logging.getLogger(__name__)
 
 # Stands for numpy.ndarray and cupy.ndarray alike: the code between this floor and the kernels is the same for both.
-Array: TypeAlias = "np.ndarray[Any, Any]"
+Array: TypeAlias = np.ndarray[Any, Any]
 
 DEFAULT_FLOAT = np.dtype(np.float32)
 
@@ -73,9 +71,7 @@ def array_module(array: Array) -> Any:
 
 def device_of(array: Array) -> str:
     """Name the device of an array: "cpu" or "cuda:INDEX"."""
-    if isinstance(array, np.ndarray):
-        return "cpu"
-    return f"cuda:{array.device.id}"
+    return "cpu" if isinstance(array, np.ndarray) else f"cuda:{array.device.id}"
 
 
 def to_device(array: Array, device: str) -> Array:
@@ -107,17 +103,6 @@ class _RandomStreams:
         self.seed: int | None = None
         self.generators: dict[str, Any] = {}
 
-    def generator(self, device: str) -> Any:
-        if device not in self.generators:
-            if device == "cpu":
-                self.generators[device] = np.random.default_rng(self.seed)
-            else:
-                import cupy
-
-                with cupy.cuda.Device(parse_device(device)[1]):
-                    self.generators[device] = cupy.random.default_rng(self.seed)
-        return self.generators[device]
-
 
 _streams = _RandomStreams()
 
@@ -141,7 +126,14 @@ def seeded(seed: int) -> Iterator[None]:
 
 def random_generator(device: str = "cpu") -> Any:
     """Return the generator (NumPy's or CuPy's `Generator`) that minisk draws from on this device."""
-    return _streams.generator(device)
+    if device not in _streams.generators and device == "cpu":
+        _streams.generators[device] = np.random.default_rng(_streams.seed)
+    elif device not in _streams.generators:
+        import cupy
+
+        with cupy.cuda.Device(parse_device(device)[1]):
+            _streams.generators[device] = cupy.random.default_rng(_streams.seed)
+    return _streams.generators[device]
 
 
 def random_state() -> dict[str, Any]:
@@ -149,11 +141,11 @@ def random_state() -> dict[str, Any]:
 
     CuPy does not tell where a GPU's generator is, so that one is not in it.
     """
-    return {"seed": _streams.seed, "cpu": _streams.generator("cpu").bit_generator.state}
+    return {"seed": _streams.seed, "cpu": random_generator().bit_generator.state}
 
 
 def set_random_state(state: dict[str, Any]) -> None:
     """Go back to a random_state(). A GPU's generator starts again from the seed. Raises TypeError, LookupError."""
     _streams.seed = state["seed"]
     _streams.generators.clear()
-    _streams.generator("cpu").bit_generator.state = state["cpu"]
+    random_generator().bit_generator.state = state["cpu"]

@@ -1,7 +1,8 @@
-"""The record: what an operation is (`Function`) and what one call of it leaves behind (`Node`).
+"""The record: what one call of an operation leaves behind (`Node`), and what an operation is (`Function`).
 
 `Function.apply` runs `forward` on arrays; if an input requires a gradient it leaves a Node, which points at the nodes
-that computed its inputs and keeps what `backward` will need. `autograd` walks these nodes back.
+that computed its inputs and keeps what `backward` will need. `autograd` walks these nodes back. The operation is the
+node's class: each call makes an instance of it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ from .device import Array, array_module, storage, to_device
 from .errors import DeviceError, DtypeError, GraphError, NotFiniteError, OverwrittenError, SavedValueError, ShapeError
 from .tensor import Hook, Tensor
 
-# Where a gradient goes: to output `index` of a node, or to a leaf.
-Edge: TypeAlias = "tuple[Node, int] | Tensor"
 Slot: TypeAlias = tuple[int, int]
 
 
@@ -74,27 +73,27 @@ class _Saved:
 
     __slots__ = ("array", "checksum", "edge", "origin", "version", "writes")
 
-    def __init__(self, array: Any, origin: str | int, owner: Tensor | None = None, edge: Edge | None = None) -> None:
-        """origin: "input", "constant" or "intermediate"; or an output's index, since the node must not own itself."""
-        self.array, self.origin, self.edge = array, origin, edge
-        self.version = owner.version if owner is not None else None
-        self.writes = owner.version.writes if owner is not None else 0
-        self.checksum = _checksum(array) if _modes.anomaly else None
+    def __init__(self, array: Any, origin: str | int, owner: Tensor | None, edge: Edge | None) -> None:
+        """origin: "input" or "intermediate"; or an output's index, since the node must not own itself."""
+        # NumPy returns 0-d results as scalars; the Tensor holds an array of it.
+        self.array = array if owner is None else owner.data
+        self.origin, self.edge = origin, edge
+        self.version = None if owner is None else owner.version
+        self.writes = 0 if owner is None else owner.version.writes
+        self.checksum = _checksum(self.array) if _modes.anomaly else None
 
     def unpack(self, node: Node, position: int) -> Tensor:
         """Return the array as a Tensor in its place in the graph. Raises GraphError if it is no longer what it was."""
         what = f"backward of {node.operation!r}: saved array {position} of shape {self.array.shape}"
         if self.version is not None and self.version.writes != self.writes:
-            raise SavedValueError(
-                f"{what} was changed in place after the operation ran; change a copy instead, or call backward first"
-            )
+            advice = "change a copy instead, or call backward first"
+            raise SavedValueError(f"{what} was changed in place after the operation ran; {advice}")
         if self.checksum is not None and self.checksum != _checksum(self.array):
             raise SavedValueError(f"{what} was written to through .data or .numpy() after the operation ran")
         if self.origin == "intermediate" and _modes.grad and self.array.dtype.kind == "f":
-            raise GraphError(
-                f"{what} is neither input nor output, so a second derivative would miss how it depends on them; "
-                "compute it from inputs in backward, or set it as an attribute of ctx if it is a constant"
-            )
+            advice = "compute it from inputs in backward, or set it as an attribute of ctx if it is a constant"
+            missed = "so a second derivative would miss how it depends on them"
+            raise GraphError(f"{what} is neither input nor output, {missed}; {advice}")
         if isinstance(self.edge, Tensor):
             return self.edge
         tensor = Tensor(self.array, version=self.version)
@@ -113,8 +112,8 @@ class Node:
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "birth", "edges", "freed", "function", "hooks", "inputs", "needs_input_grad",
-        "outputs", "saved", "site", "to_save",
+        "__dict__", "__weakref__", "birth", "edges", "freed", "hooks", "inputs", "needs_input_grad", "outputs",
+        "saved", "site", "to_save",
     )  # fmt: skip
 
     if TYPE_CHECKING:  # whatever forward leaves here
@@ -122,16 +121,18 @@ class Node:
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
 
-    def __init__(self, function: type[Function]) -> None:
-        self.function = function
+    operation = "function"
+
+    def __init__(self) -> None:
         self.to_save: tuple[Any, ...] = ()
+        self.saved: tuple[_Saved, ...] = ()
         self.needs_input_grad: tuple[bool, ...] = ()
         self.freed = False
-        self.hooks: dict[int, list[Hook]] | None = None
+        self.hooks: dict[int, list[Hook]] = {}
 
-    @property
-    def operation(self) -> str:
-        return self.function.operation
+    def backward(ctx, *gradients: Any) -> Any:
+        """Compute the gradient of each input, as a Tensor or None, from the gradient of each output."""
+        raise NotImplementedError
 
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep inputs and outputs of forward for backward, guarded against being overwritten meanwhile."""
@@ -148,37 +149,34 @@ class Node:
         """Take the place in the graph between inputs and outputs; forward was given `arrays`, and `returned` this."""
         self.birth = next(_births)
         self.edges = tuple(edge_of(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
-        self.inputs = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else None for x in inputs)
+        self.inputs: tuple[Any, ...] = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else () for x in inputs)
         self.outputs = tuple((out.shape, out.dtype, array_module(out.data)) for out in outputs)
         self.site = _user_line() if _modes.anomaly else None
         for index, out in enumerate(outputs):
             if out.dtype.kind == "f":
                 out.node, out.index, out.requires_grad = self, index, True
-        # By identity: an input, or an output (NumPy returns 0-d results as scalars; the Tensor holds an array of it).
-        known = {id(array): (x, edge) for x, array, edge in zip(inputs, arrays, self.edges, strict=True)}
-        made = {id(array): i for i, array in enumerate(returned)}
-        self.saved = tuple(_saved(array, known, made, outputs) for array in self.to_save)
-        self.to_save = ()
-
-    def hooks_of(self, index: int) -> list[Hook]:
-        self.hooks = self.hooks if self.hooks is not None else {}
-        return self.hooks.setdefault(index, [])
+        if self.to_save:  # what each of these is to the operation is told by identity
+            known: dict[int, Any] = {id(array): (i, outputs[i], None) for i, array in enumerate(returned)}
+            for x, array, edge in zip(inputs, arrays, self.edges, strict=True):
+                known[id(array)] = "input", x if isinstance(x, Tensor) else None, edge
+            intermediate = "intermediate", None, None
+            self.saved = tuple([_Saved(array, *known.get(id(array), intermediate)) for array in self.to_save])
+            self.to_save = ()
 
     def retain_grad(self, tensor: Tensor) -> None:
         # A weak reference: the graph must not keep its own results alive.
         reference = weakref.ref(tensor)
 
         def keep(gradient: Tensor) -> None:
-            kept = reference()
-            if kept is not None:
+            if (kept := reference()) is not None:
                 add_to_grad(kept, gradient)
 
-        self.hooks_of(tensor.index).append(keep)
+        self.hooks.setdefault(tensor.index, []).append(keep)
 
     def free(self) -> None:
         """Drop what was saved and the way back; a later backward through here is an error."""
         self.freed = True
-        self.edges, self.saved, self.hooks = (), (), None
+        self.edges, self.saved, self.hooks = (), (), {}
         self.__dict__.clear()
 
     def run(self, gradients: list[Tensor | None], wanted: tuple[bool, ...]) -> list[Tensor | None]:
@@ -189,66 +187,59 @@ class Node:
         ]
         self.needs_input_grad = wanted
         before = [_checksum(gradient.data) for gradient in filled] if _modes.anomaly else None
-        returned = self.function.backward(self, *filled)
+        returned = type(self).backward(self, *filled)
         if before is not None and before != [_checksum(gradient.data) for gradient in filled]:
             raise OverwrittenError(f"backward of {self.operation!r} overwrote the gradient handed to it")
         results = list(returned) if isinstance(returned, tuple) else [returned]
         if len(results) != len(self.edges):
-            raise GraphError(
-                f"backward of {self.operation!r} returned {len(results)} gradients for {len(self.edges)} inputs"
-            )
+            counts = f"{len(results)} gradients for {len(self.edges)} inputs"
+            raise GraphError(f"backward of {self.operation!r} returned {counts}")
         for i, (result, is_wanted) in enumerate(zip(results, wanted, strict=True)):
             if is_wanted and result is not None:
                 self._check(result, i)
-            else:
-                results[i] = None
         return results
 
     def _check(self, gradient: Any, i: int) -> None:
         what = f"backward of {self.operation!r}: gradient of input {i}"
         if not isinstance(gradient, Tensor):
             raise DtypeError(f"{what} is a {type(gradient).__name__}, expected a Tensor")
-        expected = self.inputs[i]
-        assert expected is not None
-        if gradient.shape != expected[0]:
-            raise ShapeError(f"{what} has shape {gradient.shape}, but the input has {expected[0]}")
-        if gradient.dtype != expected[1]:
-            raise DtypeError(f"{what} has dtype {gradient.dtype}, but the input has {expected[1]}")
+        shape, dtype = self.inputs[i]
+        if gradient.shape != shape:
+            raise ShapeError(f"{what} has shape {gradient.shape}, but the input has {shape}")
+        if gradient.dtype != dtype:
+            raise DtypeError(f"{what} has dtype {gradient.dtype}, but the input has {dtype}")
         if _modes.anomaly and not array_module(gradient.data).isfinite(gradient.data).all():
             where = f", called at {self.site}," if self.site else ""
             raise NotFiniteError(f"{what}{where} is NaN or infinite")
 
 
-class Function:
+# Where a gradient goes: to output `index` of a node, or to a leaf.
+Edge: TypeAlias = tuple[Node, int] | Tensor
+
+
+class Function(Node):
     """An operation: subclass it, define `forward` and `backward`, and call `apply`.
 
     class Square(ms.Function):
-        @staticmethod
         def forward(ctx, x):           # arrays in, array (or tuple of arrays) out
             ctx.save_for_backward(x)
             return x * x
 
-        @staticmethod
         def backward(ctx, dout):       # Tensors in, one Tensor (or None) per input out
             (x,) = ctx.saved_tensors
             return 2 * x * dout
 
     y = Square.apply(x)
-    """
 
-    operation = "function"
+    Both are always called through the class, with ctx, the record of the call; so PyTorch's @staticmethod may stand
+    above them, and changes nothing.
+    """
 
     def __init_subclass__(cls) -> None:
         cls.operation = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
-    @staticmethod
-    def forward(ctx: Node, *arrays: Any, **settings: Any) -> Any:
+    def forward(ctx, *arrays: Any, **settings: Any) -> Any:
         """Compute the output array, or a tuple of them, from the inputs' arrays."""
-        raise NotImplementedError
-
-    @staticmethod
-    def backward(ctx: Node, *gradients: Any) -> Any:
-        """Compute the gradient of each input, as a Tensor or None, from the gradient of each output."""
         raise NotImplementedError
 
     @classmethod
@@ -261,20 +252,16 @@ class Function:
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if len({x.device for x in tensors}) > 1:
             raise DeviceError(f"{cls.operation}: tensors on different devices: {', '.join(x.device for x in tensors)}")
-        ctx = Node(cls)
+        ctx = cls()
         ctx.needs_input_grad = tuple([isinstance(x, Tensor) and x.requires_grad for x in inputs])
         arrays = _distinct_arrays(inputs)
         result = cls.forward(ctx, *arrays, **settings)
         returned = result if isinstance(result, tuple) else (result,)
         outputs = [_wrap(array, tensors) for array in returned]
-        if True not in ctx.needs_input_grad:
-            dropped = any([x.untracked for x in tensors])
-        elif _modes.grad:
+        is_wanted = True in ctx.needs_input_grad
+        if is_wanted and _modes.grad:
             ctx.record(inputs, arrays, returned, outputs)
-            dropped = False
-        else:
-            dropped = True
-        if dropped:
+        elif is_wanted or any([x.untracked for x in tensors]):
             for out in outputs:
                 out.untracked = cls.operation
         return tuple(outputs) if isinstance(result, tuple) else outputs[0]
@@ -291,16 +278,6 @@ def _distinct_arrays(inputs: Sequence[Any]) -> list[Any]:
         is_repeated = isinstance(x, Tensor) and any(array is other for other in arrays)
         arrays.append(array.view() if is_repeated else array)
     return arrays
-
-
-def _saved(array: Any, known: dict[int, tuple[Any, Any]], made: dict[int, int], outputs: Sequence[Tensor]) -> _Saved:
-    """Find out what an array given to save_for_backward is to the operation."""
-    if id(array) in known:
-        x, edge = known[id(array)]
-        return _Saved(array, "input", x, edge) if isinstance(x, Tensor) else _Saved(array, "constant")
-    if id(array) in made:
-        return _Saved(outputs[made[id(array)]].data, made[id(array)], outputs[made[id(array)]])
-    return _Saved(array, "intermediate")
 
 
 def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:

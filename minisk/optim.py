@@ -3,8 +3,6 @@
 A schedule counts optimizer steps, not epochs, and is a pure function of that count: resuming needs one number.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -66,17 +64,14 @@ class Optimizer:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Take over what state_dict returned. Raises CheckpointError if it belongs to other parameters."""
         parameters: list[Tensor] = [parameter for group in self.param_groups for parameter in group["params"]]
-        sizes = tuple(len(saved.get(key, ())) for key in ("groups", "state", "steps"))
-        if sizes != (len(self.param_groups), len(parameters), len(parameters)):
-            raise CheckpointError(
-                f"{type(self).__name__}: saved state has {sizes[0]} groups and {sizes[1]} parameters, "
-                f"expected {len(self.param_groups)} and {len(parameters)}"
-            )
+        groups, *counts = (len(saved.get(key, ())) for key in ("groups", "state", "steps"))
+        told = f"{type(self).__name__}: saved state"
+        if groups != len(self.param_groups) or counts != [len(parameters)] * 2:
+            expected = f"expected {len(self.param_groups)} and {len(parameters)}"
+            raise CheckpointError(f"{told} has {groups} groups and {counts[0]} parameters, {expected}")
         for i, (parameter, state) in enumerate(zip(parameters, saved["state"], strict=True)):
             if any(name not in self.state_names or array.shape != parameter.shape for name, array in state.items()):
-                raise CheckpointError(
-                    f"{type(self).__name__}: saved state of parameter {i} does not fit {parameter.shape}"
-                )
+                raise CheckpointError(f"{told} of parameter {i} does not fit {parameter.shape}")
         self.steps = list(saved["steps"])
         for group, settings in zip(self.param_groups, saved["groups"], strict=True):
             group.update(settings)
@@ -114,13 +109,9 @@ class AdamW(Optimizer):
     state_names = ("mean", "square")
 
     def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 1e-2,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(params, lr=lr, betas=list(betas), eps=eps, weight_decay=weight_decay)
 
     def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:

@@ -1,7 +1,5 @@
 """Where an error comes from: the user's frames of a traceback, without those of minisk, NumPy and the import system."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import os

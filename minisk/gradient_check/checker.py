@@ -4,8 +4,6 @@ Probes come first (is it finite, repeatable, well formed, linear?), then numbers
 checked once more a small step aside. Order 2 is the same check, applied to the gradient as a function.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -133,10 +131,9 @@ def _examine(subject: Subject, rng: np.random.Generator, mode: str) -> Gradcheck
     finding.ok = finding.verdict is Verdict.CORRECT
     if finding.ok:
         finding.chance_to_miss = chance_to_miss(DIRECTIONS)
-        finding.message = (
-            f"Gradient and differences agree. An element of the Jacobian that is off by {100 * finding.resolution:.0e} "
-            f"(100 times the resolution) or more escapes with a chance of at most {finding.chance_to_miss:.1g}."
-        )
+        missed = f"{100 * finding.resolution:.0e} (100 times the resolution) or more"
+        chance = f"escapes with a chance of at most {finding.chance_to_miss:.1g}."
+        finding.message = f"Gradient and differences agree. An element of the Jacobian that is off by {missed} {chance}"
     return finding
 
 
@@ -179,10 +176,9 @@ def _compare_numbers(finding: GradcheckReport, points: list[Point], rng: np.rand
 
 def _conclude(finding: GradcheckReport, seen: list[Status], point: Point) -> None:
     names = ", ".join(f"{s.input!r} ({s.failing} elements)" for s in finding.summaries.values() if s.failing)
-    where = names or "along directions"
+    where = names or "along random directions (no single element stands out)"
     if Status.DIFFERS in seen:
         finding.rows = [row for row in finding.rows if row.status == Status.DIFFERS.value]
-        where = names or "along random directions (no single element stands out)"
         what = "The gradient" if point.subject.order == 1 else "The gradient's own gradient"
         raise Found(Verdict.WRONG, f"{what} differs from the numeric one: {where}.", finding.rows)
     if Status.KINK in seen:

@@ -1,7 +1,5 @@
 """`minisk gradcheck PACKAGE.MODULE:FACTORY`: the factory returns a function (or Module) and its inputs."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import os

@@ -7,8 +7,6 @@ steps that halve are combined by Richardson's rule, and the spread of the table 
 Steps come in *ladders*, from large to small: large ones are the least noisy, small ones stay on this side of a kink.
 """
 
-from __future__ import annotations
-
 import enum
 import math
 from collections.abc import Callable, Sequence
@@ -60,7 +58,7 @@ class Slope:
     def fails(self) -> bool:
         return self.status is not Status.AGREES
 
-    def fades(self, smaller: Slope) -> bool:
+    def fades(self, smaller: "Slope") -> bool:
         """Whether at smaller steps the residual is nearer to 0 than to this one, as far as can be told there."""
         return max(abs(smaller.residual), smaller.error) < abs(self.residual) / 2
 

@@ -1,7 +1,5 @@
 """Measuring one input: lines through a point, and the search for the elements that are wrong."""
 
-from __future__ import annotations
-
 import functools
 import math
 from typing import Any

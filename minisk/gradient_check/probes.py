@@ -1,7 +1,5 @@
 """What can be wrong with a gradient before any number is compared: each probe raises `Found` with its verdict."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,10 +75,9 @@ def _translated(subject: Subject) -> Iterator[None]:
         yield
     except errors.NotFiniteError:
         raise
-    except errors.OverwrittenError as error:
-        raise Found(Verdict.OVERWRITTEN, f"{error}.") from error
-    except errors.SavedValueError as error:
-        raise Found(Verdict.SAVED_CHANGED, f"{error}.") from error
+    except (errors.OverwrittenError, errors.SavedValueError) as error:
+        is_saved = isinstance(error, errors.SavedValueError)
+        raise Found(Verdict.SAVED_CHANGED if is_saved else Verdict.OVERWRITTEN, f"{error}.") from error
     except (errors.ShapeError, errors.DtypeError, errors.DeviceError) as error:
         frames = users_frames(error)  # none if it is what backward returned that is wrong
         where = f", raised in {place(frames)}: {frames[-1].line}" if frames else "."

@@ -6,8 +6,6 @@ def test_my_layer(gradcheck):
 A failure shows the report alone, not the checker's frames.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a gradient check found: a verdict with its remedy, the worst elements, a summary per input, and the cost."""
 
-from __future__ import annotations
-
 import enum
 import json
 import textwrap

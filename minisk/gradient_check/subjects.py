@@ -5,8 +5,6 @@ Subject            a function of Tensors, a Function, a Module or a pair of NumP
 GradientSubject    the gradient of another subject, as a function of inputs and incoming gradients: order 2
 """
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -142,17 +140,15 @@ def _joined(pair: tuple[Any, Any], positions: list[int]) -> type[Function]:
     forward, backward = pair
 
     class Pair(Function):
-        @staticmethod
-        def forward(ctx: Any, *inputs: Any) -> Any:
+        def forward(ctx, *inputs: Any) -> Any:
             ctx.given = inputs
             outputs = forward(*inputs)
             return tuple(outputs) if isinstance(outputs, tuple | list) else np.asarray(outputs)
 
-        @staticmethod
-        def backward(ctx: Any, *incoming: Tensor) -> Any:
+        def backward(ctx, *incoming: Tensor) -> Any:
             arrays = tuple(gradient.data for gradient in incoming)
-            results = _listed(backward(arrays[0] if len(arrays) == 1 else arrays, *ctx.given))
-            gradients = [Tensor(np.asarray(result)) for result in results]
+            results = backward(arrays[0] if len(arrays) == 1 else arrays, *ctx.given)
+            gradients = [Tensor(np.asarray(result)) for result in _listed(results)]
             if len(gradients) != len(positions):
                 return tuple(gradients)
             return tuple(gradients[positions.index(i)] if i in positions else None for i in range(len(ctx.given)))

@@ -1,7 +1,5 @@
 """Initial weights, written in place from minisk's seeded generator (`ms.manual_seed`)."""
 
-from __future__ import annotations
-
 import math
 
 from ..device import random_generator, to_device

@@ -1,20 +1,14 @@
 """The layers: each holds the parameters of an operation of `minisk.ops` and calls it."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import numpy as np
 
 from .. import ops
 from ..device import DEFAULT_FLOAT
 from ..errors import ShapeError
-from ..ops.convolution import pair
+from ..ops.convolution import Size, pair
 from ..tensor import Tensor
 from . import init
 from .module import Buffer, Module, Parameter
-
-Size = int | Sequence[int]
 
 
 class Conv2d(Module):
@@ -24,16 +18,9 @@ class Conv2d(Module):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-    ) -> None:
+        self, in_channels: int, out_channels: int, kernel_size: Size,
+        stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1, bias: bool = True,
+    ) -> None:  # fmt: skip
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ShapeError(f"Conv2d: {in_channels} inputs, {out_channels} outputs must divide into groups={groups}")
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
@@ -51,10 +38,9 @@ class Conv2d(Module):
 
     def extra_repr(self) -> str:
         out, per_group = self.weight.shape[:2]
-        return (
-            f"{per_group * self.groups}, {out}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}"
-        )
+        settings = ("kernel_size", "stride", "padding", "dilation", "groups")
+        told = ", ".join(f"{name}={getattr(self, name)}" for name in settings)
+        return f"{per_group * self.groups}, {out}, {told}, bias={self.bias is not None}"
 
 
 class BatchNorm2d(Module):
@@ -71,7 +57,7 @@ class BatchNorm2d(Module):
         self.running_mean = Buffer(np.zeros(num_features, DEFAULT_FLOAT))
         self.running_var = Buffer(np.ones(num_features, DEFAULT_FLOAT))
 
-    def freeze(self) -> BatchNorm2d:
+    def freeze(self) -> "BatchNorm2d":
         """Use the running statistics in training too, update them no more, and train scale and bias no more.
 
         Returns self. For fine-tuning with small batches; the "frozen" mode of Caffe's CuDNNBatchNorm.

@@ -62,9 +62,7 @@ class Module:
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules assigned to this one, with their names."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
+        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield this module (under the prefix) and all below it, each under its dotted name."""
@@ -111,21 +109,19 @@ class Module:
         own = dict([*self.named_parameters(), *self.named_buffers()])
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
-        given = {name: (tuple(value.shape), value.dtype) for name, value in state.items()}
-        shared = [(name, tensor) for name, tensor in own.items() if name in state]
-        shapes = [f"{n} {given[n][0]} instead of {t.shape}" for n, t in shared if given[n][0] != t.shape]
-        dtypes = [f"{n} {given[n][1]}" for n, _ in shared if given[n][1].kind not in "fiub"]
+        values = {name: value.data if isinstance(value, Tensor) else value for name, value in state.items()}
+        shared = [(name, tensor, values[name]) for name, tensor in own.items() if name in state]
+        shapes = [f"{n} {tuple(v.shape)} instead of {t.shape}" for n, t, v in shared if tuple(v.shape) != t.shape]
+        dtypes = [f"{name} {value.dtype}" for name, _, value in shared if value.dtype.kind not in "fiub"]
         problems = [("wrong shape", shapes), ("not numbers", dtypes)]
         if strict:
             problems += [("missing", missing), ("unexpected", unexpected)]
         told = "; ".join(f"{len(names)} {what}: {_first(names)}" for what, names in problems if names)
         if told:
             raise CheckpointError(f"load_state_dict: the state is not this {type(self).__name__}'s: {told}")
-        for name, tensor in own.items():
-            if name in state:
-                value = state[name].data if isinstance(state[name], Tensor) else state[name]
-                tensor.data[...] = to_device(value, tensor.device)
-                tensor.mark_written()
+        for _, tensor, value in shared:
+            tensor.data[...] = to_device(value, tensor.device)
+            tensor.mark_written()
         return missing, unexpected
 
     def zero_grad(self) -> None:

@@ -7,8 +7,6 @@
 Source: Li et al., *Selective Kernel Networks*, CVPR 2019, section 3.1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,6 +28,7 @@ class Branch(NamedTuple):
     groups: int = 32
 
 
+Branches = Sequence[tuple[int, int, int]]
 DEFAULT_BRANCHES = (Branch(3, 1, 32), Branch(3, 2, 32))  # 3×3 with dilation 2 stands for 5×5
 
 
@@ -45,12 +44,7 @@ class SKConv(Module):
     fused = True
 
     def __init__(
-        self,
-        channels: int,
-        branches: Sequence[tuple[int, int, int]] = DEFAULT_BRANCHES,
-        r: int = 16,
-        L: int = 32,
-        stride: int = 1,
+        self, channels: int, branches: Branches = DEFAULT_BRANCHES, r: int = 16, L: int = 32, stride: int = 1
     ) -> None:
         if not branches:
             raise ShapeError("SKConv: expected at least one branch (kernel, dilation, groups)")
@@ -71,10 +65,9 @@ class SKConv(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and not self.fc1_norm.frozen and x.shape[0] < 2:
-            raise ShapeError(
-                f"SKConv: x {x.shape} is one image, and the squeeze's batch_norm normalises over the batch alone: "
-                "training needs a larger batch (or evaluation mode, or fc1_norm.freeze())"
-            )
+            needed = "training needs a larger batch (or evaluation mode, or fc1_norm.freeze())"
+            reason = "the squeeze's batch_norm normalises over the batch alone"
+            raise ShapeError(f"SKConv: x {x.shape} is one image, and {reason}: {needed}")
         features = [norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True)]
         if self.fused:
             out, weights = ops.select(self._logits(features), features)
@@ -101,10 +94,8 @@ class SKConv(Module):
 
 
 def _branch_conv(channels: int, branch: Branch, stride: int) -> Conv2d:
-    reach = branch.dilation * (branch.kernel // 2)
-    return Conv2d(
-        channels, channels, branch.kernel, stride, reach, dilation=branch.dilation, groups=branch.groups, bias=False
-    )
+    kernel, dilation, groups = branch
+    return Conv2d(channels, channels, kernel, stride, dilation * (kernel // 2), dilation, groups, bias=False)
 
 
 class Bottleneck(Module):
@@ -141,15 +132,8 @@ class SKUnit(Bottleneck):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        out_channels: int,
-        stride: int = 1,
-        project: bool = False,
-        branches: Sequence[tuple[int, int, int]] = DEFAULT_BRANCHES,
-        r: int = 16,
-        L: int = 32,
-    ) -> None:
+        self, in_channels: int, width: int, out_channels: int, stride: int = 1, project: bool = False,
+        branches: Branches = DEFAULT_BRANCHES, r: int = 16, L: int = 32,
+    ) -> None:  # fmt: skip
         middle = SKConv(width, branches, r, L, stride)
         super().__init__(in_channels, width, out_channels, middle, stride, project)

@@ -12,20 +12,10 @@ from .pooling import avg_pool2d, global_avg_pool2d, max_pool2d
 from .reductions import argmax, max, mean, min, sum, var
 from .regularization import dropout
 from .select import axpy, channel_dot, channel_scale, select
-from .shapes import (
-    broadcast_to,
-    cast,
-    concatenate,
-    expand_dims,
-    pad,
-    reshape,
-    split,
-    squeeze,
-    stack,
-    sum_to,
-    to,
-    transpose,
-)  # fmt: skip
+from .shapes import broadcast_to, cast, concatenate, expand_dims, pad, reshape
+
+# isort: split
+from .shapes import split, squeeze, stack, sum_to, to, transpose
 
 __all__ = [
     "abs", "add", "add_relu", "argmax", "avg_pool2d", "axpy", "batch_norm", "broadcast_to", "cast", "channel_dot",

@@ -3,49 +3,41 @@
 a + b    a - b    a · b    a / b    -x    x ** p    and comparisons, which have no gradient
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
 from ..device import Array, array_module
 from ..errors import DtypeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Operand, Tensor
 from .operands import floating, operands
 from .shapes import broadcast_shape, sum_to
 
 
 class Add(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array) -> Array:
+    def forward(ctx, a: Array, b: Array) -> Array:
         ctx.shapes = a.shape, b.shape
         return a + b
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor]:
         return sum_to(dout, ctx.shapes[0]), sum_to(dout, ctx.shapes[1])
 
 
 class Sub(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array) -> Array:
+    def forward(ctx, a: Array, b: Array) -> Array:
         ctx.shapes = a.shape, b.shape
         return a - b
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor]:
         return sum_to(dout, ctx.shapes[0]), sum_to(-dout, ctx.shapes[1])
 
 
 class Mul(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array) -> Array:
+    def forward(ctx, a: Array, b: Array) -> Array:
         ctx.save_for_backward(a, b)
         return a * b
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
         da = sum_to(dout * b, a.shape) if ctx.needs_input_grad[0] else None
         db = sum_to(dout * a, b.shape) if ctx.needs_input_grad[1] else None
@@ -53,13 +45,11 @@ class Mul(Function):
 
 
 class Div(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array) -> Array:
+    def forward(ctx, a: Array, b: Array) -> Array:
         ctx.save_for_backward(a, b)
         return a / b
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor | None]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor | None]:
         a, b = ctx.saved_tensors
         da = dout / b
         db = sum_to(-da * a / b, b.shape) if ctx.needs_input_grad[1] else None
@@ -67,24 +57,20 @@ class Div(Function):
 
 
 class Neg(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array) -> Array:
+    def forward(ctx, x: Array) -> Array:
         return -x
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return -dout
 
 
 class Pow(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, exponent: float) -> Array:
+    def forward(ctx, x: Array, *, exponent: float) -> Array:
         ctx.save_for_backward(x)
         ctx.exponent = exponent
         return x**exponent
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         if ctx.exponent == 0:  # 0 · x⁻¹ would be NaN at x = 0
             return dout * 0.0

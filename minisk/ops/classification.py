@@ -6,8 +6,6 @@ L = -mean_n Σ_k q[n,k] · log_softmax(x)[n,k]     dx = (softmax(x) - q) · dL /
 with q = 1 - s + s/K at the target and s/K elsewhere, for label smoothing s over K classes
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -15,21 +13,19 @@ import numpy as np
 from ..cuda import kernels
 from ..device import Array, array_module
 from ..errors import DtypeError, ShapeError
-from ..function import Function, Node, is_grad_enabled
+from ..function import Function, is_grad_enabled
 from ..tensor import Tensor
 from .operands import floating, normalize_axes, require_floating
 
 
 class Softmax(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axis: int) -> Array:
+    def forward(ctx, x: Array, *, axis: int) -> Array:
         y = kernels.softmax(x, axis)
         ctx.save_for_backward(y)
         ctx.axis = axis
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dy: Tensor) -> Tensor:
+    def backward(ctx, dy: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
             return Tensor(kernels.softmax_grad(dy.data, y.data, ctx.axis))
@@ -37,15 +33,13 @@ class Softmax(Function):
 
 
 class LogSoftmax(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axis: int) -> Array:
+    def forward(ctx, x: Array, *, axis: int) -> Array:
         y = kernels.log_softmax(x, axis)
         ctx.save_for_backward(y)
         ctx.axis = axis
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dy: Tensor) -> Tensor:
+    def backward(ctx, dy: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         if not is_grad_enabled():
             return Tensor(kernels.log_softmax_grad(dy.data, y.data, ctx.axis))
@@ -53,14 +47,12 @@ class LogSoftmax(Function):
 
 
 class CrossEntropy(Function):
-    @staticmethod
-    def forward(ctx: Node, logits: Array, *, wanted: Array) -> Array:
+    def forward(ctx, logits: Array, *, wanted: Array) -> Array:
         ctx.save_for_backward(logits)
         ctx.wanted = wanted
         return kernels.total(kernels.cross_entropy(logits, wanted), (0,), keepdims=False) / logits.shape[0]
 
-    @staticmethod
-    def backward(ctx: Node, dloss: Tensor) -> Tensor:
+    def backward(ctx, dloss: Tensor) -> Tensor:
         (logits,) = ctx.saved_tensors
         if not is_grad_enabled():
             return Tensor(kernels.cross_entropy_grad(dloss.data, logits.data, ctx.wanted))
@@ -101,15 +93,13 @@ def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float
         raise ShapeError(f"cross_entropy: label_smoothing {label_smoothing} must lie in [0, 1]")
     given: Any = target.data if isinstance(target, Tensor) else array_module(logits.data).asarray(target)
     if logits.ndim != 2 or 0 in logits.shape or given.shape not in (logits.shape, logits.shape[:1]):
-        raise ShapeError(
-            f"cross_entropy: logits {logits.shape} must be (N, K), and target {given.shape} (N,) or (N, K)"
-        )
+        expected = f"must be (N, K), and target {given.shape} (N,) or (N, K)"
+        raise ShapeError(f"cross_entropy: logits {logits.shape} {expected}")
     shares = _one_hot(given, logits) if given.ndim == 1 else given
     if shares.dtype != logits.dtype:
         raise DtypeError(f"cross_entropy: target shares have dtype {shares.dtype}, but logits {logits.dtype}")
     smoothing = float(label_smoothing)  # a NumPy number would impose its own dtype
-    wanted = shares * (1 - smoothing) + smoothing / logits.shape[1]
-    return CrossEntropy.apply(logits, wanted=wanted)
+    return CrossEntropy.apply(logits, wanted=shares * (1 - smoothing) + smoothing / logits.shape[1])
 
 
 def _one_hot(labels: Array, logits: Tensor) -> Array:

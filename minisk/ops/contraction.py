@@ -3,24 +3,20 @@
 Y = A·B      dA = dY·Bᵀ      dB = Aᵀ·dY
 """
 
-from __future__ import annotations
-
 from ..device import Array
 from ..errors import ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Operand, Tensor
 from .operands import operands, require_floating
 from .shapes import expand_dims, squeeze, sum_to, transpose
 
 
 class Matmul(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array) -> Array:
+    def forward(ctx, a: Array, b: Array) -> Array:
         ctx.save_for_backward(a, b)
         return a @ b
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
         da = sum_to(matmul(dout, _swap(b)), a.shape) if ctx.needs_input_grad[0] else None
         db = sum_to(matmul(_swap(a), dout), b.shape) if ctx.needs_input_grad[1] else None

@@ -6,8 +6,6 @@ dw  = x ⋆ dout     weight_grad        input_grad:  ddout = conv2d(ddx, w)     
                                       weight_grad: dx = input_grad(dout, ddw)   ddout = conv2d(x, ddw)
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from operator import index
 from typing import Any
@@ -18,53 +16,47 @@ from ..cuda import kernels
 from ..cuda.kernels import Geometry
 from ..device import Array
 from ..errors import ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Tensor
 from .operands import require_floating
 
 
 class Conv2d(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, weight: Array, *, geometry: Geometry) -> Array:
+    def forward(ctx, x: Array, weight: Array, *, geometry: Geometry) -> Array:
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
         return kernels.conv2d(x, weight, geometry)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         return _gradients(ctx, x, weight, dout)
 
 
 class Conv2dInputGrad(Function):
-    @staticmethod
-    def forward(ctx: Node, dout: Array, weight: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, dout: Array, weight: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
         ctx.save_for_backward(dout, weight)
         ctx.geometry = geometry
         return kernels.conv2d_input_grad(dout, weight, geometry, shape)
 
-    @staticmethod
-    def backward(ctx: Node, ddx: Tensor) -> tuple[Tensor, Tensor | None]:
+    def backward(ctx, ddx: Tensor) -> tuple[Tensor, Tensor | None]:
         dout, weight = ctx.saved_tensors
         ddout = Conv2d.apply(ddx, weight, geometry=ctx.geometry)
         return ddout, _gradients(ctx, ddx, weight, dout)[1]
 
 
 class Conv2dWeightGrad(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, dout: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, dout: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
         ctx.save_for_backward(x, dout)
         ctx.geometry = geometry
         return kernels.conv2d_weight_grad(x, dout, geometry, shape)
 
-    @staticmethod
-    def backward(ctx: Node, ddweight: Tensor) -> tuple[Tensor | None, Tensor]:
+    def backward(ctx, ddweight: Tensor) -> tuple[Tensor | None, Tensor]:
         x, dout = ctx.saved_tensors
         ddout = Conv2d.apply(x, ddweight, geometry=ctx.geometry)
         return _gradients(ctx, x, ddweight, dout)[0], ddout
 
 
-def _gradients(ctx: Node, x: Tensor, weight: Tensor, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _gradients(ctx: Function, x: Tensor, weight: Tensor, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of conv2d(x, weight) for inputs 0 and 1 of ctx's operation, each only if it will be used."""
     dx = dweight = None
     if ctx.needs_input_grad[0]:
@@ -72,6 +64,9 @@ def _gradients(ctx: Node, x: Tensor, weight: Tensor, dout: Tensor) -> tuple[Tens
     if ctx.needs_input_grad[1]:
         dweight = Conv2dWeightGrad.apply(x, dout, geometry=ctx.geometry, shape=weight.shape)
     return dx, dweight
+
+
+Size = int | Sequence[int]  # of something two-dimensional: one number, or (height, width)
 
 
 def pair(operation: str, name: str, value: Any, least: int) -> tuple[int, int]:
@@ -87,14 +82,9 @@ def pair(operation: str, name: str, value: Any, least: int) -> tuple[int, int]:
 
 
 def conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor | None = None,
+    stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
     """Convolve images with a set of kernels.
 
     x: (N, C, H, W); weight: (O, C / groups, kh, kw); bias: (O,); stride, padding, dilation: one number, or (height,
@@ -116,22 +106,16 @@ def conv2d(
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> None:
     if x.ndim != 4 or weight.ndim != 4:
         raise ShapeError(f"conv2d: x {x.shape} and weight {weight.shape} must have 4 axes each")
-    groups = geometry.groups
-    if groups < 1 or weight.shape[0] % groups:
-        raise ShapeError(
-            f"conv2d: the {weight.shape[0]} outputs of weight {weight.shape} do not divide into groups={groups}"
-        )
-    if x.shape[1] != weight.shape[1] * groups:
-        raise ShapeError(
-            f"conv2d: x has {x.shape[1]} channels, but weight {weight.shape} with groups={groups} "
-            f"expects {weight.shape[1] * groups}"
-        )
+    (outputs, per_group), groups = weight.shape[:2], geometry.groups
+    if groups < 1 or outputs % groups:
+        raise ShapeError(f"conv2d: the {outputs} outputs of weight {weight.shape} do not divide into groups={groups}")
+    if x.shape[1] != per_group * groups:
+        expected = f"weight {weight.shape} with groups={groups} expects {per_group * groups}"
+        raise ShapeError(f"conv2d: x has {x.shape[1]} channels, but {expected}")
     if 0 in weight.shape or 0 in x.shape:
         raise ShapeError(f"conv2d: x {x.shape} and weight {weight.shape} must not be empty")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"conv2d: bias {bias.shape} must hold one value per output of weight {weight.shape}")
     if min(geometry.output_size(x.shape[2:], weight.shape[2:])) < 1:
-        raise ShapeError(
-            f"conv2d: kernel {weight.shape[2:]} with dilation {geometry.dilation} is larger than "
-            f"the input {x.shape[2:]} with padding {geometry.padding}"
-        )
+        kernel = f"kernel {weight.shape[2:]} with dilation {geometry.dilation}"
+        raise ShapeError(f"conv2d: {kernel} is larger than the input {x.shape[2:]} with padding {geometry.padding}")

@@ -4,103 +4,87 @@ Where a derivative jumps, the conventions are: 0 at 0 for abs and relu, half eac
 and clip passes the gradient on its bounds.
 """
 
-from __future__ import annotations
-
 from ..cuda import kernels
 from ..device import Array, array_module
 from ..errors import ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Operand, Tensor
 from .operands import floating, operands, require_floating
 from .shapes import broadcast_shape, sum_to
 
 
 class Exp(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array) -> Array:
+    def forward(ctx, x: Array) -> Array:
         y = array_module(x).exp(x)
         ctx.save_for_backward(y)
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         return dout * y
 
 
 class Log(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array) -> Array:
+    def forward(ctx, x: Array) -> Array:
         ctx.save_for_backward(x)
         return array_module(x).log(x)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return dout / x
 
 
 class Sqrt(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array) -> Array:
+    def forward(ctx, x: Array) -> Array:
         y = array_module(x).sqrt(x)
         ctx.save_for_backward(y)
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         return dout / (2.0 * y)
 
 
 class Abs(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array) -> Array:
+    def forward(ctx, x: Array) -> Array:
         ctx.sign = array_module(x).sign(x)
         return array_module(x).abs(x)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return dout * ctx.sign
 
 
 class Tanh(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array) -> Array:
+    def forward(ctx, x: Array) -> Array:
         y = array_module(x).tanh(x)
         ctx.save_for_backward(y)
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         return dout * (1.0 - y * y)
 
 
 class Sigmoid(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array) -> Array:
+    def forward(ctx, x: Array) -> Array:
         xp = array_module(x)
         shrunk = xp.exp(-xp.abs(x))  # at most 1: neither side of zero can overflow
         y = xp.where(x >= 0, 1, shrunk) / (1 + shrunk)
         ctx.save_for_backward(y)
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         return dout * y * (1.0 - y)
 
 
 class Relu(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array) -> Array:
+    def forward(ctx, x: Array) -> Array:
         y = kernels.relu(x)
         ctx.save_for_backward(y)
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         return ReluGrad.apply(dout, y.detach())
 
@@ -108,52 +92,45 @@ class Relu(Function):
 class AddRelu(Function):
     """relu(a + b) in one pass."""
 
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array) -> Array:
+    def forward(ctx, a: Array, b: Array) -> Array:
         y = kernels.add_relu(a, b)
         ctx.save_for_backward(y)
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
-        dx = Relu.backward(ctx, dout)
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor]:
+        (y,) = ctx.saved_tensors
+        dx = ReluGrad.apply(dout, y.detach())
         return dx, dx
 
 
 class ReluGrad(Function):
     """dout where y > 0, else 0: linear in dout, and constant in y."""
 
-    @staticmethod
-    def forward(ctx: Node, dout: Array, y: Array) -> Array:
+    def forward(ctx, dout: Array, y: Array) -> Array:
         ctx.save_for_backward(y)
         return kernels.relu_grad(dout, y)
 
-    @staticmethod
-    def backward(ctx: Node, ddx: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, ddx: Tensor) -> tuple[Tensor, None]:
         (y,) = ctx.saved_tensors
         return ReluGrad.apply(ddx, y), None
 
 
 class Clip(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, min: float | None, max: float | None) -> Array:
+    def forward(ctx, x: Array, *, min: float | None, max: float | None) -> Array:
         y = array_module(x).clip(x, min, max)
         ctx.inside = (y == x).astype(x.dtype)
         return y
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return dout * ctx.inside
 
 
 class Where(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array, *, condition: Array) -> Array:
+    def forward(ctx, a: Array, b: Array, *, condition: Array) -> Array:
         ctx.condition, ctx.shapes = condition, (a.shape, b.shape)
         return array_module(a).where(condition, a, b)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor]:
         chosen = ctx.condition
         return sum_to(where(chosen, dout, 0.0), ctx.shapes[0]), sum_to(where(chosen, 0.0, dout), ctx.shapes[1])
 
@@ -161,15 +138,13 @@ class Where(Function):
 class Larger(Function):
     """The larger of two values, or the smaller; the gradient goes to the one taken, half to each at a tie."""
 
-    @staticmethod
-    def forward(ctx: Node, a: Array, b: Array, *, smaller: bool) -> Array:
+    def forward(ctx, a: Array, b: Array, *, smaller: bool) -> Array:
         first_wins = a < b if smaller else a > b
         ctx.shapes, ctx.share = (a.shape, b.shape), first_wins.astype(a.dtype) + (a == b).astype(a.dtype) / 2
         xp = array_module(a)
         return xp.minimum(a, b) if smaller else xp.maximum(a, b)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor]:
         return sum_to(dout * ctx.share, ctx.shapes[0]), sum_to(dout * (1 - ctx.share), ctx.shapes[1])
 
 

@@ -3,34 +3,29 @@
 y = x[index]      dx = zeros, with dx[index] += dy (an element read twice gets both gradients)
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..device import Array, array_module
 from ..errors import GraphError, ShapeError
-from ..function import Function, Node, is_grad_enabled
+from ..function import Function, is_grad_enabled
 from ..tensor import Operand, Tensor
 from .arithmetic import add, div, mul, sub
 from .operands import operands
 
 
 class GetItem(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, index: Any) -> Array:
+    def forward(ctx, x: Array, *, index: Any) -> Array:
         ctx.index, ctx.shape = index, x.shape
         return x[index]
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return ScatterAdd.apply(dout, index=ctx.index, shape=ctx.shape)
 
 
 class ScatterAdd(Function):
     """The adjoint of x[index]: zeros of x's shape with the values added at the index."""
 
-    @staticmethod
-    def forward(ctx: Node, values: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, values: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
         ctx.index = index
         xp = array_module(values)
         out = xp.zeros(shape, values.dtype)
@@ -40,8 +35,7 @@ class ScatterAdd(Function):
             xp.add.at(out, index, values)
         return out
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return get_item(dout, ctx.index)
 
 

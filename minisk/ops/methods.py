@@ -1,11 +1,14 @@
-"""Attach operations to Tensor, as operators and methods."""
-
-from __future__ import annotations
+"""Attach operations to Tensor, as operators, and as methods under the names they have in `minisk.ops`."""
 
 from ..tensor import Tensor
 from . import arithmetic, contraction, elementwise, indexing, reductions, shapes
 
-METHODS = {
+NAMESAKES = (
+    elementwise.abs, elementwise.clip, elementwise.exp, elementwise.log, elementwise.relu, elementwise.sigmoid,
+    elementwise.sqrt, elementwise.tanh, reductions.argmax, reductions.max, reductions.mean, reductions.min,
+    reductions.sum, reductions.var, shapes.broadcast_to, shapes.reshape, shapes.to, shapes.transpose,
+)  # fmt: skip
+METHODS = {operation.__name__: operation for operation in NAMESAKES} | {
     "__add__": arithmetic.add,
     "__radd__": arithmetic.add,
     "__iadd__": indexing.iadd,
@@ -31,24 +34,6 @@ METHODS = {
     "__ge__": arithmetic.greater_equal,
     "__getitem__": indexing.get_item,
     "__setitem__": indexing.set_item,
-    "abs": elementwise.abs,
-    "argmax": reductions.argmax,
-    "broadcast_to": shapes.broadcast_to,
-    "clip": elementwise.clip,
-    "exp": elementwise.exp,
-    "log": elementwise.log,
-    "max": reductions.max,
-    "mean": reductions.mean,
-    "min": reductions.min,
-    "relu": elementwise.relu,
-    "reshape": shapes.reshape,
-    "sigmoid": elementwise.sigmoid,
-    "sqrt": elementwise.sqrt,
-    "sum": reductions.sum,
-    "tanh": elementwise.tanh,
-    "to": shapes.to,
-    "transpose": shapes.transpose,
-    "var": reductions.var,
     "T": property(shapes.transpose),
 }
 

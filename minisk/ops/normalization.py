@@ -6,47 +6,35 @@ Training takes mean and (biased) var from the batch, and they depend on x; evalu
 Source: Ioffe and Szegedy, 2015; the CuDNNBatchNorm layer of the GENet and SKNet Caffe forks.
 """
 
-from __future__ import annotations
-
 import math
-from typing import NamedTuple
 
 from ..cuda import kernels
 from ..device import Array
 from ..errors import ShapeError
-from ..function import Function, Node, is_grad_enabled
+from ..function import Function, is_grad_enabled
 from ..tensor import Tensor
 from .elementwise import ReluGrad
 from .operands import require_floating
 
 
-class Running(NamedTuple):
-    """Statistics that follow those of the batches; momentum is the weight of the new ones."""
-
-    mean: Tensor
-    var: Tensor
-    momentum: float
-
-
 class BatchNorm(Function):
-    @staticmethod
     def forward(
-        ctx: Node, x: Array, weight: Array, bias: Array, *, running: Running, training: bool, eps: float, relu: bool
-    ) -> Array:
+        ctx, x: Array, weight: Array, bias: Array, *, running_mean: Tensor, running_var: Tensor, training: bool,
+        momentum: float, eps: float, relu: bool,
+    ) -> Array:  # fmt: skip
         if training:
             out, statistics = kernels.batch_norm_train(x, weight, bias, eps, relu)
             count = x.size // x.shape[1]
-            _move_towards(running.mean, statistics.mean, running.momentum)
-            _move_towards(running.var, statistics.var * (count / (count - 1)), running.momentum)
+            _move_towards(running_mean, statistics.mean, momentum)
+            _move_towards(running_var, statistics.var * (count / (count - 1)), momentum)
         else:
-            statistics = kernels.Statistics.fixed(running.mean.data, running.var.data, like=x)
+            statistics = kernels.Statistics.fixed(running_mean.data, running_var.data, like=x)
             out = kernels.batch_norm_apply(x, weight, bias, statistics, eps, relu)
         ctx.save_for_backward(x, weight, bias)
         ctx.statistics, ctx.depends, ctx.eps, ctx.relu = statistics, training, eps, relu
         return out
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight, bias = ctx.saved_tensors
         given = x.data, weight.data, bias.data, ctx.statistics, ctx.eps, ctx.relu
         if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
@@ -88,16 +76,9 @@ def _move_towards(running: Tensor, value: Array, momentum: float) -> None:
 
 
 def batch_norm(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    training: bool,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-    relu: bool = False,
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor, running_mean: Tensor, running_var: Tensor, training: bool,
+    momentum: float = 0.1, eps: float = 1e-5, relu: bool = False,
+) -> Tensor:  # fmt: skip
     """Normalise each channel to mean `bias` and deviation `weight`; relu: and return max(that, 0), in the same pass.
 
     x: (N, C, …); weight, bias, running_mean, running_var: (C,). In training the running statistics are updated in
@@ -110,9 +91,7 @@ def batch_norm(
         if x.ndim < 2 or tensor.shape != x.shape[1:2]:
             raise ShapeError(f"batch_norm: {name} {tensor.shape} must hold one value per channel of x {x.shape}")
     if training and x.shape[0] * math.prod(x.shape[2:]) < 2:
-        raise ShapeError(
-            f"batch_norm: x {x.shape} has one value per channel, whose variance is 0: training needs a larger batch "
-            "(or evaluation mode, or BatchNorm2d.freeze())"
-        )
-    running = Running(running_mean, running_var, momentum)
-    return BatchNorm.apply(x, weight, bias, running=running, training=training, eps=float(eps), relu=relu)
+        needed = "a larger batch (or evaluation mode, or BatchNorm2d.freeze())"
+        raise ShapeError(f"batch_norm: x {x.shape} has one value per channel, variance 0: training needs {needed}")
+    settings = {"training": training, "momentum": momentum, "eps": float(eps), "relu": relu}
+    return BatchNorm.apply(x, weight, bias, running_mean=running_mean, running_var=running_var, **settings)

@@ -4,8 +4,6 @@ The rule that keeps a float32 model float32: a plain number or array takes the d
 integer Tensors become floating when they meet one, and two floating Tensors of different dtypes are an error.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import numpy as np
 from ..device import DEFAULT_FLOAT, array_module
 from ..errors import DtypeError, ShapeError
 from ..tensor import Axis, Operand, Tensor
-from .shapes import cast
+from .shapes import cast, position_of
 
 
 def operands(operation: str, *values: Operand) -> list[Tensor]:
@@ -64,9 +62,7 @@ def require_floating(operation: str, **tensors: Tensor | None) -> None:
 def normalize_axes(operation: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the axes as sorted non-negative integers; None means all. Raises ShapeError."""
     axes = range(len(shape)) if axis is None else [axis] if isinstance(axis, int | np.integer) else axis
-    if any(not -len(shape) <= a < len(shape) for a in axes):
-        raise ShapeError(f"{operation}: axis {axis} is out of range for shape {shape}")
-    normalized = sorted(int(a) % len(shape) for a in axes)
+    normalized = sorted(position_of(operation, int(a), shape, len(shape)) for a in axes)
     if len(set(normalized)) < len(normalized):
         raise ShapeError(f"{operation}: axis {axis} names an axis of {shape} twice")
     return tuple(normalized)

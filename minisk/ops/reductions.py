@@ -1,7 +1,5 @@
 """Reductions over axes: sum, mean, max, min, var; argmax, which has no gradient."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -9,46 +7,38 @@ import numpy as np
 from ..cuda import kernels
 from ..device import Array, array_module
 from ..errors import ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Axis, Tensor
 from .operands import floating, normalize_axes
 from .shapes import broadcast_to, cast, reshape
 
 
 class Sum(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axes: tuple[int, ...], keepdims: bool) -> Array:
+    def forward(ctx, x: Array, *, axes: tuple[int, ...], keepdims: bool) -> Array:
         ctx.shape, ctx.kept = x.shape, _kept_shape(x.shape, axes)
         return kernels.total(x, axes, keepdims)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return broadcast_to(reshape(dout, ctx.kept), ctx.shape)
 
 
 class Extreme(Function):
     """The largest or smallest value; all that equal it share the gradient."""
 
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axes: tuple[int, ...], keepdims: bool, largest: bool) -> Array:
+    def forward(ctx, x: Array, *, axes: tuple[int, ...], keepdims: bool, largest: bool) -> Array:
         y = x.max(axis=axes, keepdims=True) if largest else x.min(axis=axes, keepdims=True)
         if x.dtype.kind == "f":
             winners = ((x == y) | (x != x)).astype(x.dtype)  # NaN wins
             ctx.share = winners / winners.sum(axis=axes, keepdims=True)
         ctx.shape, ctx.kept = x.shape, y.shape
-        return y if keepdims else y.reshape(_dropped_shape(x.shape, axes))
+        return y if keepdims else y.squeeze(axes)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return broadcast_to(reshape(dout, ctx.kept), ctx.shape) * ctx.share
 
 
 def _kept_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-
-
-def _dropped_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
 
 
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -3,24 +3,20 @@
 Source: Srivastava et al., *Dropout*, 2014.
 """
 
-from __future__ import annotations
-
 from ..device import Array, device_of, random_generator
 from ..errors import ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Tensor
 from .operands import require_floating
 
 
 class Dropout(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, p: float) -> Array:
+    def forward(ctx, x: Array, *, p: float) -> Array:
         keep = random_generator(device_of(x)).random(x.shape) >= p
         ctx.scale = keep.astype(x.dtype) / x.dtype.type(1 - p)
         return x * ctx.scale
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return dout * ctx.scale
 
 

@@ -9,64 +9,54 @@ The two gradients are operations themselves, channel_dot and channel_scale, and 
 Source: the Axpy layer of the SENet and SKNet Caffe forks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ..cuda import kernels
 from ..device import Array
 from ..errors import ShapeError
-from ..function import Function, Node, is_grad_enabled
+from ..function import Function, is_grad_enabled
 from ..tensor import Tensor
 from .operands import require_floating
 from .shapes import stack
 
 
 class Axpy(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, x: Array, y: Array) -> Array:
+    def forward(ctx, a: Array, x: Array, y: Array) -> Array:
         ctx.save_for_backward(a, x)
         return kernels.axpy(a, x, y)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, x = ctx.saved_tensors
         return channel_dot(dout, x), channel_scale(a, dout), dout
 
 
 class ChannelScale(Function):
-    @staticmethod
-    def forward(ctx: Node, a: Array, x: Array) -> Array:
+    def forward(ctx, a: Array, x: Array) -> Array:
         ctx.save_for_backward(a, x)
         return kernels.channel_scale(a, x)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor]:
         a, x = ctx.saved_tensors
         return channel_dot(dout, x), channel_scale(a, dout)
 
 
 class ChannelDot(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, y: Array) -> Array:
+    def forward(ctx, x: Array, y: Array) -> Array:
         ctx.save_for_backward(x, y)
         return kernels.channel_dot(x, y)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor]:
         x, y = ctx.saved_tensors
         return channel_scale(dout, y), channel_scale(dout, x)
 
 
 class Select(Function):
-    @staticmethod
-    def forward(ctx: Node, logits: Array, *branches: Array) -> tuple[Array, Array]:
+    def forward(ctx, logits: Array, *branches: Array) -> tuple[Array, Array]:
         out, weights = kernels.select(logits, *branches)
         ctx.save_for_backward(weights, *branches)
         return out, weights
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor, dweights: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx, dout: Tensor, dweights: Tensor) -> tuple[Tensor, ...]:
         weights, *branches = ctx.saved_tensors
         if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
             arrays = [tensor.data for tensor in (dout, dweights, weights, *branches)]

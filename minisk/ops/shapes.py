@@ -3,8 +3,6 @@
 reshape, transpose, broadcast_to and its adjoint sum_to, expand_dims, pad, concatenate, stack, split, cast, to.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,18 +12,16 @@ from numpy.typing import DTypeLike
 from ..cuda import kernels
 from ..device import Array, array_module, device_of, parse_device, to_device
 from ..errors import DtypeError, ShapeError
-from ..function import Function, Node
+from ..function import Function
 from ..tensor import Tensor
 
 
 class Reshape(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         return x.reshape(shape)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return reshape(dout, ctx.shape)
 
 
@@ -39,13 +35,11 @@ def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
 
 
 class Transpose(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, axes: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, *, axes: tuple[int, ...]) -> Array:
         ctx.inverse = tuple(int(i) for i in np.argsort(axes))
         return x.transpose(axes)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return transpose(dout, *ctx.inverse)
 
 
@@ -66,13 +60,11 @@ def _as_tuple(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
 
 
 class BroadcastTo(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         return array_module(x).broadcast_to(x, shape)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return sum_to(dout, ctx.shape)
 
 
@@ -90,15 +82,13 @@ def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
 class SumTo(Function):
     """The adjoint of broadcast_to: what was repeated is summed."""
 
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         added = x.ndim - len(shape)
         stretched = tuple(added + i for i, size in enumerate(shape) if size == 1 and x.shape[added + i] != 1)
         return kernels.total(x, tuple(range(added)) + stretched, keepdims=True).reshape(shape)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return broadcast_to(dout, ctx.shape)
 
 
@@ -124,11 +114,16 @@ def broadcast_shape(operation: str, *tensors: Tensor) -> tuple[int, ...]:
         raise ShapeError(f"{operation}: shapes {' and '.join(map(str, shapes))} do not broadcast") from None
 
 
+def position_of(operation: str, axis: int, shape: tuple[int, ...], count: int) -> int:
+    """Return an axis, out of so many, as a number from 0."""
+    if not -count <= axis < count:
+        raise ShapeError(f"{operation}: axis {axis} is out of range for shape {shape}")
+    return axis % count
+
+
 def expand_dims(x: Tensor, axis: int) -> Tensor:
     """Return x with a new axis of size one at this position of the result. Raises ShapeError."""
-    if not -x.ndim - 1 <= axis <= x.ndim:
-        raise ShapeError(f"expand_dims: axis {axis} is out of range for shape {x.shape}")
-    position = axis % (x.ndim + 1)
+    position = position_of("expand_dims", axis, x.shape, x.ndim + 1)
     return reshape(x, (*x.shape[:position], 1, *x.shape[position:]))
 
 
@@ -143,13 +138,11 @@ def squeeze(x: Tensor, axis: int | None = None) -> Tensor:
 
 
 class Pad(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
+    def forward(ctx, x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
         ctx.window = tuple(slice(before, before + size) for (before, _), size in zip(pad_width, x.shape, strict=True))
         return array_module(x).pad(x, pad_width)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return dout[ctx.window]
 
 
@@ -168,14 +161,12 @@ def pad(x: Tensor, pad_width: int | Sequence[Any]) -> Tensor:
 
 
 class Concatenate(Function):
-    @staticmethod
-    def forward(ctx: Node, *arrays: Array, axis: int) -> Array:
+    def forward(ctx, *arrays: Array, axis: int) -> Array:
         ctx.axis = axis
         ctx.ends = [int(end) for end in np.cumsum([array.shape[axis] for array in arrays])[:-1]]
         return array_module(arrays[0]).concatenate(arrays, axis=axis)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx, dout: Tensor) -> tuple[Tensor, ...]:
         return tuple(split(dout, ctx.ends, ctx.axis))
 
 
@@ -195,10 +186,9 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Join Tensors of one shape and dtype along a new axis. Raises ShapeError, DtypeError."""
     if len({x.shape for x in tensors}) != 1:
         raise ShapeError(f"stack: shapes {[x.shape for x in tensors]} must be equal")
-    if not -tensors[0].ndim - 1 <= axis <= tensors[0].ndim:
-        raise ShapeError(f"stack: axis {axis} is out of range for shapes {tensors[0].shape}")
+    position = position_of("stack", axis, tensors[0].shape, tensors[0].ndim + 1)
     _require_one_dtype("stack", tensors)
-    return concatenate([expand_dims(x, axis) for x in tensors], axis)
+    return concatenate([expand_dims(x, position) for x in tensors], position)
 
 
 def _require_one_dtype(operation: str, tensors: Sequence[Tensor]) -> None:
@@ -208,9 +198,8 @@ def _require_one_dtype(operation: str, tensors: Sequence[Tensor]) -> None:
 
 def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Cut x along an axis into that many equal parts, or at these indices (as numpy.split). Raises ShapeError."""
-    if not -x.ndim <= axis < x.ndim:
-        raise ShapeError(f"split: axis {axis} is out of range for shape {x.shape}")
-    size = x.shape[axis]
+    position = position_of("split", axis, x.shape, x.ndim)
+    size = x.shape[position]
     if isinstance(indices_or_sections, int | np.integer):
         sections = int(indices_or_sections)
         if sections < 1 or size % sections:
@@ -218,18 +207,16 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
         cuts = [size // sections * i for i in range(1, sections)]
     else:
         cuts = [int(cut) for cut in indices_or_sections]
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * position
     return [x[(*before, slice(start, stop))] for start, stop in zip([0, *cuts], [*cuts, size], strict=True)]
 
 
 class Cast(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, dtype: np.dtype[Any]) -> Array:
+    def forward(ctx, x: Array, *, dtype: np.dtype[Any]) -> Array:
         ctx.dtype = x.dtype
         return x.astype(dtype)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return cast(dout, ctx.dtype)
 
 
@@ -245,13 +232,11 @@ def cast(x: Tensor, dtype: DTypeLike) -> Tensor:
 
 
 class ToDevice(Function):
-    @staticmethod
-    def forward(ctx: Node, x: Array, *, device: str) -> Array:
+    def forward(ctx, x: Array, *, device: str) -> Array:
         ctx.device = device_of(x)
         return to_device(x, device)
 
-    @staticmethod
-    def backward(ctx: Node, dout: Tensor) -> Tensor:
+    def backward(ctx, dout: Tensor) -> Tensor:
         return to(dout, ctx.device)
 
 
