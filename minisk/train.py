@@ -22,21 +22,20 @@ import numpy as np
 
 from . import models, ops
 from .checkpoint import atomic_write, load_checkpoint, save_checkpoint
-from .data import Batch, Loader, load_dataset
+from .data import Batch, load_dataset
 from .device import Array, manual_seed, random_state, set_random_state
 from .errors import CheckpointError, MiniskError
 from .optim import SGD
-from .predict import check_classes, load_model, resolve_device, weights_of
+from .predict import resolve_device, weights_of
 from .report import Average, count_correct, evaluate, read_together
 from .tensor import Tensor
-from .training.config import RECIPES, SCHEDULES, TEST_BATCH, Config, make_loaders, read_config
+from .training.config import RECIPES, SCHEDULES, Config, make_loaders, read_config
 from .training.folder import held, stop_signals
 from .training.record import Metrics, Progress, Record
 from .training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule, parameter_groups
 
 __all__ = [
-    "RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "evaluate_checkpoint", "load_model",
-    "read_config", "resolve_device", "stop_signals", "weights_of",
+    "RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "read_config", "stop_signals",
 ]  # fmt: skip
 
 log = logging.getLogger("minisk")
@@ -73,14 +72,13 @@ class Trainer:
         save_every: int = 200,
         log_every: int = 50,
         workers: int = 0,
-        tensorboard: bool = False,
     ) -> None:
         if save_every < 0 or log_every < 1 or workers < 0:
             raise MiniskError(
                 f"save_every {save_every}, log_every {log_every}, workers {workers}: expected at least 0, 1 and 0"
             )
         self.config, self.out, self.last = config, Path(out), Path(out) / "last.safetensors"
-        self.save_every, self.log_every, self.tensorboard = save_every, log_every, tensorboard
+        self.save_every, self.log_every = save_every, log_every
         self.device = resolve_device(config.device)
         self._found = _stamp(self.last)
         saved = self._saved_run(resume)
@@ -97,7 +95,7 @@ class Trainer:
         self.schedule = make_schedule(config, self.optimizer, len(self.train_loader))
         self.average = WeightAverage(self.model, config.ema) if config.ema else None
         self.state = EpochState()
-        self.history: list[Metrics] = []
+        self.record, self.history = Record(self.out), list[Metrics]()
         self._unsaved_best: tuple[dict[str, Array], dict[str, Any]] | None = None
         if saved is not None:
             self._restore(*saved)
@@ -120,7 +118,7 @@ class Trainer:
         """
         if self.finished:
             return
-        with held(self.out), contextlib.closing(Record(self.out, self.tensorboard)) as self.record:
+        with held(self.out):
             if _stamp(self.last) != self._found:
                 raise CheckpointError(f"{self.last} was changed by another process since this one read it")
             self._write_config()
@@ -152,7 +150,7 @@ class Trainer:
                 loss, norm = self._train_step(batch)
                 state.step += 1
                 if self.schedule.steps % self.log_every == 0:
-                    self.record.step(self.schedule.steps, loss=loss, gradient_norm=norm, lr=state.lr)
+                    self.record.event("step", step=self.schedule.steps, loss=loss, gradient_norm=norm, lr=state.lr)
                 if self.save_every and self.schedule.steps % self.save_every == 0:
                     self._save()
                 now = time.perf_counter()
@@ -216,7 +214,7 @@ class Trainer:
             self._unsaved_best = ({f"model.{name}": array.copy() for name, array in best.items()}, self._about())
         self.state = EpochState(epoch=state.epoch + 1)
         # The checkpoint comes last: whoever dies before it repeats the end of the epoch, and writes all of this again.
-        self.record.epoch(self.history, self.schedule.steps)
+        self.record.epoch(self.history)
         self._save(must=self.finished)
         return metrics
 
@@ -303,14 +301,3 @@ class Trainer:
 def _stamp(path: Path) -> tuple[int, int] | None:
     """Identify one version of a file: each is a new one, moved into place."""
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
-
-
-def evaluate_checkpoint(
-    path: str | Path, dataset: str, data_dir: str | None, device: str, test_images: int | None = None
-) -> tuple[float, float]:
-    """Return loss and accuracy (percent) of a checkpoint on a data set's test images. Raises CheckpointError."""
-    model, about = load_model(path)
-    test_set = load_dataset(dataset, data_dir, "test", size_limit=test_images)
-    check_classes(path, about["classes"], test_set)
-    chosen = resolve_device(device)
-    return evaluate(model.to(chosen), Loader(test_set, TEST_BATCH, **about["normalization"]), chosen)

@@ -3,8 +3,6 @@
 import csv
 import dataclasses
 import json
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -226,28 +224,6 @@ def test_a_record_that_cannot_be_written_is_told_once_and_again_after_it_could(t
     (tmp_path / "log.jsonl").rmdir()
     here.event("test")
     assert len(events(tmp_path)) == 1
-
-
-def test_tensorboard_gets_every_number_and_its_absence_is_a_sentence(tmp_path, monkeypatch):
-    written = []
-
-    class Writer:
-        def __init__(self, folder):
-            assert folder == str(tmp_path / "run" / "tensorboard")
-
-        def add_scalar(self, name, value, step):
-            written.append((name, step))
-
-        def close(self):
-            written.append("closed")
-
-    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=Writer))
-    list(Trainer(config(), tmp_path / "run", log_every=2, tensorboard=True).run(progress=False))
-    assert {("loss", 2), ("gradient_norm", 4), ("test_accuracy", 4)} < set(written) and written[-1] == "closed"
-    for package in ("tensorboardX", "torch.utils.tensorboard"):
-        monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MiniskError, match="need a package that is not there: pip install tensorboardX"):
-        list(Trainer(config(), tmp_path / "other", tensorboard=True).run(progress=False))
 
 
 @pytest.mark.parametrize(("seconds", "lines"), [(0.0, 4), (1e9, 0)])

@@ -23,7 +23,7 @@ from ..cuda.launcher import kernel_mode, kernels_in_use
 from ..device import cuda_available
 from ..errors import KernelError
 
-_PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboard", "cupy", "cupy-cuda12x", "cupy-cuda13x")
+_PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "cupy", "cupy-cuda12x", "cupy-cuda13x")
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
 _THREAD_COUNTS = ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads")
 

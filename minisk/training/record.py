@@ -1,16 +1,14 @@
-"""What one sees of a run: a bar or lines, metrics.csv, log.jsonl, curves.png, TensorBoard.
+"""What one sees of a run: a bar or lines, metrics.csv, log.jsonl, curves.png.
 
 None of it is worth a run: if the disk is full or matplotlib missing, that is told once, and training goes on.
 """
 
 import csv
 import dataclasses
-import importlib
 import io
 import json
 import logging
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -47,20 +45,11 @@ class Metrics:
 
 
 class Record:
-    """Writes what happens to a run's folder; to be closed.
+    """Writes what happens to a run's folder; its files are whole at any time."""
 
-    tensorboard: also as TensorBoard's events. Raises MiniskError if the package for them is missing.
-    """
-
-    def __init__(self, folder: Path, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._writer = _tensorboard_writer(folder / "tensorboard") if tensorboard else None
         self._failed: set[str] = set()
-
-    def close(self) -> None:
-        """End TensorBoard's file; the others are whole at any time."""
-        if self._writer is not None:
-            self._writer.close()
 
     def event(self, name: str, **details: Any) -> None:
         """Append one line to log.jsonl; numbers that are not finite, which JSON lacks, become null."""
@@ -68,23 +57,12 @@ class Record:
         line = json.dumps({"event": name, "time": round(time.time(), 3), **finite}) + "\n"
         self._try("log.jsonl", lambda path: _append(path, line.encode()))
 
-    def step(self, number: int, **values: float) -> None:
-        """Note the numbers of an optimizer step."""
-        self.event("step", step=number, **values)
-        self._scalars(number, values)
-
-    def epoch(self, history: Sequence[Metrics], step: int) -> None:
-        """Note the last epoch of the history: rewrite metrics.csv and curves.png, append to the others."""
+    def epoch(self, history: Sequence[Metrics]) -> None:
+        """Note the last epoch of the history: rewrite metrics.csv and curves.png, append to the log."""
         rows = [dataclasses.asdict(metrics) for metrics in history]
         self._try("metrics.csv", lambda path: atomic_write(path, _table(rows)))
         self._try("curves.png", lambda path: draw_curves(rows, path))
         self.event("epoch", **rows[-1])
-        self._scalars(step, rows[-1])
-
-    def _scalars(self, step: int, values: dict[str, float]) -> None:
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
 
     def _try(self, name: str, write: Callable[[Path], None]) -> None:
         try:
@@ -115,15 +93,6 @@ def _table(rows: Sequence[dict[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return table.getvalue().encode()
-
-
-def _tensorboard_writer(folder: Path) -> Any:
-    for package in ("tensorboardX", "torch.utils.tensorboard"):
-        try:
-            return importlib.import_module(package).SummaryWriter(os.fspath(folder))
-        except ImportError:
-            continue
-    raise MiniskError("TensorBoard's events need a package that is not there: pip install tensorboardX")
 
 
 class Progress:
