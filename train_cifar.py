@@ -116,17 +116,16 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
     size = sum(parameter.size for parameter in trainer.model.parameters())
     print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
     print(f"kernels: {kernels_in_use(trainer.device)}")
-    with stop_signals() as signals:
-        for m in trainer.run(stop=lambda: signals.received is not None):
+    with stop_signals() as received:
+        for m in trainer.run(stop=lambda: bool(received)):
             print(
                 f"epoch {m.epoch:3d}/{config.epochs}  train loss {m.train_loss:.3f} accuracy {m.train_accuracy:5.2f} %"
                 f"  test loss {m.test_loss:.3f} accuracy {m.test_accuracy:5.2f} %  {m.images_per_second:.0f} images/s",
                 flush=True,
             )
     if not trainer.finished:
-        assert signals.received is not None
         print(f"stopped; a checkpoint is written, go on from this step with\n{again}", file=sys.stderr)
-        return 128 + signals.received
+        return 128 + received[-1]
     best = load_classifier(trainer.out / "best.safetensors", trainer.device).model
     report = report_run(best, trainer.test_loader.dataset, trainer.normalization, trainer.out)
     print(f"best test accuracy {report.accuracy:.2f} %; checkpoints, tables and pictures in {arguments.out}")

@@ -4,7 +4,6 @@ Weights and images may come from strangers: nothing in either is executed, and w
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from PIL import Image
 
 from . import models
 from .checkpoint import load_checkpoint
-from .data import ImageDataset, normalize
+from .data import normalize
 from .device import Array, cuda_available, parse_device
 from .errors import CheckpointError, MiniskError
 from .nn import Module
@@ -66,13 +65,6 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     if not (len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std))):
         raise CheckpointError(f"checkpoint {path} has normalization {normalization}, expected 3 numbers, std above 0")
     return Classifier(model.to(resolve_device(device)), classes, normalization, size, dataset)
-
-
-def check_classes(path: str | Path, classes: Sequence[str], dataset: ImageDataset) -> None:
-    """Raise CheckpointError unless the classes of a checkpoint are those of a data set, in their order."""
-    if tuple(classes) != dataset.classes:
-        found = f"{dataset.name} has {len(dataset.classes)} ({dataset.classes[0]}, …)"
-        raise CheckpointError(f"checkpoint {path} tells apart {len(classes)} classes ({classes[0]}, …), but {found}")
 
 
 def weights_of(arrays: dict[str, Array], kind: str = "model") -> dict[str, Array]:

@@ -31,12 +31,10 @@ from .report import Average, count_correct, evaluate, read_together
 from .tensor import Tensor
 from .training.config import RECIPES, SCHEDULES, Config, make_loaders, read_config
 from .training.folder import held, stop_signals
-from .training.record import Metrics, Progress, Record
+from .training.record import Metrics, Record, progress_bar
 from .training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule, parameter_groups
 
-__all__ = [
-    "RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "read_config", "stop_signals",
-]  # fmt: skip
+__all__ = ["RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "read_config", "stop_signals"]
 
 log = logging.getLogger("minisk")
 
@@ -74,9 +72,7 @@ class Trainer:
         workers: int = 0,
     ) -> None:
         if save_every < 0 or log_every < 1 or workers < 0:
-            raise MiniskError(
-                f"save_every {save_every}, log_every {log_every}, workers {workers}: expected at least 0, 1 and 0"
-            )
+            raise MiniskError(f"save_every {save_every}, log_every {log_every}, workers {workers}: expected ≥ 0, 1, 0")
         self.config, self.out, self.last = config, Path(out), Path(out) / "last.safetensors"
         self.save_every, self.log_every = save_every, log_every
         self.device = resolve_device(config.device)
@@ -123,7 +119,6 @@ class Trainer:
                 raise CheckpointError(f"{self.last} was changed by another process since this one read it")
             self._write_config()
             self.record.event("start", epoch=self.state.epoch, step=self.state.step, device=self.device)
-            self._started, self._first_step = time.perf_counter(), self.schedule.steps
             while not self.finished and not stop():
                 self._train_epoch(progress, stop)
                 measured = None if stop() else self._evaluate(stop)
@@ -137,13 +132,11 @@ class Trainer:
     def _train_epoch(self, progress: bool, stop: Callable[[], bool]) -> None:
         """Train from where the epoch is to its end, or until told to stop."""
         self.model.train()
-        state, steps, epochs = self.state, len(self.train_loader), self.config.epochs
-        shown = Progress(
-            f"epoch {state.epoch}/{epochs}", state.step, steps, (epochs - state.epoch) * steps, self._started,
-            self.schedule.steps - self._first_step, progress,
-        )  # fmt: skip
+        state, epochs = self.state, self.config.epochs
+        all_steps = epochs * len(self.train_loader)
+        bar = progress_bar(f"epoch {state.epoch}/{epochs}", self.schedule.steps, all_steps, progress)
         batches = self.train_loader.epoch(state.epoch, state.step)
-        with contextlib.closing(shown), contextlib.closing(batches):
+        with bar, contextlib.closing(batches):
             before = time.perf_counter()
             while (batch := next(batches, None)) is not None:
                 fetched, state.lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
@@ -156,7 +149,10 @@ class Trainer:
                 now = time.perf_counter()
                 state.seconds, state.waited = state.seconds + now - before, state.waited + fetched - before
                 before = now
-                shown.step(state.loss, state.accuracy, state.images / state.seconds)
+                speed = state.images / state.seconds
+                told = f"loss {state.loss:.3f}, accuracy {state.accuracy:.1f} %, {speed:.0f} images/s"
+                bar.set_postfix_str(told, refresh=False)
+                bar.update()
                 if stop():
                     return
 
@@ -266,14 +262,10 @@ class Trainer:
             self.record.event("save", epoch=self.state.epoch, step=self.state.step)
 
     def _saved_run(self, resume: bool) -> tuple[dict[str, Array], dict[str, Any]] | None:
-        if self.out.exists() and not self.out.is_dir():
-            raise MiniskError(f"output folder {self.out} is a file")
         if not resume:
             if self.last.exists():
                 raise CheckpointError(f"{self.out} holds a run already: go on with --resume, or choose another --out")
             return None
-        if not self.last.exists():
-            raise CheckpointError(f"nothing to resume: checkpoint {self.last} does not exist")
         arrays, about = load_checkpoint(self.last)
         changed = self.config.changes_from(about.get("config", {}))
         if changed:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, MiniskError
+from ..errors import CheckpointError, DataError, MiniskError
 
 
 def add_to(commands: Any) -> None:
@@ -76,12 +76,14 @@ def run_predict(arguments: argparse.Namespace) -> int:
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Print the totals and a table of the classes."""
     from ..data import load_dataset
-    from ..predict import check_classes, load_classifier
+    from ..predict import load_classifier
     from ..report import measure, report_run
 
     classifier = load_classifier(arguments.weights, arguments.device)
     dataset = load_dataset(arguments.dataset or classifier.dataset, arguments.data_dir, "test")
-    check_classes(arguments.weights, classifier.classes, dataset)
+    if classifier.classes != dataset.classes:
+        told, found = (f"{len(of.classes)} classes ({of.classes[0]}, …)" for of in (classifier, dataset))
+        raise CheckpointError(f"{arguments.weights} tells apart {told}, but {dataset.name} has {found}")
     if arguments.out:
         Path(arguments.out).mkdir(parents=True, exist_ok=True)
         result = report_run(classifier.model, dataset, classifier.normalization, arguments.out)

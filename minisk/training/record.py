@@ -13,9 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from ..checkpoint import atomic_write
 from ..errors import MiniskError
@@ -24,6 +25,7 @@ from ..pictures import draw_curves
 log = logging.getLogger("minisk")
 
 SECONDS_BETWEEN_LINES = 60.0
+_LINE = "{desc}  step {n_fmt}/{total_fmt}{postfix}, {remaining} left in all\n"
 
 
 @dataclass(frozen=True)
@@ -95,37 +97,11 @@ def _table(rows: Sequence[dict[str, Any]]) -> bytes:
     return table.getvalue().encode()
 
 
-class Progress:
-    """How far an epoch is: a bar on a terminal, else a line to stderr every minute. To be closed.
-
-    started: `time.perf_counter()` when the run (or its resumed part) began; left: steps after this epoch.
-    """
-
-    def __init__(self, title: str, first: int, total: int, left: int, started: float, done: int, show: bool) -> None:
-        from tqdm import tqdm
-
-        self.title, self.at, self.total, self.left = title, first, total, left
-        self.started, self.done = started, done
-        on_terminal = show and sys.stderr.isatty()
-        self.lines = show and not on_terminal
-        self.bar = tqdm(
-            total=total, initial=first, desc=title, unit="step", mininterval=1.0, disable=not on_terminal, leave=False
-        )
-        self.last_line = time.perf_counter()
-
-    def step(self, loss: float, accuracy: float, images_per_second: float) -> None:
-        """Move on by one step."""
-        now = time.perf_counter()
-        self.at, self.done = self.at + 1, self.done + 1
-        seconds = (now - self.started) / self.done * (self.left + self.total - self.at)
-        told = f"loss {loss:.3f}, accuracy {accuracy:.1f} %, {images_per_second:.0f} images/s, "
-        told += f"{timedelta(seconds=round(seconds))} left in all"
-        self.bar.set_postfix_str(told, refresh=False)
-        self.bar.update()
-        if self.lines and now - self.last_line >= SECONDS_BETWEEN_LINES:
-            self.last_line = now
-            print(f"{self.title}  step {self.at}/{self.total}  {told}", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self.bar.close()
+def progress_bar(title: str, done: int, total: int, show: bool) -> "tqdm[Any]":
+    """Return a bar over the steps of a run, of which so many are done: on a terminal, else a line every minute."""
+    on_terminal = sys.stderr.isatty()
+    seconds, line = (1.0, None) if on_terminal else (SECONDS_BETWEEN_LINES, _LINE)
+    return tqdm(
+        desc=title, initial=done, total=total, disable=not show, leave=False, unit="step", smoothing=0,
+        mininterval=seconds, delay=seconds, bar_format=line,
+    )  # fmt: skip
