@@ -43,18 +43,13 @@ BINARY = {
     "cifar10": Layout(
         "cifar-10-batches-bin", "batches.meta.txt", tuple(f"{name}.bin" for name in _BATCHES), ("test_batch.bin",), 1
     ),
-    "cifar100": Layout(  # labels: coarse, then fine
-        "cifar-100-binary", "fine_label_names.txt", ("train.bin",), ("test.bin",), 2
-    ),
-}  # fmt: skip
+    # labels: coarse, then fine
+    "cifar100": Layout("cifar-100-binary", "fine_label_names.txt", ("train.bin",), ("test.bin",), 2),
+}
 PYTHON = {
-    "cifar10": Layout(
-        "cifar-10-batches-py", "batches.meta", _BATCHES, ("test_batch",), labels="labels", label_names="label_names"
-    ),
-    "cifar100": Layout(
-        "cifar-100-python", "meta", ("train",), ("test",), labels="fine_labels", label_names="fine_label_names"
-    ),
-}  # fmt: skip
+    "cifar10": Layout("cifar-10-batches-py", "batches.meta", _BATCHES, ("test_batch",), 0, "labels", "label_names"),
+    "cifar100": Layout("cifar-100-python", "meta", ("train",), ("test",), 0, "fine_labels", "fine_label_names"),
+}
 
 
 def load_cifar(name: str, data_dir: str | Path, split: str) -> ImageDataset:
