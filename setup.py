@@ -24,7 +24,6 @@ setup(
         "cuda12": ["cupy-cuda12x>=14"],
         "cuda13": ["cupy-cuda13x>=14"],
         "plot": ["matplotlib>=3.8"],
-        "tensorboard": ["tensorboardX>=2.6"],
         "test": ["pytest>=8", "hypothesis>=6.100", "matplotlib>=3.8"],
         "lint": ["ruff==0.17.6", "mypy==2.4.1"],
         "nvrtc": ["nvidia-cuda-nvrtc>=13,<14"],

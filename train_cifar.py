@@ -13,8 +13,9 @@ from typing import Any
 from minisk import MiniskError
 from minisk.cuda.launcher import kernels_in_use
 from minisk.data import download_cifar
+from minisk.predict import load_classifier
 from minisk.report import report_run
-from minisk.train import RECIPES, Config, Trainer, evaluate_checkpoint, load_model, read_config, stop_signals
+from minisk.train import RECIPES, Config, Trainer, read_config, stop_signals
 from minisk.training.config import kind_of
 
 EPILOG = """
@@ -39,13 +40,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--recipe", choices=RECIPES, help="; ".join(map(_recipe_help, RECIPES)))
     run.add_argument("--config", metavar="FILE", help="settings from the config.json of another run")
     run.add_argument("--download", action="store_true", help="fetch the official archive into --data-dir first")
-    run.add_argument("--eval", metavar="CHECKPOINT", help="only measure this checkpoint on the test images")
     run.add_argument("--save-every", type=int, default=200, metavar="N", help=(
         "steps between checkpoints, beside those at the end of each epoch; 0: only those (default: 200)"
     ))  # fmt: skip
     run.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between log lines (default: 50)")
     run.add_argument("--workers", type=int, default=0, metavar="N", help="processes preparing batches (default: 0)")
-    run.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's events (extra: tensorboardX)")
     settings = p.add_argument_group("settings")
     for field in dataclasses.fields(Config):
         _add_setting(settings, field)
@@ -77,7 +76,7 @@ def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train or evaluate. Returns the exit status: 0; 1 after an error told in a sentence; 128 + n after signal n."""
+    """Train. Returns the exit status: 0; 1 after an error told in a sentence; 128 + n after signal n."""
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(given)
     again = shlex.join([sys.executable, sys.argv[0], *given, *([] if arguments.resume else ["--resume"])])
@@ -87,12 +86,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             if config.data_dir is None:
                 raise MiniskError("--download needs --data-dir, the folder to fetch into")
             download_cifar(config.dataset, config.data_dir)
-        if arguments.eval:
-            loss, accuracy = evaluate_checkpoint(
-                arguments.eval, config.dataset, config.data_dir, config.device, config.test_images
-            )
-            print(f"{arguments.eval}: loss {loss:.4f}, accuracy {accuracy:.2f} %")
-            return 0
         return _train(config, arguments, again)
     except KeyboardInterrupt:
         saved = (Path(arguments.out) / "last.safetensors").exists()
@@ -118,24 +111,23 @@ def _config(arguments: argparse.Namespace) -> Config:
 def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
     trainer = Trainer(
         config, arguments.out, arguments.resume, save_every=arguments.save_every, log_every=arguments.log_every,
-        workers=arguments.workers, tensorboard=arguments.tensorboard,
+        workers=arguments.workers,
     )  # fmt: skip
     size = sum(parameter.size for parameter in trainer.model.parameters())
     print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
     print(f"kernels: {kernels_in_use(trainer.device)}")
-    with stop_signals() as signals:
-        for m in trainer.run(stop=lambda: signals.received is not None):
+    with stop_signals() as received:
+        for m in trainer.run(stop=lambda: bool(received)):
             print(
                 f"epoch {m.epoch:3d}/{config.epochs}  train loss {m.train_loss:.3f} accuracy {m.train_accuracy:5.2f} %"
                 f"  test loss {m.test_loss:.3f} accuracy {m.test_accuracy:5.2f} %  {m.images_per_second:.0f} images/s",
                 flush=True,
             )
     if not trainer.finished:
-        assert signals.received is not None
         print(f"stopped; a checkpoint is written, go on from this step with\n{again}", file=sys.stderr)
-        return 128 + signals.received
-    best, _ = load_model(trainer.out / "best.safetensors")
-    report = report_run(best.to(trainer.device), trainer.test_loader.dataset, trainer.normalization, trainer.out)
+        return 128 + received[-1]
+    best = load_classifier(trainer.out / "best.safetensors", trainer.device).model
+    report = report_run(best, trainer.test_loader.dataset, trainer.normalization, trainer.out)
     print(f"best test accuracy {report.accuracy:.2f} %; checkpoints, tables and pictures in {arguments.out}")
     return 0
 

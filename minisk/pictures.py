@@ -1,4 +1,4 @@
-"""Pictures of a run: curves, confusion matrix, worst mistakes, and what a network says about one image.
+"""Pictures of a run: curves, confusion matrix, worst mistakes.
 
 matplotlib draws them (the extra `plot`). Nothing here knows of models or data sets: numbers, names and pixels come in,
 and one PNG file goes out, replaced as a whole.
@@ -19,7 +19,7 @@ from .errors import MiniskError, ShapeError
 
 # Okabe and Ito's colours, which colour-blind readers tell apart: https://jfly.uni-koeln.de/color/
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
-_INK, _GREY, _PALE, _PALE_BLUE = "#222222", "#666666", "#E4E4E4", "#7FB8D8"
+_INK, _GREY, _PALE = "#222222", "#666666", "#E4E4E4"
 
 # title; then a line each: key in the rows, colour
 _PANELS = (
@@ -110,29 +110,6 @@ def draw_mistakes(
         said = f"said {_label(predicted, 11)} {100 * probability:.1f} %"
         for line, (text, colour) in enumerate([(f"is {_label(true)}", _BLUE), (said, _ORANGE)], 1):
             axes.text(0, -0.14 * line, text, color=colour, fontsize=7.5, transform=axes.transAxes, in_layout=False)
-    _write(figure, path)
-
-
-def draw_prediction(image: Any, top: Sequence[tuple[str, float]], path: str | Path) -> None:
-    """Draw a picture with the likeliest classes beside it, a bar each, and write it as a PNG.
-
-    image: a Pillow image, RGB; top: (class, probability in 0 … 1), likeliest first. Raises MiniskError without
-    matplotlib, OSError.
-    """
-    from PIL import ImageOps
-
-    small = image.copy()
-    small.thumbnail((440, 330))  # leaves the thinnest a pixel, which `pad` alone would not
-    figure = _figure(800, 380)
-    picture, axes = figure.subplots(1, 2, width_ratios=(3, 2))
-    picture.imshow(np.asarray(ImageOps.pad(small, (440, 330), color="white")), interpolation="nearest")
-    picture.axis("off")
-    bars = axes.barh(range(len(top)), [p for _, p in top], 0.5, color=[_BLUE, *[_PALE_BLUE] * (len(top) - 1)])
-    axes.bar_label(bars, [f"{100 * p:.1f} %" for _, p in top], padding=4, color=_GREY)
-    axes.set_yticks(range(len(top)), [_label(name) for name, _ in top])
-    axes.set(xlim=(0, 1.3), ylim=(len(top), -1), xticks=[])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
     _write(figure, path)
 
 

@@ -22,22 +22,19 @@ import numpy as np
 
 from . import models, ops
 from .checkpoint import atomic_write, load_checkpoint, save_checkpoint
-from .data import Batch, Loader, load_dataset
+from .data import Batch, load_dataset
 from .device import Array, manual_seed, random_state, set_random_state
 from .errors import CheckpointError, MiniskError
 from .optim import SGD
-from .predict import check_classes, load_model, resolve_device, weights_of
+from .predict import resolve_device, weights_of
 from .report import Average, count_correct, evaluate, read_together
 from .tensor import Tensor
-from .training.config import RECIPES, SCHEDULES, TEST_BATCH, Config, make_loaders, read_config
+from .training.config import RECIPES, SCHEDULES, Config, make_loaders, read_config
 from .training.folder import held, stop_signals
-from .training.record import Metrics, Progress, Record
+from .training.record import Metrics, Record, progress_bar
 from .training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule, parameter_groups
 
-__all__ = [
-    "RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "evaluate_checkpoint", "load_model",
-    "read_config", "resolve_device", "stop_signals", "weights_of",
-]  # fmt: skip
+__all__ = ["RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "read_config", "stop_signals"]
 
 log = logging.getLogger("minisk")
 
@@ -73,14 +70,11 @@ class Trainer:
         save_every: int = 200,
         log_every: int = 50,
         workers: int = 0,
-        tensorboard: bool = False,
     ) -> None:
         if save_every < 0 or log_every < 1 or workers < 0:
-            raise MiniskError(
-                f"save_every {save_every}, log_every {log_every}, workers {workers}: expected at least 0, 1 and 0"
-            )
+            raise MiniskError(f"save_every {save_every}, log_every {log_every}, workers {workers}: expected ≥ 0, 1, 0")
         self.config, self.out, self.last = config, Path(out), Path(out) / "last.safetensors"
-        self.save_every, self.log_every, self.tensorboard = save_every, log_every, tensorboard
+        self.save_every, self.log_every = save_every, log_every
         self.device = resolve_device(config.device)
         self._found = _stamp(self.last)
         saved = self._saved_run(resume)
@@ -97,7 +91,7 @@ class Trainer:
         self.schedule = make_schedule(config, self.optimizer, len(self.train_loader))
         self.average = WeightAverage(self.model, config.ema) if config.ema else None
         self.state = EpochState()
-        self.history: list[Metrics] = []
+        self.record, self.history = Record(self.out), list[Metrics]()
         self._unsaved_best: tuple[dict[str, Array], dict[str, Any]] | None = None
         if saved is not None:
             self._restore(*saved)
@@ -120,12 +114,11 @@ class Trainer:
         """
         if self.finished:
             return
-        with held(self.out), contextlib.closing(Record(self.out, self.tensorboard)) as self.record:
+        with held(self.out):
             if _stamp(self.last) != self._found:
                 raise CheckpointError(f"{self.last} was changed by another process since this one read it")
             self._write_config()
             self.record.event("start", epoch=self.state.epoch, step=self.state.step, device=self.device)
-            self._started, self._first_step = time.perf_counter(), self.schedule.steps
             while not self.finished and not stop():
                 self._train_epoch(progress, stop)
                 measured = None if stop() else self._evaluate(stop)
@@ -139,26 +132,27 @@ class Trainer:
     def _train_epoch(self, progress: bool, stop: Callable[[], bool]) -> None:
         """Train from where the epoch is to its end, or until told to stop."""
         self.model.train()
-        state, steps, epochs = self.state, len(self.train_loader), self.config.epochs
-        shown = Progress(
-            f"epoch {state.epoch}/{epochs}", state.step, steps, (epochs - state.epoch) * steps, self._started,
-            self.schedule.steps - self._first_step, progress,
-        )  # fmt: skip
+        state, epochs = self.state, self.config.epochs
+        all_steps = epochs * len(self.train_loader)
+        bar = progress_bar(f"epoch {state.epoch}/{epochs}", self.schedule.steps, all_steps, progress)
         batches = self.train_loader.epoch(state.epoch, state.step)
-        with contextlib.closing(shown), contextlib.closing(batches):
+        with bar, contextlib.closing(batches):
             before = time.perf_counter()
             while (batch := next(batches, None)) is not None:
                 fetched, state.lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
                 loss, norm = self._train_step(batch)
                 state.step += 1
                 if self.schedule.steps % self.log_every == 0:
-                    self.record.step(self.schedule.steps, loss=loss, gradient_norm=norm, lr=state.lr)
+                    self.record.event("step", step=self.schedule.steps, loss=loss, gradient_norm=norm, lr=state.lr)
                 if self.save_every and self.schedule.steps % self.save_every == 0:
                     self._save()
                 now = time.perf_counter()
                 state.seconds, state.waited = state.seconds + now - before, state.waited + fetched - before
                 before = now
-                shown.step(state.loss, state.accuracy, state.images / state.seconds)
+                speed = state.images / state.seconds
+                told = f"loss {state.loss:.3f}, accuracy {state.accuracy:.1f} %, {speed:.0f} images/s"
+                bar.set_postfix_str(told, refresh=False)
+                bar.update()
                 if stop():
                     return
 
@@ -216,7 +210,7 @@ class Trainer:
             self._unsaved_best = ({f"model.{name}": array.copy() for name, array in best.items()}, self._about())
         self.state = EpochState(epoch=state.epoch + 1)
         # The checkpoint comes last: whoever dies before it repeats the end of the epoch, and writes all of this again.
-        self.record.epoch(self.history, self.schedule.steps)
+        self.record.epoch(self.history)
         self._save(must=self.finished)
         return metrics
 
@@ -268,14 +262,10 @@ class Trainer:
             self.record.event("save", epoch=self.state.epoch, step=self.state.step)
 
     def _saved_run(self, resume: bool) -> tuple[dict[str, Array], dict[str, Any]] | None:
-        if self.out.exists() and not self.out.is_dir():
-            raise MiniskError(f"output folder {self.out} is a file")
         if not resume:
             if self.last.exists():
                 raise CheckpointError(f"{self.out} holds a run already: go on with --resume, or choose another --out")
             return None
-        if not self.last.exists():
-            raise CheckpointError(f"nothing to resume: checkpoint {self.last} does not exist")
         arrays, about = load_checkpoint(self.last)
         changed = self.config.changes_from(about.get("config", {}))
         if changed:
@@ -303,14 +293,3 @@ class Trainer:
 def _stamp(path: Path) -> tuple[int, int] | None:
     """Identify one version of a file: each is a new one, moved into place."""
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
-
-
-def evaluate_checkpoint(
-    path: str | Path, dataset: str, data_dir: str | None, device: str, test_images: int | None = None
-) -> tuple[float, float]:
-    """Return loss and accuracy (percent) of a checkpoint on a data set's test images. Raises CheckpointError."""
-    model, about = load_model(path)
-    test_set = load_dataset(dataset, data_dir, "test", size_limit=test_images)
-    check_classes(path, about["classes"], test_set)
-    chosen = resolve_device(device)
-    return evaluate(model.to(chosen), Loader(test_set, TEST_BATCH, **about["normalization"]), chosen)

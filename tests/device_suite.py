@@ -20,7 +20,8 @@ from minisk.cuda.source import PACKAGE
 from minisk.device import to_device
 from minisk.errors import DeviceError, ShapeError
 from minisk.optim import SGD, AdamW
-from minisk.train import Trainer, evaluate_checkpoint
+from minisk.predict import load_classifier
+from minisk.train import Trainer, evaluate
 
 # Further from each other than rounding lets two orders of summation be.
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "float16": 2e-3}
@@ -235,7 +236,8 @@ class DeviceSuite:
         # Which device is no part of what a run is: it may go on elsewhere.
         resumed = Trainer(config(epochs=2, device="cpu"), tmp_path, resume=True)
         assert_alike(weights(resumed), weights(started), 0)
-        there, here = (evaluate_checkpoint(tmp_path / "best.safetensors", "shapes", None, d) for d in ("cuda", "cpu"))
+        best = tmp_path / "best.safetensors"
+        there, here = (evaluate(load_classifier(best, d).model, resumed.test_loader, d) for d in ("cuda", "cpu"))
         np.testing.assert_allclose(there, here, rtol=1e-5)
 
 

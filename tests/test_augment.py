@@ -19,19 +19,19 @@ def counting_image():
 @pytest.mark.parametrize(
     ("top", "left", "red"),
     [
-        (0, 0, [[7, 7, 7], [7, 1, 2]]),
-        (0, 2, [[7, 7, 7], [2, 3, 7]]),
+        (0, 0, [[0, 0, 0], [0, 1, 2]]),
+        (0, 2, [[0, 0, 0], [2, 3, 0]]),
         (1, 1, [[1, 2, 3], [4, 5, 6]]),
-        (2, 0, [[7, 4, 5], [7, 7, 7]]),
+        (2, 0, [[0, 4, 5], [0, 0, 0]]),
     ],
 )
 def test_a_crop_shows_the_window_at_its_offset(top, left, red):
     rng = SimpleNamespace(integers=lambda *_, **__: np.array([[top], [left]]))
-    out = random_crop(counting_image(), rng, padding=1, fill=(7, 8, 9))
+    out = random_crop(counting_image(), rng, padding=1)
     assert out[0, 0].tolist() == red
-    padding = np.array(red) == 7
-    np.testing.assert_array_equal(out[0, 1], np.where(padding, 8, np.array(red) + 10))
-    np.testing.assert_array_equal(out[0, 2], np.where(padding, 9, np.array(red) + 20))
+    padding = np.array(red) == 0
+    np.testing.assert_array_equal(out[0, 1], np.where(padding, 0, np.array(red) + 10))
+    np.testing.assert_array_equal(out[0, 2], np.where(padding, 0, np.array(red) + 20))
 
 
 def test_each_image_of_a_batch_is_cropped_at_its_own_offset():
@@ -49,14 +49,7 @@ def test_a_crop_without_padding_is_the_image():
     np.testing.assert_array_equal(random_crop(counting_image(), np.random.default_rng(0), padding=0), counting_image())
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"padding": -1}, "padding is -1"),
-        ({"fill": 256}, "fill is 256, expected 0 to 255"),
-        ({"fill": (1, 2)}, r"fill has shape \(2,\)"),
-    ],
-)
+@pytest.mark.parametrize(("options", "message"), [({"padding": -1}, "padding is -1")])
 def test_a_crop_refuses_what_is_not_a_padding(options, message):
     with pytest.raises(DataError, match=message):
         random_crop(counting_image(), np.random.default_rng(0), **options)
@@ -84,7 +77,6 @@ def test_normalize_maps_bytes_to_known_floats():
     out = normalize(images, mean=(0.5, 0.5, 0.0), std=(0.25, 0.25, 0.5))
     assert out.dtype == np.float32
     np.testing.assert_allclose(out.ravel(), [-2, -1.2, 2], rtol=1e-6)
-    assert normalize(images, 0.5, 0.25, dtype="float64").dtype == np.float64
 
 
 @pytest.mark.parametrize("std", [0.0, (1.0, -1.0, 1.0), float("nan")])
@@ -117,21 +109,20 @@ def test_cutout_fills_the_square_around_its_centre(row, column, size, rows, colu
     expected = images.copy()
     for i in rows:
         for j in columns:
-            expected[0, :, i, j] = 7, 8, 9
-    np.testing.assert_array_equal(cutout(images, centred_at(row, column), size, fill=(7, 8, 9)), expected)
+            expected[0, :, i, j] = 127
+    np.testing.assert_array_equal(cutout(images, centred_at(row, column), size), expected)
     assert (images == 200).all()  # the input is left alone
 
 
 def test_each_image_of_a_batch_has_its_own_hole():
-    out = cutout(np.zeros((400, 3, 4, 4), np.uint8), np.random.default_rng(0), 1, fill=1)
+    out = cutout(np.zeros((400, 3, 4, 4), np.uint8), np.random.default_rng(0), 1) // 127
     assert (out.sum(axis=(2, 3)) == 1).all()  # the same pixel in each plane
     assert (out.sum(axis=0)[0] > 400 / 16 / 3).all()  # and every pixel has its turn
 
 
-@pytest.mark.parametrize(("size", "fill", "message"), [(-1, 0, "size is -1"), (1, 300, "cutout: fill is 300")])
-def test_cutout_refuses_numbers_out_of_range(size, fill, message):
-    with pytest.raises(DataError, match=message):
-        cutout(counting_image(), np.random.default_rng(0), size, fill)
+def test_cutout_refuses_a_negative_size():
+    with pytest.raises(DataError, match="size is -1"):
+        cutout(counting_image(), np.random.default_rng(0), -1)
 
 
 # --- colour jitter --------------------------------------------------------------------------------------
@@ -198,8 +189,8 @@ def test_augment_does_its_steps_in_order_and_leaves_out_what_is_zero():
 
 @pytest.mark.parametrize("options", [{"crop_padding": -1}, {"cutout": -1}, {"jitter": 1.5}])
 def test_augment_refuses_numbers_out_of_range(options):
-    with pytest.raises(DataError, match=r"Augment\(.*\) is out of range"):
-        Augment(**options)
+    with pytest.raises(DataError, match="expected "):
+        Augment(**options)(counting_image(), np.random.default_rng(0))
 
 
 # --- Mix ------------------------------------------------------------------------------------------------

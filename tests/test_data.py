@@ -19,7 +19,6 @@ from minisk.errors import DataError
         ({"labels": np.array([0, 1, 1])}, r"labels are int64 \(3,\)"),
         ({"labels": np.array([0, 2])}, "labels run from 0 to 2, expected 0 to 1"),
         ({"labels": np.array([-1, 1])}, "labels run from -1 to 1"),
-        ({"sizes": np.zeros(3, np.float32)}, r"sizes are \(3,\), expected \(2,\)"),
     ],
 )
 def test_a_dataset_refuses_arrays_that_do_not_fit(changes, message):
@@ -27,13 +26,12 @@ def test_a_dataset_refuses_arrays_that_do_not_fit(changes, message):
         dataset_with(**changes)
 
 
-def test_a_subset_keeps_order_names_and_sizes():
-    whole = dataset_with(sizes=np.array([0.25, 0.5], np.float32))
+def test_a_subset_keeps_order_and_names():
+    whole = dataset_with()
     whole.images[1] = 9
     part = whole.subset([1, 0, 1])
     assert part.labels.tolist() == [1, 0, 1]
     assert part.images[:, 0, 0, 0].tolist() == [9, 0, 9]
-    assert part.sizes.tolist() == [0.5, 0.25, 0.5]
     assert (len(part), part.classes, part.name) == (3, ("a", "b"), "toy")
     with pytest.raises(DataError, match="no images"):
         whole.subset([])
@@ -80,19 +78,26 @@ def test_shapes_are_the_same_bits_however_many_are_drawn():
     again = make_shapes(600, seed=3)
     few = make_shapes(300, seed=3)
     np.testing.assert_array_equal(many.images, again.images)
-    for field in ("images", "labels", "sizes"):
+    for field in ("images", "labels"):
         np.testing.assert_array_equal(getattr(many, field)[:300], getattr(few, field))
     assert not np.array_equal(many.images[:256], many.images[256:512])  # no block repeats another
     assert not np.array_equal(many.images[:300], make_shapes(300, seed=4).images)
 
 
-def test_shapes_holds_every_class_at_every_size():
+def test_shapes_holds_every_class_at_every_size(monkeypatch):
+    extents, coverage = [], shapes._object_coverage
+
+    def noting(rng, labels, sizes, x, y):
+        extents.append(sizes[:, 0, 0])
+        return coverage(rng, labels, sizes, x, y)
+
+    monkeypatch.setattr(shapes, "_object_coverage", noting)
     dataset = make_shapes(2560, seed=0)
+    every_size = np.concatenate(extents)
     assert dataset.images.shape == (2560, 3, 32, 32)
-    assert dataset.sizes.dtype == np.float32
     assert dataset.classes == tuple(SHAPES)
     for label in range(10):
-        sizes = dataset.sizes[dataset.labels == label]
+        sizes = every_size[dataset.labels == label]
         assert len(sizes) > 150
         assert 0.25 <= sizes.min() < 0.35
         assert 0.8 < sizes.max() <= 0.9

@@ -1,7 +1,6 @@
 """CIFAR from disk: the binary and the Python archive, unpacked, and image trees."""
 
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -147,16 +146,16 @@ def test_images_of_other_modes_become_rgb(tmp_path, mode, colour):
     make_tree(tmp_path, "train", {"cat": 1})
     suffix = ".JPEG" if mode == "CMYK" else ".PNG"
     Image.new(mode, (32, 32), colour).save(tmp_path / "train" / "cat" / f"0001{suffix}")
-    expected = 7 if mode in ("L", "LA", "RGBA") else 255
+    expected = {"L": 7, "LA": 246, "RGBA": 246}.get(mode, 255)  # what is transparent lies over white
     assert (load_cifar("cifar10", tmp_path, "train").images[1] == expected).all()
 
 
-def test_a_palette_with_transparent_colours_becomes_rgb(tmp_path):
+def test_a_palette_with_transparent_colours_lies_over_white(tmp_path):
     make_tree(tmp_path, "train", {"cat": 1})
     image = Image.new("P", (32, 32), 1)
     image.putpalette([1, 2, 3, 40, 50, 60])
     image.save(tmp_path / "train" / "cat" / "0001.png", transparency=b"\x00\x80")
-    assert load_cifar("cifar10", tmp_path, "train").images[1, :, 0, 0].tolist() == [40, 50, 60]
+    assert load_cifar("cifar10", tmp_path, "train").images[1, :, 0, 0].tolist() == [147, 152, 157]
 
 
 def test_a_truncated_image_is_named(tmp_path):
@@ -167,14 +166,14 @@ def test_a_truncated_image_is_named(tmp_path):
     whole = broken.read_bytes()
     for size in (0, 20, len(whole) // 2):  # nothing, a part of the header, a part of the pixels
         broken.write_bytes(whole[:size])
-        with pytest.raises(DataError, match=r"cannot read image .*0001\.png"):
+        with pytest.raises(DataError, match=r"0001\.png can't be read as an image"):
             load_cifar("cifar10", tmp_path, "train")
 
 
 def test_an_image_of_another_size_is_named_with_its_size(tmp_path):
     make_tree(tmp_path, "train", {"cat": 1})
     Image.new("RGB", (33, 32)).save(tmp_path / "train" / "cat" / "wide.jpg")
-    with pytest.raises(DataError, match=r"wide\.jpg: it is 33 by 32 pixels, expected 32 by 32"):
+    with pytest.raises(DataError, match=r"wide\.jpg is 33 by 32 pixels, expected 32 by 32"):
         load_cifar("cifar10", tmp_path, "train")
 
 
@@ -198,10 +197,3 @@ def test_a_test_class_that_train_lacks_is_named(tmp_path):
     make_tree(tmp_path, "test", {"cat": 1, "dog": 1})
     with pytest.raises(DataError, match=r"test.dog is a class that .*train lacks"):
         load_cifar("cifar10", tmp_path, "test")
-
-
-def test_an_image_tree_without_pillow_is_one_sentence(tmp_path, monkeypatch):
-    make_tree(tmp_path, "train", {"cat": 1})
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(DataError, match="needs Pillow"):
-        load_cifar("cifar10", tmp_path, "train")

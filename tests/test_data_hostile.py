@@ -298,20 +298,16 @@ WRONG_CHECKSUM[20] ^= 1
 IMAGES = {
     "nothing": (b"", "cannot identify"),
     "text": (b"hello", "cannot identify"),
-    "a PNG cut in its header": (saved(NOISE)[:20], "cannot read image"),
-    "a PNG cut in its pixels": (saved(NOISE)[:1500], "cannot read image"),
+    "a PNG cut in its header": (saved(NOISE)[:20], "can't be read as an image"),
+    "a PNG cut in its pixels": (saved(NOISE)[:1500], "can't be read as an image"),
     "a JPEG cut in its pixels": (saved(NOISE, "JPEG")[:700], "truncated"),
-    "a PNG with a wrong checksum": (bytes(WRONG_CHECKSUM), "cannot read image"),
-    "a PNG without pixels": (png(32, 32), "cannot read image"),
+    "a PNG with a wrong checksum": (bytes(WRONG_CHECKSUM), "can't be read as an image"),
+    "a PNG without pixels": (png(32, 32), "can't be read as an image"),
     "a decompression bomb": (png(60_000, 60_000), "Image size .* exceeds limit"),
     "a smaller decompression bomb": (png(10_000, 10_000), "Image size .* exceeds limit"),
     "a bomb in a comment": (png(32, 32, (b"zTXt", b"a\0\0" + zlib.compress(bytes(9 << 20)))), "Decompressed data"),
     "PostScript, for Ghostscript to run": (POSTSCRIPT, "cannot identify"),
-    "a GIF under another name": (saved(NOISE, "GIF"), "cannot identify"),
-    "a TIFF under another name": (saved(NOISE, "TIFF"), "cannot identify"),
     "a pickle": (dumped(Call(os.system, TOUCH)), "cannot identify"),
-    "an animation": (saved(NOISE, save_all=True, append_images=[Image.new("RGB", (32, 32))]), "is animated"),
-    "16 bits of grey": (saved(Image.new("I;16", (32, 32))), "mode is I;16, expected 8 bits"),
     "another size": (saved(Image.new("RGB", (32, 31))), "32 by 31 pixels, expected 32 by 32"),
 }
 
@@ -321,7 +317,7 @@ def test_a_hostile_image_is_refused_by_its_name(name, tmp_path):
     content, match = IMAGES[name]
     tree = make_tree(tmp_path / "tree", "train", {"cat": 2})
     (tree / "train" / "cat" / "0001.png").write_bytes(content)
-    refused(load_cifar, "cifar10", tree, "train", match=rf"cannot read image .*0001\.png: .*{match}|{match}.*0001\.png")
+    refused(load_cifar, "cifar10", tree, "train", match=rf"0001\.png (can't be read as an image: .*)?.*{match}")
 
 
 def test_what_is_not_a_file_is_not_an_image(tmp_path):

@@ -1,6 +1,5 @@
 """download_cifar against a server on this machine: whole, resumed, cut, altered, and every way that it can fail."""
 
-import dataclasses
 import hashlib
 import http.server
 import resource
@@ -9,9 +8,9 @@ import tarfile
 import threading
 
 import pytest
-from data_samples import make_archive, make_python_archive, snapshot
+from data_samples import make_archive, snapshot
 
-from minisk.data import cifar, download, download_cifar, load_cifar
+from minisk.data import download, download_cifar, load_cifar
 from minisk.errors import DataError
 
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -65,7 +64,7 @@ def server(tmp_path, monkeypatch):
     with Server() as running:
         running.content = (source / ARCHIVE).read_bytes()
         digest = hashlib.md5(running.content).hexdigest()
-        monkeypatch.setitem(cifar.BINARY, "cifar10", dataclasses.replace(cifar.BINARY["cifar10"], md5=digest))
+        monkeypatch.setitem(download.ARCHIVES, "cifar10", (download.ARCHIVES["cifar10"][0], digest))
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield running
@@ -96,21 +95,6 @@ def test_an_archive_that_is_there_needs_no_network(server, fetch, tmp_path):
     (tmp_path / "data" / ARCHIVE).write_bytes(server.content)
     assert len(load_cifar("cifar10", fetch(), "test")) == 2
     assert server.asked == []
-
-
-def test_the_python_version_is_fetched_by_its_own_name(server, tmp_path, monkeypatch):
-    folder = make_python_archive(tmp_path / "source")
-    with tarfile.open(tmp_path / "python.tar.gz", "w:gz", format=tarfile.USTAR_FORMAT) as archive:
-        archive.add(folder, folder.name)
-    server.content = (tmp_path / "python.tar.gz").read_bytes()
-    digest = hashlib.md5(server.content).hexdigest()
-    monkeypatch.setitem(cifar.PYTHON, "cifar10", dataclasses.replace(cifar.PYTHON["cifar10"], md5=digest))
-    data_dir = tmp_path / "data"
-    assert (
-        download_cifar("cifar10", data_dir, version="python", base_url=server.url, progress=False).name == folder.name
-    )
-    assert server.asked == [("/cifar-10-python.tar.gz", None)]
-    assert len(load_cifar("cifar10", data_dir, "train")) == 10
 
 
 def test_a_broken_connection_is_told_and_the_next_try_goes_on_from_there(server, fetch, tmp_path):
@@ -250,10 +234,9 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
         download_cifar("cifar10", tmp_path / "file")
 
 
-@pytest.mark.parametrize(("name", "version"), [("mnist", "binary"), ("cifar10", "matlab")])
-def test_what_is_not_published_is_refused(tmp_path, name, version):
-    with pytest.raises(DataError, match=f"no '{version}' version of '{name}', expected 'binary' or 'python'"):
-        download_cifar(name, tmp_path, version=version)
+def test_what_is_not_published_is_refused(tmp_path):
+    with pytest.raises(DataError, match="'mnist' is not published, expected 'cifar10' or 'cifar100'"):
+        download_cifar("mnist", tmp_path)
 
 
 def test_the_bar_counts_from_where_the_download_goes_on(server, tmp_path, capsys):

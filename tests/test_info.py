@@ -75,7 +75,7 @@ def test_without_a_compiler_it_says_none(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     facts = info.gather()
-    assert facts["compiler"] == "none: no C++ compiler found (looked for g++, clang++, c++)"
+    assert facts["compiler"] == "unknown (KernelError: no C++ compiler found (looked for g++, clang++, c++))"
     assert facts["kernels"] == [
         "mode auto: the formulas, in NumPy (no C++ compiler found (looked for g++, clang++, c++))"
     ]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from data_samples import assert_same_batches, dataset_with, numbered_dataset
 
-from minisk.data import Loader, make_batch, standard_augment
+from minisk.data import Loader, standard_augment
 from minisk.errors import DataError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -99,18 +99,6 @@ def test_drop_last_leaves_out_a_batch_that_is_not_full(count, drop_last, lengths
     loader = Loader(numbered_dataset(count), 4, drop_last=drop_last)
     assert [len(labels) for _, labels in loader] == lengths
     assert len(loader) == len(lengths)
-
-
-def test_make_batch_depends_on_its_arguments_alone():
-    dataset, before = numbered_dataset(), numbered_dataset()
-
-    def batch():
-        rng = np.random.default_rng(9)
-        return make_batch(dataset, np.array([3, 1]), rng, standard_augment, 0.5, 0.25)
-
-    assert_same_batches([batch()], [batch()])
-    assert batch()[1].tolist() == [3, 1]
-    np.testing.assert_array_equal(dataset.images, before.images)
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"seed": -1}, {"prefetch": -1}, {"workers": -1}])

@@ -1,4 +1,4 @@
-"""minisk.predict: image files of every kind become the pixels one sees, and hostile or damaged ones a sentence."""
+"""minisk.data.images: image files of every kind become the pixels one sees, and hostile or damaged ones a sentence."""
 
 import io
 import logging
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from minisk.data.images import read_image
 from minisk.errors import DataError
-from minisk.predict import read_image
 
 
 def saved(path, image, **options):

@@ -17,7 +17,8 @@ from minisk import models, nn, train
 from minisk.checkpoint import load_checkpoint, save_checkpoint
 from minisk.data import Loader
 from minisk.errors import CheckpointError, DeviceError, MiniskError
-from minisk.train import Config, Metrics, Trainer, evaluate, evaluate_checkpoint, load_model
+from minisk.predict import load_classifier, weights_of
+from minisk.train import Config, Metrics, Trainer, evaluate
 
 FILES = ["best.safetensors", "config.json", "last.safetensors", "lock", "log.jsonl", "metrics.csv"]
 
@@ -40,7 +41,7 @@ def test_a_run_leaves_its_config_its_metrics_and_two_checkpoints(tmp_path):
     assert Config(**json.loads((trainer.out / "config.json").read_text())) == trainer.config
     arrays, about = load_checkpoint(trainer.out / "last.safetensors")
     assert Config(**about["config"]) == trainer.config and tuple(about["classes"]) == SPLITS["train"].classes
-    assert_same_bits(train.weights_of(arrays), weights(trainer))
+    assert_same_bits(weights_of(arrays), weights(trainer))
 
 
 def test_every_row_of_the_metrics_parses_and_equals_what_the_run_yielded(tmp_path):
@@ -59,7 +60,7 @@ def test_an_epoch_is_saved_before_it_is_yielded(tmp_path):
     for metrics in trainer.run(progress=False):
         arrays, about = load_checkpoint(tmp_path / "last.safetensors")
         assert about["history"][-1] == dataclasses.asdict(metrics)
-        assert_same_bits(train.weights_of(arrays), weights(trainer))
+        assert_same_bits(weights_of(arrays), weights(trainer))
 
 
 def test_best_holds_the_weights_of_the_epoch_with_the_highest_test_accuracy(tmp_path, monkeypatch):
@@ -69,7 +70,7 @@ def test_best_holds_the_weights_of_the_epoch_with_the_highest_test_accuracy(tmp_
     for _ in trainer.run(progress=False):
         kept.append(weights(trainer))
     arrays, about = load_checkpoint(tmp_path / "best.safetensors")
-    assert_same_bits(train.weights_of(arrays), kept[1])
+    assert_same_bits(weights_of(arrays), kept[1])
     assert about["history"][-1]["epoch"] == 2
 
 
@@ -278,26 +279,26 @@ def test_evaluating_leaves_a_part_that_was_in_evaluation_there():
 
 def test_a_checkpoint_gives_back_the_model_in_evaluation_mode(tmp_path):
     trainer = trained(tmp_path, epochs=2)
-    model, about = load_model(tmp_path / "last.safetensors")
+    found = load_classifier(tmp_path / "last.safetensors", "cpu")
+    model = found.model
     assert not any(module.training for module in model.modules())
     assert_same_bits({name: value.numpy() for name, value in model.state_dict().items()}, weights(trainer))
-    assert about["normalization"] == trainer.normalization
+    assert found.normalization == trainer.normalization
 
 
 def test_evaluating_a_checkpoint_gives_the_numbers_of_its_epoch(tmp_path):
-    last = trained(tmp_path, epochs=2).history[-1]
-    found = evaluate_checkpoint(tmp_path / "last.safetensors", "shapes", None, "cpu")
-    assert found == (last.test_loss, last.test_accuracy)
+    trainer = trained(tmp_path, epochs=2)
+    last, found = trainer.history[-1], load_classifier(tmp_path / "last.safetensors", "cpu")
+    assert evaluate(found.model, trainer.test_loader) == (last.test_loss, last.test_accuracy)
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda about: about.pop("classes"), r"does not say its classes"),
-        (lambda about: about.pop("config"), r"does not say its config"),
+        (lambda about: about.pop("classes"), r"damaged description: KeyError\('classes'\)"),
+        (lambda about: about.pop("config"), r"damaged description: KeyError\('config'\)"),
         (lambda about: about["classes"].pop(), r"classifier\.weight \(10, 8\) instead of \(9, 8\)"),
-        (lambda about: about["classes"].__setitem__(0, "cat"), r"10 classes \(cat, …\), but shapes has 10 \(disc, …\)"),
-        (lambda about: about.pop("normalization"), r"does not say its normalization"),
+        (lambda about: about.pop("normalization"), r"damaged description: KeyError\('normalization'\)"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_told_so(tmp_path, change, told):
@@ -307,11 +308,11 @@ def test_a_checkpoint_that_does_not_fit_is_told_so(tmp_path, change, told):
     change(about)
     save_checkpoint(path, arrays, about)
     with pytest.raises(CheckpointError, match=told):
-        evaluate_checkpoint(path, "shapes", None, "cpu")
+        load_classifier(path, "cpu")
 
 
 def test_the_checkpoint_of_another_model_names_the_weights_that_do_not_fit(tmp_path, monkeypatch):
     trained(tmp_path)
     monkeypatch.setattr(models, "create", lambda name, classes: nn.Sequential(nn.Linear(3, classes)))
     with pytest.raises(CheckpointError, match=r"2 missing: 0\.weight, 0\.bias; 38 unexpected: "):
-        load_model(tmp_path / "best.safetensors")
+        load_classifier(tmp_path / "best.safetensors")

@@ -21,9 +21,8 @@ from .. import __version__
 from ..cuda.compiler import cache_folder, find_compiler
 from ..cuda.launcher import kernel_mode, kernels_in_use
 from ..device import cuda_available
-from ..errors import KernelError
 
-_PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboard", "cupy", "cupy-cuda12x", "cupy-cuda13x")
+_PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "cupy", "cupy-cuda12x", "cupy-cuda13x")
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
 _THREAD_COUNTS = ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads")
 
@@ -56,7 +55,7 @@ def gather() -> dict[str, Any]:
         "packages": _packages,
         "devices": _devices,
         "cpus": _cpus,
-        "compiler": _compiler,
+        "compiler": lambda: ": ".join(find_compiler()),
         "kernels": _kernels,
         "variables": lambda: {k: v for k, v in os.environ.items() if _VARIABLES.match(k)},
         "caches": _caches,
@@ -116,13 +115,6 @@ def _cpus() -> str:
         if quota != "max":
             told.append(f"{int(quota) / int(period):g} allowed by its control group")
     return ", ".join(told)
-
-
-def _compiler() -> str:
-    try:
-        return ": ".join(find_compiler())
-    except KernelError as error:
-        return f"none: {error}"
 
 
 def _kernels() -> list[str]:

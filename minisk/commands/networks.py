@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, MiniskError
+from ..errors import CheckpointError, DataError, MiniskError
 
 
 def add_to(commands: Any) -> None:
@@ -21,7 +21,6 @@ def add_to(commands: Any) -> None:
     summary.set_defaults(run=run_summary)
     predict = commands.add_parser("predict", help="tell what a trained network sees in image files")
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, GIF, BMP, WebP, TIFF or PPM, any size")
-    predict.add_argument("--draw", metavar="DIR", help="also write each picture with its classes to this folder")
     predict.add_argument("--json", action="store_true", help="print JSON instead of a table")
     predict.set_defaults(run=run_predict)
     evaluate = commands.add_parser("evaluate", help="measure a trained network on the test images of a data set")
@@ -50,26 +49,21 @@ def run_summary(arguments: argparse.Namespace) -> None:
 
 def run_predict(arguments: argparse.Namespace) -> int:
     """Answer for each image that can be read. Returns 1 if one could not."""
-    from ..pictures import draw_prediction
-    from ..predict import load_classifier, read_image
+    from ..data.images import read_image
+    from ..predict import load_classifier
 
     classifier = load_classifier(arguments.weights, arguments.device)
-    if arguments.draw:
-        Path(arguments.draw).mkdir(parents=True, exist_ok=True)
     image_width = max(len(_printable(name)) for name in arguments.images)
     class_width = max(len(_printable(name)) for name in classifier.classes)
     answers: list[dict[str, Any]] = []
-    for number, name in enumerate(arguments.images, 1):
+    for name in arguments.images:
         try:
-            image = read_image(name)
+            top = classifier.top(read_image(name))
         except DataError as error:
             print(f"minisk predict: {_printable(str(error))}", file=sys.stderr)
             answers.append({"image": name, "error": str(error)})
             continue
-        top = classifier.top(image)
         answers.append({"image": name, "top": [{"class": c, "probability": p} for c, p in top]})
-        if arguments.draw:
-            draw_prediction(image, top, Path(arguments.draw) / f"predicted-{number}-{Path(name).stem[:80]}.png")
         if not arguments.json:
             for row, (class_name, probability) in enumerate(top):
                 shown = _printable(name) if row == 0 else ""
@@ -82,12 +76,14 @@ def run_predict(arguments: argparse.Namespace) -> int:
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Print the totals and a table of the classes."""
     from ..data import load_dataset
-    from ..predict import check_classes, load_classifier
+    from ..predict import load_classifier
     from ..report import measure, report_run
 
     classifier = load_classifier(arguments.weights, arguments.device)
     dataset = load_dataset(arguments.dataset or classifier.dataset, arguments.data_dir, "test")
-    check_classes(arguments.weights, classifier.classes, dataset)
+    if classifier.classes != dataset.classes:
+        told, found = (f"{len(of.classes)} classes ({of.classes[0]}, …)" for of in (classifier, dataset))
+        raise CheckpointError(f"{arguments.weights} tells apart {told}, but {dataset.name} has {found}")
     if arguments.out:
         Path(arguments.out).mkdir(parents=True, exist_ok=True)
         result = report_run(classifier.model, dataset, classifier.normalization, arguments.out)

@@ -4,9 +4,8 @@ All give the same ImageDataset, in an order that depends on the files alone. Not
 of the Python version are read without being run. Source: https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,58 +16,40 @@ from .image_tree import load_image_tree
 from .unpickle import unpickle
 
 SIDE = 32
-_PIXEL_BYTES = 3 * SIDE * SIDE
 MAX_BYTES = 256 << 20  # no archive, unpacked archive or file of one is larger; what is, is not CIFAR
+_PIXEL_BYTES = 3 * SIDE * SIDE
 
 
-@dataclass(frozen=True)
-class Layout:
-    """One official archive, packed and unpacked.
+class Layout(NamedTuple):
+    """One official archive, unpacked.
 
-    archive, md5: the packed file. folder: what it unpacks to. names: the file with the class names.
-    splits: the files of each split. label_bytes: of a record in the binary version, the last one counts.
-    labels, label_names: the keys of the Python version.
+    folder: what it unpacks to. names: the file with the class names. train, test: the files of each split.
+    label_bytes: of a record in the binary version, the last one counts. labels, label_names: the keys of the Python
+    version.
     """
 
-    archive: str
-    md5: str
     folder: str
     names: str
-    splits: dict[str, tuple[str, ...]]
-    classes: int
+    train: tuple[str, ...]
+    test: tuple[str, ...]
     label_bytes: int = 0
     labels: str = ""
     label_names: str = ""
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Every file that the unpacked archive must have."""
-        return (self.names, *self.splits["train"], *self.splits["test"])
 
-
+CLASSES = {"cifar10": 10, "cifar100": 100}
 _BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
-
 BINARY = {
     "cifar10": Layout(
-        "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", "cifar-10-batches-bin", "batches.meta.txt",
-        {"train": tuple(f"{name}.bin" for name in _BATCHES), "test": ("test_batch.bin",)}, 10, label_bytes=1,
+        "cifar-10-batches-bin", "batches.meta.txt", tuple(f"{name}.bin" for name in _BATCHES), ("test_batch.bin",), 1
     ),
-    "cifar100": Layout(  # labels: coarse, then fine
-        "cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", "cifar-100-binary", "fine_label_names.txt",
-        {"train": ("train.bin",), "test": ("test.bin",)}, 100, label_bytes=2,
-    ),
-}  # fmt: skip
-
+    # labels: coarse, then fine
+    "cifar100": Layout("cifar-100-binary", "fine_label_names.txt", ("train.bin",), ("test.bin",), 2),
+}
 PYTHON = {
-    "cifar10": Layout(
-        "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", "cifar-10-batches-py", "batches.meta",
-        {"train": _BATCHES, "test": ("test_batch",)}, 10, labels="labels", label_names="label_names",
-    ),
-    "cifar100": Layout(
-        "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", "cifar-100-python", "meta",
-        {"train": ("train",), "test": ("test",)}, 100, labels="fine_labels", label_names="fine_label_names",
-    ),
-}  # fmt: skip
+    "cifar10": Layout("cifar-10-batches-py", "batches.meta", _BATCHES, ("test_batch",), 0, "labels", "label_names"),
+    "cifar100": Layout("cifar-100-python", "meta", ("train",), ("test",), 0, "fine_labels", "fine_label_names"),
+}
 
 
 def load_cifar(name: str, data_dir: str | Path, split: str) -> ImageDataset:
@@ -82,93 +63,88 @@ def load_cifar(name: str, data_dir: str | Path, split: str) -> ImageDataset:
     if name not in BINARY:
         raise DataError(f"load_cifar: unknown data set {name!r}, expected one of {', '.join(BINARY)}")
     check_split(name, split)
-    binary, python, root = BINARY[name], PYTHON[name], Path(data_dir)
-    for layout, read in ((binary, _read_binary), (python, _read_python)):
+    root, looked_for = Path(data_dir), []
+    for layout in (BINARY[name], PYTHON[name]):
+        files: tuple[str, ...] = getattr(layout, split)
         for folder in (root / layout.folder, root):
-            if (folder / layout.names).is_file() or (folder / layout.splits[split][0]).is_file():
-                images, labels, classes = read(name, layout, folder, split)
-                if len(classes) != layout.classes:
-                    raise DataError(
-                        f"{name}: {folder / layout.names} names {len(classes)} classes, expected {layout.classes}"
-                    )
-                return ImageDataset(images.reshape(-1, 3, SIDE, SIDE), labels, classes, name)
+            if (folder / layout.names).is_file() or (folder / files[0]).is_file():
+                return _load_archive(name, layout, folder, files)
+        looked_for.append(f"{layout.folder}/ with {layout.names} and {files[0]}, or those files themselves")
     if (root / "train").is_dir():
         return load_image_tree(name, root, split, SIDE)
     raise DataError(
-        f"{name}: found no data in {str(root)!r}; looked for the unpacked binary archive"
-        f" ({binary.folder}/ with {binary.names} and {binary.splits[split][0]}, or those files themselves),"
-        f" for the unpacked Python archive ({python.folder}/ with {python.names} and {python.splits[split][0]})"
+        f"{name}: found no data in {str(root)!r}; looked for the unpacked archives ({'; '.join(looked_for)})"
         f" and for an image tree (train/<class>/*.png and test/<class>/*.png)"
     )
 
 
-_Parts = tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]  # images (N, 3072), labels (N,), classes
+def _load_archive(name: str, layout: Layout, folder: Path, files: tuple[str, ...]) -> ImageDataset:
+    binary, count = layout.label_bytes > 0, CLASSES[name]
+    classes = (_binary_names if binary else _python_names)(layout, folder / layout.names)
+    if len(classes) != count:
+        raise DataError(f"{name}: {folder / layout.names} names {len(classes)} classes, expected {count}")
+    images, labels = [], []
+    for path in (folder / file for file in files):
+        some, their = (_binary_batch if binary else _python_batch)(layout, path)
+        wrong = np.flatnonzero((their < 0) | (their >= count))
+        if wrong.size:
+            raise DataError(f"{path} has label {their[wrong[0]]} in record {wrong[0]}, expected 0 to {count - 1}")
+        images.append(some)
+        labels.append(their.astype(np.int64))
+    pixels = np.concatenate(images).reshape(-1, 3, SIDE, SIDE)
+    return ImageDataset(pixels, np.concatenate(labels), classes, name)
 
 
-def _read_binary(name: str, layout: Layout, folder: Path, split: str) -> _Parts:
+def _binary_names(layout: Layout, path: Path) -> tuple[str, ...]:
     try:
-        text = _read_bytes(name, folder / layout.names).decode()
+        lines = _read_bytes(path).decode().splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"{name}: {folder / layout.names} is not a text file of class names") from error
-    classes = tuple(line.strip() for line in text.splitlines() if line.strip())
-    records = np.concatenate([_read_records(name, layout, folder / file) for file in layout.splits[split]])
-    labels = records[:, layout.label_bytes - 1].astype(np.int64)
-    return np.ascontiguousarray(records[:, layout.label_bytes :]), labels, classes
+        raise DataError(f"{path} is not a text file of class names") from error
+    return tuple(line.strip() for line in lines if line.strip())
 
 
-def _read_records(name: str, layout: Layout, path: Path) -> NDArray[np.uint8]:
-    """Return the file as uint8 (records, label bytes + pixel bytes), sizes and labels checked."""
+def _binary_batch(layout: Layout, path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Return images (N, 3072) and labels (N,), which are still to be checked."""
     record = layout.label_bytes + _PIXEL_BYTES
-    data = np.frombuffer(_read_bytes(name, path), dtype=np.uint8)
+    data = np.frombuffer(_read_bytes(path), dtype=np.uint8)
     if data.size == 0 or data.size % record:
-        raise DataError(f"{name}: {path} has {data.size} bytes, expected a multiple of {record}")
+        raise DataError(f"{path} has {data.size} bytes, expected a multiple of {record}")
     records = data.reshape(-1, record)
-    _check_labels(name, layout, path, records[:, layout.label_bytes - 1])
-    return records
+    return records[:, layout.label_bytes :], records[:, layout.label_bytes - 1]
 
 
-def _read_python(name: str, layout: Layout, folder: Path, split: str) -> _Parts:
-    names = _read_pickle(name, folder / layout.names).get(layout.label_names)
+def _python_names(layout: Layout, path: Path) -> tuple[str, ...]:
+    names = _read_pickle(path).get(layout.label_names)
     if not isinstance(names, list) or not all(isinstance(one, str | bytes) for one in names):
-        raise DataError(f"{name}: {folder / layout.names} has no list of names in {layout.label_names!r}")
-    classes = tuple(one if isinstance(one, str) else one.decode("utf-8", "replace") for one in names)
-    images, labels = zip(*(_read_batch(name, layout, folder / file) for file in layout.splits[split]), strict=True)
-    return np.concatenate(images), np.concatenate(labels), classes
+        raise DataError(f"{path} has no list of names in {layout.label_names!r}")
+    return tuple(one if isinstance(one, str) else one.decode("utf-8", "replace") for one in names)
 
 
-def _read_batch(name: str, layout: Layout, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    batch = _read_pickle(name, path)
+def _python_batch(layout: Layout, path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Return images (N, 3072) and labels (N,), which are still to be checked."""
+    batch = _read_pickle(path)
     images, labels = batch.get("data"), batch.get(layout.labels)
     if not isinstance(images, np.ndarray) or images.ndim != 2 or images.shape[1] != _PIXEL_BYTES or not len(images):
-        raise DataError(f"{name}: {path} has no array (images, {_PIXEL_BYTES}) of bytes in 'data'")
+        raise DataError(f"{path} has no array (images, {_PIXEL_BYTES}) of bytes in 'data'")
     if not isinstance(labels, list) or not all(type(label) is int for label in labels) or len(labels) != len(images):
-        raise DataError(f"{name}: {path} has no list of {len(images)} whole numbers in {layout.labels!r}")
-    _check_labels(name, layout, path, np.array(labels, dtype=object))  # object: a number may be larger than int64
-    return images, np.array(labels, dtype=np.int64)
+        raise DataError(f"{path} has no list of {len(images)} whole numbers in {layout.labels!r}")
+    return images, np.array(labels, dtype=object)  # object: a number may be larger than int64
 
 
-def _read_pickle(name: str, path: Path) -> dict[str, Any]:
-    content = unpickle(_read_bytes(name, path), f"{name}: {path}")
+def _read_pickle(path: Path) -> dict[str, Any]:
+    content = unpickle(_read_bytes(path), str(path))
     if not isinstance(content, dict):
-        raise DataError(f"{name}: {path} holds a {type(content).__name__}, expected a dictionary")
+        raise DataError(f"{path} holds a {type(content).__name__}, expected a dictionary")
     return content
 
 
-def _check_labels(name: str, layout: Layout, path: Path, labels: NDArray[Any]) -> None:
-    wrong = np.flatnonzero((labels < 0) | (labels >= layout.classes))
-    if wrong.size:
-        raise DataError(
-            f"{name}: {path} has label {labels[wrong[0]]} in record {wrong[0]}, expected 0 to {layout.classes - 1}"
-        )
-
-
-def _read_bytes(name: str, path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     """Return a file of an unpacked archive. Raises DataError if it is missing, unreadable or far too large."""
     if not path.is_file():  # nor a pipe or a device, which would be read for ever
-        raise DataError(f"{name}: {path} is missing from the archive")
+        raise DataError(f"{path} is missing from the archive")
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{name}: {path} has {size} bytes, expected at most {MAX_BYTES}")
+            raise DataError(f"{path} has {size} bytes, expected at most {MAX_BYTES}")
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{name}: cannot read {path}: {error.strerror or error}") from error
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error

@@ -4,8 +4,6 @@ Nothing here knows of Tensors or of files: `cifar` reads data sets, `shapes` dra
 them into batches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,14 +24,12 @@ class ImageDataset:
     images: uint8 (N, 3, H, W), RGB planes, N ≥ 1.
     labels: int64 (N,), each in 0 … len(classes) - 1.
     classes: the class names, in label order.
-    sizes: None, or float32 (N,): each object's extent as a fraction of the image width (only `shapes`).
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     name: str
-    sizes: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -47,18 +43,15 @@ class ImageDataset:
             raise DataError(
                 f"{self.name}: labels run from {labels.min()} to {labels.max()}, expected 0 to {len(self.classes) - 1}"
             )
-        if self.sizes is not None and self.sizes.shape != labels.shape:
-            raise DataError(f"{self.name}: sizes are {self.sizes.shape}, expected ({len(images)},)")
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.images)
 
-    def subset(self, indices: Sequence[int] | NDArray[np.integer]) -> ImageDataset:
+    def subset(self, indices: Sequence[int] | NDArray[np.integer]) -> "ImageDataset":
         """Copy the images at ``indices``, in that order. Raises IndexError; DataError if none."""
         chosen = np.asarray(indices, dtype=np.int64)
-        sizes = None if self.sizes is None else self.sizes[chosen]
-        return ImageDataset(self.images[chosen], self.labels[chosen], self.classes, self.name, sizes)
+        return ImageDataset(self.images[chosen], self.labels[chosen], self.classes, self.name)
 
     def mean_std(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each channel over all pixels: float64 (3,), in units of 0 … 1.

@@ -8,45 +8,43 @@ from urllib.request import Request, urlopen
 
 from ..errors import DataError
 from .archive import extract_archive
-from .cifar import BINARY, MAX_BYTES, PYTHON
+from .cifar import BINARY, MAX_BYTES
 
 OFFICIAL = "https://www.cs.toronto.edu/~kriz/"
 TIMEOUT = 30.0  # seconds without a byte
 
-_VERSIONS = {"binary": BINARY, "python": PYTHON}
+ARCHIVES = {  # of the binary version: name, MD5
+    "cifar10": ("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
+    "cifar100": ("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
+}
 _PIECE = 1 << 18
 
 
-def download_cifar(
-    name: str, data_dir: str | Path, *, version: str = "binary", base_url: str = OFFICIAL, progress: bool = True
-) -> Path:
-    """Fetch and unpack "cifar10" or "cifar100" into ``data_dir``; return the unpacked folder, for `load_cifar`.
+def download_cifar(name: str, data_dir: str | Path, *, base_url: str = OFFICIAL, progress: bool = True) -> Path:
+    """Fetch and unpack "cifar10" or "cifar100", the binary version, into ``data_dir``; return the unpacked folder.
 
-    version: "binary" or "python", the two archives that are published. What is there already is not fetched again:
-    the unpacked folder, the archive, or the first part of it that an interrupted download left. progress: show a bar.
-    Raises DataError if the archive can't be had, is not the official one, or can't be unpacked or written.
+    What is there already is not fetched again: the unpacked folder, the archive, or the first part of it that an
+    interrupted download left. progress: show a bar. Raises DataError if the archive can't be had, is not the official
+    one, or can't be unpacked or written.
     """
-    if name not in BINARY or version not in _VERSIONS:
-        raise DataError(
-            f"download_cifar: no {version!r} version of {name!r}, expected 'binary' or 'python' of"
-            f" {' or '.join(map(repr, BINARY))}"
-        )
-    layout, root = _VERSIONS[version][name], Path(data_dir)
-    archive, folder = root / layout.archive, root / layout.folder
+    if name not in ARCHIVES:
+        raise DataError(f"download_cifar: {name!r} is not published, expected {' or '.join(map(repr, ARCHIVES))}")
+    (packed, md5), layout, root = ARCHIVES[name], BINARY[name], Path(data_dir)
+    archive, folder, files = root / packed, root / layout.folder, (layout.names, *layout.train, *layout.test)
     if folder.exists():
-        missing = [file for file in layout.files if not (folder / file).is_file()]
+        missing = [file for file in files if not (folder / file).is_file()]
         if missing:
             raise DataError(f"{folder} lacks {missing[0]}: move that folder away to have it downloaded anew")
         return folder
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not archive.exists():
-            _fetch(base_url + layout.archive, archive, layout.md5, progress)
-        elif (found := _md5(archive)) != layout.md5:
-            raise DataError(f"{archive} has MD5 {found}, expected {layout.md5}: remove it to have it downloaded anew")
+            _fetch(base_url + packed, archive, md5, progress)
+        elif (found := _md5(archive)) != md5:
+            raise DataError(f"{archive} has MD5 {found}, expected {md5}: remove it to have it downloaded anew")
     except OSError as error:
         raise DataError(f"cannot write {name} to {root}: {error.strerror or error}") from error
-    return extract_archive(archive, folder, layout.files)
+    return extract_archive(archive, folder, files)
 
 
 def _fetch(url: str, target: Path, md5: str, progress: bool) -> None:

@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..errors import DataError
 from .dataset import ImageDataset
@@ -23,27 +23,6 @@ Batch = tuple[NDArray[np.float32], NDArray[Any]]  # labels int64 (n,), or with a
 
 _ORDER, _AUGMENT = 0, 1  # first part of a stream's key
 _THREAD = "minisk-loader"
-
-
-def make_batch(
-    dataset: ImageDataset,
-    indices: NDArray[np.int64],
-    rng: np.random.Generator,
-    augment: Augmentation | None,
-    mean: ArrayLike,
-    std: ArrayLike,
-    mix: Mix | None = None,
-) -> Batch:
-    """Gather, augment, normalise and mix the images at ``indices``: float32 (n, 3, H, W) and int64 labels (n,).
-
-    With ``mix``, float32 targets (n, classes) are in the labels' place. Pure but for ``rng``: the same arguments
-    give the same bits in whichever thread or process it runs.
-    """
-    images = dataset.images[indices]
-    if augment is not None:
-        images = augment(images, rng)
-    normal, labels = normalize(images, mean, std), dataset.labels[indices]
-    return (normal, labels) if mix is None else mix(normal, labels, rng)
 
 
 @dataclass(eq=False, repr=False)
@@ -66,7 +45,7 @@ class Loader:
     _: KW_ONLY
     shuffle: bool = False
     augment: Augmentation | None = None
-    mean: Any = None  # ArrayLike from here on
+    mean: Any = None  # ArrayLike, both or neither
     std: Any = None
     seed: int = 0
     drop_last: bool = False
@@ -81,9 +60,7 @@ class Loader:
                 f" {self.workers}, expected at least 1, 0, 0 and 0"
             )
         if self.mean is None or self.std is None:
-            mean, std = self.dataset.mean_std()
-            self.mean = mean if self.mean is None else self.mean
-            self.std = std if self.std is None else self.std
+            self.mean, self.std = self.dataset.mean_std()
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -123,7 +100,11 @@ class Loader:
         def make(number: int) -> Batch:
             indices = order[number * self.batch_size : (number + 1) * self.batch_size]
             rng = _stream(self.seed, _AUGMENT, epoch, number)
-            return make_batch(self.dataset, indices, rng, self.augment, self.mean, self.std, self.mix)
+            images, labels = self.dataset.images[indices], self.dataset.labels[indices]
+            if self.augment is not None:
+                images = self.augment(images, rng)
+            normal = normalize(images, self.mean, self.std)
+            return (normal, labels) if self.mix is None else self.mix(normal, labels, rng)
 
         return make
 

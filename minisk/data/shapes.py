@@ -63,7 +63,7 @@ SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
 
 
 def make_shapes(count: int, seed: int, size: int = 32) -> ImageDataset:
-    """Draw ``count`` images, uint8 (count, 3, size, size), with ``sizes`` set.
+    """Draw ``count`` images, uint8 (count, 3, size, size).
 
     The first images of a larger count are the same bits, as every block of images has a stream of its
     own, keyed by (seed, block). Raises DataError if count or size is less than 1.
@@ -72,17 +72,16 @@ def make_shapes(count: int, seed: int, size: int = 32) -> ImageDataset:
         raise DataError(f"make_shapes: count is {count} and size is {size}, expected at least 1")
     images = np.empty((count, 3, size, size), dtype=np.uint8)
     labels = np.empty(count, dtype=np.int64)
-    sizes = np.empty(count, dtype=np.float32)
     for first in range(0, count, _BLOCK):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(first // _BLOCK,)))
         here, kept = slice(first, first + _BLOCK), slice(count - first)  # the last block may be cut
-        drawn = _draw_block(rng, size)
-        images[here], labels[here], sizes[here] = drawn[0][kept], drawn[1][kept], drawn[2][kept]
-    return ImageDataset(images, labels, tuple(SHAPES), "shapes", sizes)
+        drawn, their = _draw_block(rng, size)
+        images[here], labels[here] = drawn[kept], their[kept]
+    return ImageDataset(images, labels, tuple(SHAPES), "shapes")
 
 
-def _draw_block(rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], Floats]:
-    """Draw one block: images, labels and extents. Coordinates are fractions of the image width, y upwards."""
+def _draw_block(rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Draw one block: images and labels. Coordinates are fractions of the image width, y upwards."""
     centres = (np.arange(size, dtype=np.float32) + 0.5) / size
     x, y = centres[np.newaxis, np.newaxis, :], centres[np.newaxis, ::-1, np.newaxis]
     labels = rng.integers(len(SHAPES), size=_BLOCK)
@@ -95,8 +94,7 @@ def _draw_block(rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8],
     noise = rng.standard_normal(canvas.shape, dtype=np.float32)
     noise *= _uniform(rng, 0.0, 0.08)[:, :, :, np.newaxis]
     canvas += noise
-    images = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
-    return images, labels, extents[:, 0, 0]
+    return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8), labels
 
 
 def _object_coverage(

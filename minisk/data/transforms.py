@@ -6,11 +6,10 @@ so `normalize` comes last. Only `Mix`, mixup and cutmix, blends what is normalis
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError
 
@@ -20,19 +19,16 @@ Augmentation = Callable[[Images, np.random.Generator], Images]
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # how bright red, green and blue look: ITU-R BT.601
 
 
-def random_crop(images: Images, rng: np.random.Generator, padding: int = 4, fill: ArrayLike = 0) -> Images:
-    """Pad every side by ``padding`` pixels, then cut each image's own random window of the original size.
+def random_crop(images: Images, rng: np.random.Generator, padding: int = 4) -> Images:
+    """Pad every side by ``padding`` black pixels, then cut each image's own random window of the original size.
 
-    images: uint8 (N, 3, H, W); returns the same shape. fill: the padding's value in 0 … 255, one or one
-    per channel. Each of the (2·padding + 1)² offsets is equally likely. Raises DataError.
+    images: uint8 (N, 3, H, W); returns the same shape. Each of the (2·padding + 1)² offsets is equally likely.
+    Raises DataError.
     """
     if padding < 0:
         raise DataError(f"random_crop: padding is {padding}, expected at least 0")
-    fill_value = _fill(fill, "random_crop")
-    n, channels, height, width = images.shape
-    padded = np.empty((n, channels, height + 2 * padding, width + 2 * padding), dtype=np.uint8)
-    padded[...] = fill_value
-    padded[:, :, padding : padding + height, padding : padding + width] = images
+    n, _, height, width = images.shape
+    padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     top, left = rng.integers(2 * padding + 1, size=(2, n))
     # A view of every window there is, (N, C, 2·padding + 1, 2·padding + 1, H, W): only the chosen are copied.
     windows = sliding_window_view(padded, (height, width), axis=(2, 3))
@@ -47,22 +43,16 @@ def random_mirror(images: Images, rng: np.random.Generator) -> Images:
     return out
 
 
-def cutout(images: Images, rng: np.random.Generator, size: int, fill: ArrayLike = 127) -> Images:
-    """Fill one square of ``size`` pixels per image; its centre is any pixel, so that it may stick out.
+def cutout(images: Images, rng: np.random.Generator, size: int) -> Images:
+    """Make one square of ``size`` pixels per image grey; its centre is any pixel, so that it may stick out.
 
-    images: uint8 (N, 3, H, W); returns the same shape, a copy. fill: as for `random_crop`, by default grey, about what
-    the paper's zero after normalising means. Raises DataError. Source: DeVries & Taylor 2017, arXiv:1708.04552.
+    images: uint8 (N, 3, H, W); returns the same shape, a copy. Grey is about what the paper's zero after normalising
+    means. Raises DataError. Source: DeVries & Taylor 2017, arXiv:1708.04552.
     """
     if size < 0:
         raise DataError(f"cutout: size is {size}, expected at least 0")
-    fill_value = _fill(fill, "cutout")
     n, _, height, width = images.shape
-    inside_rows = _near(rng.integers(height, size=(n, 1)), size, height)
-    inside_columns = _near(rng.integers(width, size=(n, 1)), size, width)
-    hole = inside_rows[:, np.newaxis, :, np.newaxis] & inside_columns[:, np.newaxis, np.newaxis, :]
-    out = images.copy()
-    np.copyto(out, fill_value, where=hole)
-    return out
+    return np.where(_rectangles(rng, n, (height, width), (size, size)), np.uint8(127), images)
 
 
 def color_jitter(images: Images, rng: np.random.Generator, strength: float) -> Images:
@@ -92,17 +82,14 @@ class Augment:
     """The augmentations of a run, one after the other; called as ``augment(images, rng)``; can be pickled.
 
     crop_padding: of `random_crop`, in pixels. mirror: whether to `random_mirror`. jitter: strength of `color_jitter`.
-    cutout: side of the square, in pixels. Zero leaves a step out. Raises DataError for a number out of range.
+    cutout: side of the square, in pixels. Zero leaves a step out. Called with a number out of
+    range, raises DataError.
     """
 
     crop_padding: int = 4
     mirror: bool = True
     cutout: int = 0
     jitter: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.crop_padding < 0 or self.cutout < 0 or not 0 <= self.jitter <= 1:
-            raise DataError(f"{self} is out of range, expected crop_padding and cutout from 0, jitter 0 to 1")
 
     def __call__(self, images: Images, rng: np.random.Generator) -> Images:
         if self.crop_padding:
@@ -150,14 +137,17 @@ class Mix:
         share = float(rng.beta(alpha, alpha))
         other = rng.permutation(len(images))
         if cut:
-            images, share = _paste(images, images[other], share, rng)
+            height, width = images.shape[2:]
+            side = np.sqrt(1 - share)
+            pasted = _rectangles(rng, 1, (height, width), (int(side * height), int(side * width)))
+            images, share = np.where(pasted, images[other], images), 1 - float(pasted.mean())
         else:
             images = share * images + (1 - share) * images[other]
         return images, share * targets + (1 - share) * targets[other]
 
 
-def normalize(images: Images, mean: ArrayLike, std: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """Return ``(images / 255 - mean) / std`` in ``dtype``; mean and std per channel, in units of 0 … 1.
+def normalize(images: Images, mean: ArrayLike, std: ArrayLike) -> NDArray[np.float32]:
+    """Return ``(images / 255 - mean) / std`` as float32; mean and std per channel, in units of 0 … 1.
 
     images: uint8 (N, 3, H, W). Raises DataError if a std is not positive, as of images of one colour.
     """
@@ -166,25 +156,11 @@ def normalize(images: Images, mean: ArrayLike, std: ArrayLike, dtype: DTypeLike 
     if not (std_value > 0).all():
         raise DataError(f"normalize: std is {std!r}, expected positive numbers")
     # The same as one multiply and one add: images · 1/(255 std) - mean/std.
-    scale = (1 / (255 * std_value)).astype(dtype)
-    shift = (-mean_value / std_value).astype(dtype)
-    out = np.multiply(images, scale, dtype=dtype)
+    scale = (1 / (255 * std_value)).astype(np.float32)
+    shift = (-mean_value / std_value).astype(np.float32)
+    out = np.multiply(images, scale, dtype=np.float32)
     out += shift
     return out
-
-
-def _near(centres: NDArray[np.int64], size: int, extent: int) -> NDArray[np.bool_]:
-    """Tell which of ``extent`` positions lie in the ``size`` around each centre: (N, 1) to (N, extent)."""
-    first = centres - size // 2
-    positions = np.arange(extent)
-    return (positions >= first) & (positions < first + size)
-
-
-def _fill(values: ArrayLike, operation: str) -> NDArray[np.uint8]:
-    fill = _per_channel(values, f"{operation}: fill")
-    if not ((fill >= 0) & (fill <= 255)).all():
-        raise DataError(f"{operation}: fill is {values!r}, expected 0 to 255")
-    return fill.astype(np.uint8)
 
 
 def _per_channel(values: ArrayLike, what: str) -> NDArray[np.float64]:
@@ -195,19 +171,14 @@ def _per_channel(values: ArrayLike, what: str) -> NDArray[np.float64]:
     return array.reshape(-1, 1, 1)
 
 
-def _paste(
-    images: NDArray[np.float32], others: NDArray[np.float32], share: float, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], float]:
-    """Paste a rectangle of about 1 − ``share`` of the area; return the images and the share that is left of them."""
-    height, width = images.shape[2:]
-    side = np.sqrt(1 - share)
-    top, bottom = _span(rng.integers(height), side * height, height)
-    left, right = _span(rng.integers(width), side * width, width)
-    pasted = images.copy()
-    pasted[:, :, top:bottom, left:right] = others[:, :, top:bottom, left:right]
-    return pasted, 1 - (bottom - top) * (right - left) / (height * width)
-
-
-def _span(centre: np.int64, length: float, extent: int) -> tuple[int, int]:
-    first = int(centre) - int(length) // 2
-    return max(first, 0), min(first + int(length), extent)
+def _rectangles(
+    rng: np.random.Generator, count: int, extent: tuple[int, int], sides: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Place ``count`` rectangles around random pixels; tell which pixels each covers, (count, 1, height, width)."""
+    inside = []
+    for size, side in zip(extent, sides, strict=True):
+        first = rng.integers(size, size=(count, 1)) - side // 2
+        positions = np.arange(size)
+        inside.append((positions >= first) & (positions < first + side))
+    rows, columns = inside
+    return rows[:, np.newaxis, :, np.newaxis] & columns[:, np.newaxis, np.newaxis, :]

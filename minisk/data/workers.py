@@ -10,7 +10,7 @@ import atexit
 import multiprocessing
 import signal
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pickle import PicklingError
 from typing import Any
@@ -25,20 +25,6 @@ from .loader import Batch, Loader
 _SPAWN = multiprocessing.get_context("spawn")  # a forked child hangs in the libraries that had threads
 
 
-class SharedArray:
-    """A copy of an array in anonymous shared memory; it can be sent to a process that is being started."""
-
-    def __init__(self, array: NDArray[Any]) -> None:
-        self._shape, self._dtype = array.shape, array.dtype
-        self._memory = _SPAWN.RawArray("B", array.nbytes)
-        self.array[...] = array
-
-    @property
-    def array(self) -> NDArray[Any]:
-        """The array itself, not a copy."""
-        return np.frombuffer(self._memory, dtype=self._dtype).reshape(self._shape)
-
-
 def worker_batches(loader: Loader, epoch: int, numbers: range) -> Generator[Batch, None, None]:
     """Yield the batches of these numbers, made by the loader's ``workers``.
 
@@ -46,59 +32,58 @@ def worker_batches(loader: Loader, epoch: int, numbers: range) -> Generator[Batc
     """
     # All that grows with the data set is shared, also because what a process is sent must fit into a pipe:
     # Process.start() would wait for ever for a child that died before it had read the rest.
-    shared = SharedArray(loader.dataset.images), SharedArray(loader.dataset.labels)
-    settings = {**vars(loader), "dataset": (loader.dataset.classes, loader.dataset.name)}
-    workers = min(loader.workers, len(numbers))
-    with closing(_Pool()) as pool:
-        for worker in range(workers):
-            pool.start(settings, *shared, epoch, numbers[worker::workers])
+    data, workers = loader.dataset, min(loader.workers, len(numbers))
+    shared = _shared(data.images), _shared(data.labels), data.images.shape, data.classes
+    settings = {**vars(loader), "dataset": None}
+    with ExitStack() as pool:
+        atexit.register(pool.close)  # for an iterator still open then
+        pool.callback(atexit.unregister, pool.close)
+        serving = [
+            pool.enter_context(_worker(settings, shared, epoch, numbers[first::workers])) for first in range(workers)
+        ]
         for i, number in enumerate(numbers):
-            yield pool.receive(i % workers, number)
+            yield _receive(*serving[i % workers], number)
 
 
-class _Pool:
-    """The processes of one epoch, and this process's end of each one's pipe."""
+def _shared(array: NDArray[Any]) -> Any:
+    """Copy an array's bytes to anonymous shared memory, which can be sent to a process that is being started."""
+    memory = _SPAWN.RawArray("B", array.nbytes)
+    np.frombuffer(memory, array.dtype)[...] = array.ravel()
+    return memory
 
-    def __init__(self) -> None:
-        self._members: list[tuple[Any, Connection]] = []
-        atexit.register(self.close)  # for an iterator still open then
 
-    def start(self, settings: dict[str, Any], *arguments: Any) -> None:
-        """Start a process that runs `_serve`."""
-        ours, theirs = _SPAWN.Pipe()
-        arguments = (theirs, settings, *arguments)
-        process = _SPAWN.Process(target=_serve, args=arguments, name="minisk-worker", daemon=True)
+@contextmanager
+def _worker(settings: dict[str, Any], *arguments: Any) -> Iterator[tuple[Any, Connection]]:
+    """Start a process that runs `_serve`; give it and this process's end of its pipe. Raises DataError."""
+    ours, theirs = _SPAWN.Pipe()
+    arguments = (theirs, settings, *arguments)
+    process = _SPAWN.Process(target=_serve, args=arguments, name="minisk-worker", daemon=True)
+    with ours:
         try:
             with theirs, _without_interrupts():
                 process.start()
         except (PicklingError, AttributeError, TypeError) as error:  # pickle's ways to say no
-            ours.close()
             raise DataError(f"Loader: augment {settings['augment']!r} can't be sent to a process: {error}") from error
-        self._members.append((process, ours))
-
-    def receive(self, worker: int, number: int) -> Batch:
-        """Wait for a worker's next batch. Raises DataError instead if it failed or died."""
-        process, connection = self._members[worker]
         try:
-            answer: Batch | str = connection.recv()
-        except (EOFError, OSError) as error:
-            process.join()
-            raise DataError(
-                f"Loader: a worker process died (exit code {process.exitcode}) before batch {number} was made; "
-                'a script that starts workers needs `if __name__ == "__main__":`'
-            ) from error
-        if isinstance(answer, str):
-            raise DataError(f"Loader: batch {number} failed in a worker process: {answer}")
-        return answer
-
-    def close(self) -> None:
-        """End all processes, wait for their end, and let go of the shared memory."""
-        for process, connection in self._members:
-            connection.close()
+            yield process, ours
+        finally:
             process.kill()  # it owns nothing that would need a farewell
             process.join()
-        self._members.clear()
-        atexit.unregister(self.close)
+
+
+def _receive(process: Any, connection: Connection, number: int) -> Batch:
+    """Wait for a worker's next batch. Raises DataError instead if it failed or died."""
+    try:
+        answer: Batch | str = connection.recv()
+    except (EOFError, OSError) as error:
+        process.join()
+        raise DataError(
+            f"Loader: a worker process died (exit code {process.exitcode}) before batch {number} was made; "
+            'a script that starts workers needs `if __name__ == "__main__":`'
+        ) from error
+    if isinstance(answer, str):
+        raise DataError(f"Loader: batch {number} failed in a worker process: {answer}")
+    return answer
 
 
 @contextmanager
@@ -117,16 +102,11 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(
-    connection: Connection,
-    settings: dict[str, Any],
-    images: SharedArray,
-    labels: SharedArray,
-    epoch: int,
-    numbers: range,
-) -> None:
+def _serve(connection: Connection, settings: dict[str, Any], shared: Any, epoch: int, numbers: range) -> None:
     """Make these batches, and send each, or what went wrong, until there is nobody to send it to."""
-    dataset = ImageDataset(images.array, labels.array, *settings["dataset"])
+    images, labels, shape, classes = shared
+    pixels = np.frombuffer(images, np.uint8).reshape(shape)
+    dataset = ImageDataset(pixels, np.frombuffer(labels, np.int64), classes, "the worker's data set")
     make = Loader(**{**settings, "dataset": dataset}).maker(epoch)
     with suppress(OSError):  # the other end is gone: so is the need for batches
         for number in numbers:

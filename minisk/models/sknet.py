@@ -4,25 +4,20 @@ Source: Li et al., *Selective Kernel Networks*, CVPR 2019, table 1 and section 4
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from ..nn import Branch, Module, SKUnit
 from ..nn.selective_kernel import DEFAULT_BRANCHES
-from .residual import CIFAR_STAGES, ResidualNet, Stage, UnitFactory, cifar_stem, imagenet_stages, imagenet_stem
+from .residual import CIFAR_STAGES, ResidualNet, Stage, cifar_stem, imagenet_stages, imagenet_stem
 
 Branches = Sequence[tuple[int, int, int]]
-
-
-def _sk_units(branches: Branches, r: int, L: int) -> UnitFactory:
-    def unit(in_channels: int, width: int, out_channels: int, stride: int, project: bool) -> Module:
-        return SKUnit(in_channels, width, out_channels, stride, project, branches, r, L)
-
-    return unit
 
 
 def _imagenet(
     blocks: Sequence[int], num_classes: int, branches: Branches, r: int, L: int, caffe_pool: bool
 ) -> ResidualNet:
-    return ResidualNet(imagenet_stem(caffe_pool), 64, imagenet_stages(blocks), _sk_units(branches, r, L), num_classes)
+    unit = partial(SKUnit, branches=branches, r=r, L=L)
+    return ResidualNet(imagenet_stem(caffe_pool), 64, imagenet_stages(blocks), unit, num_classes)
 
 
 def sknet26(
@@ -51,7 +46,7 @@ def sknet29(num_classes: int = 10, branches: Branches = DEFAULT_BRANCHES, r: int
 
     The authors' groups are not published. branches=[(3, 1, 64), (5, 1, 64)] gives the 27.7 M they report.
     """
-    return ResidualNet(cifar_stem(), 64, CIFAR_STAGES, _sk_units(branches, r, L), num_classes)
+    return ResidualNet(cifar_stem(), 64, CIFAR_STAGES, partial(SKUnit, branches=branches, r=r, L=L), num_classes)
 
 
 SMALL_STAGES = (Stage(48, 96, 1, 1), Stage(96, 192, 2, 2), Stage(192, 256, 2, 2))

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,18 +36,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
-_BOUNDS: dict[str, Callable[[float, float], bool]] = {
-    "above": operator.gt,
-    "at_least": operator.ge,
-    "below": operator.lt,
-    "at_most": operator.le,
-}
+_BOUNDS = {"above": operator.gt, "at_least": operator.ge, "below": operator.lt, "at_most": operator.le}
 
 
 def _setting(default: Any, help: str, metavar: str = "N", choices: tuple[str, ...] = (), **bounds: float) -> Any:
-    return dataclasses.field(
-        default=default, metadata={"help": help, "metavar": metavar, "choices": choices, "bounds": bounds}
-    )
+    about = {"help": help, "metavar": metavar, "choices": choices, "bounds": bounds}
+    return dataclasses.field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)

@@ -49,25 +49,22 @@ def _lock(descriptor: int, folder: Path) -> None:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
-class StopSignals:
-    """Which signal asked for a stop: `received`, None so far, SIGINT (Ctrl-C) or SIGTERM."""
-
-    received: int | None = None
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """Remember the signal; a SIGINT that is not the first raises KeyboardInterrupt."""
-        if number == signal.SIGINT and self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
-
-
 @contextmanager
-def stop_signals() -> Iterator[StopSignals]:
-    """Note SIGINT and SIGTERM for a while, to be acted on when it suits; in the main thread only."""
-    signals = StopSignals()
-    before = {number: signal.signal(number, signals.note) for number in (signal.SIGINT, signal.SIGTERM)}
+def stop_signals() -> Iterator[list[int]]:
+    """Collect each SIGINT (Ctrl-C) and SIGTERM in a list for a while, to be acted on when it suits; main thread only.
+
+    A SIGINT that is not the first signal raises KeyboardInterrupt.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield signals
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

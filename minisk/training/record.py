@@ -1,23 +1,22 @@
-"""What one sees of a run: a bar or lines, metrics.csv, log.jsonl, curves.png, TensorBoard.
+"""What one sees of a run: a bar or lines, metrics.csv, log.jsonl, curves.png.
 
 None of it is worth a run: if the disk is full or matplotlib missing, that is told once, and training goes on.
 """
 
 import csv
 import dataclasses
-import importlib
 import io
 import json
 import logging
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from ..checkpoint import atomic_write
 from ..errors import MiniskError
@@ -26,6 +25,7 @@ from ..pictures import draw_curves
 log = logging.getLogger("minisk")
 
 SECONDS_BETWEEN_LINES = 60.0
+_LINE = "{desc}  step {n_fmt}/{total_fmt}{postfix}, {remaining} left in all\n"
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,11 @@ class Metrics:
 
 
 class Record:
-    """Writes what happens to a run's folder; to be closed.
+    """Writes what happens to a run's folder; its files are whole at any time."""
 
-    tensorboard: also as TensorBoard's events. Raises MiniskError if the package for them is missing.
-    """
-
-    def __init__(self, folder: Path, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._writer = _tensorboard_writer(folder / "tensorboard") if tensorboard else None
         self._failed: set[str] = set()
-
-    def close(self) -> None:
-        """End TensorBoard's file; the others are whole at any time."""
-        if self._writer is not None:
-            self._writer.close()
 
     def event(self, name: str, **details: Any) -> None:
         """Append one line to log.jsonl; numbers that are not finite, which JSON lacks, become null."""
@@ -68,23 +59,12 @@ class Record:
         line = json.dumps({"event": name, "time": round(time.time(), 3), **finite}) + "\n"
         self._try("log.jsonl", lambda path: _append(path, line.encode()))
 
-    def step(self, number: int, **values: float) -> None:
-        """Note the numbers of an optimizer step."""
-        self.event("step", step=number, **values)
-        self._scalars(number, values)
-
-    def epoch(self, history: Sequence[Metrics], step: int) -> None:
-        """Note the last epoch of the history: rewrite metrics.csv and curves.png, append to the others."""
+    def epoch(self, history: Sequence[Metrics]) -> None:
+        """Note the last epoch of the history: rewrite metrics.csv and curves.png, append to the log."""
         rows = [dataclasses.asdict(metrics) for metrics in history]
         self._try("metrics.csv", lambda path: atomic_write(path, _table(rows)))
         self._try("curves.png", lambda path: draw_curves(rows, path))
         self.event("epoch", **rows[-1])
-        self._scalars(step, rows[-1])
-
-    def _scalars(self, step: int, values: dict[str, float]) -> None:
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
 
     def _try(self, name: str, write: Callable[[Path], None]) -> None:
         try:
@@ -117,46 +97,11 @@ def _table(rows: Sequence[dict[str, Any]]) -> bytes:
     return table.getvalue().encode()
 
 
-def _tensorboard_writer(folder: Path) -> Any:
-    for package in ("tensorboardX", "torch.utils.tensorboard"):
-        try:
-            return importlib.import_module(package).SummaryWriter(os.fspath(folder))
-        except ImportError:
-            continue
-    raise MiniskError("TensorBoard's events need a package that is not there: pip install tensorboardX")
-
-
-class Progress:
-    """How far an epoch is: a bar on a terminal, else a line to stderr every minute. To be closed.
-
-    started: `time.perf_counter()` when the run (or its resumed part) began; left: steps after this epoch.
-    """
-
-    def __init__(self, title: str, first: int, total: int, left: int, started: float, done: int, show: bool) -> None:
-        from tqdm import tqdm
-
-        self.title, self.at, self.total, self.left = title, first, total, left
-        self.started, self.done = started, done
-        on_terminal = show and sys.stderr.isatty()
-        self.lines = show and not on_terminal
-        self.bar = tqdm(
-            total=total, initial=first, desc=title, unit="step", mininterval=1.0, disable=not on_terminal, leave=False
-        )
-        self.last_line = time.perf_counter()
-
-    def step(self, loss: float, accuracy: float, images_per_second: float) -> None:
-        """Move on by one step."""
-        now = time.perf_counter()
-        self.at, self.done = self.at + 1, self.done + 1
-        seconds = (now - self.started) / self.done * (self.left + self.total - self.at)
-        told = f"loss {loss:.3f}, accuracy {accuracy:.1f} %, {images_per_second:.0f} images/s, "
-        told += f"{timedelta(seconds=round(seconds))} left in all"
-        self.bar.set_postfix_str(told, refresh=False)
-        self.bar.update()
-        if self.lines and now - self.last_line >= SECONDS_BETWEEN_LINES:
-            self.last_line = now
-            print(f"{self.title}  step {self.at}/{self.total}  {told}", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self.bar.close()
+def progress_bar(title: str, done: int, total: int, show: bool) -> "tqdm[Any]":
+    """Return a bar over the steps of a run, of which so many are done: on a terminal, else a line every minute."""
+    on_terminal = sys.stderr.isatty()
+    seconds, line = (1.0, None) if on_terminal else (SECONDS_BETWEEN_LINES, _LINE)
+    return tqdm(
+        desc=title, initial=done, total=total, disable=not show, leave=False, unit="step", smoothing=0,
+        mininterval=seconds, delay=seconds, bar_format=line,
+    )  # fmt: skip
