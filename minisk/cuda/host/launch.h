@@ -47,7 +47,6 @@ struct KernelCall {
     MINISK_UNWATCHED void operator()() const { kernel(arguments); }
 };
 
-constexpr unsigned most_dynamic_shared = 48 * 1024;
 static void run_grid(Launch& launch, KernelCall call);  // one_thread.h or fibers.h
 
 // The limits of every GPU since compute capability 3.0.
@@ -63,8 +62,6 @@ static bool fits_a_gpu(Launch& launch) {
             report(launch, "block.%c is %u: a GPU takes 1 to %u", axes[axis], width, most_threads[axis]);
         threads *= width;
     }
-    if (launch.dynamic_shared > most_dynamic_shared)
-        report(launch, "%u bytes of dynamic shared memory: at most %u", launch.dynamic_shared, most_dynamic_shared);
     if (threads > 1024) report(launch, "a block of %zu threads: a GPU takes at most 1024", threads);
     return !launch.error[0];
 }

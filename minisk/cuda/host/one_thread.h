@@ -4,6 +4,7 @@
 // and the compiler makes of a kernel what it makes of any loop. A kernel that exchanges registers between lanes of a
 // warp has no such reading: it fails, naming the line, and runs in mode "threads".
 #pragma once
+#include <vector>
 #ifdef _OPENMP
 #include <omp.h>
 #else
@@ -37,10 +38,13 @@ template <class T, class Update> static inline T atomic_update(T* address, Updat
     return old;
 }
 
-alignas(64) static thread_local char dynamic_shared_memory[most_dynamic_shared];
+// Kept from launch to launch. A CPU's caches are larger than a GPU's shared memory: here there is no limit.
+struct alignas(64) Line { char bytes[64]; };
+static thread_local std::vector<Line> dynamic_shared_memory;
 
 // Runs the blocks from first up to last, one after the other.
 static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall call) try {
+    dynamic_shared_memory.resize(max(dynamic_shared_memory.size(), launch.dynamic_shared / sizeof(Line) + 1));
     gridDim = grid_of(launch);
     for (size_t block = first; block < last; ++block) {
         blockIdx = position(block, gridDim);
@@ -64,4 +68,4 @@ static void run_grid(Launch& launch, KernelCall call) {
 
 }  // namespace minisk
 
-static inline char* minisk_dynamic_shared() { return minisk::dynamic_shared_memory; }
+static inline char* minisk_dynamic_shared() { return minisk::dynamic_shared_memory.data()->bytes; }
