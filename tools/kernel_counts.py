@@ -128,6 +128,20 @@ def recorded(reports: list[CheckReport]) -> Iterator[None]:
             os.environ["MINISK_KERNELS"] = mode
 
 
+def transactions(report: CheckReport, shared: bool) -> float:
+    """Over the least possible: sectors of global memory, or wavefronts of shared memory."""
+    sites = [site for site in report.sites if site.is_shared == shared]
+    return sum(site.transactions for site in sites) / max(1, sum(site.least for site in sites))
+
+
+def block_bytes(report: CheckReport) -> float:
+    """Distinct bytes of global memory that each block moves, added up, over those of all blocks together."""
+    sites = [site for site in report.sites if not site.is_shared]
+    updated = {s.array for s in sites if s.access == "reads"} & {s.array for s in sites if s.access == "writes"}
+    least = sum(report.sizes.values()) + sum(report.sizes[array] for array in updated)
+    return sum(site.block_bytes for site in sites) / max(1, least)
+
+
 def count() -> list[Counts]:
     """Count every call of `calls`."""
     found = []
@@ -136,9 +150,9 @@ def count() -> list[Counts]:
         with recorded(reports):
             call()
         assert all(report.ok for report in reports), reports
-        found += [
-            Counts(r.launch.partition("<")[0], size, r.bytes_ratio(), r.ratio(False), r.ratio(True)) for r in reports
-        ]
+        for report in reports:
+            kernel, costs = report.launch.partition("<")[0], (transactions(report, shared) for shared in (False, True))
+            found.append(Counts(kernel, size, block_bytes(report), *costs))
     return found
 
 

@@ -1,10 +1,7 @@
 """`minisk check`: run CUDA kernels on the CPU with every access to memory watched, and say what is wrong with them."""
 
-from __future__ import annotations
-
 import argparse
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from ..cuda.cases import cases
@@ -28,7 +25,10 @@ def run(arguments: argparse.Namespace) -> None:
     files = sorted(PACKAGE.glob("*.cu")) if arguments.file == "all" else [arguments.file]
     bad = checked = 0
     for file in files:
-        for name, reports in _reports(file, arguments.kernel, arguments.dtype):
+        for name, found in cases(file, arguments.dtype).items():
+            if arguments.kernel not in (None, name):
+                continue
+            reports = [examine(*case) for case in found]
             if not reports:
                 print(f"{name}: not tried: no line `check: <<<grid, block>>> …` above it")
             for report in reports:
@@ -42,9 +42,3 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"launches checked: {checked}; with findings, or kernels not tried: {bad}")
     if bad or not checked:
         sys.exit(1)
-
-
-def _reports(file: Any, only: str | None, dtype: str) -> Iterator[tuple[str, list[Any]]]:
-    for name, found in cases(file, dtype).items():
-        if only in (None, name):
-            yield name, [examine(*case) for case in found]

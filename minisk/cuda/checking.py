@@ -4,8 +4,6 @@ What is found is certain, whatever order the threads ran in: out of bounds, misa
 written, barriers not reached by all. What is counted is what a profiler would show of a GPU; see host/counters.h.
 """
 
-from __future__ import annotations
-
 import ctypes
 import subprocess
 from collections.abc import Collection, Sequence
@@ -22,28 +20,11 @@ _VERBS = ("reads", "writes", "updates")
 _SHARED = "shared memory"
 
 
-class _Accessor(ctypes.Structure):
-    """`minisk_accessor` of host/checker.h; the structures below are their namesakes."""
-
-    _fields_ = (
-        ("address", ctypes.c_uint64), ("block", ctypes.c_uint * 3), ("thread", ctypes.c_uint * 3),
-        ("access", ctypes.c_int),
-    )  # fmt: skip
-
-
-class _Finding(ctypes.Structure):
-    _fields_ = (
-        ("kind", ctypes.c_int), ("array", ctypes.c_int), ("offset", ctypes.c_int64), ("bytes", ctypes.c_uint),
-        ("count", ctypes.c_uint64), ("here", _Accessor), ("other", _Accessor),
-    )  # fmt: skip
-
-
-class _Site(ctypes.Structure):
-    _fields_ = (
-        ("address", ctypes.c_uint64), ("array", ctypes.c_int), ("access", ctypes.c_int), ("bytes", ctypes.c_uint),
-        ("requests", ctypes.c_uint64), ("lanes", ctypes.c_uint64), ("transactions", ctypes.c_uint64),
-        ("least_transactions", ctypes.c_uint64), ("block_bytes", ctypes.c_uint64), ("example", ctypes.c_int64 * 32),
-    )  # fmt: skip
+# As C lays out the structures of host/checker.h and host/counters.h: minisk_accessor (address, block, thread, access),
+# minisk_finding (kind, array, offset, bytes, count, here, other), and minisk_site, whose members are those of a Site.
+_ACCESSOR = np.dtype("u8, 3u4, 3u4, i4", align=True)
+_FINDING = np.dtype([("", each) for each in ("i4", "i4", "i8", "u4", "u8", _ACCESSOR, _ACCESSOR)], align=True)
+_SITE = np.dtype("u8, i4, i4, u4, u8, u8, u8, u8, u8, 32i8", align=True)
 
 
 class Finding(NamedTuple):
@@ -83,14 +64,13 @@ class Site(NamedTuple):
 
     def picture(self) -> str:
         """Draw the costliest request: a row a lane, a column a bank (shared) or a 32-byte sector (global)."""
-        touched = {lane: offset for lane, offset in enumerate(self.example) if offset >= 0}
         unit, name = (4, "bank") if self.is_shared else (32, "sector")
-        cells = {lane: offset // unit for lane, offset in touched.items()}
+        cells = {lane: offset // unit for lane, offset in enumerate(self.example) if offset >= 0}
         columns = range(32) if self.is_shared else sorted(set(cells.values()))
         lines = [f"{self.where}: {self.access} {self.array}, {name} by {name}"]
         for lane, cell in cells.items():
             marks = "".join("#" if column == (cell % 32 if self.is_shared else cell) else "." for column in columns)
-            lines.append(f"lane {lane:2d} {marks} byte {touched[lane]}")
+            lines.append(f"lane {lane:2d} {marks} byte {self.example[lane]}")
         return "\n".join(lines)
 
 
@@ -106,18 +86,6 @@ class CheckReport(NamedTuple):
     def ok(self) -> bool:
         return not self.findings
 
-    def ratio(self, shared: bool) -> float:
-        """Transactions over the least possible: sectors of global memory, or wavefronts of shared memory."""
-        sites = [site for site in self.sites if site.is_shared == shared]
-        return sum(site.transactions for site in sites) / max(1, sum(site.least for site in sites))
-
-    def bytes_ratio(self) -> float:
-        """Distinct bytes of global memory that each block moves, added up, over those of all blocks together."""
-        sites = [site for site in self.sites if not site.is_shared]
-        updated = {s.array for s in sites if s.access == "reads"} & {s.array for s in sites if s.access == "writes"}
-        least = sum(self.sizes.values()) + sum(self.sizes[array] for array in updated)
-        return sum(site.block_bytes for site in sites) / max(1, least)
-
     def __str__(self) -> str:
         if self.findings:
             return "\n  ".join([f"{self.launch}: {len(self.findings)} findings", *map(str, self.findings)])
@@ -125,15 +93,11 @@ class CheckReport(NamedTuple):
 
     def table(self) -> str:
         """The counts, a line for each line of source that accesses an array."""
-        lines = [
-            f"{'line':24} {'array':14} {'':7} {'bytes':>6} {'requests':>9} {'sectors or wavefronts':>22} {'least':>8}"
-        ]
+        row = "{:24} {:14} {:7} {:>6} {:>9} {:>22} {:>8}".format
+        lines = [row("line", "array", "", "bytes", "requests", "sectors or wavefronts", "least")]
         for site in self.sites:
-            kind = "wavefronts" if site.is_shared else "sectors"
-            lines.append(
-                f"{site.where:24} {site.array:14} {site.access:7} {site.bytes_per_lane:6} {site.requests:9} "
-                f"{site.transactions:>11} {kind:10} {site.least:8}"
-            )
+            cost = f"{site.transactions} {'wavefronts' if site.is_shared else 'sectors':10}"
+            lines.append(row(site.where, site.array, site.access, site.bytes_per_lane, site.requests, cost, site.least))
         return "\n".join(lines)
 
 
@@ -159,24 +123,27 @@ class CheckedKernel(HostKernel):
                 start, length = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
                 library.minisk_check_array(start, length, position, not parameter.is_const, unset)
         error = self.call(grid, block, watched, dynamic_shared)
-        for parameter, array, copy in zip(self.parameters, args, watched, strict=True):
-            if parameter.is_array and not parameter.is_const:
-                array[...] = copy
-        found, sites = self._fetch(_Finding, "finding"), self._fetch(_Site, "site")
-        addresses = {accessor.address for each in found for accessor in (each.here, each.other)}
-        lines = self._lines(addresses | {site.address for site in sites})
-        findings = [self._told(each, lines) for each in found]
+        for i in self.outputs:
+            args[i][...] = watched[i]
+        found, sites = self._fetch("finding", _FINDING), self._fetch("site", _SITE)
+        places = {address for *_, here, other in found for address, *_ in (here, other)}
+        lines = self._lines(places | {address for address, *_ in sites})
+        findings = [self._told(lines, *each) for each in found]
         if error and not found:
             findings.append(Finding("synchronisation", error, 1))
         name = f"{self.name}<<<{_short(grid, 1)}, {_short(block, 1)}>>>"
+        counted = [
+            Site._make((lines[address], self._array(array), _VERBS[access], *counts, tuple(example.tolist())))
+            for address, array, access, *counts, example in sites
+        ]
         sizes = {p.name: a.nbytes for p, a in zip(self.parameters, args, strict=True) if p.is_array}
-        return CheckReport(name, findings, [self._counted(site, lines) for site in sites], sizes)
+        return CheckReport(name, findings, counted, sizes)
 
-    def _fetch(self, kind: type[Any], what: str) -> list[Any]:
+    def _fetch(self, what: str, layout: np.dtype[Any]) -> list[Any]:
         fetched: list[Any] = []
         more = self.library[f"minisk_check_{what}"]
-        while more(len(fetched), ctypes.byref(one := kind())):
-            fetched.append(one)
+        while more(len(fetched), ctypes.c_void_p((one := np.empty((), layout)).ctypes.data)):
+            fetched.append(one.item())
         return fetched
 
     def _lines(self, addresses: Collection[int]) -> dict[int, str]:
@@ -194,29 +161,24 @@ class CheckedKernel(HostKernel):
     def _array(self, number: int) -> str:
         return self.parameters[number].name if number >= 0 else _SHARED
 
-    def _told(self, finding: _Finding, lines: dict[int, str]) -> Finding:
-        array, kind = self._array(finding.array), _KINDS[finding.kind]
-
-        def told(one: _Accessor) -> tuple[str, str]:
-            return (
-                f"{lines[one.address]} {_VERBS[one.access]}",
-                f"thread {_short(one.thread)} of block {_short(one.block)}",
-            )
-
-        (action, who), what = told(finding.here), f"{array}, byte {finding.offset}"
-        if kind == "race":
-            other, other_who = told(finding.other)
-            return Finding(kind, f"{action} {what} ({who}), {other} it too ({other_who}), in no order", finding.count)
-        return Finding(kind, f"{action} {what}, {finding.bytes} bytes ({who})", finding.count)
-
-    def _counted(self, site: _Site, lines: dict[int, str]) -> Site:
-        counts = site.bytes, site.requests, site.lanes, site.transactions, site.least_transactions, site.block_bytes
-        return Site(lines[site.address], self._array(site.array), _VERBS[site.access], *counts, tuple(site.example))
+    def _told(
+        self, lines: dict[int, str], kind: int, array: int, offset: int, size: int, count: int, here: Any, other: Any
+    ) -> Finding:
+        (action, who), (other_action, other_who) = (
+            (f"{lines[address]} {_VERBS[access]}", f"thread {_short(thread)} of block {_short(block)}")
+            for address, block, thread, access in (here, other)
+        )
+        sentence = f"{action} {self._array(array)}, byte {offset}"
+        if _KINDS[kind] == "race":
+            sentence += f" ({who}), {other_action} it too ({other_who}), in no order"
+        else:
+            sentence += f", {size} bytes ({who})"
+        return Finding(_KINDS[kind], sentence, count)
 
 
 def _short(three: Sequence[int], trivial: int = 0) -> str:
     """Leave off what says nothing at the end: an index (3, 0, 0) is 3, with trivial=1 a size (3, 2, 1) is (3, 2)."""
-    kept = list(three)
+    kept = [int(size) for size in three]
     while len(kept) > 1 and kept[-1] == trivial:
         kept.pop()
     return str(kept[0]) if len(kept) == 1 else str(tuple(kept))

@@ -4,16 +4,13 @@ An entry is named by everything that decides its content: source, headers, compi
 It ends in its own SHA-256, so that one cut short or damaged is seen before it is loaded, and built again.
 """
 
-from __future__ import annotations
-
-import contextlib
 import functools
 import hashlib
 import logging
 import os
 import platform
+import re
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -82,9 +79,7 @@ def cache_folder() -> Path:
         folder.chmod(0o700)  # raises for a folder of somebody else's
     except OSError as error:
         return _temporary_folder(f"{folder} can't be used ({error})")
-    if not os.access(folder, os.W_OK):
-        return _temporary_folder(f"{folder} can't be written")
-    return folder
+    return folder if os.access(folder, os.W_OK) else _temporary_folder(f"{folder} can't be written")
 
 
 @functools.cache
@@ -95,32 +90,21 @@ def _temporary_folder(reason: str) -> Path:
 
 
 def _key(source: Path, flags: list[str]) -> str:
-    texts = [
-        str(source),
-        source.read_text(encoding="utf-8"),
-        *_headers(),
-        *find_compiler(),
-        *_BASE,
-        *flags,
-        _processor(),
-    ]
+    compiler = [*find_compiler(), *_BASE, *flags, _processor()]
+    texts = [str(source), source.read_text(encoding="utf-8"), *_headers(), *compiler]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
 
 @functools.cache
 def _headers() -> tuple[str, ...]:
-    paths = sorted([*PACKAGE.glob("*.cuh"), *HEADERS.glob("*.h")])
-    return tuple(path.read_text(encoding="utf-8") for path in paths)
+    return tuple(path.read_text(encoding="utf-8") for path in sorted([*PACKAGE.glob("*.cuh"), *HEADERS.glob("*.h")]))
 
 
 @functools.cache
 def _processor() -> str:
     """What -march=native looks at: a home directory may be shared by machines that differ."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                return platform.machine() + line
-    return platform.machine()
+    features = re.search(r"^(flags|Features).*", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return platform.machine() + (features[0] if features else "")
 
 
 def _compile(unit: str, flags: list[str], library: Path) -> None:
@@ -128,39 +112,33 @@ def _compile(unit: str, flags: list[str], library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as folder:
         text, built = Path(folder) / "unit.cpp", Path(folder) / library.name
         text.write_text(unit, encoding="utf-8")
-        done = _run_compiler(flags, text, built)
-        if done.returncode and "-fopenmp" in flags:
-            alone = _run_compiler([flag for flag in flags if flag != "-fopenmp"], text, built)
-            if alone.returncode == 0:
-                log.warning("%s has no OpenMP: kernels run on one processor", find_compiler()[0])
-                done = alone
-        if done.returncode:
-            raise KernelError(f"{library.stem.partition('-')[0]}.cu does not compile:\n{done.stderr.strip()}")
+        wrong = _run_compiler(flags, text, built)
+        if wrong and "-fopenmp" in flags and not _run_compiler([f for f in flags if f != "-fopenmp"], text, built):
+            log.warning("%s has no OpenMP: kernels run on one processor", find_compiler()[0])
+        elif wrong:
+            raise KernelError(f"{library.stem.partition('-')[0]}.cu does not compile:\n{wrong}")
         content = built.read_bytes()
         built.write_bytes(content + hashlib.sha256(content).digest())
         os.replace(built, library)
 
 
-def _run_compiler(flags: list[str], text: Path, built: Path) -> subprocess.CompletedProcess[str]:
-    """Compile and link, in two steps, so that mode `check` is not linked with the sanitizer."""
-    compiler, unit = find_compiler()[0], built.with_suffix(".o")
-    steps = [
-        [compiler, *_BASE, f"-I{PACKAGE}", f"-I{HEADERS}", *flags, "-c", str(text), "-o", str(unit)],
-        [compiler, "-shared", "-Wl,-Bsymbolic", *(f for f in flags if f == "-fopenmp"), str(unit), "-o", str(built)],
-    ]
-    for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True)
+def _run_compiler(flags: list[str], text: Path, built: Path) -> str:
+    """Compile and link, in two steps, so that mode `check` is not linked with the sanitizer; return what is wrong."""
+    unit, openmp = built.with_suffix(".o"), [flag for flag in flags if flag == "-fopenmp"]
+    compiling = [*_BASE, f"-I{PACKAGE}", f"-I{HEADERS}", *flags, "-c", text, "-o", unit]
+    for step in (compiling, ["-shared", "-Wl,-Bsymbolic", *openmp, unit, "-o", built]):
+        done = subprocess.run([find_compiler()[0], *map(str, step)], capture_output=True, text=True)
         if done.returncode:
-            break
-    return done
+            return done.stderr.strip() or f"status {done.returncode}"
+    return ""
 
 
 def _is_whole(library: Path) -> bool:
     try:
         content = library.read_bytes()
-        is_private = stat.S_IMODE(library.parent.stat().st_mode) & 0o077 == 0
     except OSError:
         return False
+    is_private = library.parent.stat().st_mode & 0o077 == 0
     return is_private and hashlib.sha256(content[:-_DIGEST]).digest() == content[-_DIGEST:]
 
 

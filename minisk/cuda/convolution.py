@@ -7,8 +7,6 @@ products   the twin's matrix products, by BLAS or cuBLAS: what is left. On a GPU
            laying out the weights would cost more than to multiply by them.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from typing import Any, NamedTuple
@@ -154,26 +152,21 @@ def _fit(target: Target, layout: Layout, images: int, itemsize: int, for_weights
 
 
 def _layout(
-    x: Array, axes: list[Axis], weight: tuple[int, ...], groups: int, is_turned: bool = False, for_weights: bool = False
+    x: Array, axes: list[Axis], outputs: int, inputs: int, groups: int, for_weights: bool = False
 ) -> Layout | None:
     """Lay a convolution of x out, or return None if it is better left to matrix products."""
     target, (rows, columns) = _target(x), axes
-    outputs, inputs = weight[0] // groups, weight[1]
-    if weight[2] * weight[3] > MOST_TAPS or max(outputs, inputs) > target.most_channels:
+    pixels, taps = len(x) * rows.out * columns.out, rows.taps * columns.taps
+    if taps > MOST_TAPS or max(outputs, inputs) > target.most_channels or (target is GPU and groups == 1):
         return None
-    pixels = x.shape[0] * rows.out * columns.out
-    if target is GPU and groups == 1:
+    if kernel_mode() == "auto" and (pixels < FEW_PIXELS or pixels * groups * outputs * inputs * taps < FEW_PRODUCTS):
         return None
-    if kernel_mode() == "auto" and (pixels < FEW_PIXELS or pixels * math.prod(weight) < FEW_PRODUCTS):
-        return None
-    if is_turned:
-        outputs, inputs = inputs, outputs
     tile_out = 4 if 0 < outputs % 8 <= 4 else 8
     width = (128 // x.itemsize if target is CPU else 32) * 8 // tile_out
     if (rows.taps, columns.taps, rows.shift, columns.shift) == (1, 1, 0, 0) and rows[3:5] == columns[3:5] == (1, 1):
         rows, columns = _lengthen(rows, columns, width)
     layout = Layout(rows, columns, groups, inputs, outputs, tile_out, width)
-    return _fit(target, layout, x.shape[0], x.itemsize, for_weights)
+    return _fit(target, layout, len(x), x.itemsize, for_weights)
 
 
 def _target(x: Array) -> Target:
@@ -190,10 +183,8 @@ def _lengthen(rows: Axis, columns: Axis, width: int) -> tuple[Axis, Axis]:
 
 def _forward_axes(geometry: Geometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[Axis]:
     out = geometry.output_size(size, kernel)
-    return [
-        Axis(size[a], out[a], kernel[a], geometry.stride[a], 1, geometry.dilation[a], -geometry.padding[a])
-        for a in range(2)
-    ]
+    each = zip(size, out, kernel, geometry.stride, geometry.dilation, geometry.padding, strict=True)
+    return [Axis(n, m, taps, stride, 1, dilation, -padding) for n, m, taps, stride, dilation, padding in each]
 
 
 @functools.cache
@@ -209,47 +200,42 @@ def _table(layout: Layout, device: str, xp: Any) -> Array:
 @with_twin(twins.conv2d)
 def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
     axes = _forward_axes(geometry, x.shape[2:], weight.shape[2:])
-    layout = _layout(x, axes, weight.shape, geometry.groups)
+    layout = _layout(x, axes, len(weight) // geometry.groups, weight.shape[1], geometry.groups)
     if layout is None:
         return twins.conv2d(x, weight, geometry)
-    out = array_module(x).empty((x.shape[0], weight.shape[0], axes[0].out, axes[1].out), x.dtype)
-    taps = weight.shape[2] * weight.shape[3]
-    _convolve(layout, x, weight, (layout.inputs * taps, taps), out)
-    return out
+    return _convolve(layout, x, weight, (layout.inputs, 1), (len(x), len(weight), axes[0].out, axes[1].out))
 
 
 @with_twin(twins.conv2d_input_grad)
 def conv2d_input_grad(dout: Array, weight: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
     forward = _forward_axes(geometry, shape[2:], weight.shape[2:])
     axes = [Axis(a.out, a.size, a.taps, 1, a.out_step, -a.tap_step, -a.shift) for a in forward]
-    layout = _layout(dout, axes, weight.shape, geometry.groups, is_turned=True)
+    layout = _layout(dout, axes, weight.shape[1], len(weight) // geometry.groups, geometry.groups)
     if layout is None:
         return twins.conv2d_input_grad(dout, weight, geometry, shape)
-    dx = array_module(dout).empty(shape, dout.dtype)
-    taps = weight.shape[2] * weight.shape[3]
-    _convolve(layout, dout, weight, (taps, layout.outputs * taps), dx)
-    return dx
+    return _convolve(layout, dout, weight, (1, layout.outputs), shape)
 
 
-def _convolve(layout: Layout, x: Array, weight: Array, strides: tuple[int, int], out: Array) -> None:
-    """strides: between the weights of neighbouring outputs, and of neighbouring inputs."""
-    xp, target = array_module(x), _target(x)
-    taps = weight.shape[2] * weight.shape[3]
+def _convolve(layout: Layout, x: Array, weight: Array, strides: tuple[int, int], shape: tuple[int, ...]) -> Array:
+    """Return a convolution of this shape. strides: from one output's kernel to the next, and from one input's."""
+    xp, target, taps = array_module(x), _target(x), weight.shape[2] * weight.shape[3]
+    out = xp.empty(shape, x.dtype)
     blocks = layout.groups * -(-layout.outputs // layout.tile_out) * taps
     packed = xp.empty((blocks, layout.inputs, layout.tile_out), x.dtype)
+    sizes = (layout.outputs, layout.inputs, taps, strides[0] * taps, strides[1] * taps)
     pack = _kernel("pack_weights", layout.tile_out, 1, 1)
-    sizes = (layout.outputs, layout.inputs, taps, *strides)
     launch(pack, (blocks,), (min(32, target.threads),), (*sizes, weight, packed))
-    grid = (x.shape[0] // layout.images * layout.groups, -(-layout.rows.part // layout.band))
+    grid = (len(x) // layout.images * layout.groups, -(-layout.rows.part // layout.band))
     kernel = _kernel("convolve", layout.tile_out, target.lanes, layout.images)
     args = (_table(layout, device_of(x), xp), x, packed, out)
     launch(kernel, grid, (target.threads,), args, layout.staged(False) * x.itemsize)
+    return out
 
 
 @with_twin(twins.conv2d_weight_grad)
 def conv2d_weight_grad(x: Array, dout: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
     axes = _forward_axes(geometry, x.shape[2:], shape[2:])
-    layout = _layout(x, axes, shape, geometry.groups, for_weights=True)
+    layout = _layout(x, axes, shape[0] // geometry.groups, shape[1], geometry.groups, for_weights=True)
     if layout is None:
         return twins.conv2d_weight_grad(x, dout, geometry, shape)
     xp, target, sets = array_module(x), _target(x), x.shape[0] // layout.images

@@ -4,8 +4,6 @@ Mode `cpu` runs each block as one thread, blocks side by side. Mode `threads` ru
 true size, in several orders, with shared memory poisoned and guard bands round the arrays.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import struct
@@ -31,27 +29,22 @@ class _Launch(ctypes.Structure):
     """`struct minisk_launch` of host/launch.h."""
 
     _fields_ = (
-        ("grid", ctypes.c_uint * 3),
-        ("block", ctypes.c_uint * 3),
-        ("dynamic_shared", ctypes.c_uint),
-        ("schedule", ctypes.c_int),
-        ("seed", ctypes.c_uint),
-        ("error", ctypes.c_char * 512),
-    )
+        ("grid", ctypes.c_uint * 3), ("block", ctypes.c_uint * 3), ("dynamic_shared", ctypes.c_uint),
+        ("schedule", ctypes.c_int), ("seed", ctypes.c_uint), ("error", ctypes.c_char * 512),
+    )  # fmt: skip
 
 
 class HostKernel:
     """One kernel in a loaded library."""
 
-    def __init__(
-        self, source: Path, name: str, mode: str, defines: Sequence[str], dtypes: Sequence[np.dtype[Any]]
-    ) -> None:
+    def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str], dtypes: Sequence[Any]) -> None:
         # libgomp reads this when it is loaded: its threads wait some 30 µs for the next kernel, then sleep. Asleep at
         # once, they would take longer to wake than a small kernel to run; spinning on, they would hold the processors
         # that BLAS's threads need next.
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
         self.name, self.mode = name, mode
         self.parameters = signatures(source)[name].parameters
+        self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
         self.path = build(source, mode, defines)
         self.library = ctypes.CDLL(str(self.path))
         self.function = self.library[f"minisk_launch_{name}"]
@@ -66,13 +59,11 @@ class HostKernel:
             return
         results = []
         for schedule in SCHEDULES:
-            guarded = [_Guarded(a) if isinstance(a, np.ndarray) else None for a in args]
-            inner = [a if g is None else g.inner for a, g in zip(args, guarded, strict=True)]
-            self._run(grid, block, inner, dynamic_shared, *schedule)
-            for parameter, array, guard in zip(self.parameters, args, guarded, strict=True):
-                if guard is not None:
-                    guard.check(self.name, parameter, array)
-            results.append(inner)
+            guards = {i: _Guarded(a) for i, a in enumerate(args) if isinstance(a, np.ndarray)}
+            results.append([guards[i].inner if i in guards else a for i, a in enumerate(args)])
+            self._run(grid, block, results[-1], dynamic_shared, *schedule)
+            for i, guard in guards.items():
+                guard.check(self.name, self.parameters[i], args[i])
         self._write_back(args, results)
 
     def _run(self, *request: Any) -> None:
@@ -92,16 +83,13 @@ class HostKernel:
         return launch.error.decode(errors="replace") if self.function(ctypes.byref(launch), pointers) else ""
 
     def _write_back(self, args: Sequence[Any], results: list[list[Any]]) -> None:
-        for position, (parameter, array) in enumerate(zip(self.parameters, args, strict=True)):
-            if not parameter.is_array or parameter.is_const:
-                continue
-            array[...] = results[0][position]
+        for i in self.outputs:
+            args[i][...] = results[0][i]
             for (schedule, seed), other in zip(SCHEDULES[1:], results[1:], strict=True):
-                if other[position].tobytes() != array.tobytes():
-                    raise KernelError(
-                        f"{self.name}: {parameter.name} depends on the order in which threads run (schedule {schedule},"
-                        f" seed {seed}): a barrier or an atomic is missing, or a sum is unordered"
-                    )
+                if other[i].tobytes() != args[i].tobytes():
+                    order = f"the order in which threads run (schedule {schedule}, seed {seed})"
+                    cause = "a barrier or an atomic is missing, or a sum is unordered"
+                    raise KernelError(f"{self.name}: {self.parameters[i].name} depends on {order}: {cause}")
 
 
 def _address(array: np.ndarray[Any, Any]) -> int:

@@ -12,16 +12,15 @@ The environment variable MINISK_KERNELS chooses what runs behind the seam, here 
     check     once, with every access to memory watched: slower, and certain
 """
 
-from __future__ import annotations
-
 import functools
 import logging
+import math
 import operator
 import os
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -36,6 +35,9 @@ log = logging.getLogger(__name__)
 
 MODES = ("auto", "numpy", "cpu", "threads", "check")
 _LARGEST_INDEX = 2**31 - 1
+Sizes: TypeAlias = Sequence[int]  # of a grid or a block, one to three
+Args: TypeAlias = Sequence[Any]
+Compiled: TypeAlias = tuple[list[np.dtype[Any]], Callable[..., None]]
 
 
 class Kernel:
@@ -51,14 +53,12 @@ class Kernel:
         if name not in known:
             raise KernelError(f"{self.path.name} has no kernel {name!r}; it has {', '.join(known) or 'none'}")
         self.signature = known[name]
-        self._compiled: dict[tuple[str, str, bool], tuple[list[np.dtype[Any]], Callable[..., None]]] = {}
+        self._compiled: dict[tuple[str, str, bool], Compiled] = {}
 
     def __repr__(self) -> str:
         return f"Kernel({self.path.name}, {self.name})"
 
-    def compiled(
-        self, target: str, real: str = "f", is_huge: bool = False
-    ) -> tuple[list[np.dtype[Any]], Callable[..., None]]:
+    def compiled(self, target: str, real: str = "f", is_huge: bool = False) -> Compiled:
         """Return its arguments' dtypes, and a function that runs it, compiled on the first call.
 
         target: "cuda:0", "cpu", "threads" or "check"; real: NumPy's letter, "e", "f" or "d"; is_huge: index with 64
@@ -79,9 +79,7 @@ class Kernel:
         return self._compiled[key]
 
 
-def launch(
-    kernel: Kernel, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], dynamic_shared: int = 0
-) -> None:
+def launch(kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared: int = 0) -> None:
     """Run a kernel: grid and block of one to three numbers, args as its signature has them, in order.
 
     Arrays must be C-contiguous, of the dtype declared (`real`: all of one of float16, float32, float64), and all NumPy
@@ -89,50 +87,46 @@ def launch(
     Raises KernelError, DtypeError, DeviceError, ShapeError, each before anything runs; KernelError also for what the
     kernel does wrong in mode `threads`.
     """
-    run, blocks, threads, checked = _prepared(kernel, grid, block, args)
-    run(blocks, threads, checked, dynamic_shared)
+    run, request = _prepared(kernel, grid, block, args)
+    run(*request, dynamic_shared)
 
 
 def examine(
-    kernel: Kernel,
-    grid: Sequence[int],
-    block: Sequence[int],
-    args: Sequence[Any],
-    dynamic_shared: int = 0,
-    uninitialised: Collection[str] = (),
+    kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared: int = 0, uninitialised: Collection[str] = ()
 ) -> CheckReport:
     """Run a kernel on NumPy arrays as `launch` does, with every access watched, and return what was found and counted.
 
     uninitialised: names of the arrays that hold nothing yet; reading them before writing is then a finding.
     Raises as `launch`, but not for what the kernel does wrong.
     """
-    run, blocks, threads, checked = _prepared(kernel, grid, block, args, target="check")
+    run, request = _prepared(kernel, grid, block, args, target="check")
     assert isinstance(run, CheckedKernel)
-    return run.examine(blocks, threads, checked, dynamic_shared, uninitialised)
+    return run.examine(*request, dynamic_shared, uninitialised)
 
 
 def _prepared(
-    kernel: Kernel, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], target: str | None = None
-) -> tuple[Callable[..., None], Three, Three, list[Any]]:
-    """Check and type what a launch was given, and compile the kernel for it."""
+    kernel: Kernel, grid: Sizes, block: Sizes, args: Args, target: str = ""
+) -> tuple[Callable[..., None], tuple[Three, Three, list[Any]]]:
+    """Check and type what a launch was given: the kernel, compiled for it, and grid, block and arguments."""
     parameters = kernel.signature.parameters
     if len(args) != len(parameters):
         expected = ", ".join(parameter.name for parameter in parameters)
         raise KernelError(f"{kernel.name} takes {len(parameters)} arguments ({expected}), got {len(args)}")
-    arrays, real, largest = [], "f", 0
-    for parameter, arg in zip(parameters, args, strict=True):
-        if parameter.is_array:
-            if not hasattr(arg, "flags"):
-                raise DtypeError(f"{kernel.name}: argument {parameter.name} is a {type(arg).__name__}, not an array")
-            arrays.append(arg)
-            largest = max(largest, arg.size)
-            if parameter.type == "real":
-                real = arg.dtype.char
+    given = [(parameter, arg) for parameter, arg in zip(parameters, args, strict=True) if parameter.is_array]
+    for parameter, arg in given:
+        if not hasattr(arg, "flags"):
+            raise DtypeError(f"{kernel.name}: argument {parameter.name} is a {type(arg).__name__}, not an array")
+    real = ["f", *(array.dtype.char for parameter, array in given if parameter.type == "real")][-1]
     if real not in REAL:
         raise DtypeError(f"{kernel.name}: arrays are {np.dtype(real)}, expected float16, float32 or float64")
-    blocks, threads = _three(kernel, "grid", grid), _threads(kernel, block)
-    dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, largest > _LARGEST_INDEX)
-    return run, blocks, threads, [_checked(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)]
+    blocks, threads, most = _three(kernel, "grid", grid), _three(kernel, "block", block), kernel.signature.most_threads
+    count = math.prod(threads)
+    if count > most:
+        raise KernelError(f"{kernel.name}: block {tuple(block)} has {count} threads, it takes {most} at most")
+    arrays = [array for _, array in given]
+    is_huge = any(array.size > _LARGEST_INDEX for array in arrays)
+    dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, is_huge)
+    return run, (blocks, threads, [_checked(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)])
 
 
 def _checked(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any]) -> Any:
@@ -150,36 +144,26 @@ def _checked(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any
 
 
 def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
-    devices = {device_of(array) for array in arrays} or {"cpu"}
-    if len(devices) > 1:
-        raise DeviceError(f"{kernel.name}: arrays are on {', '.join(sorted(devices))}, expected one device")
-    if devices != {"cpu"}:
-        return devices.pop()
+    device, *others = sorted({device_of(array) for array in arrays}) or ["cpu"]
+    if others:
+        raise DeviceError(f"{kernel.name}: arrays are on {device}, {', '.join(others)}, expected one device")
+    if device != "cpu":
+        return device
     mode = kernel_mode()
     if mode == "cpu" and not kernel.signature.any_block:
-        raise KernelError(
-            f"{kernel.name} is not marked ANY_BLOCK, so it may need all threads of its block, and mode cpu runs one: "
-            "use MINISK_KERNELS=threads, or write it for every block size and mark it"
-        )
+        # It may need all threads of its block, and mode cpu runs one.
+        raise KernelError(f"{kernel.name} is not marked ANY_BLOCK, as mode cpu needs: mark it, or use mode threads")
     if mode in ("threads", "check"):
         return mode
     return "cpu" if kernel.signature.any_block else "threads"
 
 
-def _three(kernel: Kernel, what: str, sizes: Sequence[int]) -> Three:
+def _three(kernel: Kernel, what: str, sizes: Sizes) -> Three:
     if not 1 <= len(sizes) <= 3 or any(size < 1 for size in sizes):
         raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} must be one to three positive numbers")
     x, y, z = (*sizes, 1, 1)[:3]
     if x > _LARGEST_INDEX or max(y, z) > 65535:
         raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} is beyond CUDA's limit, (2**31 - 1, 65535, 65535)")
-    return x, y, z
-
-
-def _threads(kernel: Kernel, block: Sequence[int]) -> Three:
-    x, y, z = _three(kernel, "block", block)
-    if x * y * z > kernel.signature.most_threads:
-        most = kernel.signature.most_threads
-        raise KernelError(f"{kernel.name}: block {tuple(block)} has {x * y * z} threads, it takes {most} at most")
     return x, y, z
 
 
@@ -265,9 +249,8 @@ def kernels_run_on(arrays: Sequence[Array], least: int = 0) -> bool:
     if not isinstance(arrays[0], np.ndarray) or not min(sizes):
         return min(sizes) > 0
     # Mode `threads` also proves what a GPU does with float16, which a CPU is slow at.
-    if arrays[0].dtype.char not in ("efd" if mode in ("threads", "check") else "fd") or (
-        mode == "auto" and max(sizes) < least
-    ):
+    dtypes = "efd" if mode in ("threads", "check") else "fd"
+    if arrays[0].dtype.char not in dtypes or (mode == "auto" and max(sizes) < least):
         return False
     reason = why_no_kernels()
     if reason and mode != "auto":

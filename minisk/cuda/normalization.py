@@ -10,10 +10,10 @@ from .twins import normalization as twins
 from .twins.normalization import Statistics
 from .twins.precision import narrow
 
-WHOLE, MOMENTS, APPLY = (Kernel("normalization.cu", f"batch_norm_{name}") for name in ("whole", "moments", "apply"))
-BACKWARD_WHOLE = Kernel("normalization.cu", "batch_norm_backward_whole")
-GRADIENT_SUMS = Kernel("normalization.cu", "batch_norm_gradient_sums")
-INPUT_GRAD = Kernel("normalization.cu", "batch_norm_input_grad")
+WHOLE, MOMENTS, APPLY, BACKWARD_WHOLE, GRADIENT_SUMS, INPUT_GRAD = (
+    Kernel("normalization.cu", f"batch_norm_{name}")
+    for name in ("whole", "moments", "apply", "backward_whole", "gradient_sums", "input_grad")
+)
 
 BLOCK = 512
 PART = 32768  # values of a channel for one block: so many of x and dout stay in a processor's own cache
@@ -51,8 +51,7 @@ def batch_norm_backward(
     xp, given = array_module(x), (dout, x, weight, bias, *statistics)
     dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
     if parts == 1:
-        args = (*sizes, eps, relu, depends, *given, dx, dweight, dbias)
-        launch(BACKWARD_WHOLE, (sizes[1],), block, args)
+        launch(BACKWARD_WHOLE, (sizes[1],), block, (*sizes, eps, relu, depends, *given, dx, dweight, dbias))
         return dx, dweight, dbias
     sums = xp.empty((2, parts, sizes[1]), statistics.var.dtype)
     launch(GRADIENT_SUMS, (sizes[1], parts), block, (*sizes, eps, relu, *given, *sums))

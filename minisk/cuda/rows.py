@@ -1,8 +1,8 @@
 """Softmax, log-softmax and cross entropy by the kernels of softmax.cu."""
 
-from __future__ import annotations
-
 import math
+from functools import partial
+from typing import Any
 
 from ..device import Array, array_module
 from .launcher import Kernel, launch, with_twin
@@ -15,28 +15,12 @@ CROSS_ENTROPY = Kernel("softmax.cu", "cross_entropy_rows")
 CROSS_ENTROPY_GRAD = Kernel("softmax.cu", "cross_entropy_rows_grad")
 
 
-@with_twin(twins.softmax, least=8192)
-def softmax(x: Array, axis: int) -> Array:
-    return _along(axis, False, ROWS, COLUMNS, x)
+def _along(rows: Kernel, columns: Kernel, is_log: bool, *arguments: Any) -> Array:
+    """Run one of two kernels: one for a last axis, one for an axis with others behind it.
 
-
-@with_twin(twins.log_softmax, least=8192)
-def log_softmax(x: Array, axis: int) -> Array:
-    return _along(axis, True, ROWS, COLUMNS, x)
-
-
-@with_twin(twins.softmax_grad, least=8192)
-def softmax_grad(dy: Array, y: Array, axis: int) -> Array:
-    return _along(axis, False, ROWS_GRAD, COLUMNS_GRAD, dy, y)
-
-
-@with_twin(twins.log_softmax_grad, least=8192)
-def log_softmax_grad(dy: Array, y: Array, axis: int) -> Array:
-    return _along(axis, True, ROWS_GRAD, COLUMNS_GRAD, dy, y)
-
-
-def _along(axis: int, is_log: bool, rows: Kernel, columns: Kernel, *arrays: Array) -> Array:
-    """Run one of two kernels on arrays of one shape: one for a last axis, one for an axis with others behind it."""
+    arguments: arrays of one shape, then the axis.
+    """
+    *arrays, axis = arguments
     shape, out = arrays[0].shape, array_module(arrays[0]).empty_like(arrays[0])
     outer, n, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     if inner == 1:
@@ -45,6 +29,12 @@ def _along(axis: int, is_log: bool, rows: Kernel, columns: Kernel, *arrays: Arra
         block = plane_block(inner)
         launch(columns, (outer, min(65535, -(-inner // block[0]))), block, (n, inner, is_log, *arrays, out))
     return out
+
+
+softmax = with_twin(twins.softmax, least=8192)(partial(_along, ROWS, COLUMNS, False))
+log_softmax = with_twin(twins.log_softmax, least=8192)(partial(_along, ROWS, COLUMNS, True))
+softmax_grad = with_twin(twins.softmax_grad, least=8192)(partial(_along, ROWS_GRAD, COLUMNS_GRAD, False))
+log_softmax_grad = with_twin(twins.log_softmax_grad, least=8192)(partial(_along, ROWS_GRAD, COLUMNS_GRAD, True))
 
 
 @with_twin(twins.cross_entropy, least=8192)

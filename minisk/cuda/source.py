@@ -3,8 +3,6 @@
 A kernel's C++ signature is the only declaration there is: launching types every scalar and checks every array by it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

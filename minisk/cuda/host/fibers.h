@@ -353,8 +353,8 @@ static void run_grid(Launch& launch, KernelCall call) {
     blockDim = block_of(launch);
     threads = int(blockDim.x * blockDim.y * blockDim.z);
     dynamic_shared.size = launch.dynamic_shared;
-    if (dynamic_shared.size > most_dynamic_shared)
-        return report(launch, "%zu bytes of dynamic shared memory: at most %u", dynamic_shared.size, most_dynamic_shared);
+    if (launch.dynamic_shared > 48 * 1024)
+        return report(launch, "%u bytes of dynamic shared memory: at most 49152", launch.dynamic_shared);
     if (!make_room()) return report(launch, "no memory for the stacks of %d threads", threads);
 
     const Bytes static_shared = static_shared_memory();

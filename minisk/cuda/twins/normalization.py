@@ -12,8 +12,6 @@ ReLU's mask is computed from x again, so neither y nor out is needed in backward
 Source: Ioffe and Szegedy, *Batch Normalization*, 2015; affine fused as in Caffe's CuDNNBatchNorm layer.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from ...device import Array, array_module
@@ -35,7 +33,7 @@ class Statistics(NamedTuple):
         return self.center + self.rest
 
     @classmethod
-    def fixed(cls, mean: Array, var: Array, like: Array) -> Statistics:
+    def fixed(cls, mean: Array, var: Array, like: Array) -> "Statistics":
         """Statistics from a given mean and variance, copied, to normalise x `like` this one with."""
         center, var = (widen(array.astype(like.dtype)) for array in (mean, var))
         return cls(center, array_module(mean).zeros_like(center), var)
@@ -43,38 +41,31 @@ class Statistics(NamedTuple):
 
 def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Statistics]:
     """Return out, and the batch's statistics."""
-    xp = array_module(x)
     x3, count = _per_channel(x)
     center = _channel_sum(x3) / count
     centred = x3 - center[:, None]
     # A second look corrects what rounding did to the first mean: 1e4 ± 1 survives float32.
     rest = _channel_sum(centred) / count
-    var = xp.einsum("ncs,ncs->c", centred, centred) / count - rest * rest
-    statistics = Statistics(center, rest, var)
-    out = _affine(centred, weight, bias, statistics, eps, relu)
-    return narrow(out, like=x).reshape(x.shape), statistics
+    statistics = Statistics(center, rest, _channel_dot(centred, centred) / count - rest * rest)
+    return _affine(centred, weight, bias, statistics, eps, relu, like=x), statistics
 
 
 def batch_norm_apply(x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool) -> Array:
     """Return out for given statistics: evaluation, and what training computed once more."""
-    x3, _ = _per_channel(x)
-    out = _affine(x3 - statistics.center[:, None], weight, bias, statistics, eps, relu)
-    return narrow(out, like=x).reshape(x.shape)
+    return _affine(_per_channel(x)[0] - statistics.center[:, None], weight, bias, statistics, eps, relu, like=x)
 
 
 def batch_norm_backward(
     dout: Array, x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool, depends: bool
 ) -> tuple[Array, Array, Array]:
     """Return dx, dweight, dbias; depends: whether the statistics are those of x, or constants."""
-    xp = array_module(x)
-    x3, count = _per_channel(x)
-    g, _ = _per_channel(dout)
+    (x3, count), (g, _) = _per_channel(x), _per_channel(dout)
     dx = x3 - statistics.center[:, None]
     inv_std, scale, shift = _coefficients(weight, bias, statistics, eps)
     if relu:
         g = g * (dx * scale[:, None] > -shift[:, None])
     dbias = _channel_sum(g)
-    dweight = (xp.einsum("ncs,ncs->c", g, dx) - statistics.rest * dbias) * inv_std
+    dweight = (_channel_dot(g, dx) - statistics.rest * dbias) * inv_std
     share = depends / count
     slope = -inv_std * dweight * share
     dx *= slope[:, None]
@@ -91,12 +82,15 @@ def _coefficients(weight: Array, bias: Array, statistics: Statistics, eps: float
     return inv_std, scale, widen(bias) - statistics.rest * scale
 
 
-def _affine(centred: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool) -> Array:
-    """Turn x - center into out, in place."""
+def _affine(
+    centred: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool, like: Array
+) -> Array:
+    """Turn x - center, in place, into an output like x."""
     _, scale, shift = _coefficients(weight, bias, statistics, eps)
     centred *= scale[:, None]
     centred += shift[:, None]
-    return array_module(centred).maximum(centred, 0, out=centred) if relu else centred
+    out = array_module(centred).maximum(centred, 0, out=centred) if relu else centred
+    return narrow(out, like).reshape(like.shape)
 
 
 def _per_channel(x: Array) -> tuple[Array, int]:
@@ -108,3 +102,7 @@ def _per_channel(x: Array) -> tuple[Array, int]:
 def _channel_sum(x: Array) -> Array:
     # Over images first: whole rows are added at once, five times faster than summing both axes when planes are small.
     return x.sum(axis=0).sum(axis=1)
+
+
+def _channel_dot(x: Array, y: Array) -> Array:
+    return array_module(x).einsum("ncs,ncs->c", x, y)

@@ -8,8 +8,6 @@
 a: (N, C); g, x, y: (N, C, H, W).
 """
 
-from __future__ import annotations
-
 from ...device import Array, array_module
 from .precision import narrow, widen
 

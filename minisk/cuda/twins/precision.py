@@ -1,7 +1,5 @@
 """float16 is for storage: twins widen it to float32, compute, and narrow the result."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ...device import Array

@@ -5,8 +5,6 @@ y = log_softmax(x):  y_i = x_i - m - log Σ_j e^(x_j - m)         dx = dy - e^y 
 loss[n] = -Σ_k q[n,k] · log_softmax(x)[n,k]                      dx = (softmax(x) · Σ q - q) · dloss / N
 """
 
-from __future__ import annotations
-
 from ...device import Array, array_module
 from .precision import narrow, widen
 

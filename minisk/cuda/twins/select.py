@@ -6,8 +6,6 @@
 logits, a (the weights): (N, M, C); branches, out: (N, C, H, W). dweights is the gradient that reaches a itself.
 """
 
-from __future__ import annotations
-
 from ...device import Array, array_module
 from . import planes
 from .rows import softmax, softmax_grad

@@ -1,7 +1,5 @@
 """The optimizer's arithmetic, in place."""
 
-from __future__ import annotations
-
 from ...device import Array
 
 
