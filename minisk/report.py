@@ -5,7 +5,7 @@ Training asks for loss and accuracy after each epoch; its end and `minisk evalua
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,13 +36,11 @@ class Average:
     correct: int = 0
     total_loss: float = 0.0
 
-    def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: its mean loss, logits (N, K) and labels, (N,) or a share per class (N, K)."""
-        if labels.ndim == 2:  # of mixed images, the larger share is called right
-            labels = labels.argmax(axis=1)
-        self.images += len(labels.data)
-        self.total_loss += loss * len(labels.data)
-        self.correct += int((logits.argmax(axis=1) == labels).sum().item())
+    def add(self, images: int, loss: float, correct: float) -> None:
+        """Count a batch: how many images, their mean loss, and how many of them were told right."""
+        self.images += images
+        self.total_loss += loss * images
+        self.correct += int(correct)
 
     @property
     def loss(self) -> float:
@@ -53,6 +51,19 @@ class Average:
         return 100.0 * self.correct / max(1, self.images)
 
 
+def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return how many logits (N, K) are largest at the label; labels: (N,), or a share of each class (N, K)."""
+    if labels.ndim == 2:  # of mixed images, the larger share is called right
+        labels = labels.argmax(axis=1)
+    return (logits.argmax(axis=1) == labels).sum()
+
+
+def read_together(numbers: Sequence[Tensor]) -> list[float]:
+    """Return the values of Tensors of shape (); for all of them, a GPU is waited for once."""
+    values: list[float] = ops.stack([ops.cast(number.detach(), "float64") for number in numbers]).numpy().tolist()
+    return values
+
+
 def evaluate(model: Module, batches: Iterable[Batch], device: str = "cpu") -> tuple[float, float]:
     """Return the mean cross entropy (nats) and the accuracy (percent) over all batches, in evaluation mode."""
     average = Average()
@@ -60,7 +71,7 @@ def evaluate(model: Module, batches: Iterable[Batch], device: str = "cpu") -> tu
         for images, labels in batches:
             x, y = Tensor(images).to(device), Tensor(labels).to(device)
             logits = model(x)
-            average.add(ops.cross_entropy(logits, y).item(), logits, y)
+            average.add(len(labels), *read_together([ops.cross_entropy(logits, y), count_correct(logits, y)]))
     return average.loss, average.accuracy
 
 

@@ -27,12 +27,12 @@ from .device import Array, manual_seed, random_state, set_random_state
 from .errors import CheckpointError, MiniskError
 from .optim import SGD
 from .predict import check_classes, load_model, resolve_device, weights_of
-from .report import Average, evaluate
+from .report import Average, count_correct, evaluate, read_together
 from .tensor import Tensor
 from .training.config import RECIPES, SCHEDULES, TEST_BATCH, Config, make_loaders, read_config
 from .training.folder import held, stop_signals
 from .training.record import Metrics, Progress, Record
-from .training.steps import WeightAverage, clip_gradients, make_schedule, parameter_groups
+from .training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule, parameter_groups
 
 __all__ = [
     "RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "evaluate_checkpoint", "load_model",
@@ -166,20 +166,20 @@ class Trainer:
         """Take one step. Returns the loss (nats) and the norm of the gradient before clipping."""
         images, labels = batch
         self.optimizer.zero_grad()
-        loss = 0.0
+        numbers: list[Tensor] = []  # of each part, its share of the loss, and how many images were told right
         for some, their in zip(*(np.array_split(array, self.config.accumulate) for array in batch), strict=True):
             x, y = Tensor(some).to(self.device), Tensor(their).to(self.device)
             logits = self.model(x)
             share = ops.cross_entropy(logits, y, self.config.label_smoothing) * (len(some) / len(images))
-            value = share.item()
-            if not math.isfinite(value):
-                self._give_up("loss", value, images, labels)
             share.backward()
-            loss += value
-            self.state.add(value * len(images) / len(some), logits.detach(), y)
-        norm = clip_gradients(self.model.parameters(), self.config.clip_norm)
-        if not math.isfinite(norm):
-            self._give_up("gradient norm", norm, images, labels)
+            numbers += [share.detach(), count_correct(logits.detach(), y)]
+        *values, norm = read_together([*numbers, gradient_norm(self.model.parameters())])
+        loss, correct = sum(values[::2]), sum(values[1::2])
+        for what, value in (("loss", loss), ("gradient norm", norm)):
+            if not math.isfinite(value):
+                self._give_up(what, value, images, labels)
+        self.state.add(len(images), loss, correct)
+        clip_gradients(self.model.parameters(), norm, self.config.clip_norm)
         self.optimizer.step()
         self.schedule.step()
         if self.average is not None:

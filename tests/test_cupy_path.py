@@ -10,16 +10,17 @@ import pytest
 from cupy_standin import installed
 from device_suite import IMAGES, OPERATIONS, TOGETHER, TOLERANCE, DeviceSuite, Step, assert_alike, results
 from PIL import Image
-from tiny_run import SPLITS, trained, use_tiny
+from tiny_run import SPLITS, config, trained, use_tiny
 
 import minisk as ms
 from minisk import device, ops
 from minisk.__main__ import main
 from minisk.commands import info
 from minisk.errors import DeviceError
+from minisk.train import Trainer
 
 # At most so many launches, of kernels and of CuPy's functions together, for a training step of SKNet-29.
-MOST_LAUNCHES = 6000
+MOST_LAUNCHES = 1800
 REAL_PROBE = device.cuda_available.__wrapped__
 
 
@@ -66,6 +67,30 @@ def test_a_training_step_of_sknet29_waits_for_the_loss_alone(ledger):
     kernels, operations = (sum(counts.values()) for counts in (ledger.kernels, ledger.operations))
     print(f"a training step of SKNet-29: {kernels} kernels, {operations} calls of CuPy's functions")
     assert kernels > 0 and kernels + operations <= MOST_LAUNCHES
+
+
+def test_the_number_of_launches_is_not_that_of_the_images(ledger):
+    launched = []
+    for images in (2, 6):
+        step = Step("sknet_small", images=images, size=32, device="cuda")
+        ledger.clear()
+        step.take()
+        launched.append((dict(ledger.kernels), dict(ledger.operations)))
+    assert launched[0] == launched[1]
+
+
+def test_a_run_waits_once_a_step_and_once_a_batch_of_test_images(monkeypatch, tmp_path, ledger):
+    use_tiny(monkeypatch)
+    waits = []
+    for epochs in (1, 2):
+        run = Trainer(
+            config(epochs=epochs, device="cuda", clip_norm=0.1, accumulate=2, ema=0.9), tmp_path / str(epochs)
+        )
+        ledger.clear()
+        monkeypatch.setattr(Trainer, "_save", lambda self, must=False: None)  # which has to have all weights
+        list(run.run(progress=False))
+        waits.append(len(ledger.syncs))
+    assert (waits, len(run.train_loader), len(run.test_loader)) == ([5, 10], 4, 1)
 
 
 def test_a_step_on_the_second_gpu_stays_there():

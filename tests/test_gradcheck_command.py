@@ -32,6 +32,24 @@ def factory():
 
 def nothing():
     return None
+
+
+def halved(dout):
+    return dout.data[: len(dout) // 2] + np.ones((5, 3))
+
+
+class Raising(Scale):
+    @staticmethod
+    def backward(ctx, dout):
+        return halved(dout)
+
+
+def raising():
+    return Raising, factory()[1]
+
+
+def unready():
+    return open("weights.bin")
 """
 
 
@@ -70,6 +88,23 @@ def test_right_layer_passes_as_json(capsys):
 def test_target_that_leads_nowhere_is_told_in_a_sentence(target, told, capsys):
     assert main(["gradcheck", target]) == 1
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("layers")
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("right_layers:raising", ["ValueError in backward at", "right_layers.py", "in halved", "np.ones((5, 3))"]),
+        ("right_layers:unready", ["FileNotFoundError in unready at", "right_layers.py", "weights.bin"]),
+        ("broken_layers:factory", ["SyntaxError in <module> at", "broken_layers.py:2"]),
+    ],
+)
+def test_error_of_the_users_own_is_told_with_its_line_and_no_frame_of_minisk(target, told, tmp_path, capsys):
+    (tmp_path / "broken_layers.py").write_text("import numpy\ndef factory(:\n")
+    assert main(["gradcheck", target]) == 2
+    printed = capsys.readouterr().err
+    assert all(part in printed for part in told), printed
+    assert "gradient_check" not in printed
 
 
 def test_fixture_fails_the_test_with_the_report_alone(gradcheck):

@@ -269,6 +269,17 @@ def test_axpy_channel_scale_and_channel_dot_agree_with_their_formulas(shape, has
     assert_parity(ops.channel_dot, lambda x, y: (x * y).sum((2, 3)), [x, y])
 
 
+@draws(shapes(min_dims=4), st.integers(1, 3), st.data())
+def test_select_agrees_with_a_softmax_over_branches_and_their_weighted_sum(shape, m, data):
+    logits, *branches = data.draw(inputs((shape[0], m, shape[1]), *[shape] * m)).arrays
+
+    def theirs(logits, *branches):
+        weights = logits.softmax(1)
+        return (weights[..., None, None] * torch.stack(branches, 1)).sum(1), weights
+
+    assert_parity(lambda logits, *branches: ops.select(logits, branches), theirs, [logits, *branches])
+
+
 # --- Dropout ------------------------------------------------------------------------------------------------
 
 

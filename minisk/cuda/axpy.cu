@@ -5,7 +5,7 @@
 //   a: (planes)   x, y, out: (planes, spatial)   planes = N·C, spatial = H·W
 //   Source: the Axpy layer of the SENet and SKNet Caffe forks.
 //
-// Elementwise kernels: grid (planes, tiles). A block works on one plane at a time, so no thread divides to find its scale,
+// Elementwise kernels: grid (planes, tiles). A block is in one plane at a time, so no thread divides to find its scale,
 // and neighbouring threads touch neighbouring addresses, so every 32-byte sector is moved once. Of small planes a block
 // takes several in turn.
 //

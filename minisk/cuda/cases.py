@@ -2,10 +2,11 @@
 
     // check: <<<(6, 3), 64>>> spatial=2051 a[6] x[6*spatial] out[6*spatial]
 
-Between <<< and >>> stand grid, block and, if need be, bytes of dynamic shared memory; then every number, and every
-array with its length. What the kernel declares const is filled with random numbers; other arrays are not initialised,
-unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)` (integers, 0 to 8),
-`sizes[3]=5,7,2`. A name that is no argument is a macro to compile with. A kernel may have several such lines.
+Between <<< and >>> stand grid, block and, if need be, bytes of dynamic shared memory (64*real: room for 64 numbers);
+then every number, and every array with its length. What the kernel declares const is filled with random numbers; other
+arrays are not initialised, unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)`
+(integers, 0 to 8) or `sizes[2]=5,n`. A name that is no argument is a macro to compile with. A kernel may have several
+such lines.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def _case(path: Path, kernel: str, line: re.Match[str], real: np.dtype[Any]) -> 
     where = f"{path.name}: {line[0]!r}, above {kernel}"
     parameters = {parameter.name: parameter for parameter in signatures(path)[kernel].parameters}
     try:
-        shape = ast.literal_eval(f"({line['shape']},)")
+        shape = _number(f"({line['shape']},)", {"real": real.itemsize})
         given = {m["name"]: m for m in map(_VALUE.fullmatch, line["values"].split()) if m}
         macros = {name: _number(m["value"], {}) for name, m in given.items() if name not in parameters}
         numbers = dict(macros)
@@ -89,13 +90,17 @@ def _number(text: str, names: Mapping[str, Any]) -> Any:
             return node.value
         if isinstance(node, ast.Name):
             return names[node.id]
+        if isinstance(node, ast.Tuple):
+            return tuple(map(value, node.elts))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return -value(node.operand)
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             return _OPERATORS[type(node.op)](value(node.left), value(node.right))
         raise ValueError(f"{text!r} is not made of numbers, names, +, -, * and //")
 
-    return value(ast.parse(text or "", mode="eval").body)
+    if not text:
+        raise ValueError("a number has a value, and an array a length: n=5 x[n]")
+    return value(ast.parse(text, mode="eval").body)
 
 
 def _array(
@@ -108,11 +113,11 @@ def _array(
     dtype = parameter.dtype({"real": REAL[real.char], "wide": WIDE[real.char], "index_t": "int"})
     size = _number(match["size"], names)
     value = match["value"] or ("random" if parameter.is_const else "0")
-    if "," in value:
-        return np.array([_number(each, names) for each in value.split(",")], dtype).reshape(size)
     below = re.fullmatch(r"below\((\d+)\)", value)
     if below:
         return random.integers(0, int(below[1]), size).astype(dtype)
+    if "," in value:
+        return np.array([_number(number, names) for number in value.split(",")], dtype)
     if value == "random":
         return random.standard_normal(size).astype(dtype)
     return np.full(size, _number(value, names), dtype)

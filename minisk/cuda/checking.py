@@ -100,7 +100,7 @@ class CheckReport(NamedTuple):
     launch: str
     findings: list[Finding]
     sites: list[Site]
-    array_bytes: int  # all arrays of the launch: no block-wise access can be less, if all of them is needed
+    sizes: dict[str, int]  # of the arrays, in bytes
 
     @property
     def ok(self) -> bool:
@@ -110,6 +110,13 @@ class CheckReport(NamedTuple):
         """Transactions over the least possible: sectors of global memory, or wavefronts of shared memory."""
         sites = [site for site in self.sites if site.is_shared == shared]
         return sum(site.transactions for site in sites) / max(1, sum(site.least for site in sites))
+
+    def bytes_ratio(self) -> float:
+        """Distinct bytes of global memory that each block moves, added up, over those of all blocks together."""
+        sites = [site for site in self.sites if not site.is_shared]
+        updated = {s.array for s in sites if s.access == "reads"} & {s.array for s in sites if s.access == "writes"}
+        least = sum(self.sizes.values()) + sum(self.sizes[array] for array in updated)
+        return sum(site.block_bytes for site in sites) / max(1, least)
 
     def __str__(self) -> str:
         if self.findings:
@@ -162,8 +169,8 @@ class CheckedKernel(HostKernel):
         if error and not found:
             findings.append(Finding("synchronisation", error, 1))
         name = f"{self.name}<<<{_short(grid, 1)}, {_short(block, 1)}>>>"
-        size = sum(array.nbytes for array in args if isinstance(array, np.ndarray))
-        return CheckReport(name, findings, [self._counted(site, lines) for site in sites], size)
+        sizes = {p.name: a.nbytes for p, a in zip(self.parameters, args, strict=True) if p.is_array}
+        return CheckReport(name, findings, [self._counted(site, lines) for site in sites], sizes)
 
     def _fetch(self, kind: type[Any], what: str) -> list[Any]:
         fetched: list[Any] = []
@@ -177,8 +184,8 @@ class CheckedKernel(HostKernel):
         command = ["addr2line", "-a", "-i", "-e", str(self.path), *map(hex, addresses)]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         lines: dict[int, str] = {}
-        for part in text.split("\n0x"):
-            address, *frames = part.removeprefix("0x").split()
+        for part in filter(None, text.split("0x")):
+            address, *frames = part.split()
             frames = [frame for frame in frames if ":" in frame and "/host/" not in frame]
             told = dict.fromkeys(Path(frame).name for frame in frames)
             lines[int(address, 16)] = " called at ".join([*told][:2])

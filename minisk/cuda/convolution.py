@@ -10,6 +10,7 @@ products   the twin's matrix products, by BLAS or cuBLAS: what is left. On a GPU
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,24 +21,28 @@ from .twins import convolution as twins
 from .twins.convolution import Geometry
 
 MOST_TAPS = 64  # as in convolution.cu
-FEW_PIXELS = 64  # of all images together
+# In mode auto, smaller than this is done by matrix products before the kernels' launches are.
+FEW_PIXELS, FEW_PRODUCTS = 128, 1 << 20
 POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
+MOST_PARTIAL = 8 << 20  # numbers of partial weight gradients
 
 
 class Target(NamedTuple):
     """What is fitted to the processor."""
 
     threads: int  # of a block
-    lanes: int  # of a team; a team that computes weights is a whole warp on a GPU
-    weight_lanes: int
+    lanes: int  # of a team
+    weight_lanes: int  # of a team that sums up weights: a whole warp
     most_staged: int  # bytes
+    most_staged_for_weights: int
     most_channels: int  # of a group that goes the direct way
     blocks: int  # that keep the processor busy
 
 
-# On a CPU staged rows stay in the second-level cache; on a GPU a block has 48 KiB, and a table of taps in it.
-CPU = Target(threads=1, lanes=1, weight_lanes=1, most_staged=512 << 10, most_channels=4096, blocks=8)
-GPU = Target(threads=256, lanes=8, weight_lanes=32, most_staged=46 << 10, most_channels=64, blocks=512)
+# On a CPU staged rows stay in the second-level cache, but for weights it is better to fetch them from further away than
+# to sum up tiles more often. On a GPU a block has 48 KiB, and a table of taps in it.
+CPU = Target(1, 1, 1, 512 << 10, 8 << 20, most_channels=4096, blocks=16)
+GPU = Target(256, 8, 32, 46 << 10, 46 << 10, most_channels=64, blocks=512)
 
 
 class Axis(NamedTuple):
@@ -69,21 +74,26 @@ class Axis(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How blocks take a convolution: `together` images and `band` rows at a time, in tiles `width` positions wide."""
+    """How blocks take a convolution: `images` and `band` rows at a time, in tiles of `tile_out` channels.
+
+    inputs, outputs: channels of a group; width: positions, a multiple of a tile's.
+    """
 
     rows: Axis
     columns: Axis
     groups: int
     inputs: int
     outputs: int
-    together: int
-    band: int
+    tile_out: int
     width: int
+    images: int = 1
+    band: int = 1
 
     @property
     def pitch(self) -> int:
-        positions = -(-self.columns.part * self.together // self.width) * self.width
-        return positions + self.columns.reach * self.together
+        """Positions in a staged row."""
+        positions = -(-self.columns.part * self.images // self.width) * self.width
+        return positions + self.columns.reach * self.images
 
     @property
     def channel_size(self) -> int:
@@ -100,14 +110,14 @@ class Layout(NamedTuple):
 
     def table(self) -> tuple[int, ...]:
         """`struct Plan` of convolution.cu."""
-        axes = [number for axis in (self.rows, self.columns) for number in (*axis, axis.first)]
+        axes = (*self.rows, self.rows.first, *self.columns, self.columns.first)
         sizes = (self.band, self.band + self.rows.reach, self.pitch, self.channel_size, self.gradient_size)
         return (*axes, self.groups, self.inputs, self.outputs, *sizes)
 
     def work(self) -> float:
         """Columns multiplied for each that is asked for: tiles are filled up, and leave out taps that see padding."""
-        step, columns = self.width / self.together, self.columns
-        starts = [i * step for i in range(-(-columns.part * self.together // self.width))]
+        step, columns = self.width / self.images, self.columns
+        starts = [i * step for i in range(-(-columns.part * self.images // self.width))]
         seen = 0.0
         for tap in range(columns.taps):
             left = tap * columns.tap_step + columns.shift
@@ -122,71 +132,60 @@ def _odd_lines(size: int) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _fit(
-    target: Target, images: int, rows: Axis, columns: Axis, channels: tuple[int, int, int], width: int, itemsize: int,
-    for_weights: bool,
-) -> Layout | None:  # fmt: skip
-    """Choose images and rows to a block, None if not even a row can be staged. channels: groups, inputs, outputs."""
-    most = target.most_staged // itemsize
-    if for_weights and target is CPU:
-        most *= 16  # there it is better to fetch inputs from further away than to sum up tiles more often
-    found = [Layout(rows, columns, *channels, n, 1, width) for n in (1, 2, 4, 8, 16) if images % n == 0]
+def _fit(target: Target, layout: Layout, images: int, itemsize: int, for_weights: bool) -> Layout | None:
+    """Choose how many images and rows a block takes; None if not even a row can be staged."""
+    most = (target.most_staged_for_weights if for_weights else target.most_staged) // itemsize
+    found = [layout._replace(images=n) for n in (1, 2, 4, 8, 16) if images % n == 0]
     found = [layout for layout in found if layout.staged(for_weights) <= most]
     if not found:
         return None
-    # The more images, the longer it takes to shuffle them.
-    layout = min(found, key=lambda layout: layout.work() * layout.together**0.15)
-    if for_weights:  # sums over a tile's pixels cost as much as dozens of pixels
-        layout = next((longer for longer in found if longer.together * rows.out * columns.out >= POSITIONS), found[-1])
-        most_rows = max(1, POSITIONS // (columns.out * layout.together))
-    else:
-        blocks = images // layout.together * channels[0]
-        most_rows = max(1, rows.part * blocks // target.blocks)
+    rows, columns = layout.rows, layout.columns
+    if for_weights:  # many pixels, since to sum up a tile takes as long as dozens of them
+        positions = POSITIONS if rows.taps * columns.taps > 1 else 2 * POSITIONS
+        layout = next((each for each in found if each.images * rows.out * columns.out >= positions), found[-1])
+        most_rows = max(1, positions // (columns.out * layout.images))
+    else:  # little work; but the more images, the longer it takes to shuffle them
+        layout = min(found, key=lambda each: each.work() * each.images**0.15)
+        most_rows = max(1, rows.part * layout.groups * (images // layout.images) // target.blocks)
     bands = -(-rows.part // most_rows)
     while layout._replace(band=-(-rows.part // bands)).staged(for_weights) > most:
         bands += 1
     return layout._replace(band=-(-rows.part // bands))
 
 
-@functools.lru_cache(maxsize=1024)
-def _table(layout: Layout, device: str, xp: Any) -> Array:
-    return xp.asarray(np.array(layout.table(), np.int32))
+def _layout(
+    x: Array, axes: list[Axis], weight: tuple[int, ...], groups: int, is_turned: bool = False, for_weights: bool = False
+) -> Layout | None:
+    """Lay a convolution of x out, or return None if it is better left to matrix products."""
+    target, (rows, columns) = _target(x), axes
+    outputs, inputs = weight[0] // groups, weight[1]
+    if weight[2] * weight[3] > MOST_TAPS or max(outputs, inputs) > target.most_channels:
+        return None
+    pixels = x.shape[0] * rows.out * columns.out
+    if target is GPU and groups == 1:
+        return None
+    if kernel_mode() == "auto" and (pixels < FEW_PIXELS or pixels * math.prod(weight) < FEW_PRODUCTS):
+        return None
+    if is_turned:
+        outputs, inputs = inputs, outputs
+    tile_out = 4 if 0 < outputs % 8 <= 4 else 8
+    width = (128 // x.itemsize if target is CPU else 32) * 8 // tile_out
+    if (rows.taps, columns.taps, rows.shift, columns.shift) == (1, 1, 0, 0) and rows[3:5] == columns[3:5] == (1, 1):
+        rows, columns = _lengthen(rows, columns, width)
+    layout = Layout(rows, columns, groups, inputs, outputs, tile_out, width)
+    return _fit(target, layout, x.shape[0], x.itemsize, for_weights)
 
 
 def _target(x: Array) -> Target:
-    return CPU if isinstance(x, np.ndarray) and kernel_mode() != "threads" else GPU
+    return CPU if isinstance(x, np.ndarray) and kernel_mode() not in ("threads", "check") else GPU
 
 
-def _tile(target: Target, outputs: int, itemsize: int) -> tuple[int, int]:
-    """Output channels of a tile, and a number of positions that is a multiple of its width."""
-    outs = 4 if 0 < outputs % 8 <= 4 else 8
-    return outs, (128 // itemsize if target is CPU else 32) * 8 // outs
-
-
-@functools.cache
-def _kernel(name: str, outs: int, lanes: int, together: int) -> Kernel:
-    return Kernel("convolution.cu", name, TILE_OUT=outs, LANES=lanes, IMAGES=together)
-
-
-def _is_direct(target: Target, geometry: Geometry, weight: tuple[int, ...], pixels: int) -> bool:
-    if weight[2] * weight[3] > MOST_TAPS or max(weight[0] // geometry.groups, weight[1]) > target.most_channels:
-        return False
-    return pixels >= FEW_PIXELS if target is CPU else geometry.groups > 1
-
-
-@with_twin(twins.conv2d)
-def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
-    axes = _forward_axes(geometry, x.shape[2:], weight.shape[2:])
-    result = _convolve(x, weight, geometry, axes, is_turned=False)
-    return twins.conv2d(x, weight, geometry) if result is None else result
-
-
-@with_twin(twins.conv2d_input_grad)
-def conv2d_input_grad(dout: Array, weight: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
-    forward = _forward_axes(geometry, shape[2:], weight.shape[2:])
-    axes = [Axis(a.out, a.size, a.taps, 1, a.out_step, -a.tap_step, -a.shift) for a in forward]
-    result = _convolve(dout, weight, geometry, axes, is_turned=True)
-    return twins.conv2d_input_grad(dout, weight, geometry, shape) if result is None else result
+def _lengthen(rows: Axis, columns: Axis, width: int) -> tuple[Axis, Axis]:
+    """Read planes, which a 1×1 kernel sees pixel by pixel, as fewer and longer rows, until these fill a tile."""
+    height, length = rows.out, columns.out
+    while height % 2 == 0 and length % width:
+        height, length = height // 2, length * 2
+    return rows._replace(size=height, out=height), columns._replace(size=length, out=length)
 
 
 def _forward_axes(geometry: Geometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[Axis]:
@@ -197,61 +196,70 @@ def _forward_axes(geometry: Geometry, size: tuple[int, ...], kernel: tuple[int, 
     ]
 
 
-def _convolve(x: Array, weight: Array, geometry: Geometry, axes: list[Axis], is_turned: bool) -> Array | None:
-    """Run the kernel, or return None if this shape is better left to matrix products. is_turned: the input gradient."""
-    (rows, columns), n, target, groups = axes, x.shape[0], _target(x), geometry.groups
-    if not _is_direct(target, geometry, weight.shape, n * rows.out * columns.out):
-        return None
-    outputs, inputs, taps = weight.shape[0] // groups, weight.shape[1], rows.taps * columns.taps
-    strides = (inputs * taps, taps)  # from one output to the next, and from one input
-    if is_turned:
-        outputs, inputs, strides = inputs, outputs, strides[::-1]
-    shape = (n, groups * outputs, rows.out, columns.out)
-    outs, width = _tile(target, outputs, x.itemsize)
-    rows, columns = _one_row(rows, columns, width)
-    layout = _fit(target, n, rows, columns, (groups, inputs, outputs), width, x.itemsize, False)
+@functools.cache
+def _kernel(name: str, tile_out: int, lanes: int, images: int) -> Kernel:
+    return Kernel("convolution.cu", name, TILE_OUT=tile_out, LANES=lanes, IMAGES=images)
+
+
+@functools.lru_cache(maxsize=1024)
+def _table(layout: Layout, device: str, xp: Any) -> Array:
+    return xp.asarray(np.array(layout.table(), np.int32))
+
+
+@with_twin(twins.conv2d)
+def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
+    axes = _forward_axes(geometry, x.shape[2:], weight.shape[2:])
+    layout = _layout(x, axes, weight.shape, geometry.groups)
     if layout is None:
-        return None
-    xp, tiles = array_module(x), -(-outputs // outs)
-    packed = xp.empty((groups, tiles, taps, inputs, outs), x.dtype)
-    pack = _kernel("pack_weights", outs, 1, 1)
-    launch(
-        pack, (groups * tiles * taps,), (min(32, target.threads),), (outputs, inputs, taps, *strides, weight, packed)
-    )
-    out = xp.empty(shape, x.dtype)
-    grid = (n // layout.together * groups, -(-rows.part // layout.band))
-    table = _table(layout, device_of(x), xp)
-    kernel = _kernel("convolve", outs, target.lanes, layout.together)
-    launch(kernel, grid, (target.threads,), (table, x, packed, out), layout.staged(False) * x.itemsize)
+        return twins.conv2d(x, weight, geometry)
+    out = array_module(x).empty((x.shape[0], weight.shape[0], axes[0].out, axes[1].out), x.dtype)
+    taps = weight.shape[2] * weight.shape[3]
+    _convolve(layout, x, weight, (layout.inputs * taps, taps), out)
     return out
 
 
-def _one_row(rows: Axis, columns: Axis, width: int) -> tuple[Axis, Axis]:
-    """Read a plane as fewer and longer rows where a 1×1 kernel lets it, until they fill a tile."""
-    if rows[2:] != (1, 1, 1, rows.tap_step, 0) or columns[2:] != (1, 1, 1, columns.tap_step, 0):
-        return rows, columns
-    height, length = rows.out, columns.out
-    while height % 2 == 0 and length % width:
-        height, length = height // 2, length * 2
-    return rows._replace(size=height, out=height), columns._replace(size=length, out=length)
+@with_twin(twins.conv2d_input_grad)
+def conv2d_input_grad(dout: Array, weight: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+    forward = _forward_axes(geometry, shape[2:], weight.shape[2:])
+    axes = [Axis(a.out, a.size, a.taps, 1, a.out_step, -a.tap_step, -a.shift) for a in forward]
+    layout = _layout(dout, axes, weight.shape, geometry.groups, is_turned=True)
+    if layout is None:
+        return twins.conv2d_input_grad(dout, weight, geometry, shape)
+    dx = array_module(dout).empty(shape, dout.dtype)
+    taps = weight.shape[2] * weight.shape[3]
+    _convolve(layout, dout, weight, (taps, layout.outputs * taps), dx)
+    return dx
+
+
+def _convolve(layout: Layout, x: Array, weight: Array, strides: tuple[int, int], out: Array) -> None:
+    """strides: between the weights of neighbouring outputs, and of neighbouring inputs."""
+    xp, target = array_module(x), _target(x)
+    taps = weight.shape[2] * weight.shape[3]
+    blocks = layout.groups * -(-layout.outputs // layout.tile_out) * taps
+    packed = xp.empty((blocks, layout.inputs, layout.tile_out), x.dtype)
+    pack = _kernel("pack_weights", layout.tile_out, 1, 1)
+    sizes = (layout.outputs, layout.inputs, taps, *strides)
+    launch(pack, (blocks,), (min(32, target.threads),), (*sizes, weight, packed))
+    grid = (x.shape[0] // layout.images * layout.groups, -(-layout.rows.part // layout.band))
+    kernel = _kernel("convolve", layout.tile_out, target.lanes, layout.images)
+    args = (_table(layout, device_of(x), xp), x, packed, out)
+    launch(kernel, grid, (target.threads,), args, layout.staged(False) * x.itemsize)
 
 
 @with_twin(twins.conv2d_weight_grad)
 def conv2d_weight_grad(x: Array, dout: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
-    target, xp, n, groups = _target(x), array_module(x), x.shape[0], geometry.groups
-    outputs, inputs = shape[0] // groups, shape[1]
-    rows, columns = _forward_axes(geometry, x.shape[2:], shape[2:])
-    layout = None
-    if _is_direct(target, geometry, shape, n * rows.out * columns.out):
-        outs, width = _tile(target, outputs, x.itemsize)
-        rows, columns = _one_row(rows, columns, width)
-        layout = _fit(target, n, rows, columns, (groups, inputs, outputs), width, x.itemsize, True)
+    axes = _forward_axes(geometry, x.shape[2:], shape[2:])
+    layout = _layout(x, axes, shape, geometry.groups, for_weights=True)
     if layout is None:
         return twins.conv2d_weight_grad(x, dout, geometry, shape)
-    sets = n // layout.together
-    slices = min(sets, -(-target.blocks // groups))
+    xp, target, sets = array_module(x), _target(x), x.shape[0] // layout.images
+    # Work for all processors: slices cost memory, and shares of a group's outputs stage x several times.
+    slices = min(sets, -(-target.blocks // layout.groups), max(1, MOST_PARTIAL // math.prod(shape)))
+    shares = min(-(-target.blocks // (layout.groups * slices)), max(1, layout.outputs // 256))
+    share = -(-layout.outputs // shares // layout.tile_out) * layout.tile_out
     partial = xp.empty((slices, *shape), np.promote_types(x.dtype, np.float32))
-    kernel = _kernel("correlate", outs, target.weight_lanes, layout.together)
-    args = (_table(layout, device_of(x), xp), sets, x, dout, partial)
-    launch(kernel, (groups, slices), (target.threads,), args, layout.staged(True) * x.itemsize)
+    kernel = _kernel("correlate", layout.tile_out, target.weight_lanes, layout.images)
+    args = (_table(layout, device_of(x), xp), sets, share, x, dout, partial)
+    grid = (layout.groups, slices, -(-layout.outputs // share))
+    launch(kernel, grid, (target.threads,), args, layout.staged(True) * x.itemsize)
     return partial[0] if slices == 1 and partial.dtype == x.dtype else partial.sum(axis=0).astype(x.dtype)

@@ -1,7 +1,5 @@
 """ReLU, its gradient and the residual sum before it, by the kernels of elementwise.cu."""
 
-from __future__ import annotations
-
 from ..device import Array, array_module
 from .launcher import Kernel, launch, with_twin
 from .twins import rows as twins
@@ -19,20 +17,20 @@ def flat_grid(count: int) -> tuple[int]:
 
 @with_twin(twins.relu, least=65536)
 def relu(x: Array) -> Array:
-    out = array_module(x).empty_like(x)
-    launch(RELU, flat_grid(x.size), (BLOCK,), (x.size, x, out))
-    return out
+    return _each(RELU, x)
 
 
 @with_twin(twins.add_relu, least=65536)
 def add_relu(x: Array, y: Array) -> Array:
-    out = array_module(x).empty_like(x)
-    launch(ADD_RELU, flat_grid(x.size), (BLOCK,), (x.size, x, y, out))
-    return out
+    return _each(ADD_RELU, x, y)
 
 
 @with_twin(twins.relu_grad, least=65536)
 def relu_grad(dout: Array, y: Array) -> Array:
-    out = array_module(y).empty_like(y)
-    launch(RELU_GRAD, flat_grid(y.size), (BLOCK,), (y.size, dout, y, out))
+    return _each(RELU_GRAD, dout, y)
+
+
+def _each(kernel: Kernel, *arrays: Array) -> Array:
+    out, count = array_module(arrays[0]).empty_like(arrays[0]), arrays[0].size
+    launch(kernel, flat_grid(count), (BLOCK,), (count, *arrays, out))
     return out

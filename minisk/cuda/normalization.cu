@@ -89,7 +89,7 @@ __device__ __forceinline__ Two gradient_sums(const int images, const int channel
                                              const real* __restrict__ x) {
     wide sum = 0, dot = 0;
     visit_part(images, channels, spatial, [&](const long long i) {
-        const wide g = relu && !(channel.y(x[i]) > 0) ? 0 : (wide)dout[i];
+        const wide arrived = dout[i], g = relu && !(channel.y(x[i]) > 0) ? 0 : arrived;
         sum += g;
         dot += g * ((wide)x[i] - channel.center);
     });
@@ -105,7 +105,7 @@ __device__ __forceinline__ void input_grad(const int images, const int channels,
     const wide slope = -per_value * channel.inv_std * sums.second;
     const wide constant = -per_value * sums.first - slope * channel.rest;
     visit_part(images, channels, spatial, [&](const long long i) {
-        const wide g = relu && !(channel.y(x[i]) > 0) ? 0 : (wide)dout[i];
+        const wide arrived = dout[i], g = relu && !(channel.y(x[i]) > 0) ? 0 : arrived;
         dx[i] = (real)(channel.scale * g + (slope * ((wide)x[i] - channel.center) + constant));
     });
 }

@@ -1,7 +1,5 @@
 """Batch norm with the ReLU behind it, by the kernels of normalization.cu: a block for a channel, or a part of one."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -8,9 +8,11 @@
 //
 //   x, dx: (planes, h, w)   out, dout, winner: (planes, ho, wo)
 //
-// Forward: grid (planes, tiles); a thread takes NEIGHBOURS neighbouring windows of one row, tap by tap.
-// Gradient: a thread takes NEIGHBOURS *cells* of one row: a cell is the sh·sw inputs between the start of one window and the
-// next, so which windows saw an input is known without a division: cell (i,j) is seen by windows (i,j), (i-1,j), … .
+// Grid (planes, tiles); of small planes a block takes several in turn, but for the gradients, which gcc vectorises less
+// well in a loop over planes.
+// Forward: a thread takes NEIGHBOURS windows of one row, tap by tap.
+// Gradient: a thread takes NEIGHBOURS *cells* of one row: a cell is the sh·sw inputs from one window's start to the
+// next's, so which windows saw an input is known without a division: cell (i,j) is seen by windows (i,j), (i-1,j), … .
 // Nothing is added by two threads: no atomics, and the same bits every time.
 // The common windows are compiled for their width and stride, so that their taps unroll.
 #include "common.cuh"
@@ -131,82 +133,69 @@ __device__ __forceinline__ void gradient(const Window at, const real* __restrict
                 real* dx_run = dx + (i * at.sh + down - at.ph) * at.w + first;
                 for (int l = whole.from; l < whole.to; l++)
                     for (int s = 0; s < side; s++) dx_run[l * sw + s] = (real)(sum[s][l] * share);
-                for (int l = whole.from > 0 ? 0 : whole.to; l < lanes; l = l + 1 == whole.from ? whole.to : l + 1)
+                auto store_part = [&](int l) {  // of a cell that reaches into the padding
                     for (int s = 0; s < side; s++)
                         if (first + l * sw + s >= 0 && first + l * sw + s < at.w)
                             dx_run[l * sw + s] = (real)(sum[s][l] * share);
+                };
+                for (int l = 0; l < whole.from; l++) store_part(l);
+                for (int l = whole.to; l < lanes; l++) store_part(l);
             }
     }
 }
 
-// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] out[220] winner[220]
-// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 x[4880] out[2448] winner[2448]
-// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=3 ph=1 pw=0 ho=4 wo=4 x[264] out[32] winner[32]
-// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 x[252] out[112] winner[112]
-// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=4 sh=2 sw=2 ph=0 pw=2 ho=3 wo=17 x[462] out[102] winner[102]
-// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798]=below(3) out[220] winner[220]
+// check: <<<(2, 2), 32>>> planes=3 h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[1197] out[330] winner[330]
 extern "C" __global__ ANY_BLOCK void max_pool(
-    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
-    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
-    real* __restrict__ out, int* __restrict__ winner) {
+    const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
+    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, real* __restrict__ out,
+    int* __restrict__ winner) {
     const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
-    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
-    FOR_WINDOW(at, max_of_windows, x + x_plane, out + out_plane, winner + out_plane);
+    PLANE_LOOP(plane, planes) {
+        FOR_WINDOW(at, max_of_windows, x + plane * h * w, out + plane * ho * wo, winner + plane * ho * wo);
+    }
 }
 
-// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] out[220]
-// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 x[4880] out[2448]
-// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=3 ph=1 pw=0 ho=4 wo=4 x[264] out[32]
-// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 x[252] out[112]
-// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=4 sh=2 sw=2 ph=0 pw=2 ho=3 wo=17 x[462] out[102]
+// check: <<<(2, 2), 32>>> planes=3 h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[1197] out[330]
 extern "C" __global__ ANY_BLOCK void mean_pool(
-    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
-    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
-    real* __restrict__ out) {
+    const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
+    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, real* __restrict__ out) {
     const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
-    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
-    FOR_WINDOW(at, mean_of_windows, x + x_plane, out + out_plane);
+    PLANE_LOOP(plane, planes) {
+        FOR_WINDOW(at, mean_of_windows, x + plane * h * w, out + plane * ho * wo);
+    }
 }
 
-// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[220] winner[220]=below(9) dx[798]
-// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 dout[2448] winner[2448]=below(6) dx[4880]
-// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=3 ph=1 pw=0 ho=4 wo=4 dout[32] winner[32]=below(4) dx[264]
-// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 dout[112] winner[112]=below(12) dx[252]
-// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=4 sh=2 sw=2 ph=0 pw=2 ho=3 wo=17 dout[102] winner[102]=below(8) dx[462]
+// check: <<<(3, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[330] winner[330]=below(9) dx[1197]
 extern "C" __global__ ANY_BLOCK void max_pool_scatter(
-    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
-    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ dout,
-    const int* __restrict__ winner, real* __restrict__ dx) {
+    const int h, const int w, const int kh, const int kw, const int sh, const int sw, const int ph, const int pw,
+    const int ho, const int wo, const real* __restrict__ dout, const int* __restrict__ winner, real* __restrict__ dx) {
     const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
-    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
-    FOR_WINDOW(at, gradient, dout + out_plane, winner + out_plane, dx + x_plane);
+    const long long plane = blockIdx.x, outs = plane * ho * wo;
+    FOR_WINDOW(at, gradient, dout + outs, winner + outs, dx + plane * h * w);
 }
 
-// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[220] dx[798]
-// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 dout[2448] dx[4880]
-// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=3 ph=1 pw=0 ho=4 wo=4 dout[32] dx[264]
-// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 dout[112] dx[252]
-// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=4 sh=2 sw=2 ph=0 pw=2 ho=3 wo=17 dout[102] dx[462]
+// check: <<<(3, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 dout[330] dx[1197]
 extern "C" __global__ ANY_BLOCK void mean_pool_spread(
-    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
-    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ dout,
-    real* __restrict__ dx) {
+    const int h, const int w, const int kh, const int kw, const int sh, const int sw, const int ph, const int pw,
+    const int ho, const int wo, const real* __restrict__ dout, real* __restrict__ dx) {
     const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
-    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
-    FOR_WINDOW(at, gradient, dout + out_plane, (const int*)nullptr, dx + x_plane);
+    const long long plane = blockIdx.x;
+    FOR_WINDOW(at, gradient, dout + plane * ho * wo, (const int*)nullptr, dx + plane * h * w);
 }
 
-// check: <<<(2, 2), 32>>> h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[798] winner[220]=below(9) out[220]
-// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=1 ph=2 pw=1 ho=4 wo=14 x[252] winner[112]=below(12) out[112]
+// check: <<<(2, 2), 32>>> planes=3 h=21 w=19 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=10 x[1197] winner[330]=below(9) out[330]
 extern "C" __global__ ANY_BLOCK void max_pool_gather(
-    const int h, const int w, const int kh, const int kw, const int sh, const int sw,
-    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x,
-    const int* __restrict__ winner, real* __restrict__ out) {
-    const long long x_plane = (long long)blockIdx.x * h * w, out_plane = (long long)blockIdx.x * ho * wo;
-    TILE_LOOP(s, ho * wo) {
-        const int i = s / wo, j = s - i * wo, tap = winner[out_plane + s], p = tap / kw, q = tap - p * kw;
-        const int row = i * sh + p - ph, column = j * sw + q - pw;
-        const bool is_inside = row >= 0 && row < h && column >= 0 && column < w;  // a window of -inf has no winner
-        out[out_plane + s] = is_inside ? x[x_plane + row * w + column] : (real)0;
+    const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
+    const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, const int* __restrict__ winner,
+    real* __restrict__ out) {
+    PLANE_LOOP(plane, planes) {
+        const real* x_plane = x + plane * h * w;
+        const long long first = plane * ho * wo;
+        TILE_LOOP(s, ho * wo) {
+            const int i = s / wo, j = s - i * wo, tap = winner[first + s], p = tap / kw;
+            const int row = i * sh + p - ph, column = j * sw + tap - p * kw - pw;
+            const bool is_inside = row >= 0 && row < h && column >= 0 && column < w;  // a window of -inf has no winner
+            out[first + s] = is_inside ? x_plane[row * w + column] : (real)0;
+        }
     }
 }

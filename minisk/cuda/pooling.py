@@ -6,7 +6,7 @@ import numpy as np
 
 from ..device import Array, array_module
 from .launcher import Kernel, launch, with_twin
-from .planes import PER_BLOCK, plane_block
+from .planes import plane_block, plane_grid
 from .twins import pooling as twins
 from .twins.pooling import Window
 
@@ -55,5 +55,9 @@ def _launch(kernel: Kernel, window: Window, shape: tuple[int, ...], *arrays: Arr
     """Run a kernel for every window of an input of this shape."""
     n, c, h, w = shape
     windows = window.out[0] * window.out[1]
+    grid = plane_grid(n * c, windows)
     sizes = (h, w, *window.kernel, *window.stride, *window.padding, *window.out)
-    launch(kernel, (n * c, min(65535, -(-windows // PER_BLOCK))), plane_block(windows), (*sizes, *arrays))
+    if kernel in (SCATTER, SPREAD):  # a block never takes more than one plane
+        launch(kernel, (n * c, grid[1]), plane_block(windows), (*sizes, *arrays))
+    else:
+        launch(kernel, grid, plane_block(windows), (n * c, *sizes, *arrays))

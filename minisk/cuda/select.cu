@@ -1,4 +1,4 @@
-// select.cu: the select step of a selective kernel: a softmax over branches and the branches' weighted sum, in one pass.
+// select.cu: the select step of a selective kernel: a softmax over branches and their weighted sum, in one pass.
 //
 //   a[n,m,c] = e^(z[n,m,c]) / Σ_k e^(z[n,k,c])          out[n,c,s] = Σ_m a[n,m,c] · x_m[n,c,s]
 //   dx_m = a_m · dout       da[n,m,c] = Σ_s dout[n,c,s] · x_m[n,c,s] + what a's other readers ask for
@@ -8,8 +8,8 @@
 //   Source: Li et al., Selective Kernel Networks, CVPR 2019, section 3.1.
 //
 // A plane's weights are M numbers, which every thread computes for itself. Forward: grid (planes, tiles) as in axpy.cu.
-// Backward: one block for a plane, since its sums need the whole of it; dout's plane is read for every branch, and comes
-// from the cache after the first. Of small planes a block takes several in turn.
+// Backward: one block for a plane, since its sums need all of it; dout's plane is read for every branch, and comes from
+// the cache after the first. Of small planes a block takes several in turn.
 // The number of branches is a constant, so that loops over them unroll. They are arrays of their own, which nobody
 // copies together: a pointer each, the last ones unused.
 #include "common.cuh"

@@ -12,9 +12,13 @@ from .twins import select as twins
 MOST_BRANCHES = 4  # as many pointers as the kernels take; beyond, the formula does it
 
 
+FORWARD = Kernel("select.cu", "select_forward", BRANCHES=2)
+BACKWARD = Kernel("select.cu", "select_backward", BRANCHES=2)
+
+
 @functools.cache
-def _kernel(name: str, branches: int) -> Kernel:
-    return Kernel("select.cu", name, BRANCHES=branches)
+def _compiled_for(branches: int, kernel: Kernel) -> Kernel:
+    return Kernel(kernel.path, kernel.name, BRANCHES=branches)
 
 
 @with_twin(twins.select, least=8192)
@@ -25,7 +29,7 @@ def select(logits: Array, *branches: Array) -> tuple[Array, Array]:
     weights, out = xp.empty_like(logits), xp.empty_like(branches[0])
     unused = [xp.empty(1, logits.dtype)] * (MOST_BRANCHES - len(branches))
     args = (n * c, c, h * w, logits, *branches, *unused, weights, out)
-    launch(_kernel("select_forward", len(branches)), plane_grid(n * c, h * w), plane_block(h * w), args)
+    launch(_compiled_for(len(branches), FORWARD), plane_grid(n * c, h * w), plane_block(h * w), args)
     return out, weights
 
 
@@ -38,5 +42,5 @@ def select_grad(dout: Array, dweights: Array, weights: Array, *branches: Array) 
     unused = [xp.empty(1, dout.dtype)] * (MOST_BRANCHES - len(branches))
     args = (n * c, c, h * w, dout, dweights, weights, *branches, *unused, dlogits, *dbranches, *unused)
     grid = plane_grid(n * c, h * w)[:1]
-    launch(_kernel("select_backward", len(branches)), grid, plane_block(h * w), args)
+    launch(_compiled_for(len(branches), BACKWARD), grid, plane_block(h * w), args)
     return dlogits, *dbranches

@@ -7,7 +7,7 @@
 //   x, y: (outer, n, inner), summed along the middle; logits x and wanted shares q: (rows, n)
 //
 // Rows (inner = 1): a block takes a row, or some short ones in turn; its threads share the sums.
-// Columns (inner > 1): grid (outer, tiles); a thread goes down NEIGHBOURS columns, its neighbours down the next ones, so that
+// Columns (inner > 1): grid (outer, tiles); a thread goes down NEIGHBOURS columns, the next one down the next, so that
 // each step of theirs reads one run of memory.
 // e^x is computed twice rather than kept: it costs less than a trip to memory, and float16 would round it.
 #include "common.cuh"

@@ -1,7 +1,5 @@
 """The optimizer's arithmetic, in place, by the kernel of sgd.cu."""
 
-from __future__ import annotations
-
 from ..device import Array
 from .elementwise import BLOCK, flat_grid
 from .launcher import Kernel, kernels_run_on, launch
@@ -19,5 +17,5 @@ def sgd_momentum(
     if not (all(array.flags.c_contiguous for array in arrays) and kernels_run_on(arrays, least=32768)):
         twins.sgd_momentum(weight, grad, velocity, lr, momentum, weight_decay, nesterov)
         return
-    args = (weight.size, lr, momentum, weight_decay, nesterov, *arrays)
-    launch(SGD_MOMENTUM, flat_grid(weight.size), (BLOCK,), args)
+    numbers = weight.size, lr, momentum, weight_decay, nesterov
+    launch(SGD_MOMENTUM, flat_grid(weight.size), (BLOCK,), (*numbers, *arrays))

@@ -6,9 +6,11 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from typing import Any
 
 from ..errors import MiniskError
+from .blame import place, users_frames
 from .checker import gradcheck
 
 
@@ -26,10 +28,17 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the report. Returns 0 if the gradient is right, else 1. Raises MiniskError."""
-    function, inputs = load(arguments.target)
+    """Print the report. Returns 0 if the gradient is right, 1 if not, 2 if the user's code raised."""
     options = {name: getattr(arguments, name) for name in ("order", "dtype", "mode", "seed")}
-    report = gradcheck(function, inputs, raise_on_failure=False, **options)
+    try:
+        report = gradcheck(*load(arguments.target), raise_on_failure=False, **options)
+    except Exception as error:
+        frames = users_frames(error)
+        if not frames:
+            raise
+        print(f"minisk gradcheck: {type(error).__name__} in {place(frames)}: {error}", file=sys.stderr)
+        print(*traceback.format_list(frames), sep="", end="", file=sys.stderr)
+        return 2
     print(report.to_json() if arguments.json else report)
     if arguments.picture:
         report.save_picture(arguments.picture)

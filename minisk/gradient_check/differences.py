@@ -26,8 +26,8 @@ LADDERS = {
     "float64": ((2**-8, 2**-9, 2**-10), (2**-14, 2**-15), (2**-19, 2**-20), (2**-24, 2**-25)),
     "float32": ((2**-3, 2**-4, 2**-5), (2**-6, 2**-7), (2**-9, 2**-10)),
 }
-# A step at which curvature has all but vanished: what is not a straight line is rounding.
-TINY = {"float64": 2**-26, "float32": 2**-13}
+# Steps at which curvature has all but vanished: what is not a straight line is rounding.
+TINY = {"float64": 2**-26, "float32": 2**-14}
 # A number is wrong if it is off by more than this many times the estimated error.
 SAFETY = 10.0
 # Too noisy to tell: the smallest error that would be noticed is more than this share of what is measured.
@@ -60,6 +60,15 @@ class Slope:
     def fails(self) -> bool:
         return self.status is not Status.AGREES
 
+    def fades(self, smaller: Slope) -> bool:
+        """Whether at smaller steps the residual is nearer to 0 than to this one, as far as can be told there."""
+        return max(abs(smaller.residual), smaller.error) < abs(self.residual) / 2
+
+    @property
+    def distance(self) -> float:
+        """By this the failing are ranked: how far off, infinite where nothing could be measured; -1 if it agrees."""
+        return (math.inf if math.isnan(self.residual) else abs(self.residual)) if self.fails else -1.0
+
 
 def measure(deviation: Deviation, noise: float, size: float, dtype: str, ladders: Any = None) -> Slope:
     """Go down the ladders until one agrees with the gradient; report the best-known slope if none does.
@@ -75,12 +84,16 @@ def measure(deviation: Deviation, noise: float, size: float, dtype: str, ladders
     if telling and telling[-1].status is Status.KINK:  # a kink at the point, or nearer than the smallest useful step
         return telling[-1]
     differing = [slope for slope in telling if slope.status is Status.DIFFERS]
-    return min(differing or found, key=lambda slope: slope.error)
+    # A wrong gradient is as wrong at smaller steps. If it is not, the larger ones reached over kinks.
+    confirmed = [slope for slope in differing if not any(map(slope.fades, found[found.index(slope) + 1 :]))]
+    if differing and not confirmed:
+        return Slope(Status.KINK, found[-1].residual, found[-1].error)
+    return min(confirmed or found, key=lambda slope: slope.error)
 
 
 def measured_noise(deviation: Deviation, dtype: str) -> float:
     """Return the rounding error that shows in s at tiny steps, as second differences: no slope, kink or jump does."""
-    left = [deviation(k * TINY[dtype]) for k in (1, 2, 3, 4)]
+    left = [deviation(k * TINY[dtype]) for k in range(1, 9)]
     seconds = np.diff(left, 2) / math.sqrt(6)
     return float(np.sqrt(np.mean(seconds**2))) if np.isfinite(seconds).all() else 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -12,8 +13,11 @@ from .differences import LADDERS, Deviation, Slope, Status, Vector, measure, mea
 from .report import GradcheckReport, Row, pattern
 from .subjects import Arrays, Subject
 
-LIMIT = 1024  # inputs with more elements are searched by halves (unless mode is "full")
-BEAM = 8  # how many of the worst halves are followed
+SMALL = 16  # so many elements are measured one by one; more are first divided
+PARTS = 8  # into so many parts, and those that fail again
+CLEARED = 0.1  # unless they explain less than this share of what is wrong along the whole
+LIMIT = 1024  # in inputs with more elements only the worst parts are followed (unless mode is "full")
+BEAM = 8  # so many of them
 CONFIRMED = 50  # so many of the worst elements are measured with every ladder
 
 
@@ -42,15 +46,18 @@ class Point:
 
     def along(self, i: int, direction: Vector, ladders: Any = None) -> Slope:
         """Measure input i along a direction, given in units of the input's size."""
-        deviation = self.deviation(i, direction * probes.scale_of(self.subject.arrays[i]))
-        if i not in self.measured:
+        deviation = functools.cache(self.deviation(i, direction * probes.scale_of(self.subject.arrays[i])))
+        slope = measure(deviation, self.measured.get(i, self.noise), self.size, self.dtype, ladders)
+        if slope.fails and i not in self.measured:  # more rounding than the least there can be?
             self.measured[i] = max(self.noise, measured_noise(deviation, self.dtype))
-        return measure(deviation, self.measured[i], self.size, self.dtype, ladders)
+            slope = measure(deviation, self.measured[i], self.size, self.dtype, ladders)
+        return slope
 
     def element(self, i: int, index: tuple[int, ...], ladders: Any = None) -> Slope:
         """Measure one element; where steps of the input's size leave the domain, with steps of the element's own."""
         array = self.subject.arrays[i]
-        unit, own = _unit(array.shape, [index]), abs(float(array[index])) / probes.scale_of(array)
+        unit, own = np.zeros(array.shape), abs(float(array[index])) / probes.scale_of(array)
+        unit[index] = 1.0
         slope = self.along(i, unit, ladders)
         if math.isinf(slope.error) and own > 0:
             slope = self.along(i, own * unit, ladders)
@@ -63,23 +70,23 @@ class Point:
         return Row(self.subject.names[i], index, analytic, numeric, estimate, slope.status.value)
 
 
-def locate(point: Point, i: int, mode: str, finding: GradcheckReport) -> list[Row]:
-    """Measure elements of input i, all of them or those that halving leads to; report what they have in common.
+def locate(point: Point, i: int, residual: float, mode: str, finding: GradcheckReport) -> list[Row]:
+    """Measure elements of input i, all of them or those that failing parts lead to; report what they have in common.
 
+    residual: along a direction through all of them, which is to be explained.
     Returns the worst, confirmed with every ladder.
     """
     name, gradient = point.subject.names[i], point.gradients[i]
-    is_complete = gradient.size <= LIMIT or mode == "full"
-    elements = list(np.ndindex(gradient.shape)) if is_complete else _halved(point, i)
+    elements = list(np.ndindex(gradient.shape)) if mode == "full" else _suspects(point, i, abs(residual))
     slopes = {at: point.element(i, at, LADDERS[point.dtype][:1]) for at in elements}
-    ranked = sorted(elements, key=lambda at: abs(slopes[at].residual) if slopes[at].fails else -1.0, reverse=True)
-    worst = ranked[:CONFIRMED]
+    worst = sorted(elements, key=lambda at: -slopes[at].distance)[:CONFIRMED]
     slopes |= {at: point.element(i, at) for at in worst if slopes[at].fails}
     summary = finding.summaries[name]
     summary.elements = len(elements)
-    if is_complete:
-        numeric = np.array([point.row(i, at, slopes[at]).numeric for at in elements]).reshape(gradient.shape)
-        failing = np.array([slopes[at].fails for at in elements]).reshape(gradient.shape)
+    if gradient.size <= LIMIT or mode == "full":
+        numeric, failing = gradient.astype(np.float64), np.zeros(gradient.shape, dtype=bool)
+        for at, slope in slopes.items():
+            numeric[at], failing[at] = point.row(i, at, slope).numeric, slope.fails
         finding.errors[name] = gradient - numeric
         summary.failing = int(failing.sum())
         if any(slopes[at].status is Status.DIFFERS for at in worst):
@@ -87,20 +94,17 @@ def locate(point: Point, i: int, mode: str, finding: GradcheckReport) -> list[Ro
     return [point.row(i, at, slopes[at]) for at in worst]
 
 
-def _halved(point: Point, i: int) -> list[tuple[int, ...]]:
-    """Follow the halves with the largest residuals down to single elements."""
-    shape = point.subject.arrays[i].shape
-    signs = random_signs(np.random.default_rng(0), shape)
-    groups = [list(np.ndindex(shape))]
-    while any(len(group) > 1 for group in groups):
-        halves = [half for g in groups for half in (g[: len(g) // 2], g[len(g) // 2 :]) if half]
-        residuals = [abs(point.along(i, signs * _unit(shape, half)).residual) for half in halves]
-        ranked = sorted(range(len(halves)), key=lambda k: -np.nan_to_num(residuals[k], nan=np.inf))
-        groups = [halves[k] for k in ranked[:BEAM]]
-    return [group[0] for group in groups]
-
-
-def _unit(shape: tuple[int, ...], elements: list[tuple[int, ...]]) -> Vector:
-    direction = np.zeros(shape)
-    direction[tuple(np.array(elements, dtype=int).reshape(len(elements), len(shape)).T)] = 1.0
-    return direction
+def _suspects(point: Point, i: int, residual: float) -> list[tuple[int, ...]]:
+    """Divide input i into parts, and again those that fail or could explain the residual; return their elements."""
+    shape, size = point.gradients[i].shape, point.gradients[i].size
+    numbers, signs = np.arange(size).reshape(shape), random_signs(np.random.default_rng(0), shape)
+    parts, is_everywhere = [numbers.ravel()], False
+    while not is_everywhere and any(part.size > SMALL for part in parts):
+        parts = [smaller for part in parts for smaller in np.array_split(part, PARTS)]
+        slopes = [point.along(i, np.where(np.isin(numbers, part), signs, 0.0)) for part in parts]
+        # Among kinks a part agrees with much: it is cleared if the residual cannot come from there.
+        left = [k for k, s in enumerate(slopes) if s.fails or not abs(s.residual) + s.error < CLEARED * residual]
+        is_everywhere = size <= LIMIT and 2 * len(left) > len(parts)
+        worst = sorted(left, key=lambda k: -slopes[k].distance)
+        parts = [parts[k] for k in (worst if size <= LIMIT else worst[:BEAM])]
+    return [tuple(map(int, np.unravel_index(number, shape))) for part in parts for number in part]

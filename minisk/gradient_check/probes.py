@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import errors
+from .blame import place, users_frames
 from .differences import random_signs
 from .report import Row, Verdict
 from .subjects import Arrays, Subject
@@ -81,7 +82,9 @@ def _translated(subject: Subject) -> Iterator[None]:
     except errors.SavedValueError as error:
         raise Found(Verdict.SAVED_CHANGED, f"{error}.") from error
     except (errors.ShapeError, errors.DtypeError, errors.DeviceError) as error:
-        raise Found(Verdict.MALFORMED, f"{error}.") from error
+        frames = users_frames(error)  # none if it is what backward returned that is wrong
+        where = f", raised in {place(frames)}: {frames[-1].line}" if frames else "."
+        raise Found(Verdict.MALFORMED, f"{error}{where}") from error
     except errors.GraphError as error:
         raise Found(Verdict.MALFORMED if subject.order == 1 else Verdict.HIGHER_ORDER, f"{error}.") from error
 

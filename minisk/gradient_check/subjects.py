@@ -1,8 +1,8 @@
 """What is checked: named arrays in, outputs out, and the gradient of their weighted sum (a vector-Jacobian product).
 
-TensorSubject    a function of Tensors, a Function or a Module; its parameters are arrays like its inputs
-GradientSubject  the gradient of another subject, as a function of inputs and incoming gradients: order 2
-PairSubject      forward and backward in plain NumPy, no Tensor at all
+Subject            a function of Tensors, a Function, a Module or a pair of NumPy functions, which becomes a Function;
+                   parameters are arrays like the inputs
+GradientSubject    the gradient of another subject, as a function of inputs and incoming gradients: order 2
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from ..autograd import grad
 from ..device import seeded, to_device
-from ..errors import DeviceError, DtypeError, ShapeError
+from ..errors import DtypeError
 from ..function import Function, detect_anomaly, is_grad_enabled, no_grad, switch_mode
 from ..nn.module import Module
 from ..tensor import Tensor
@@ -32,56 +32,18 @@ class Subject:
     evaluations = 0  # the cost so far, with the next
     backwards = 0
 
-    def __init__(self, function: Any, arguments: Sequence[Any], dtype: str) -> None:
-        self.arguments = arguments
-        arrays = [(i, x) for i, x in enumerate(arguments) if isinstance(x, Tensor | np.ndarray)]
-        self.positions = [i for i, x in arrays if x.dtype.kind == "f"]
-        names = argument_names(function, len(arguments))
-        self.names = [names[i] for i in self.positions]
-        self.arrays = [_host(arguments[i], dtype) for i in self.positions]
-        self.inputs = len(self.arrays)  # how many of the arrays are inputs; the others are parameters
-
-    def called(self, floating: Sequence[Any]) -> list[Any]:
-        """Return the arguments with these in place of the floating ones; the others are passed on as they are."""
-        called = list(self.arguments)
-        for i, x in zip(self.positions, floating, strict=True):
-            called[i] = x
-        return called
-
-    def evaluate(self, arrays: Arrays) -> Arrays:
-        """Return the floating outputs."""
-        raise NotImplementedError
-
-    def gradients(self, arrays: Arrays, weights: Arrays) -> Arrays:
-        """Return the gradient of Σ weights · outputs with respect to each array."""
-        raise NotImplementedError
-
-    def gradients_twice(self, arrays: Arrays, weights: Arrays) -> tuple[Arrays, Arrays]:
-        """Run forward once and backward twice, watching what is written to."""
-        return self.gradients(arrays, weights), self.gradients(arrays, weights)
-
-    def repeated_gradient(self, arrays: Arrays, weights: Arrays, first: int, second: int) -> Any:
-        """Return the gradient with respect to one object that is passed as two of the inputs."""
-        called = list(arrays)
-        called[second] = called[first]
-        results = self.gradients(called, weights)
-        return results[first] + results[second]
-
-    def restored(self) -> contextlib.AbstractContextManager[Any]:
-        """Leave everything as it was found."""
-        return contextlib.nullcontext()
-
-
-class TensorSubject(Subject):
-    """A function of Tensors."""
-
     def __init__(self, function: Any, arguments: Sequence[Any], params: Mapping[str, Tensor], dtype: str) -> None:
-        super().__init__(function, arguments, dtype)
+        arrays = [(i, x) for i, x in enumerate(arguments) if isinstance(x, Tensor | np.ndarray)]
+        self.arguments, self.positions = arguments, [i for i, x in arrays if x.dtype.kind == "f"]
+        names = argument_names(function[0] if isinstance(function, tuple) else function, len(arguments))
+        function = _joined(function, self.positions) if isinstance(function, tuple) else function
         self.module = function if isinstance(function, Module) else Module()  # an empty one
         self.function = function.apply if isinstance(function, type) and issubclass(function, Function) else function
         self.params = {**params, **{k: p for k, p in self.module.named_parameters() if p.requires_grad}}
+        self.inputs = len(self.positions)  # how many of the arrays are inputs; the others are parameters
+        self.names = [names[i] for i in self.positions]
         self.names += [f"{name} (parameter)" if name in self.names else name for name in self.params]
-        self.arrays += [_host(parameter, dtype) for parameter in self.params.values()]
+        self.arrays = [_host(x, dtype) for x in [*(arguments[i] for i in self.positions), *self.params.values()]]
         # What takes part without being checked: running statistics, and parameters that are frozen.
         frozen = [p for p in self.module.parameters() if not p.requires_grad]
         self.fixed = [(tensor, _host(tensor, dtype)) for tensor in [*self.module.buffers(), *frozen]]
@@ -98,24 +60,30 @@ class TensorSubject(Subject):
 
     def run(self, leaves: list[Tensor]) -> list[Tensor]:
         """Call the function; return its floating outputs."""
+        called = list(self.arguments)
+        for i, leaf in zip(self.positions, leaves, strict=False):
+            called[i] = leaf
         with seeded(SEED):
-            outputs = _listed(self.function(*self.called(leaves[: self.inputs])))
+            outputs = _listed(self.function(*called))
         for output in outputs:
             if not isinstance(output, Tensor):
                 raise DtypeError(f"gradcheck: the function returned a {type(output).__name__}, expected Tensors")
         return [output for output in outputs if output.dtype.kind == "f"]
 
     def evaluate(self, arrays: Arrays) -> Arrays:
+        """Return the floating outputs."""
         self.evaluations += 1
         with no_grad():
             return [output.numpy() for output in self.run(self.leaves(arrays))]
 
     def gradients(self, arrays: Arrays, weights: Arrays) -> Arrays:
+        """Return the gradient of Σ weights · outputs with respect to each array."""
         self.backwards += 1
         leaves = self.leaves(arrays)
         return _backward(self.run(leaves), leaves, weights)
 
     def gradients_twice(self, arrays: Arrays, weights: Arrays) -> tuple[Arrays, Arrays]:
+        """Run forward once and backward twice, watching what is written to."""
         with detect_anomaly():
             leaves = self.leaves(arrays)
             outputs = self.run(leaves)
@@ -123,15 +91,16 @@ class TensorSubject(Subject):
             return first, _backward(outputs, leaves, weights)
 
     def repeated_gradient(self, arrays: Arrays, weights: Arrays, first: int, second: int) -> Any:
+        """Return the gradient with respect to one object that is passed as two of the inputs."""
         leaves = self.leaves(arrays)
         leaves[second] = leaves[first]
         return _backward(self.run(leaves), [leaves[first]], weights)[0]
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
+        """Leave everything as it was found."""
         tensors = [*self.params.values(), *(tensor for tensor, _ in self.fixed)]
         before = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors]
-        modes = [(module, module.training) for module in self.module.modules()]
         try:
             for parameter in self.params.values():
                 parameter.requires_grad = True
@@ -140,15 +109,14 @@ class TensorSubject(Subject):
             for tensor, data, requires_grad in before:
                 tensor.data, tensor.requires_grad = data, requires_grad
                 tensor.mark_written()
-            for module, training in modes:
-                module.training = training
 
 
-class GradientSubject(TensorSubject):
+class GradientSubject(Subject):
     """The gradient function of a subject: (its arrays, incoming gradients) → gradients of its arrays."""
 
-    def __init__(self, base: TensorSubject, weights: Arrays) -> None:
+    def __init__(self, base: Subject, weights: Arrays) -> None:
         self.base, self.order = base, base.order + 1
+        self.evaluations, self.backwards = base.evaluations, base.backwards
         self.inputs = 0  # no two of these are ever one object
         self.names = base.names + [f"incoming {i}" for i in range(len(weights))]
         self.arrays = base.arrays + weights
@@ -165,32 +133,31 @@ class GradientSubject(TensorSubject):
             return differentiate(outputs, leaves[:count], leaves[count:], create_graph=is_recorded)
 
 
-class PairSubject(Subject):
-    """forward(*inputs) → array or tuple of arrays; backward(incoming gradient or tuple, *inputs) → one per input."""
+def _joined(pair: tuple[Any, Any], positions: list[int]) -> type[Function]:
+    """Make a Function of forward(*inputs) → array or tuple, backward(incoming gradient or tuple, *inputs) → gradients.
 
-    def __init__(self, pair: tuple[Any, Any], arguments: Sequence[Any], dtype: str) -> None:
-        self.forward, self.backward = pair
-        super().__init__(self.forward, arguments, dtype)
+    positions: of the inputs that are floating; backward returns a gradient for each of these, or for every input.
+    """
 
-    def evaluate(self, arrays: Arrays) -> Arrays:
-        self.evaluations += 1
-        return [np.asarray(out) for out in _listed(self.forward(*self.called(arrays)))]
+    forward, backward = pair
 
-    def gradients(self, arrays: Arrays, weights: Arrays) -> Arrays:
-        self.backwards += 1
-        incoming = weights[0] if len(weights) == 1 else tuple(weights)
-        results = _listed(self.backward(incoming, *self.called(arrays)))
-        if len(results) == len(self.arguments):
-            results = [results[i] for i in self.positions]
-        if len(results) != len(arrays):
-            raise ShapeError(f"backward returned {len(results)} gradients for {len(arrays)} inputs")
-        for name, array, result in zip(self.names, arrays, results, strict=True):
-            if not isinstance(result, np.ndarray | np.generic):
-                raise DeviceError(f"gradient of {name!r} is a {type(result).__name__}, expected a NumPy array")
-            got, expected = f"{result.dtype}{list(result.shape)}", f"{array.dtype}{list(array.shape)}"
-            if got != expected:
-                raise ShapeError(f"gradient of {name!r} is {got}, but the input is {expected}")
-        return [np.asarray(result) for result in results]
+    class Pair(Function):
+        @staticmethod
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            ctx.given = inputs
+            outputs = forward(*inputs)
+            return tuple(outputs) if isinstance(outputs, tuple | list) else np.asarray(outputs)
+
+        @staticmethod
+        def backward(ctx: Any, *incoming: Tensor) -> Any:
+            arrays = tuple(gradient.data for gradient in incoming)
+            results = _listed(backward(arrays[0] if len(arrays) == 1 else arrays, *ctx.given))
+            gradients = [Tensor(np.asarray(result)) for result in results]
+            if len(gradients) != len(positions):
+                return tuple(gradients)
+            return tuple(gradients[positions.index(i)] if i in positions else None for i in range(len(ctx.given)))
+
+    return Pair
 
 
 def differentiate(outputs: list[Tensor], leaves: list[Tensor], seeds: list[Tensor], **how: bool) -> list[Tensor]:

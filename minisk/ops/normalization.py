@@ -9,6 +9,7 @@ Source: Ioffe and Szegedy, 2015; the CuDNNBatchNorm layer of the GENet and SKNet
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from ..cuda import kernels
 from ..device import Array
@@ -19,28 +20,26 @@ from .elementwise import ReluGrad
 from .operands import require_floating
 
 
+class Running(NamedTuple):
+    """Statistics that follow those of the batches; momentum is the weight of the new ones."""
+
+    mean: Tensor
+    var: Tensor
+    momentum: float
+
+
 class BatchNorm(Function):
     @staticmethod
     def forward(
-        ctx: Node,
-        x: Array,
-        weight: Array,
-        bias: Array,
-        *,
-        running_mean: Tensor,
-        running_var: Tensor,
-        training: bool,
-        momentum: float,
-        eps: float,
-        relu: bool,
+        ctx: Node, x: Array, weight: Array, bias: Array, *, running: Running, training: bool, eps: float, relu: bool
     ) -> Array:
         if training:
             out, statistics = kernels.batch_norm_train(x, weight, bias, eps, relu)
             count = x.size // x.shape[1]
-            _move_towards(running_mean, statistics.mean, momentum)
-            _move_towards(running_var, statistics.var * (count / (count - 1)), momentum)
+            _move_towards(running.mean, statistics.mean, running.momentum)
+            _move_towards(running.var, statistics.var * (count / (count - 1)), running.momentum)
         else:
-            statistics = kernels.Statistics.fixed(running_mean.data, running_var.data, like=x)
+            statistics = kernels.Statistics.fixed(running.mean.data, running.var.data, like=x)
             out = kernels.batch_norm_apply(x, weight, bias, statistics, eps, relu)
         ctx.save_for_backward(x, weight, bias)
         ctx.statistics, ctx.depends, ctx.eps, ctx.relu = statistics, training, eps, relu
@@ -115,14 +114,5 @@ def batch_norm(
             f"batch_norm: x {x.shape} has one value per channel, whose variance is 0: training needs a larger batch "
             "(or evaluation mode, or BatchNorm2d.freeze())"
         )
-    return BatchNorm.apply(
-        x,
-        weight,
-        bias,
-        running_mean=running_mean,
-        running_var=running_var,
-        training=training,
-        momentum=momentum,
-        eps=float(eps),
-        relu=relu,
-    )
+    running = Running(running_mean, running_var, momentum)
+    return BatchNorm.apply(x, weight, bias, running=running, training=training, eps=float(eps), relu=relu)

@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from ..device import Array, array_module
 from ..nn import Module
 from ..optim import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, Optimizer
@@ -29,23 +31,26 @@ def make_schedule(config: Config, optimizer: Optimizer, steps_per_epoch: int) ->
     return MultiStepLR(optimizer, [total // 2, total * 3 // 4], warmup_steps=warmup)
 
 
-def clip_gradients(parameters: Iterable[Tensor], max_norm: float = 0.0) -> float:
-    """Return the Euclidean norm of all gradients together, and shorten them in place to max_norm if they exceed it.
+def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
+    """Return the Euclidean norm of all gradients together, a float64 Tensor of shape ()."""
+    gradients = [parameter.grad.data for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return Tensor(np.zeros(()))
+    xp = array_module(gradients[0])
+    squares = xp.stack([xp.vdot(gradient, gradient) for gradient in gradients])
+    return Tensor(xp.asarray(xp.sqrt(squares.astype(np.float64).sum())))
+
+
+def clip_gradients(parameters: Iterable[Tensor], norm: float, max_norm: float) -> None:
+    """Shorten all gradients in place so that their norm, now `norm`, is at most max_norm.
 
     max_norm 0 leaves them as they are; so does a norm that is not finite. Source: Pascanu et al., 2013.
     """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not gradients:
-        return 0.0
-    xp = array_module(gradients[0].data)
-    # One array of all the sums, so that a GPU is waited for once.
-    squares = xp.stack([xp.vdot(gradient.data, gradient.data) for gradient in gradients])
-    norm = math.sqrt(squares.astype("float64").sum().item())
-    if max_norm and math.isfinite(norm) and norm > max_norm:
-        for gradient in gradients:
-            gradient.data[...] *= max_norm / norm
-            gradient.mark_written()
-    return norm
+    if max_norm and max_norm < norm < math.inf:
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.data[...] *= max_norm / norm
+                parameter.grad.mark_written()
 
 
 class WeightAverage:

@@ -5,6 +5,7 @@ Nothing of minisk's own Python is used here, so what the tests show is due to th
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import os
@@ -20,6 +21,9 @@ import pytest
 
 CUDA = Path(__file__).resolve().parents[2] / "minisk" / "cuda"
 COMPILER = os.environ.get("CXX", "g++")
+# Kernels with planted bugs deserve some of the warnings.
+WARNINGS = "-Wall -Werror -Wno-unknown-pragmas -Wno-sign-compare -Wno-uninitialized -Wno-maybe-uninitialized"
+COMMON = f"-std=c++17 -fPIC -g -fno-strict-aliasing {WARNINGS}"
 FAST_FLOATS = "-fno-math-errno -fno-trapping-math -fassociative-math -fno-signed-zeros"
 FLAGS = {
     "cpu": f"-DMINISK_ONE_THREAD -O3 -march=native -fopenmp {FAST_FLOATS}",
@@ -46,26 +50,32 @@ class Launch(ctypes.Structure):
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def build(source: str, mode: str, *kernels: str) -> ctypes.CDLL:
     """Compile source, whose first line is line 1 of kernel.cu, in the mode, and load it."""
-    folder = Path(tempfile.mkdtemp())
-    try:
-        (folder / "kernel.cu").write_text(source)
-        unit = ['#include "cuda_on_cpu.h"', f'#include "{folder}/kernel.cu"', *(f"MINISK_EXPORT({k})" for k in kernels)]
-        (folder / "unit.cpp").write_text("\n".join(unit) + "\n")
-        common = f"-std=c++17 -fPIC -g -fno-strict-aliasing -Wall -Werror -Wno-unknown-pragmas -Wno-sign-compare -I{CUDA} -I{CUDA / 'host'}"
-        compile_unit = [COMPILER, *common.split(), *FLAGS[mode].split(), "-c", "unit.cpp", "-o", "unit.o"]
-        link = [COMPILER, "-shared", "-Wl,-Bsymbolic", "unit.o", "-o", "unit.so"]
-        if "-fopenmp" in FLAGS[mode]:
-            link.append("-fopenmp")
-        for command in (compile_unit, link):  # check mode must not link the sanitizer: checker.h supplies its hooks
-            subprocess.run(command, cwd=folder, check=True, stderr=subprocess.PIPE, text=True)
-        return ctypes.CDLL(str(folder / "unit.so"))
-    except subprocess.CalledProcessError as error:
-        raise AssertionError(error.stderr) from None
-    finally:
-        shutil.rmtree(folder)
+    folder = Path(tempfile.mkdtemp(dir=_folder()))
+    (folder / "kernel.cu").write_text(source)
+    unit = ['#include "cuda_on_cpu.h"', f'#include "{folder}/kernel.cu"', *(f"MINISK_EXPORT({k})" for k in kernels)]
+    (folder / "unit.cpp").write_text("\n".join(unit) + "\n")
+    includes = [f"-I{CUDA}", f"-I{CUDA / 'host'}"]
+    flags = [*COMMON.split(), *includes, *FLAGS[mode].split()]
+    openmp = [flag for flag in flags if flag == "-fopenmp"]
+    # In two steps, because mode check must not link the sanitizer: checker.h supplies its functions.
+    _run([COMPILER, *flags, "-c", "unit.cpp", "-o", "unit.o"], folder)
+    _run([COMPILER, "-shared", "-Wl,-Bsymbolic", *openmp, "unit.o", "-o", "unit.so"], folder)
+    return ctypes.CDLL(str(folder / "unit.so"))
+
+
+@functools.cache
+def _folder() -> str:
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def three(size: int | Sequence[int]) -> tuple[int, ...]:

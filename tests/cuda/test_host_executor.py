@@ -1,4 +1,4 @@
-"""The two executors of minisk/cuda/host: one thread per block (mode cpu) and one fiber per CUDA thread (mode threads)."""
+"""The executors of minisk/cuda/host: one thread per block (mode cpu), or one fiber per CUDA thread (mode threads)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = needs_compiler
 
 SCHEDULES = [(0, 0), (1, 0), (2, 1), (2, 2), (2, 3)]
 
-# Sums the rows of x; BUG_… leave out one barrier each. `out` has one cell per row; rows are shared out among the blocks.
+# Sums the rows of x, shared out among the blocks. Each BUG_… leaves out one barrier.
 ROW_SUMS = """
 extern "C" __global__ void row_sums(int rows, int width, const float* x, float* out) {
     __shared__ float partial[256];
@@ -342,19 +342,29 @@ def test_what_no_gpu_would_launch_is_an_error(mode, grid, block, message):
     assert out[0] == 5
 
 
-def test_a_block_may_have_1024_threads_each_with_a_large_stack():
-    source = """
+DEEP = """
 extern "C" __global__ void deep(int* out) {
-    volatile char local[60000];
-    for (int i = 0; i < 60000; i += 1000) local[i] = threadIdx.x % 100;
+    volatile char local[BYTES];
+    for (int i = 0; i < BYTES; i += 1000) local[i] = threadIdx.x % 100;
     __syncthreads();
     int sum = 0;
-    for (int i = 0; i < 60000; i += 1000) sum += local[i];
+    for (int i = 0; i < BYTES; i += 1000) sum += local[i];
     out[threadIdx.x] = sum;
-}"""
+}
+"""
+
+
+def test_a_block_may_have_1024_threads_each_with_much_local_memory():
     out = np.zeros(1024, np.int32)
-    assert launch(build(source, "threads", "deep"), "deep", 1, 1024, out) == ""
+    assert launch(build(DEEP.replace("BYTES", "60000"), "threads", "deep"), "deep", 1, 1024, out) == ""
     np.testing.assert_array_equal(out, np.arange(1024) % 100 * 60)
+
+
+def test_more_local_memory_than_a_stack_holds_is_an_error():
+    # A step of 8 bytes, so that none of the local array is skipped.
+    source = DEEP.replace("BYTES", "150000").replace("1000", "8")
+    error = launch(build(source, "threads", "deep"), "deep", 1, 64, np.zeros(64, np.int32))
+    assert "thread (0,0,0)" in error and "128 KiB of local memory" in error
 
 
 def test_an_error_does_not_spoil_the_next_launch():
@@ -388,7 +398,7 @@ VOCABULARY = """
 extern "C" __global__ void __launch_bounds__(256) words(float* f, int* i, float4* v, double2* d) {
     f[0] = min(1.0f, NAN), f[1] = max(2, 2.5f), f[2] = rsqrtf(4.0f), f[3] = __expf(0.0f), f[4] = fmaf(2.0f, 3.0f, 1.0f);
     f[5] = __ldg(f + 4);
-    i[0] = min(-1, 1), i[1] = max(3LL, 2), i[2] = __popc(7), i[3] = __ffs(8), i[4] = __clz(1), i[5] = warpSize;
+    i[0] = min(-1, 1), i[1] = max(3LL, 2), i[2] = __popc(7), i[3] = __ffs(8), i[4] = warpSize;
     v[0] = make_float4(1, 2, 3, 4), v[1].w = v[0].z;
     d[0] = make_double2(0.25, 0.5);
 #ifdef MINISK_HAS_HALF
@@ -402,10 +412,10 @@ extern "C" __global__ void __launch_bounds__(256) words(float* f, int* i, float4
 
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
 def test_the_vocabulary_means_what_it_means_in_cuda(mode):
-    f, i = np.zeros(7, np.float32), np.zeros(6, np.int32)
+    f, i = np.zeros(7, np.float32), np.zeros(5, np.int32)
     v, d = np.zeros(8, np.float32), np.zeros(2)
     assert launch(build(VOCABULARY, mode, "words"), "words", 1, 1, f, i, v, d) == ""
     assert list(f) == [1, 2.5, 0.5, 1, 7, 7, 3.5]
-    assert list(i) == [-1, 3, 3, 4, 31, 32]
+    assert list(i) == [-1, 3, 3, 4, 32]
     assert list(v) == [1, 2, 3, 4, 0, 0, 0, 3]
     assert list(d) == [0.25, 0.5]

@@ -69,6 +69,8 @@ class _RawKernel:
         types = dict(define.split("=") for define in defines)
         real, index = types.get("REAL", "float"), types.get("INDEX", "int")
         declared = {"real": real, "wide": "double" if real == "double" else "float", "index_t": index}
+        # One thread makes no team of several lanes; and float16 is for a GPU alone.
+        self.may_be_one_thread = self.signature.any_block and types.get("LANES", "1") == "1" and real != "half_t"
         self.dtypes = [parameter.dtype(declared) for parameter in self.signature.parameters]
         self.runs: dict[str, HostKernel] = {}  # minisk keeps a kernel for good, while the mode may change
 
@@ -89,10 +91,15 @@ class _RawKernel:
                 assert type(arg) is dtype.type, f"{where} is a {type(arg).__name__}, the kernel takes {dtype}"
         LEDGER.kernels[self.name] += 1
         hosts = [unwrap(arg) for arg in args]
-        mode = RawModule.mode if self.signature.any_block else "threads"
+        mode = RawModule.mode if self.may_be_one_thread else "threads"
         if mode not in self.runs:
             self.runs[mode] = HostKernel(self.path, self.name, mode, self.defines, self.dtypes)
-        self.runs[mode]((*grid, 1, 1)[:3], (*block, 1, 1)[:3], hosts, shared_mem)
+        request = (*grid, 1, 1)[:3], (*block, 1, 1)[:3], hosts, shared_mem
+        if mode == RawModule.mode:
+            self.runs[mode](*request)
+        else:  # at its true size, but quickly: in one order of its threads
+            error = self.runs[mode].call(*request)
+            assert not error, f"{self.name}: {error}"
 
     def _check_sizes(self, grid: Any, block: Any, shared_mem: int) -> None:
         for what, sizes, most in (("grid", grid, (2**31 - 1, 65535, 65535)), ("block", block, (1024, 1024, 64))):

@@ -118,7 +118,8 @@ def test_shapes_that_take_a_path_of_their_own(mode: str, shape: Shape) -> None:
 def test_several_bands_of_rows_and_slices_of_the_batch() -> None:
     shape = SAME._replace(images=6, groups=1, size=(40, 70))
     rows, columns = convolution._forward_axes(shape.geometry, shape.size, shape.kernel)
-    layout = convolution._fit(convolution.CPU, 6, rows, columns, (1, 16, 16), 32, 4, True)
+    start = convolution.Layout(rows, columns, 1, 16, 16, tile_out=8, width=32)
+    layout = convolution._fit(convolution.CPU, start, 6, 4, True)
     assert layout is not None and layout.band < 40
     check("cpu", shape)
 
@@ -149,3 +150,7 @@ def test_float16_is_summed_in_float32() -> None:
         expected = kernels.conv2d_weight_grad(x.astype("f"), dout.astype("f"), SAME.geometry, weight.shape)
     assert found.dtype == np.float16
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_blocks_share_the_outputs_of_a_group() -> None:
+    check("cpu", SAME._replace(images=1, groups=1, inputs=3, outputs=531, size=(4, 5)))

@@ -10,24 +10,12 @@ extern "C" void minisk_switch_stack(void** left, void* entered);
 asm(R"(
     .text
     .local minisk_switch_stack
-    .type minisk_switch_stack, @function
 minisk_switch_stack:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15
     movq %rsp, (%rdi)
     movq %rsi, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
+    popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; popq %rbp
     ret
-    .size minisk_switch_stack, .-minisk_switch_stack
 )");
 // Six registers, the return address, and one word that makes the stack pointer 8 above a multiple of 16 on a function's
 // entry, as the calling convention has it.
@@ -36,35 +24,21 @@ constexpr int minisk_frame_words = 8, minisk_return_word = 6;
 asm(R"(
     .text
     .local minisk_switch_stack
-    .type minisk_switch_stack, %function
 minisk_switch_stack:
     stp x19, x20, [sp, #-160]!
-    stp x21, x22, [sp, #16]
-    stp x23, x24, [sp, #32]
-    stp x25, x26, [sp, #48]
-    stp x27, x28, [sp, #64]
+    stp x21, x22, [sp, #16]; stp x23, x24, [sp, #32]; stp x25, x26, [sp, #48]; stp x27, x28, [sp, #64]
     stp x29, x30, [sp, #80]
-    stp d8, d9, [sp, #96]
-    stp d10, d11, [sp, #112]
-    stp d12, d13, [sp, #128]
-    stp d14, d15, [sp, #144]
+    stp d8, d9, [sp, #96]; stp d10, d11, [sp, #112]; stp d12, d13, [sp, #128]; stp d14, d15, [sp, #144]
     mov x9, sp
     str x9, [x0]
     mov sp, x1
-    ldp x21, x22, [sp, #16]
-    ldp x23, x24, [sp, #32]
-    ldp x25, x26, [sp, #48]
-    ldp x27, x28, [sp, #64]
+    ldp d8, d9, [sp, #96]; ldp d10, d11, [sp, #112]; ldp d12, d13, [sp, #128]; ldp d14, d15, [sp, #144]
     ldp x29, x30, [sp, #80]
-    ldp d8, d9, [sp, #96]
-    ldp d10, d11, [sp, #112]
-    ldp d12, d13, [sp, #128]
-    ldp d14, d15, [sp, #144]
+    ldp x21, x22, [sp, #16]; ldp x23, x24, [sp, #32]; ldp x25, x26, [sp, #48]; ldp x27, x28, [sp, #64]
     ldp x19, x20, [sp], #160
     ret
-    .size minisk_switch_stack, .-minisk_switch_stack
 )");
-constexpr int minisk_frame_words = 20, minisk_return_word = 11;
+constexpr int minisk_frame_words = 20, minisk_return_word = 11;  // x30 is the return address
 #else
 #error "minisk: kernels are executed thread by thread on x86-64 and aarch64 only"
 #endif

@@ -1,13 +1,14 @@
 // cuda_on_cpu.h: compile a .cu file with a C++ compiler and execute its kernels on the CPU.
 //
-// The generated unit includes this header, then the .cu file unchanged, then says MINISK_EXPORT(kernel) for each kernel.
+// The generated unit includes this header, then the .cu file unchanged, then has MINISK_EXPORT(kernel) for each kernel.
 // One macro chooses the executor:
 //
 //   MINISK_ONE_THREAD       mode "cpu"      blocks of one thread, spread over the cores: fast             one_thread.h
 //   MINISK_FIBERS           mode "threads"  every CUDA thread a fiber, at the true block size: exact      fibers.h
-//   and with MINISK_CHECK   mode "check"    each access to memory watched as well                         checker.h
+//   and with MINISK_CHECK   mode "check"    every access to memory watched as well                        checker.h
 //
-// Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, checker.h.
+// Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, and the checker:
+// shadow.h, checker.h, counters.h.
 #pragma once
 #include "vocabulary.h"
 
@@ -18,6 +19,13 @@
 #include "one_thread.h"
 #elif defined(MINISK_FIBERS)
 #include "fibers.h"
+#ifdef MINISK_CHECK
+#include "checker.h"
+#endif
 #else
 #error "minisk: compile with -DMINISK_ONE_THREAD or -DMINISK_FIBERS"
 #endif
+
+// Two libraries made of one file (modes, dtypes) live in one process: nothing of one may stand in for the other's,
+// least of all a template's shared array. Only what MINISK_EXPORT defines is seen from outside.
+#pragma GCC visibility push(hidden)

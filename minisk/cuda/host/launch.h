@@ -1,13 +1,10 @@
 // launch.h: from a request in C to a kernel called with typed arguments.
 //
-// MINISK_EXPORT(kernel) makes the C function minisk_launch_kernel, which Python calls through ctypes. It refuses what a GPU
-// would refuse, and hands the grid to run_grid of the executor the library was compiled for.
+// MINISK_EXPORT(kernel) makes the C function minisk_launch_kernel, which Python calls through ctypes. It refuses what a
+// GPU would refuse, and hands the grid to run_grid of the executor the library was compiled for.
 #pragma once
 #include <cstdarg>
 #include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <new>
 #include <utility>
 
 struct minisk_launch {
@@ -28,6 +25,12 @@ using Launch = minisk_launch;
 static inline dim3 grid_of(const Launch& launch) { return {launch.grid[0], launch.grid[1], launch.grid[2]}; }
 static inline dim3 block_of(const Launch& launch) { return {launch.block[0], launch.block[1], launch.block[2]}; }
 
+// The coordinates of the index-th block of a grid, or thread of a block; x is counted up first.
+MINISK_UNWATCHED static inline uint3 position(size_t index, dim3 extent) {
+    const size_t row = index / extent.x;
+    return {unsigned(index % extent.x), unsigned(row % extent.y), unsigned(row / extent.y)};
+}
+
 // Says what went wrong. What is said first is kept: the rest usually follows from it.
 __attribute__((format(printf, 2, 3))) MINISK_UNWATCHED static void report(Launch& launch, const char* format, ...) {
     if (launch.error[0]) return;
@@ -44,13 +47,14 @@ struct KernelCall {
     MINISK_UNWATCHED void operator()() const { kernel(arguments); }
 };
 
+constexpr unsigned most_dynamic_shared = 48 * 1024;
 static void run_grid(Launch& launch, KernelCall call);  // one_thread.h or fibers.h
 
 // The limits of every GPU since compute capability 3.0.
 static bool fits_a_gpu(Launch& launch) {
     constexpr unsigned most_blocks[3] = {INT_MAX, 65535, 65535}, most_threads[3] = {1024, 1024, 64};
     constexpr char axes[] = "xyz";
-    uint64_t threads = 1;
+    size_t threads = 1;
     for (int axis = 0; axis < 3; ++axis) {
         const unsigned blocks = launch.grid[axis], width = launch.block[axis];
         if (blocks < 1 || blocks > most_blocks[axis])
@@ -59,7 +63,9 @@ static bool fits_a_gpu(Launch& launch) {
             report(launch, "block.%c is %u: a GPU takes 1 to %u", axes[axis], width, most_threads[axis]);
         threads *= width;
     }
-    if (threads > 1024) report(launch, "a block of %llu threads: a GPU takes at most 1024", (unsigned long long)threads);
+    if (launch.dynamic_shared > most_dynamic_shared)
+        report(launch, "%u bytes of dynamic shared memory: at most %u", launch.dynamic_shared, most_dynamic_shared);
+    if (threads > 1024) report(launch, "a block of %zu threads: a GPU takes at most 1024", threads);
     return !launch.error[0];
 }
 
@@ -84,7 +90,8 @@ template <auto kernel> int launch_kernel(Launch& launch, void** arguments) {
 
 }  // namespace minisk
 
-#define MINISK_EXPORT(kernel)                                                              \
-    extern "C" int minisk_launch_##kernel(struct minisk_launch* launch, void** arguments) { \
-        return minisk::launch_kernel<kernel>(*launch, arguments);                          \
+#define MINISK_VISIBLE extern "C" __attribute__((visibility("default"))) MINISK_UNWATCHED
+#define MINISK_EXPORT(kernel)                                                                    \
+    MINISK_VISIBLE int minisk_launch_##kernel(struct minisk_launch* launch, void** arguments) { \
+        return minisk::launch_kernel<kernel>(*launch, arguments);                                \
     }

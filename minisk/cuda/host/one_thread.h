@@ -1,13 +1,13 @@
 // one_thread.h: mode "cpu": every block has one thread, and the blocks are spread over OpenMP's threads.
 //
-// With blockDim = 1 a barrier has nobody to wait for, a block-stride loop is a plain loop and a reduction tree is empty, so
-// that the compiler makes of a kernel what it makes of any loop. A kernel that exchanges registers between the lanes of a
+// With blockDim = 1 a barrier has nobody to wait for, a block-stride loop is a plain loop, a reduction tree is empty,
+// and the compiler makes of a kernel what it makes of any loop. A kernel that exchanges registers between lanes of a
 // warp has no such reading: it fails, naming the line, and runs in mode "threads".
 #pragma once
-#include <algorithm>
-#include <memory>
 #ifdef _OPENMP
 #include <omp.h>
+#else
+static inline int omp_get_max_threads() { return 1; }
 #endif
 
 #define __shared__ static thread_local
@@ -19,8 +19,6 @@ static thread_local dim3 gridDim;
 
 static inline void __syncthreads() {}
 static inline void __syncwarp(unsigned = 0) {}
-static inline void __threadfence() {}
-static inline void __threadfence_block() {}
 
 namespace minisk {
 
@@ -39,43 +37,26 @@ template <class T, class Update> static inline T atomic_update(T* address, Updat
     return old;
 }
 
-static thread_local char* dynamic_shared_memory;
-
-static uint3 block_position(size_t block) {
-    const size_t row = block / gridDim.x;
-    return {unsigned(block % gridDim.x), unsigned(row % gridDim.y), unsigned(row / gridDim.y)};
-}
+alignas(64) static thread_local char dynamic_shared_memory[most_dynamic_shared];
 
 // Runs the blocks from first up to last, one after the other.
 static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall call) try {
-    constexpr size_t alignment = 64;
-    size_t room = launch.dynamic_shared + alignment;
-    const std::unique_ptr<char[]> buffer(new char[room]);
-    void* start = buffer.get();
-    dynamic_shared_memory = static_cast<char*>(std::align(alignment, launch.dynamic_shared, start, room));
     gridDim = grid_of(launch);
     for (size_t block = first; block < last; ++block) {
-        blockIdx = block_position(block);
+        blockIdx = position(block, gridDim);
         call();
     }
 } catch (const NeedsFullWarp& refusal) {
     #pragma omp critical(minisk_report)
     report(launch, "%s:%d: warp collectives need a full warp: run this kernel in mode threads", refusal.place.file,
            refusal.place.line);
-} catch (const std::bad_alloc&) {
-    #pragma omp critical(minisk_report)
-    report(launch, "no memory for %u bytes of dynamic shared memory", launch.dynamic_shared);
 }
 
-// Each OpenMP thread takes one contiguous run of blocks, the same at every launch, so that results don't change from run
-// to run and neighbouring blocks find each other's data in their core's cache.
+// Each OpenMP thread takes one contiguous run of blocks, the same at every launch: results don't change between runs,
+// and neighbouring blocks find each other's data in their core's cache.
 static void run_grid(Launch& launch, KernelCall call) {
     const size_t blocks = size_t(launch.grid[0]) * launch.grid[1] * launch.grid[2];
-#ifdef _OPENMP
-    const size_t runs = std::min<size_t>(blocks, omp_get_max_threads());
-#else
-    const size_t runs = 1;
-#endif
+    const size_t runs = min(blocks, size_t(omp_get_max_threads()));
     #pragma omp parallel for schedule(static, 1) if (runs > 1)
     for (size_t run = 0; run < runs; ++run)
         run_blocks(blocks * run / runs, blocks * (run + 1) / runs, launch, call);

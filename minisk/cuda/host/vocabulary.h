@@ -33,13 +33,9 @@ template <class T> struct alignas(2 * sizeof(T)) minisk_vector2 { T x, y; };
 template <class T> struct alignas(16) minisk_vector4 { T x, y, z, w; };
 using int2 = minisk_vector2<int>;
 using int4 = minisk_vector4<int>;
-using uint2 = minisk_vector2<unsigned>;
-using uint4 = minisk_vector4<unsigned>;
 using float2 = minisk_vector2<float>;
 using float4 = minisk_vector4<float>;
 using double2 = minisk_vector2<double>;
-static inline int2 make_int2(int x, int y) { return {x, y}; }
-static inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
 static inline float2 make_float2(float x, float y) { return {x, y}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 static inline double2 make_double2(double x, double y) { return {x, y}; }
@@ -54,16 +50,14 @@ using minisk_half = _Float16;
 #endif
 
 // min and max take any two arithmetic types; of a number and a NaN they return the number, as on a GPU.
-template <class A, class B> constexpr std::common_type_t<A, B> min(A a, B b) {
-    using T = std::common_type_t<A, B>;
-    if constexpr (std::is_floating_point_v<T>) return std::fmin(T(a), T(b));
-    else return T(b) < T(a) ? T(b) : T(a);
-}
-template <class A, class B> constexpr std::common_type_t<A, B> max(A a, B b) {
-    using T = std::common_type_t<A, B>;
-    if constexpr (std::is_floating_point_v<T>) return std::fmax(T(a), T(b));
-    else return T(a) < T(b) ? T(b) : T(a);
-}
+#define MINISK_EXTREME(name, of_floats, before)                                            \
+    template <class A, class B> constexpr std::common_type_t<A, B> name(A a, B b) {        \
+        using T = std::common_type_t<A, B>;                                                \
+        if constexpr (std::is_floating_point_v<T>) return of_floats(T(a), T(b));           \
+        else return T(b) before T(a) ? T(b) : T(a);                                        \
+    }
+MINISK_EXTREME(min, std::fmin, <)
+MINISK_EXTREME(max, std::fmax, >)
 
 // A GPU's fast and rounded forms of what <cmath> has. Macros, because glibc declares __expf and its like for itself.
 #define __expf expf
@@ -75,9 +69,10 @@ static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 static inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 
 template <class T> static inline T __ldg(const T* address) { return *address; }
+static inline void __threadfence() {}
+static inline void __threadfence_block() {}
 static inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 static inline int __ffs(int bits) { return __builtin_ffs(bits); }
-static inline int __clz(int bits) { return bits ? __builtin_clz(bits) : 32; }
 
 namespace minisk {
 
@@ -85,7 +80,7 @@ namespace minisk {
 struct Place {
     const char* file;
     int line;
-    static constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
+    static constexpr Place here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) { return {f, l}; }
 };
 
 // Defined by the executor: *address = update(*address) in one step, whatever other threads do. Returns the old value.
@@ -93,23 +88,19 @@ template <class T, class Update> static inline T atomic_update(T* address, Updat
 
 }  // namespace minisk
 
+#define MINISK_HERE minisk::Place place = minisk::Place::here()
+
 // The type of the value never decides: atomicAdd(float*, 1) adds 1.0f.
 template <class T> using minisk_value = std::common_type_t<T>;
-template <class T> static inline T atomicAdd(T* address, minisk_value<T> value) {
-    return minisk::atomic_update(address, [value](T old) { return old + value; });
-}
-template <class T> static inline T atomicSub(T* address, minisk_value<T> value) {
-    return minisk::atomic_update(address, [value](T old) { return old - value; });
-}
-template <class T> static inline T atomicMax(T* address, minisk_value<T> value) {
-    return minisk::atomic_update(address, [value](T old) { return old < value ? value : old; });
-}
-template <class T> static inline T atomicMin(T* address, minisk_value<T> value) {
-    return minisk::atomic_update(address, [value](T old) { return value < old ? value : old; });
-}
-template <class T> static inline T atomicExch(T* address, minisk_value<T> value) {
-    return minisk::atomic_update(address, [value](T) { return value; });
-}
-template <class T> static inline T atomicCAS(T* address, minisk_value<T> expected, minisk_value<T> value) {
-    return minisk::atomic_update(address, [=](T old) { return old == expected ? value : old; });
+#define MINISK_ATOMIC(name, updated)                                                             \
+    template <class T> static __forceinline__ T name(T* address, minisk_value<T> value) {        \
+        return minisk::atomic_update(address, [value](T old) -> T { return updated; });          \
+    }
+MINISK_ATOMIC(atomicAdd, old + value)
+MINISK_ATOMIC(atomicSub, old - value)
+MINISK_ATOMIC(atomicMax, old < value ? value : old)
+MINISK_ATOMIC(atomicMin, value < old ? value : old)
+MINISK_ATOMIC(atomicExch, value)
+template <class T> static __forceinline__ T atomicCAS(T* address, minisk_value<T> expected, minisk_value<T> value) {
+    return minisk::atomic_update(address, [=](T old) -> T { return old == expected ? value : old; });
 }

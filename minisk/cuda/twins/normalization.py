@@ -51,13 +51,15 @@ def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: boo
     rest = _channel_sum(centred) / count
     var = xp.einsum("ncs,ncs->c", centred, centred) / count - rest * rest
     statistics = Statistics(center, rest, var)
-    return _affine(centred, x, weight, bias, statistics, eps, relu), statistics
+    out = _affine(centred, weight, bias, statistics, eps, relu)
+    return narrow(out, like=x).reshape(x.shape), statistics
 
 
 def batch_norm_apply(x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool) -> Array:
     """Return out for given statistics: evaluation, and what training computed once more."""
     x3, _ = _per_channel(x)
-    return _affine(x3 - statistics.center[:, None], x, weight, bias, statistics, eps, relu)
+    out = _affine(x3 - statistics.center[:, None], weight, bias, statistics, eps, relu)
+    return narrow(out, like=x).reshape(x.shape)
 
 
 def batch_norm_backward(
@@ -73,14 +75,12 @@ def batch_norm_backward(
         g = g * (dx * scale[:, None] > -shift[:, None])
     dbias = _channel_sum(g)
     dweight = (xp.einsum("ncs,ncs->c", g, dx) - statistics.rest * dbias) * inv_std
-    if depends:
-        slope = -inv_std * dweight / count
-        dx *= slope[:, None]
-        dx += g
-        dx -= (dbias / count + slope * statistics.rest)[:, None]
-        dx *= scale[:, None]
-    else:
-        xp.multiply(g, scale[:, None], out=dx)
+    share = depends / count
+    slope = -inv_std * dweight * share
+    dx *= slope[:, None]
+    dx += g
+    dx -= (dbias * share + slope * statistics.rest)[:, None]
+    dx *= scale[:, None]
     return narrow(dx, like=x).reshape(x.shape), narrow(dweight, like=weight), narrow(dbias, like=weight)
 
 
@@ -91,16 +91,12 @@ def _coefficients(weight: Array, bias: Array, statistics: Statistics, eps: float
     return inv_std, scale, widen(bias) - statistics.rest * scale
 
 
-def _affine(
-    centred: Array, x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool
-) -> Array:
+def _affine(centred: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool) -> Array:
     """Turn x - center into out, in place."""
     _, scale, shift = _coefficients(weight, bias, statistics, eps)
     centred *= scale[:, None]
     centred += shift[:, None]
-    if relu:
-        array_module(x).maximum(centred, 0, out=centred)
-    return narrow(centred, like=x).reshape(x.shape)
+    return array_module(centred).maximum(centred, 0, out=centred) if relu else centred
 
 
 def _per_channel(x: Array) -> tuple[Array, int]:

@@ -1,0 +1,271 @@
+// checker.h: mode "check": every access of a kernel to memory is watched, as NVIDIA's compute-sanitizer does on a GPU.
+//
+// The compiler's -fsanitize=thread puts a call before each load and store; here are the functions called. For each cell
+// of global and shared memory they remember the last write and two reads, with block, thread, source line and a logical
+// time. From that follows, whatever order the threads were executed in:
+//
+//   out of bounds, misaligned   the launch stops there: the access itself could crash
+//   race                        two accesses with no barrier or collective between, one a write, not both atomic
+//   uninitialised               shared memory not written by this block; an output array not written at all
+//
+// Python names the arrays first (minisk_check_array), launches, then fetches findings and, from counters.h, sites.
+#pragma once
+#include "counters.h"
+#include "shadow.h"
+
+// ---- what Python sees ----
+
+enum minisk_kind { minisk_out_of_bounds, minisk_misaligned, minisk_race, minisk_uninitialised, minisk_read_only };
+enum minisk_access { minisk_read, minisk_write, minisk_atomic };
+
+// Who accessed: `address` is the call's offset in the library, for addr2line -i.
+struct minisk_accessor {
+    uint64_t address;
+    unsigned block[3], thread[3];
+    int access;  // minisk_access
+};
+
+struct minisk_finding {
+    int kind;                       // minisk_kind
+    int array;                      // argument index; −1 dynamic shared memory, −2 __shared__ arrays
+    int64_t offset;                 // bytes from the array's start
+    unsigned bytes;                 // size of the access
+    uint64_t count;                 // how often, from the same lines
+    minisk_accessor here, other;    // other: of a race
+};
+
+namespace minisk {
+
+// From the linker: where this library begins and ends.
+extern "C" __attribute__((visibility("hidden"))) char __ehdr_start[], _end[];
+constexpr int most_findings = 20;
+static minisk_finding findings[most_findings];
+static int finding_count;
+static unsigned block_number;                      // 1, 2, …
+static unsigned now, last_barrier;                 // logical time: a tick for each barrier and collective
+static unsigned met[most_threads][32];             // met[t][l]: when thread t last synchronised with lane l of its warp
+
+// ---- findings ----
+
+MINISK_UNWATCHED static void locate(const Record& record, minisk_accessor& accessor) {
+    const uint3 block = position(record.block - 1, gridDim), thread = fibers[record.thread].index;
+    accessor = {record.address, {block.x, block.y, block.z}, {thread.x, thread.y, thread.z}, record.access};
+}
+
+// Findings from the same lines are one. Beyond the first 20 kinds, none is added.
+MINISK_UNWATCHED static void find(minisk_kind kind, const Region& region, uintptr_t address, size_t bytes,
+                                  const Record& here, const Record& other = {}) {
+    for (int i = 0; i < finding_count; ++i) {
+        minisk_finding& known = findings[i];
+        const bool same_lines = known.here.address == here.address && known.other.address == other.address;
+        if (known.kind == kind && same_lines) return void(++known.count);
+    }
+    if (finding_count == most_findings) return;
+    minisk_finding& finding = findings[finding_count++];
+    finding = {kind, region.array, int64_t(address - region.start), unsigned(bytes), 1, {}, {}};
+    locate(here, finding.here);
+    if (other.block) locate(other, finding.other);
+}
+
+// Ends the launch: the calling fiber is never resumed.
+MINISK_UNWATCHED static void stop(const char* reason) {
+    report(*running, "stopped before %s access: see the findings", reason);
+    wait(State::ready, {});
+}
+
+// ---- order: which accesses are certain to come after which ----
+
+MINISK_UNWATCHED static bool is_before_me(const Record& record) {
+    if (record.block != block_number) return false;  // blocks run in any order
+    if (record.thread == current || record.time < last_barrier) return true;
+    return record.thread / 32 == current / 32 && record.time < met[current][record.thread % 32];
+}
+
+MINISK_UNWATCHED static bool races(const Record& earlier, const Record& mine, bool is_shared) {
+    if (earlier.block == 0 || (is_shared && earlier.block != block_number)) return false;
+    if (earlier.access == minisk_atomic && mine.access == minisk_atomic) return false;
+    return !is_before_me(earlier);
+}
+
+// Keeps two readers such that any later write that races with some reader races with one of these: a reader that was
+// certain to come before me is not needed beside me, and of readers from one warp one is enough.
+MINISK_UNWATCHED static void remember_read(Cell& cell, const Record& mine) {
+    for (Record& read : cell.reads) {
+        if (read.block == 0 || is_before_me(read)) return void(read = mine);
+    }
+    Record& second = cell.reads[1];
+    const Record& first = cell.reads[0];
+    const bool second_is_spare = first.block == block_number && first.thread / 32 == second.thread / 32;
+    if (second.block != block_number || second_is_spare) second = mine;
+}
+
+// ---- one access ----
+
+MINISK_UNWATCHED static bool is_initialised(const Region& region, const Cell* cell, uintptr_t address, size_t bytes) {
+    if (region.is_shared) {
+        for (size_t i = 0; i * region.unit < bytes; ++i) {
+            if (cell[i].write.block != block_number) return false;
+        }
+    } else if (region.initialised) {
+        return !memchr(region.initialised + (address - region.start), 0, bytes);
+    }
+    return true;
+}
+
+// Looks for races with earlier accesses to the cell. True if this block had not accessed it in this way before.
+MINISK_UNWATCHED static bool visit(Cell& cell, const Record& mine, const Region& region, uintptr_t address,
+                                   size_t bytes) {
+    const bool writes = mine.access != minisk_read;
+    const Record* rival = nullptr;
+    if (races(cell.write, mine, region.is_shared)) rival = &cell.write;
+    for (int i = 0; i < 2 && writes && !rival; ++i) {
+        if (races(cell.reads[i], mine, region.is_shared)) rival = &cell.reads[i];
+    }
+    if (rival) find(minisk_race, region, address, bytes, mine, *rival);
+
+    const auto is_mine = [](const Record& record) MINISK_UNWATCHED { return record.block == block_number; };
+    const bool first = writes ? !is_mine(cell.write) : !is_mine(cell.reads[0]) && !is_mine(cell.reads[1]);
+    if (writes) cell.write = mine;
+    else remember_read(cell, mine);
+    return first;
+}
+
+MINISK_UNWATCHED static bool is_private(uintptr_t address) {
+    const bool is_local = address - uintptr_t(stack_of(current)) < stack_bytes;
+    return is_local || (address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end));  // threadIdx, constants
+}
+
+MINISK_UNWATCHED static void watch(void* pointer, size_t bytes, minisk_access access, void* return_address) {
+    const uintptr_t address = uintptr_t(pointer);
+    if (current == nobody || is_private(address)) return;
+    Site& site = site_at(uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start));  // − 1: in the call, not after it
+    wait_for_room(site);
+    const Record mine{block_number, now, unsigned(site.result.address), uint16_t(current), uint8_t(access)};
+
+    Region* region = site.region && site.region->holds(address, bytes) ? site.region : region_of(address, bytes);
+    if (!region || is_in_gap(address)) {
+        find(minisk_out_of_bounds, region ? *region : nearest_region(address), address, bytes, mine);
+        return stop("an out-of-bounds");
+    }
+    if (address % bytes) {
+        find(minisk_misaligned, *region, address, bytes, mine);
+        return stop("a misaligned");
+    }
+    if (bytes < region->unit) refine(*region, unsigned(bytes));
+    if (!region->cells) return report(*running, "no memory to watch an array of %zu bytes", region->bytes);
+
+    Cell* cell = region->cells + (address - region->start) / region->unit;
+    if (access != minisk_read && !region->is_writable) find(minisk_read_only, *region, address, bytes, mine);
+    if (access != minisk_write && !is_initialised(*region, cell, address, bytes))
+        find(minisk_uninitialised, *region, address, bytes, mine);
+    if (access != minisk_read && region->initialised) memset(region->initialised + (address - region->start), 1, bytes);
+    unsigned new_bytes = 0;
+    for (size_t i = 0; i * region->unit < bytes; ++i) {
+        if (visit(cell[i], mine, *region, address, bytes)) new_bytes += region->unit;
+    }
+    site.region = region;
+    count_access(site, address - region->start, unsigned(bytes), access, new_bytes);
+}
+
+MINISK_UNWATCHED static void watch_range(void* start, size_t bytes, minisk_access access, void* return_address) {
+    const size_t step = (uintptr_t(start) | bytes) % 4 ? 1 : 4;
+    for (size_t i = 0; i < bytes; i += step) watch(static_cast<char*>(start) + i, step, access, return_address);
+}
+
+// ---- what fibers.h tells ----
+
+MINISK_UNWATCHED static void launch_begins(Bytes static_shared) {
+    add_region(static_shared.start, static_shared.size, -2, true, true, nullptr);
+    add_region(dynamic_shared.start, dynamic_shared.size, -1, true, true, nullptr);
+    for (int i = 0; i < region_count; ++i) refine(regions[i], 4);
+    now = last_barrier = block_number = 0;
+    gap_count = 0;
+}
+
+MINISK_UNWATCHED static void launch_ends() {
+    for (int i = 0; i < region_count; ++i) free(regions[i].cells);
+    region_count = 0;
+    if (finding_count) report(*running, "the checker has %d findings", finding_count);
+}
+
+MINISK_UNWATCHED static void block_begins() {
+    block_number = 1 + blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
+    last_barrier = ++now;
+}
+
+MINISK_UNWATCHED static void barrier_passed() { last_barrier = ++now; }
+
+// The lanes of the group have met: each knows of all that any of them knew of before.
+MINISK_UNWATCHED static void collective_completed(int first_thread, unsigned group) {
+    unsigned known[32] = {};
+    ++now;
+    for (int lane = 0; lane < 32; ++lane) {
+        if (!(group >> lane & 1)) continue;
+        const unsigned* knows = met[first_thread + lane];
+        for (int other = 0; other < 32; ++other) known[other] = larger(known[other], knows[other]);
+    }
+    for (int lane = 0; lane < 32; ++lane) known[lane] = group >> lane & 1 ? now : known[lane];
+    for (int lane = 0; lane < 32; ++lane) {
+        if (group >> lane & 1) memcpy(met[first_thread + lane], known, sizeof known);
+    }
+}
+
+MINISK_UNWATCHED static inline void watch_atomic(void* address, size_t bytes, void* return_address) {
+    watch(address, bytes, minisk_atomic, return_address);
+}
+
+}  // namespace minisk
+
+// A vector in one request, as a GPU loads it. Instrumentation would split it into its parts.
+template <class Vector> MINISK_UNWATCHED __attribute__((noinline)) Vector minisk_load_whole(const void* address) {
+    minisk::watch(const_cast<void*>(address), sizeof(Vector), minisk_read, __builtin_return_address(0));
+    return *static_cast<const Vector*>(address);
+}
+template <class Vector> MINISK_UNWATCHED __attribute__((noinline)) void minisk_store_whole(void* address, Vector v) {
+    minisk::watch(address, sizeof(Vector), minisk_write, __builtin_return_address(0));
+    *static_cast<Vector*>(address) = v;
+}
+
+// Before each launch: forgets everything; then the arrays of the launch are named one by one.
+MINISK_VISIBLE void minisk_check_begin() {
+    minisk::region_count = minisk::finding_count = 0;
+    minisk::forget_sites();
+}
+// `known` has a byte for each of the array's, not 0 if it holds a value; null if all do. The launch updates it.
+MINISK_VISIBLE void minisk_check_array(void* start, size_t bytes, int argument, int writable, unsigned char* known) {
+    minisk::add_region(start, bytes, argument, false, writable, known);
+}
+// After it, for index 0, 1, … until they return 0.
+MINISK_VISIBLE int minisk_check_finding(int index, minisk_finding* finding) {
+    if (index >= minisk::finding_count) return 0;
+    *finding = minisk::findings[index];
+    return 1;
+}
+MINISK_VISIBLE int minisk_check_site(int index, minisk_site* site) {
+    if (index >= minisk::site_count) return 0;
+    *site = minisk::sites[index].result;
+    return 1;
+}
+
+// ---- what the instrumentation calls ----
+
+#define MINISK_WATCH(name, bytes, access)                                    \
+    MINISK_VISIBLE void name(void* address) {                                \
+        minisk::watch(address, bytes, access, __builtin_return_address(0));  \
+    }
+#define MINISK_WATCH_ALL(bytes)                                              \
+    MINISK_WATCH(__tsan_read##bytes, bytes, minisk_read)                     \
+    MINISK_WATCH(__tsan_write##bytes, bytes, minisk_write)                   \
+    MINISK_WATCH(__tsan_unaligned_read##bytes, bytes, minisk_read)           \
+    MINISK_WATCH(__tsan_unaligned_write##bytes, bytes, minisk_write)
+MINISK_WATCH_ALL(1) MINISK_WATCH_ALL(2) MINISK_WATCH_ALL(4) MINISK_WATCH_ALL(8) MINISK_WATCH_ALL(16)
+
+MINISK_VISIBLE void __tsan_read_range(void* start, size_t bytes) {
+    minisk::watch_range(start, bytes, minisk_read, __builtin_return_address(0));
+}
+MINISK_VISIBLE void __tsan_write_range(void* start, size_t bytes) {
+    minisk::watch_range(start, bytes, minisk_write, __builtin_return_address(0));
+}
+MINISK_VISIBLE void __tsan_func_entry(void*) {}
+MINISK_VISIBLE void __tsan_func_exit() {}
+MINISK_VISIBLE void __tsan_init() {}

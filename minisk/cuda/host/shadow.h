@@ -1,0 +1,91 @@
+// shadow.h: what the checker remembers of the memory a kernel may touch: of every cell, who wrote and read it last.
+// Sized about twelve times the memory watched, taken up page by page as it is accessed.
+#pragma once
+#include <cstdlib>
+
+namespace minisk {
+
+// std::max would be instrumented.
+template <class T> MINISK_UNWATCHED static T larger(T a, T b) { return a < b ? b : a; }
+
+// One access, as far as later ones need to know it. block 0: none.
+struct Record {
+    unsigned block, time, address;
+    uint16_t thread;
+    uint8_t access;
+};
+
+struct Cell { Record write, reads[2]; };
+
+// Memory that a kernel may touch, in cells as small as the smallest access so far.
+struct Region {
+    uintptr_t start;
+    size_t bytes;
+    int array;
+    bool is_shared, is_writable;
+    unsigned char* initialised;  // a byte for each byte, or null: all of it
+    unsigned unit;
+    Cell* cells;
+
+    MINISK_UNWATCHED bool holds(uintptr_t address, size_t size) const {
+        return address - start < bytes && size <= bytes - (address - start);
+    }
+};
+
+constexpr int most_regions = 128;
+static Region regions[most_regions];
+static int region_count;
+
+MINISK_UNWATCHED static void add_region(void* start, size_t bytes, int array, bool is_shared, bool is_writable,
+                                        unsigned char* initialised) {
+    if (region_count == most_regions || bytes == 0) return;
+    regions[region_count++] = {uintptr_t(start), bytes, array, is_shared, is_writable, initialised, 0, nullptr};
+}
+
+// Records are kept for each `unit` bytes: when smaller ones are accessed, every cell becomes several.
+MINISK_UNWATCHED static void refine(Region& region, unsigned unit) {
+    const size_t cells = (region.bytes + unit - 1) / unit, factor = region.unit / unit;
+    Cell* finer = static_cast<Cell*>(calloc(cells, sizeof(Cell)));
+    if (finer && region.cells) {
+        for (size_t i = 0; i < cells; ++i) finer[i] = region.cells[i / factor];
+    }
+    free(region.cells);
+    region.cells = finer;
+    region.unit = unit;
+}
+
+MINISK_UNWATCHED static Region* region_of(uintptr_t address, size_t bytes) {
+    for (int i = 0; i < region_count; ++i) {
+        if (regions[i].holds(address, bytes)) return &regions[i];
+    }
+    return nullptr;
+}
+
+// The gaps between __shared__ arrays: nobody's memory.
+static char* gaps[most_regions];
+static int gap_count;
+
+MINISK_UNWATCHED static bool is_in_gap(uintptr_t address) {
+    for (int i = 0; i < gap_count; ++i) {
+        if (address - uintptr_t(gaps[i]) < 256) return true;
+    }
+    return false;
+}
+
+MINISK_UNWATCHED static inline void keep_clear(char* gap) {
+    if (!is_in_gap(uintptr_t(gap)) && gap_count < most_regions) gaps[gap_count++] = gap;
+}
+
+// The region whose start or end is closest: most likely the array that was meant.
+MINISK_UNWATCHED static const Region& nearest_region(uintptr_t address) {
+    const Region* nearest = &regions[0];
+    auto distance = [address](const Region& region) MINISK_UNWATCHED {
+        return address < region.start ? region.start - address : address - region.start - region.bytes;
+    };
+    for (int i = 1; i < region_count; ++i) {
+        if (distance(regions[i]) < distance(*nearest)) nearest = &regions[i];
+    }
+    return *nearest;
+}
+
+}  // namespace minisk

@@ -1,0 +1,170 @@
+"""Count what the launched kernels' accesses to memory cost, and write the table of docs/kernels.md.
+
+    python tools/kernel_counts.py            rewrite the table
+    python tools/kernel_counts.py --check    count only; exit status 1 if a kernel costs more than it may
+
+Every function of the seam that launches memory-bound kernels is called in mode `check`, at shapes whose planes are a
+multiple of 8. Convolution is not among them: it is bound by arithmetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minisk.checkpoint import atomic_write
+from minisk.cuda import kernels
+from minisk.cuda.checking import CheckedKernel, CheckReport
+from minisk.cuda.kernels import Window
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "kernels.md"
+BEGIN, END = "<!-- table of tools/kernel_counts.py -->\n", "<!-- end of counts -->\n"
+MOST_BYTES, MOST_SECTORS, MOST_WAVEFRONTS = 1.05, 1.1, 1.0
+
+# What can't keep to these, and why.
+STRIDED = (
+    "neighbouring windows lie a stride apart, so a tap of theirs uses every other number of a sector, the next tap "
+    "the rest, from the cache: the bytes are moved once"
+)
+EXCUSES = {
+    "max_pool": STRIDED,
+    "mean_pool": STRIDED,
+    "max_pool_scatter": STRIDED,
+    "mean_pool_spread": STRIDED,
+    "max_pool_gather": "which number of a window is read is up to the data",
+}
+
+
+class Counts(NamedTuple):
+    """Of one kernel: distinct bytes per block, sectors, wavefronts per request, each over the least possible."""
+
+    kernel: str
+    call: str
+    bytes: float
+    sectors: float
+    wavefronts: float
+
+    @property
+    def is_good(self) -> bool:
+        return self.bytes <= MOST_BYTES and self.sectors <= MOST_SECTORS and self.wavefronts <= MOST_WAVEFRONTS
+
+
+def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The calls that are counted, each with its shape."""
+    random = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray[Any, Any]:
+        return random.standard_normal(shape, dtype=np.float32)
+
+    for shape in ((4, 8, 32, 32), (4, 16, 8, 8)):
+        (n, c, h, w), size = shape, "×".join(map(str, shape))
+        x, y, dout, a, per_channel = draw(*shape), draw(*shape), draw(*shape), draw(n, c), draw(c)
+        logits, found = draw(n, 2, c), kernels.batch_norm_train(x, per_channel, per_channel, 1e-5, True)[1]
+        yield size, partial(kernels.axpy, a, x, y)
+        yield size, partial(kernels.channel_scale, a, x)
+        yield size, partial(kernels.channel_dot, dout, x)
+        yield size, partial(kernels.plane_mean, x)
+        yield size, partial(kernels.batch_norm_train, x, per_channel, per_channel, 1e-5, True)
+        yield size, partial(kernels.batch_norm_apply, x, per_channel, per_channel, found, 1e-5, True)
+        yield size, partial(kernels.batch_norm_backward, dout, x, per_channel, per_channel, found, 1e-5, True, True)
+        yield size, partial(kernels.relu, x)
+        yield size, partial(kernels.relu_grad, dout, x)
+        yield size, partial(kernels.add_relu, x, y)
+        yield size, partial(kernels.select, logits, x, y)
+        yield size, partial(kernels.select_grad, dout, logits, kernels.softmax(logits, 1), x, y)
+        window = Window((2, 2), (2, 2), (0, 0), (h // 2, w // 2))
+        pooled, winner = kernels.max_pool2d(x, window)
+        yield size, partial(kernels.max_pool2d, x, window)
+        yield size, partial(kernels.max_pool2d_scatter, pooled, winner, window, shape)
+        yield size, partial(kernels.max_pool2d_gather, x, winner, window)
+        yield size, partial(kernels.avg_pool2d, x, window)
+        yield size, partial(kernels.avg_pool2d_spread, pooled, window, shape)
+        yield size, partial(kernels.softmax, x, 1)
+        yield size, partial(kernels.softmax_grad, dout, x, 1)
+        yield size, partial(kernels.sgd_momentum, x, dout, y, 0.1, 0.9, 1e-4, True)
+    # So many values in a channel that it is cut into parts.
+    x, dout, per_channel = draw(40, 2, 32, 32), draw(40, 2, 32, 32), draw(2)
+    found = kernels.batch_norm_train(x, per_channel, per_channel, 1e-5, True)[1]
+    yield "40×2×32×32", partial(kernels.batch_norm_train, x, per_channel, per_channel, 1e-5, True)
+    yield "40×2×32×32", partial(kernels.batch_norm_backward, dout, x, per_channel, per_channel, found, 1e-5, True, True)
+    rows, wanted = draw(64, 128), np.full((64, 128), 1 / 128, np.float32)
+    for function, args in (
+        (kernels.softmax, (rows, 1)),
+        (kernels.log_softmax, (rows, 1)),
+        (kernels.softmax_grad, (rows, rows, 1)),
+        (kernels.log_softmax_grad, (rows, rows, 1)),
+        (kernels.cross_entropy, (rows, wanted)),
+        (kernels.cross_entropy_grad, (draw(64), rows, wanted)),
+    ):
+        yield "64×128", partial(function, *args)
+
+
+@contextmanager
+def recorded(reports: list[CheckReport]) -> Iterator[None]:
+    """Run the seam in mode `check`, and keep what each launch was found to cost."""
+    examine = CheckedKernel.examine
+
+    def keep(self: CheckedKernel, *args: Any) -> CheckReport:
+        reports.append(examine(self, *args))
+        return reports[-1]
+
+    mode = os.environ.get("MINISK_KERNELS")
+    os.environ["MINISK_KERNELS"] = "check"
+    CheckedKernel.examine = keep  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        CheckedKernel.examine = examine  # type: ignore[method-assign]
+        os.environ.pop("MINISK_KERNELS")
+        if mode is not None:
+            os.environ["MINISK_KERNELS"] = mode
+
+
+def count() -> list[Counts]:
+    """Count every call of `calls`."""
+    found = []
+    for size, call in calls():
+        reports: list[CheckReport] = []
+        with recorded(reports):
+            call()
+        assert all(report.ok for report in reports), reports
+        found += [
+            Counts(r.launch.partition("<")[0], size, r.bytes_ratio(), r.ratio(False), r.ratio(True)) for r in reports
+        ]
+    return found
+
+
+def table(counts: Sequence[Counts]) -> str:
+    lines = ["| kernel | shape | bytes | sectors | wavefronts |", "|---|---|---|---|---|"]
+    for each in counts:
+        wavefronts = f"{each.wavefronts:.2f}" if each.wavefronts else ""
+        lines.append(f"| `{each.kernel}` | {each.call} | {each.bytes:.3f} | {each.sectors:.3f} | {wavefronts} |")
+    reasons = [f"- `{kernel}`: {reason}." for kernel, reason in EXCUSES.items()]
+    return "\n".join([*lines, "", "More sectors than 1.1 times the least:", "", *reasons]) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Count; returns 1 if a kernel costs more than it may and there is no excuse."""
+    parser = argparse.ArgumentParser(description="Count what the kernels' accesses to memory cost.")
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    check_only = parser.parse_args(arguments).check
+    counts = count()
+    bad = [each for each in counts if not each.is_good and each.kernel not in EXCUSES]
+    print(table(bad) if bad else "every launched kernel moves next to nothing twice")
+    if not check_only:
+        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        atomic_write(DOCUMENT, (before + BEGIN + table(counts) + END + after).encode())
+    return int(bool(bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
