@@ -170,8 +170,8 @@ __device__ __forceinline__ void stage(const real* planes, const long long image,
 
 // Weights as tiles read them, one after the other: packed[group, tile, tap, input, TILE_OUT], zeros past the last
 // output. One block for each tap of a tile. out_step, in_step: from one output's weight to the next, from one input's.
-// check: <<<(18,), (32,)>>> outputs=3 inputs=2 taps=9 out_step=18 in_step=9 w[108] packed[144] TILE_OUT=4 LANES=1 IMAGES=1
-// check: <<<(18,), (32,)>>> outputs=2 inputs=3 taps=9 out_step=9 in_step=18 w[108] packed[216] TILE_OUT=4 LANES=1 IMAGES=1
+// check: <<<12, 32>>> outputs=9 inputs=37 taps=3 out_step=111 in_step=3 w[1998] packed[3552]
+// check: <<<24, 32>>> outputs=5 inputs=37 taps=6 out_step=6 in_step=30 w[2220] packed[3552] TILE_OUT=4
 extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int inputs, const int taps,
                                                   const int out_step, const int in_step, const real* __restrict__ w,
                                                   real* __restrict__ packed) {
@@ -226,10 +226,9 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
 }
 
 // Forward and input gradient. Block (IMAGES images of a group, band of rows); a team takes tile after tile.
-// check: <<<(2, 9), (256,), 416*real>>> table[24]=9,9,3,1,1,1,-1,-1,11,11,3,1,1,1,-1,-1,2,2,3,1,3,68,208,80 x[792] packed[144] out[1188] TILE_OUT=4 LANES=8 IMAGES=2
-// check: <<<(2, 9), (256,), 624*real>>> table[24]=9,9,3,1,1,-1,1,-1,11,11,3,1,1,-1,1,-1,2,3,2,1,3,68,208,80 x[1188] packed[216] out[792] TILE_OUT=4 LANES=8 IMAGES=2
-// check: <<<(2, 4), (256,), 1120*real>>> table[24]=8,4,3,2,1,1,-1,-1,8,4,3,2,1,1,-1,-1,2,2,3,1,2,68,560,80 x[1024] packed[144] out[384] TILE_OUT=4 LANES=8 IMAGES=4
-// check: <<<(2, 4), (256,), 720*real>>> table[24]=4,8,3,1,2,-1,1,-1,4,8,3,1,2,-1,1,-1,2,3,2,1,3,72,240,80 x[384] packed[216] out[1024] TILE_OUT=4 LANES=8 IMAGES=4
+// check: <<<(4, 2), 32, 416*real>>> table[24]=4,3,2,1,1,1,0,0,19,19,3,1,1,1,-1,-1,2,2,9,2,3,68,208,144 x[1216] packed[384] out[4104] TILE_OUT=8 LANES=8 IMAGES=2
+// check: <<<(4, 2), 32, 1568*real>>> table[24]=9,4,3,2,1,2,-1,-1,52,19,2,3,1,1,-2,-2,2,2,3,2,4,32,784,80 x[3744] packed[192] out[912] TILE_OUT=8 LANES=4 IMAGES=1
+// check: <<<(4, 2), 32, 544*real>>> table[24]=3,5,3,1,2,-1,1,-1,8,23,2,1,3,-2,1,-1,2,2,3,2,4,66,272,144 x[192] packed[96] out[1380] TILE_OUT=4 LANES=8 IMAGES=1
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const real* __restrict__ x,
                                               const real* __restrict__ packed, real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
@@ -308,8 +307,8 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
 // Weight gradient: partial[slice, o, c, tap], each the sum over a slice of the batch; the slices are added afterwards,
 // in order. Block (group, slice, share of so many of the group's outputs): it alone writes these weights, and a team
 // comes back to the same tile each time.
-// check: <<<(2, 1, 1), (256,), 3376*real>>> table[24]=9,9,3,1,1,1,-1,-1,11,11,3,1,1,1,-1,-1,2,2,3,9,11,68,752,624 sets=1 share=4 x[792] dout[1188] partial[108] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 1, 1), (256,), 3536*real>>> table[24]=8,4,3,2,1,1,-1,-1,8,4,3,2,1,1,-1,-1,2,2,3,4,5,68,1360,272 sets=1 share=4 x[1024] dout[384] partial[108] TILE_OUT=4 LANES=32 IMAGES=4
+// check: <<<(2, 2, 2), 64, 1136*real>>> table[24]=4,3,2,1,1,1,0,0,19,20,2,1,1,1,-1,-1,2,2,5,2,3,66,208,144 sets=3 share=4 x[1824] dout[3600] partial[160] TILE_OUT=4 LANES=32 IMAGES=2
+// check: <<<(2, 2, 1), 64, 2288*real>>> table[24]=9,4,3,2,1,2,-1,-1,40,15,2,3,1,1,-2,-2,2,2,9,2,4,32,784,80 sets=3 share=16 x[4320] dout[3240] partial[432] TILE_OUT=8 LANES=32 IMAGES=1
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {
