@@ -241,8 +241,12 @@ def build(run: Run, library: Path, batch: list[tuple[int, Mutant | None, list[st
             Kernel(library, f"{left[0][2][0]}_0", **dict(run.macros)).compiled(run.mode, np.dtype(run.dtype).char)
             return failed
         except KernelError as error:
-            named = re.findall(r"^mutant-(\d+):\d+:\d+: (?:fatal )?error", str(error), re.MULTILINE)
-            wrong = {int(number) for number in named or re.findall(r"mutant-(\d+):\d+", str(error))}
+            # What the compiler or, after it, the linker complains of.
+            named = re.findall(
+                r"^mutant-(\d+):\d+:\d+: (?:fatal )?error|in function `\w+_(\d+)'", str(error), re.MULTILINE
+            )
+            wrong = {int(one or other) for one, other in named}
+            wrong = wrong or {int(number) for number in re.findall(r"mutant-(\d+):\d+", str(error))}
             if not wrong or 0 in wrong:
                 raise
             failed |= wrong
@@ -405,7 +409,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     compiled = [verdict for verdict in work.verdicts.values() if verdict != "does not compile"]
     enough = sum(map(bool, compiled)) >= WANTED * len(compiled)
     print(f"{len(chosen)} mutants in {time.perf_counter() - started:.0f} s; {len(unexplained)} survivors not explained")
-    return int(bool(unexplained or old) or not enough)
+    return int(bool(unexplained or old) or not (enough or arguments.sample))
 
 
 if __name__ == "__main__":
