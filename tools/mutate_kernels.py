@@ -51,7 +51,8 @@ from minisk.errors import KernelError
 EQUIVALENT = Path(__file__).with_name("mutations_equivalent.txt")
 BATCH = 24  # mutants built together
 WANTED = 0.95
-PROCESSOR_SECONDS, SECONDS = 2, 120  # that a mutant may take
+PROCESSOR_SECONDS = 2  # that one launch may take
+SECONDS = 300  # that a mutant may take
 TOLERANCE = 1e-5
 SPECIAL = (0.0, -np.inf, np.nan)
 UNSET = 777  # what an output array holds before a kernel has written it
@@ -135,7 +136,6 @@ def in_child(function: Callable[[], Any]) -> Any:
     child = os.fork()
     if child == 0:
         try:
-            resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS + 1))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.alarm(SECONDS)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the C library says of a crash
@@ -157,9 +157,16 @@ def in_child(function: Callable[[], Any]) -> Any:
     return result
 
 
+@functools.cache
+def loaded(library: Path, name: str, given: tuple[tuple[str, Any], ...]) -> Kernel:
+    return Kernel(library, name, **dict(given))
+
+
 def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
     """Run a case with the kernel of a mutant."""
-    kernel = Kernel(library, f"{case.kernel.name}_{number}", **dict(macros(case, mode)))
+    most = int(time.process_time()) + PROCESSOR_SECONDS + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+    kernel = loaded(library, f"{case.kernel.name}_{number}", macros(case, mode))
     parameters = kernel.signature.parameters
     args, memories = [], []
     for parameter, arg in zip(parameters, case.args, strict=True):
