@@ -34,7 +34,8 @@ TUNING = {
     ("convolution.cu", "SUMS"): "registers for sums",
     ("convolution.cu", "TILE_TAPS"): "size of the register tile",
     ("convolution.cu", "TILE_VECTORS"): "size of the register tile",
-    ("convolution.cu", "SPAN"): "positions read at once, as the sizes above have it",
+    ("convolution.cu", "STEP"): "positions read at once, by the sizes above",
+    ("convolution.cu", "SPAN"): "positions of a tile, by the sizes above",
 }
 
 _TOKEN = re.compile(

@@ -5,9 +5,10 @@ python tools/mutate_kernels.py axpy.cu            one file
 python tools/mutate_kernels.py --sample 40        as many, drawn by lot
 
 Mutants (mutants.py says which) are built many at a time, each in a namespace of its own, and run in a process of its
-own on the cases that `check:` lines give the kernels it can be seen in, until one tells. Killed is what
+own on the cases that `check:` lines give the kernels it can be seen in, as they are and with some zeros, infinities or
+NaN among the numbers, in float32 and in float64, until one tells. Killed is what
 
-    checker   the checker has a finding for          crash   ends in a signal, or does not end in 2 s of processor time
+    checker   the checker has a finding for          crash   ends in a signal, or takes over 1 s of processor time
     value     gives other numbers: by more than 1e-5 of the largest, or written where nothing should be
 
 Kernels for every block size also run in mode cpu, one thread a block, and are compared by value. What survives because
@@ -50,8 +51,10 @@ from minisk.errors import KernelError
 EQUIVALENT = Path(__file__).with_name("mutations_equivalent.txt")
 BATCH = 24  # mutants built together
 WANTED = 0.95
-PROCESSOR_SECONDS, SECONDS = 2, 120  # that a mutant may take
+PROCESSOR_SECONDS = 1  # that one launch may take
+SECONDS = 300  # that a mutant may take
 TOLERANCE = 1e-5
+SPECIAL = (0.0, -np.inf, np.nan)
 UNSET = 777  # what an output array holds before a kernel has written it
 ONE_THREAD = {"LANES": 1}  # macros in mode cpu: a team of threads is one
 BAND = 4096  # bytes of NaN on either side of an array in mode cpu
@@ -63,10 +66,11 @@ Result = list[np.ndarray[Any, Any]] | str  # what a kernel wrote, or what was fo
 
 
 class Run(NamedTuple):
-    """Cases that one library can run: those of a file, in a mode, compiled with the same macros."""
+    """Cases that one library can run: those of a file, in a mode, of a dtype, compiled with the same macros."""
 
     file: str
     mode: str
+    dtype: str
     macros: tuple[tuple[str, Any], ...]
 
 
@@ -132,7 +136,6 @@ def in_child(function: Callable[[], Any]) -> Any:
     child = os.fork()
     if child == 0:
         try:
-            resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS + 1))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.alarm(SECONDS)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the C library says of a crash
@@ -154,9 +157,16 @@ def in_child(function: Callable[[], Any]) -> Any:
     return result
 
 
+@functools.cache
+def loaded(library: Path, name: str, given: tuple[tuple[str, Any], ...]) -> Kernel:
+    return Kernel(library, name, **dict(given))
+
+
 def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
     """Run a case with the kernel of a mutant."""
-    kernel = Kernel(library, f"{case.kernel.name}_{number}", **dict(macros(case, mode)))
+    most = int(time.process_time()) + PROCESSOR_SECONDS + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
+    kernel = loaded(library, f"{case.kernel.name}_{number}", macros(case, mode))
     parameters = kernel.signature.parameters
     args, memories = [], []
     for parameter, arg in zip(parameters, case.args, strict=True):
@@ -172,7 +182,8 @@ def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
         if not report.ok:
             return report.findings[0].kind
     else:
-        run = kernel.compiled("cpu")[1]
+        real = next(arg.dtype for parameter, arg in zip(parameters, args, strict=True) if parameter.type == "real")
+        run = kernel.compiled("cpu", real.char)[1]
         x, y, z = (*case.grid, 1, 1)[:3]
         run((x, y, z), (1, 1, 1), args, case.dynamic_shared)
         if any(not (memory[:BAND] == 255).all() or not (memory[-BAND:] == 255).all() for memory in memories):
@@ -202,6 +213,16 @@ def verdict(library: Path, number: int, mode: str, tried: Sequence[tuple[Case, A
     return ""
 
 
+def with_some(value: float, case: Case) -> Case:
+    """The same case with the value here and there in what the kernel reads."""
+    args = [np.array(arg) if isinstance(arg, np.ndarray) else arg for arg in case.args]
+    for position, parameter in enumerate(case.kernel.signature.parameters):
+        arg = args[position]
+        if parameter.is_const and isinstance(arg, np.ndarray) and arg.dtype.kind == "f":
+            arg[position % arg.size :: 97] = value
+    return case._replace(args=tuple(args))
+
+
 def macros(case: Case, mode: str) -> tuple[tuple[str, Any], ...]:
     """What a case is compiled with."""
     given = case.kernel.constants
@@ -212,7 +233,7 @@ def macros(case: Case, mode: str) -> tuple[tuple[str, Any], ...]:
 
 def cases_of(run: Run) -> list[Case]:
     """The cases that a library can run."""
-    found = [case for of_kernel in cases(run.file).values() for case in of_kernel]
+    found = [case for of_kernel in cases(run.file, run.dtype).values() for case in of_kernel]
     if run.mode == "cpu":
         found = [case for case in found if case.kernel.signature.any_block]
     return [case for case in found if macros(case, run.mode) == run.macros]
@@ -225,11 +246,15 @@ def build(run: Run, library: Path, batch: list[tuple[int, Mutant | None, list[st
         left = [each for each in batch if each[0] not in failed]
         library.write_text(batch_text(run.file, left), encoding="utf-8")
         try:
-            Kernel(library, f"{left[0][2][0]}_0", **dict(run.macros)).compiled(run.mode)
+            Kernel(library, f"{left[0][2][0]}_0", **dict(run.macros)).compiled(run.mode, np.dtype(run.dtype).char)
             return failed
         except KernelError as error:
-            named = re.findall(r"^mutant-(\d+):\d+:\d+: (?:fatal )?error", str(error), re.MULTILINE)
-            wrong = {int(number) for number in named or re.findall(r"mutant-(\d+):\d+", str(error))}
+            # What the compiler or, after it, the linker complains of.
+            named = re.findall(
+                r"^mutant-(\d+):\d+:\d+: (?:fatal )?error|in function `\w+_(\d+)'", str(error), re.MULTILINE
+            )
+            wrong = {int(one or other) for one, other in named}
+            wrong = wrong or {int(number) for number in re.findall(r"mutant-(\d+):\d+", str(error))}
             if not wrong or 0 in wrong:
                 raise
             failed |= wrong
@@ -242,7 +267,8 @@ def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> di
         library = Path(folder) / run.file
         failed = build(run, library, batch)
         verdicts = dict.fromkeys(failed, "does not compile")
-        tried = [case for case in cases_of(run) if case.kernel.name in batch[0][2]]
+        plain = [case for case in cases_of(run) if case.kernel.name in batch[0][2]]
+        tried = [*plain, *(with_some(value, case) for value in SPECIAL for case in plain)]
         expected = in_child(lambda: [run_case(library, 0, case, run.mode) for case in tried])
         for case, result in zip(tried, expected, strict=True):
             if isinstance(result, str):
@@ -260,8 +286,9 @@ def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> di
 def _prepare_process() -> None:
     """Build faster, as no line numbers are asked for; and don't ask for them."""
     bounds = ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]  # of a thread's own arrays
-    compiler.FLAGS["check"] += ["-g0", *bounds]
-    compiler.FLAGS["cpu"] += ["-O1", "-g0", *bounds]
+    # Without the second, gcc takes an array of one element for a register, and forgets the pattern in it.
+    compiler.FLAGS["check"] += ["-g0", "-fno-tree-sra", *bounds]
+    compiler.FLAGS["cpu"] += ["-O1", "-g0", *bounds, "-ftrivial-auto-var-init=zero"]
     os.environ.update(OMP_NUM_THREADS="1", LC_ALL="C")
     CheckedKernel._lines = lambda self, addresses: dict.fromkeys(addresses, "")  # type: ignore[method-assign]
 
@@ -276,11 +303,11 @@ class Work:
         tried = {file: cases(file) for file in files}
         for number, mutant in enumerate(chosen, start=1):
             runs: dict[Run, list[str]] = defaultdict(list)
-            for mode, file in itertools.product(mutant.modes, files):
+            for dtype, mode, file in itertools.product(("float32", "float64"), mutant.modes, files):
                 for kernel in kernels_affected(file, mutant):
                     found = [case for case in tried[file][kernel] if mode == "check" or case.kernel.signature.any_block]
                     for given in sorted({macros(case, mode) for case in found}):
-                        runs[Run(file, mode, given)].append(kernel)
+                        runs[Run(file, mode, dtype, given)].append(kernel)
             self.seen_in[number] = dict(runs)
 
     def batches(self) -> Iterator[tuple[Run, list[tuple[int, Mutant | None, list[str]]]]]:
@@ -391,7 +418,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     compiled = [verdict for verdict in work.verdicts.values() if verdict != "does not compile"]
     enough = sum(map(bool, compiled)) >= WANTED * len(compiled)
     print(f"{len(chosen)} mutants in {time.perf_counter() - started:.0f} s; {len(unexplained)} survivors not explained")
-    return int(bool(unexplained or old) or not enough)
+    return int(bool(unexplained or old) or not (enough or arguments.sample))
 
 
 if __name__ == "__main__":

@@ -307,8 +307,8 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
 // Weight gradient: partial[slice, o, c, tap], each the sum over a slice of the batch; the slices are added afterwards,
 // in order. Block (group, slice, share of so many of the group's outputs): it alone writes these weights, and a team
 // comes back to the same tile each time.
-// check: <<<(2, 1, 1), (256,), 3376*real>>> table[24]=9,9,3,1,1,1,-1,-1,11,11,3,1,1,1,-1,-1,2,2,3,9,11,68,752,624 sets=1 share=4 x[792] dout[1188] partial[108] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 1, 1), (256,), 3536*real>>> table[24]=8,4,3,2,1,1,-1,-1,8,4,3,2,1,1,-1,-1,2,2,3,4,5,68,1360,272 sets=1 share=4 x[1024] dout[384] partial[108] TILE_OUT=4 LANES=32 IMAGES=4
+// check: <<<(2, 2, 2), 64, 1136*real>>> table[24]=4,3,2,1,1,1,0,0,19,20,2,1,1,1,-1,-1,2,2,5,2,3,66,208,144 sets=3 share=4 x[1824] dout[3600] partial[160] TILE_OUT=4 LANES=32 IMAGES=2
+// check: <<<(2, 2, 1), 64, 2288*real>>> table[24]=9,4,3,2,1,2,-1,-1,40,15,2,3,1,1,-2,-2,2,2,9,2,4,32,784,80 sets=3 share=16 x[4320] dout[3240] partial[432] TILE_OUT=8 LANES=32 IMAGES=1
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {
