@@ -205,6 +205,6 @@ def test_minisks_launch_types_every_number(cp, tmp_path, ledger):
     launch(Kernel(path, "scale"), (1,), (32,), (3, 2, x))
     assert x.tolist() == [0, 2, 4] and ledger.kernels == {"scale": 1}
     with pytest.raises(DeviceError, match="cpu, cuda:0"):
-        launch(Kernel("axpy.cu", "channel_scale"), (1,), (32,), (3, np.zeros(1), x, x))
+        launch(Kernel("axpy.cu", "channel_scale"), (1,), (32,), (1, 3, np.zeros(1), x, x))
     with pytest.raises(DtypeError, match="int64"):
         launch(Kernel(path, "scale"), (1,), (32,), (3, 2, cp.arange(3)))
