@@ -83,5 +83,7 @@ def _case(path: Path, kernel: str, line: re.Match[str], real: np.dtype[Any]) -> 
 
 
 def _value(text: str | None, names: Mapping[str, Any]) -> Any:
+    if not text:
+        raise ValueError("a number has a value, and an array a length: n=5 x[n]")
     # No more is trusted than anyway: the file this stands in is compiled, and run in this process.
-    return eval(text or "", {"__builtins__": {}, **names})
+    return eval(text, {"__builtins__": {}, **names})

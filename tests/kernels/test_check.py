@@ -88,7 +88,7 @@ def test_a_training_step_of_a_narrow_network_is_clean() -> None:
     [
         (("out[n]", "out"), "an array a length"),
         (("n=50 ", ""), "says nothing of 'n'"),
-        (("x[n]", "x[n**2]"), "is not made of numbers"),
+        (("x[n]", "x[m]"), "name 'm' is not defined"),
         (("<<<2, 32>>>", "<<<2, 32"), "not tried"),
         (("// check: <<<2, 32>>> n=50 x[n] out[n]\n", ""), "not tried"),
     ],
