@@ -3,9 +3,8 @@
 A plane (or a row) has a block, large planes a row of blocks; of single numbers each thread takes several.
 """
 
-import functools
 import math
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,7 @@ channel_dot = with_twin(twins.channel_dot, least=8192)(partial(_numbers, CHANNEL
 plane_mean = with_twin(twins.plane_mean, least=8192)(partial(_numbers, PLANE_MEAN))
 
 
-@functools.cache
+@cache
 def _kernel(name: str, branches: int) -> Kernel:
     return Kernel("select.cu", name, BRANCHES=branches)
 

@@ -156,10 +156,8 @@ class Module:
 
     def extra_repr(self) -> str:
         """What to show between the parentheses of this module's own line: its settings and its parameters' shapes."""
-        shown = {
-            name: x.shape if isinstance(x, Parameter) else x for name, x in vars(self).items() if name != "training"
-        }
-        return ", ".join(f"{name}={x}" for name, x in shown.items() if x is None or isinstance(x, int | float | tuple))
+        own = {name: x.shape if isinstance(x, Parameter) else x for name, x in vars(self).items() if name != "training"}
+        return ", ".join(f"{name}={x}" for name, x in own.items() if x is None or isinstance(x, int | float | tuple))
 
     def __repr__(self) -> str:
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
