@@ -1,4 +1,7 @@
-"""What can be wrong with a gradient before any number is compared: each probe raises `Found` with its verdict."""
+"""What can be wrong with a gradient before any number is compared: each probe raises `Found` with its verdict.
+
+Where an error comes from is told by the traceback, without the frames of minisk, NumPy and the import system.
+"""
 
 import contextlib
 import importlib
