@@ -9,6 +9,7 @@ import ctypes
 import functools
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -96,15 +97,8 @@ def storage(array: Array) -> Any:
     return owner
 
 
-class _RandomStreams:
-    """One seeded generator per kind of device, made when first asked for."""
-
-    def __init__(self) -> None:
-        self.seed: int | None = None
-        self.generators: dict[str, Any] = {}
-
-
-_streams = _RandomStreams()
+# One seeded generator per device, made when first asked for.
+_streams = SimpleNamespace(seed=None, generators={})
 
 
 def manual_seed(seed: int) -> None:

@@ -260,5 +260,5 @@ def test_a_tensor_prints_converts_and_compares():
 
 
 def test_every_operation_declared_on_tensor_is_attached():
-    declared = [name for name in ops.methods.METHODS if not callable(getattr(ms.Tensor, name, None)) and name != "T"]
+    declared = [name for name in ops.METHODS if not callable(getattr(ms.Tensor, name, None)) and name != "T"]
     assert declared == []

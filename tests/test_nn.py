@@ -397,3 +397,10 @@ def test_one_seed_makes_one_network_and_another_seed_another():
     np.testing.assert_array_equal(weight(5, "float32"), weight(5, "float32"))
     np.testing.assert_array_equal(weight(5, "float32"), weight(5, "float64").astype("float32"))
     assert (weight(5, "float32") != weight(6, "float32")).all()
+
+
+def test_a_module_is_shown_with_its_settings_and_the_shapes_of_its_parameters():
+    net = nn.Sequential(nn.Linear(3, 4), nn.MaxPool2d(2), nn.ReLU()).eval()
+    lines = ["(0): Linear(weight=(4, 3), bias=(4,))", "(2): ReLU()"]
+    pool = "(1): MaxPool2d(kernel_size=2, stride=None, padding=0, ceil_mode=False)"
+    assert repr(net) == f"Sequential(\n  {lines[0]}\n  {pool}\n  {lines[1]}\n)"

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..device import Array, array_module, device_of
 from .launcher import Kernel, kernel_mode, launch, with_twin
-from .twins import convolution as twins
-from .twins.convolution import Geometry
+from .twins import windows as twins
+from .twins.windows import Geometry
 
 MOST_TAPS = 64  # as in convolution.cu
 # In mode auto, smaller than this is done by matrix products before the kernels' launches are.

@@ -18,6 +18,7 @@ from .compiler import build
 from .source import Parameter, signatures
 
 Three = tuple[int, int, int]
+Args = Sequence[Any]
 _FORMATS = {"f": "f4x", "d": "d", "i": "i4x", "I": "I4x", "q": "q", "l": "q", "B": "B7x", "?": "?7x"}
 _GUARD = 4096  # bytes on either side of an array in mode `threads`
 _ALIGNMENT = 256
@@ -52,7 +53,7 @@ class HostKernel:
         self.pack = struct.Struct("=" + "".join(formats)).pack
         self.pointers = ctypes.c_void_p * len(self.parameters)
 
-    def __call__(self, grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
+    def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
         """Run once in mode `cpu`; in mode `threads`, once for every schedule. Raises KernelError."""
         if self.mode == "cpu":
             self._run(grid, (1, 1, 1), args, dynamic_shared)
@@ -71,9 +72,7 @@ class HostKernel:
         if error:
             raise KernelError(f"{self.name}: {error}")
 
-    def call(
-        self, grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int, schedule: int = 0, seed: int = 0
-    ) -> str:
+    def call(self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0) -> str:
         """Run the kernel once; return what the executor says went wrong, nothing if nothing did."""
         packed = self.pack(*[_address(a) if isinstance(a, np.ndarray) else a for a in args])
         values = ctypes.create_string_buffer(packed, len(packed))
@@ -82,7 +81,7 @@ class HostKernel:
         launch = _Launch(grid, block, dynamic_shared, schedule, seed)
         return launch.error.decode(errors="replace") if self.function(ctypes.byref(launch), pointers) else ""
 
-    def _write_back(self, args: Sequence[Any], results: list[list[Any]]) -> None:
+    def _write_back(self, args: Args, results: list[list[Any]]) -> None:
         for i in self.outputs:
             args[i][...] = results[0][i]
             for (schedule, seed), other in zip(SCHEDULES[1:], results[1:], strict=True):

@@ -6,16 +6,13 @@ NumPy formula of `twins`, which CuPy runs too, and against which the kernel is t
 
 # To hand names on is what this module is for.
 # mypy: implicit-reexport
-# ruff: noqa: F401
+# ruff: noqa: F401, I001
 
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
-from .elementwise import add_relu, relu, relu_grad, sgd_momentum
 from .normalization import batch_norm_apply, batch_norm_backward, batch_norm_train
-from .planes import axpy, channel_dot, channel_scale, plane_mean
-from .pooling import avg_pool2d, avg_pool2d_spread, max_pool2d, max_pool2d_gather, max_pool2d_scatter
-from .rows import cross_entropy, cross_entropy_grad, log_softmax, log_softmax_grad, softmax, softmax_grad
-from .select import select, select_grad
-from .twins.convolution import Geometry
+from .planes import add_relu, avg_pool2d, avg_pool2d_spread, axpy, channel_dot, channel_scale, cross_entropy
+from .planes import cross_entropy_grad, log_softmax, log_softmax_grad, max_pool2d, max_pool2d_gather, max_pool2d_scatter
+from .planes import plane_mean, relu, relu_grad, select, select_grad, sgd_momentum, softmax, softmax_grad
 from .twins.normalization import Statistics
-from .twins.rows import total
-from .twins.windows import Window
+from .twins.planes import total
+from .twins.windows import Geometry, Window

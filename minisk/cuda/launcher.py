@@ -28,7 +28,7 @@ from ..device import Array, array_module, device_of
 from ..errors import DeviceError, DtypeError, KernelError, ShapeError
 from .checking import CheckedKernel, CheckReport
 from .compiler import find_compiler
-from .host import HostKernel, Three
+from .host import Args, HostKernel, Three
 from .source import PACKAGE, REAL, WIDE, Parameter, locate, signatures
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 MODES = ("auto", "numpy", "cpu", "threads", "check")
 _LARGEST_INDEX = 2**31 - 1
 Sizes: TypeAlias = Sequence[int]  # of a grid or a block, one to three
-Args: TypeAlias = Sequence[Any]
 Compiled: TypeAlias = tuple[list[np.dtype[Any]], Callable[..., None]]
 
 

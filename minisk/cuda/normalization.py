@@ -8,7 +8,7 @@ from ..device import Array, array_module
 from .launcher import Kernel, launch, with_twin
 from .twins import normalization as twins
 from .twins.normalization import Statistics
-from .twins.precision import narrow
+from .twins.planes import narrow
 
 WHOLE, MOMENTS, APPLY, BACKWARD_WHOLE, GRADIENT_SUMS, INPUT_GRAD = (
     Kernel("normalization.cu", f"batch_norm_{name}")

@@ -4,7 +4,6 @@ subjects      what can be checked                                  checker      
 probes        mistakes that show before any number is compared     report          verdicts, tables, pictures
 differences   numeric slopes with an estimate of their error       command         `minisk gradcheck`
 elements      the search for the elements that are wrong           pytest_plugin   a fixture
-blame         whose line raised an error
 """
 
 from .checker import gradcheck

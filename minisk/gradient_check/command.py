@@ -8,8 +8,8 @@ import traceback
 from typing import Any
 
 from ..errors import MiniskError
-from .blame import place, users_frames
 from .checker import gradcheck
+from .probes import place, users_frames
 
 
 def add_to(commands: Any) -> None:

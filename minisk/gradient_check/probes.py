@@ -1,20 +1,28 @@
-"""What can be wrong with a gradient before any number is compared: each probe raises `Found` with its verdict."""
+"""What can be wrong with a gradient before any number is compared: each probe raises `Found` with its verdict.
+
+Where an error comes from is told by the traceback, without the frames of minisk, NumPy and the import system.
+"""
 
 import contextlib
+import importlib
 import itertools
+import os
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import errors
-from .blame import place, users_frames
 from .differences import random_signs
 from .report import Row, Verdict
 from .subjects import Arrays, Subject
 
 # Two computations of one gradient may differ by this many units of rounding of the larger numbers in them.
 ROUNDING = 1000.0
+# Whose frames of a traceback say nothing of whose line is at fault.
+_PACKAGES = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.dirname(np.__file__))
+_OTHERS = (*(package + os.sep for package in _PACKAGES), contextlib.__file__, importlib.__file__, "<frozen")
 
 
 class Found(Exception):
@@ -84,6 +92,22 @@ def _translated(subject: Subject) -> Iterator[None]:
         raise Found(Verdict.MALFORMED, f"{error}{where}") from error
     except errors.GraphError as error:
         raise Found(Verdict.MALFORMED if subject.order == 1 else Verdict.HIGHER_ORDER, f"{error}.") from error
+
+
+def users_frames(error: BaseException | None) -> list[traceback.FrameSummary]:
+    """Return the user's frames that an error, or else its cause, came through, the innermost last."""
+    if error is None:
+        return []
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_OTHERS)]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append(traceback.FrameSummary(error.filename, error.lineno or 0, "<module>"))
+    return frames or users_frames(error.__cause__)
+
+
+def place(frames: list[traceback.FrameSummary]) -> str:
+    """Name the function at fault (forward or backward if one of them was running) and the innermost line."""
+    function = next((f.name for f in reversed(frames) if f.name in ("forward", "backward")), frames[0].name)
+    return f"{function} at {frames[-1].filename}:{frames[-1].lineno}"
 
 
 def _check_finite(array: Any, what: str) -> None:

@@ -36,12 +36,6 @@ class Conv2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         return ops.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
-    def extra_repr(self) -> str:
-        out, per_group = self.weight.shape[:2]
-        settings = ("kernel_size", "stride", "padding", "dilation", "groups")
-        told = ", ".join(f"{name}={getattr(self, name)}" for name in settings)
-        return f"{per_group * self.groups}, {out}, {told}, bias={self.bias is not None}"
-
 
 class BatchNorm2d(Module):
     """Batch norm of (N, C, H, W), scale and bias fused; momentum is the weight of the new value, as PyTorch's.
@@ -74,10 +68,6 @@ class BatchNorm2d(Module):
         running = self.running_mean, self.running_var
         return ops.batch_norm(x, self.weight, self.bias, *running, training, self.momentum, self.eps, self.relu)
 
-    def extra_repr(self) -> str:
-        switches = "".join(f", {name}" for name in ("relu", "frozen") if getattr(self, name))
-        return f"{self.weight.size}, eps={self.eps}, momentum={self.momentum}{switches}"
-
 
 class Linear(Module):
     """x·weightᵀ + bias on the last axis; weight: (out_features, in_features), He normal; bias: zeros, or none."""
@@ -89,10 +79,6 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.linear(x, self.weight, self.bias)
-
-    def extra_repr(self) -> str:
-        out_features, in_features = self.weight.shape
-        return f"{in_features}, {out_features}, bias={self.bias is not None}"
 
 
 class ReLU(Module):
@@ -113,9 +99,6 @@ class MaxPool2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         return ops.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode)
 
-    def extra_repr(self) -> str:
-        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"
-
 
 class AvgPool2d(Module):
     """The mean of each window; arguments as `ops.avg_pool2d`."""
@@ -125,9 +108,6 @@ class AvgPool2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
-
-    def extra_repr(self) -> str:
-        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class GlobalAvgPool2d(Module):
@@ -145,6 +125,3 @@ class Dropout(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.dropout(x, self.p, self.training)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"

@@ -155,8 +155,9 @@ class Module:
         return self
 
     def extra_repr(self) -> str:
-        """What to show between the parentheses of this module's own line."""
-        return ""
+        """What to show between the parentheses of this module's own line: its settings and its parameters' shapes."""
+        own = {name: x.shape if isinstance(x, Parameter) else x for name, x in vars(self).items() if name != "training"}
+        return ", ".join(f"{name}={x}" for name, x in own.items() if x is None or isinstance(x, int | float | tuple))
 
     def __repr__(self) -> str:
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]

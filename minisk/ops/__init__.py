@@ -1,16 +1,15 @@
 """Every operation as a function of Tensors, one family a file; importing this also attaches them to Tensor."""
 
-from . import methods as methods  # attaches operations to Tensor
-from .arithmetic import add, div, equal, greater, greater_equal, less, less_equal, mul, neg, not_equal, pow, sub
-from .classification import cross_entropy, log_softmax, softmax
-from .contraction import linear, matmul
-from .convolution import conv2d
-from .elementwise import abs, add_relu, clip, exp, log, maximum, minimum, relu, sigmoid, sqrt, tanh, where
-from .indexing import get_item, set_item
+from ..tensor import Tensor
+from .arithmetic import add, div, equal, greater, greater_equal, less, less_equal, linear, matmul, mul, neg, not_equal
+
+# isort: split
+from .arithmetic import pow, reflected, rpow, sub
+from .convolution import avg_pool2d, conv2d, global_avg_pool2d, max_pool2d
+from .elementwise import abs, add_relu, clip, dropout, exp, log, maximum, minimum, relu, sigmoid, sqrt, tanh, where
+from .indexing import get_item, iadd, idiv, imul, isub, set_item
 from .normalization import batch_norm
-from .pooling import avg_pool2d, global_avg_pool2d, max_pool2d
-from .reductions import argmax, max, mean, min, sum, var
-from .regularization import dropout
+from .reductions import argmax, cross_entropy, log_softmax, max, mean, min, softmax, sum, var
 from .select import axpy, channel_dot, channel_scale, select
 from .shapes import broadcast_to, cast, concatenate, expand_dims, pad, reshape
 
@@ -25,3 +24,18 @@ __all__ = [
     "relu", "reshape", "select", "set_item", "sigmoid", "softmax", "split", "sqrt", "squeeze", "stack", "sub", "sum",
     "sum_to", "tanh", "to", "transpose", "var", "where",
 ]  # fmt: skip
+
+# Attach operations to Tensor, as methods under the names they have here, and as operators.
+NAMED = (abs, argmax, broadcast_to, clip, exp, log, max, mean, min, relu, reshape, sigmoid, sqrt, sum, tanh, to)
+BINARY = {"add": add, "sub": sub, "mul": mul, "truediv": div, "matmul": matmul}
+OPERATORS = {
+    **BINARY, **{f"r{name}": reflected(operation) for name, operation in BINARY.items()},
+    "iadd": iadd, "isub": isub, "imul": imul, "itruediv": idiv, "pow": pow, "rpow": rpow, "neg": neg,
+    "eq": equal, "ne": not_equal, "lt": less, "le": less_equal, "gt": greater, "ge": greater_equal,
+    "getitem": get_item, "setitem": set_item,
+}  # fmt: skip
+METHODS = {operation.__name__: operation for operation in (*NAMED, transpose, var)} | {"T": property(transpose)}
+METHODS |= {f"__{name}__": operation for name, operation in OPERATORS.items()}
+
+for _name, _method in METHODS.items():
+    setattr(Tensor, _name, _method)

@@ -1,17 +1,20 @@
-"""Arithmetic, element by element, with broadcasting: each backward sums over what was broadcast.
+"""Arithmetic, element by element, with broadcasting: each backward sums over what was broadcast. Matrix products.
 
 a + b    a - b    a · b    a / b    -x    x ** p    and comparisons, which have no gradient
+
+Y = A·B      dA = dY·Bᵀ      dB = Aᵀ·dY
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ..device import Array, array_module
-from ..errors import DtypeError
+from ..errors import DtypeError, ShapeError
 from ..function import Function
 from ..tensor import Operand, Tensor
-from .operands import floating, operands
-from .shapes import broadcast_shape, sum_to
+from .operands import floating, operands, require_floating
+from .shapes import broadcast_shape, expand_dims, squeeze, sum_to, transpose
 
 
 class Add(Function):
@@ -125,6 +128,11 @@ def rpow(x: Tensor, base: float) -> Tensor:
     return (x * math.log(base)).exp()
 
 
+def reflected(operation: Callable[[Operand, Operand], Tensor]) -> Callable[[Tensor, Operand], Tensor]:
+    """Turn operation(a, b) into the method for `other - x` and the like, which is handed x first."""
+    return lambda x, other: operation(other, x)
+
+
 def _comparison(name: str) -> Any:
     def compare(a: Operand, b: Operand) -> Tensor:
         x, y = operands(name, a, b)
@@ -137,9 +145,54 @@ def _comparison(name: str) -> Any:
     return compare
 
 
-equal = _comparison("equal")
-not_equal = _comparison("not_equal")
-less = _comparison("less")
-less_equal = _comparison("less_equal")
-greater = _comparison("greater")
-greater_equal = _comparison("greater_equal")
+COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+equal, not_equal, less, less_equal, greater, greater_equal = map(_comparison, COMPARISONS)
+
+
+class Matmul(Function):
+    def forward(ctx, a: Array, b: Array) -> Array:
+        ctx.save_for_backward(a, b)
+        return a @ b
+
+    def backward(ctx, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        da = sum_to(matmul(dout, _swap(b)), a.shape) if ctx.needs_input_grad[0] else None
+        db = sum_to(matmul(_swap(a), dout), b.shape) if ctx.needs_input_grad[1] else None
+        return da, db
+
+
+def _swap(x: Tensor) -> Tensor:
+    """Transpose the matrices of a stack."""
+    return transpose(x, *range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
+
+
+def matmul(a: Operand, b: Operand) -> Tensor:
+    """Return a @ b as numpy.matmul: matrices in the last two axes, the others broadcast; vectors too.
+
+    a: (…, n, k) or (k,); b: (…, k, m) or (k,). Raises ShapeError, DtypeError.
+    """
+    x, y = operands("matmul", a, b)
+    if x.ndim == 0 or y.ndim == 0 or x.shape[-1] != y.shape[-2 if y.ndim > 1 else 0]:
+        raise ShapeError(f"matmul: {x.shape} @ {y.shape}: the last axis of the first must equal the rows of the second")
+    left = expand_dims(x, 0) if x.ndim == 1 else x
+    right = expand_dims(y, 1) if y.ndim == 1 else y
+    try:
+        product: Tensor = Matmul.apply(left, right)
+    except ValueError:
+        raise ShapeError(f"matmul: {x.shape} @ {y.shape}: leading axes do not broadcast") from None
+    product = squeeze(product, -1) if y.ndim == 1 else product
+    return squeeze(product, -2 if y.ndim > 1 else -1) if x.ndim == 1 else product
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return x·weightᵀ + bias.
+
+    x: (…, in_features); weight: (out_features, in_features); bias: (out_features,). Raises ShapeError, DtypeError.
+    """
+    require_floating("linear", x=x, weight=weight, bias=bias)
+    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+        raise ShapeError(f"linear: x {x.shape} must end in the in_features of weight {weight.shape}")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(f"linear: bias {bias.shape} must have the {weight.shape[0]} out_features of weight")
+    product = matmul(x, transpose(weight))
+    return product if bias is None else product + bias

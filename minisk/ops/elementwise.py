@@ -1,11 +1,11 @@
-"""Functions applied to each element: exp, log, sqrt, abs, tanh, sigmoid, relu, clip, where, and so on.
+"""Functions applied to each element: exp, log, sqrt, abs, tanh, sigmoid, relu, clip, where, dropout, and so on.
 
 Where a derivative jumps, the conventions are: 0 at 0 for abs and relu, half each for tied maximum and minimum,
 and clip passes the gradient on its bounds.
 """
 
 from ..cuda import kernels
-from ..device import Array, array_module
+from ..device import Array, array_module, device_of, random_generator
 from ..errors import ShapeError
 from ..function import Function
 from ..tensor import Operand, Tensor
@@ -148,6 +148,18 @@ class Larger(Function):
         return sum_to(dout * ctx.share, ctx.shapes[0]), sum_to(dout * (1 - ctx.share), ctx.shapes[1])
 
 
+class Dropout(Function):
+    """Source: Srivastava et al., *Dropout*, 2014."""
+
+    def forward(ctx, x: Array, *, p: float) -> Array:
+        keep = random_generator(device_of(x)).random(x.shape) >= p
+        ctx.scale = keep.astype(x.dtype) / x.dtype.type(1 - p)
+        return x * ctx.scale
+
+    def backward(ctx, dout: Tensor) -> Tensor:
+        return dout * ctx.scale
+
+
 def exp(x: Operand) -> Tensor:
     """Return eˣ. An integer Tensor is taken as float32, as by every function here of one operand."""
     return Exp.apply(floating("exp", x))
@@ -222,3 +234,14 @@ def _larger(operation: str, a: Operand, b: Operand, smaller: bool) -> Tensor:
     x, y = operands(operation, a, b)
     broadcast_shape(operation, x, y)
     return Larger.apply(x, y, smaller=smaller)
+
+
+def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Zero values with probability p and divide the rest by 1 - p; in evaluation, return x.
+
+    p: in [0, 1). Draws from minisk's seeded generator. Raises ShapeError, DtypeError.
+    """
+    require_floating("dropout", x=x)
+    if not 0 <= p < 1:
+        raise ShapeError(f"dropout: p {p} must lie in [0, 1)")
+    return Dropout.apply(x, p=p) if training and p > 0 else x

@@ -89,9 +89,7 @@ def _in_place(name: str, symbol: str, operation: Any) -> Any:
         x.mark_written()
         return x
 
-    update.__doc__ = (
-        f"`x {symbol}= value`: in place, unless a graph is being recorded: then a new Tensor takes the name."
-    )
+    update.__doc__ = f"`x {symbol}= value`: in place, unless a graph is recorded: then a new Tensor takes the name."
     return update
 
 

@@ -15,7 +15,7 @@ Source: Ioffe and Szegedy, *Batch Normalization*, 2015; affine fused as in Caffe
 from typing import NamedTuple
 
 from ...device import Array, array_module
-from .precision import narrow, widen
+from .planes import narrow, widen
 
 
 class Statistics(NamedTuple):
