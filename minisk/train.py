@@ -30,8 +30,7 @@ from .predict import resolve_device, weights_of
 from .report import Average, count_correct, evaluate, read_together
 from .tensor import Tensor
 from .training.config import RECIPES, SCHEDULES, Config, make_loaders, read_config
-from .training.folder import held, stop_signals
-from .training.record import Metrics, Record, progress_bar
+from .training.folder import Metrics, Record, held, progress_bar, stop_signals
 from .training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule, parameter_groups
 
 __all__ = ["RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "read_config", "stop_signals"]
