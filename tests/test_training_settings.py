@@ -15,7 +15,7 @@ from minisk.checkpoint import load_checkpoint
 from minisk.errors import MiniskError
 from minisk.nn import Parameter
 from minisk.optim import SGD
-from minisk.report import count_correct
+from minisk.predict import count_correct
 from minisk.train import RECIPES, Config, Trainer, read_config
 from minisk.training import folder
 from minisk.training.folder import Record, progress_bar
