@@ -13,8 +13,7 @@ from typing import Any
 from minisk import MiniskError
 from minisk.cuda.launcher import kernels_in_use
 from minisk.data import download_cifar
-from minisk.predict import load_classifier
-from minisk.report import report_run
+from minisk.predict import load_classifier, report_run
 from minisk.train import RECIPES, Config, Trainer, read_config, stop_signals
 from minisk.training.config import kind_of
 

@@ -19,7 +19,7 @@ from .errors import MiniskError, ShapeError
 
 # Okabe and Ito's colours, which colour-blind readers tell apart: https://jfly.uni-koeln.de/color/
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
-_INK, _GREY, _PALE = "#222222", "#666666", "#E4E4E4"
+_INK, _PALE = "#222222", "#E4E4E4"
 
 # title; then a line each: key in the rows, colour
 _PANELS = (
@@ -78,10 +78,6 @@ def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str 
         axes.set_xticks(range(k), names, rotation=90, fontsize=size)
         axes.set_yticks(range(k), names, fontsize=size)
         axes.tick_params(length=0)
-        right = axes.secondary_yaxis("right")
-        right.set_yticks(range(k), [f"{100 * share[i, i]:.0f} %" if totals[i] else "" for i in range(k)])
-        right.tick_params(length=0, labelsize=size, labelcolor=_GREY)
-        right.spines[:].set_visible(False)
     size = max(5.0, min(10.0, 1.1 * (cell - 4) / len(f"{matrix.max():,}")))
     for i, j in np.argwhere(matrix) if cell >= 24 else ():
         colour = "white" if share[i, j] > 0.3 else _INK

@@ -26,12 +26,10 @@ from .data import Batch, load_dataset
 from .device import Array, manual_seed, random_state, set_random_state
 from .errors import CheckpointError, MiniskError
 from .optim import SGD
-from .predict import resolve_device, weights_of
-from .report import Average, count_correct, evaluate, read_together
+from .predict import Average, count_correct, evaluate, read_together, resolve_device, weights_of
 from .tensor import Tensor
 from .training.config import RECIPES, SCHEDULES, Config, make_loaders, read_config
-from .training.folder import held, stop_signals
-from .training.record import Metrics, Record, progress_bar
+from .training.folder import Metrics, Record, held, progress_bar, stop_signals
 from .training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule, parameter_groups
 
 __all__ = ["RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "read_config", "stop_signals"]
@@ -62,15 +60,9 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        config: Config,
-        out: str | Path,
-        resume: bool = False,
-        *,
-        save_every: int = 200,
-        log_every: int = 50,
-        workers: int = 0,
-    ) -> None:
+        self, config: Config, out: str | Path, resume: bool = False,
+        *, save_every: int = 200, log_every: int = 50, workers: int = 0,
+    ) -> None:  # fmt: skip
         if save_every < 0 or log_every < 1 or workers < 0:
             raise MiniskError(f"save_every {save_every}, log_every {log_every}, workers {workers}: expected ≥ 0, 1, 0")
         self.config, self.out, self.last = config, Path(out), Path(out) / "last.safetensors"

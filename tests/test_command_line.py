@@ -24,7 +24,7 @@ import train_cifar
 from minisk import models, nn, train
 from minisk.checkpoint import load_checkpoint
 from minisk.data import make_shapes
-from minisk.models.residual import ResidualNet, Stage, cifar_stem
+from minisk.models.sknet import ResidualNet, Stage, cifar_stem
 from minisk.summary import summarize
 from minisk.train import RECIPES, Config, Trainer
 

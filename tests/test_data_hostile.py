@@ -19,7 +19,7 @@ from data_samples import make_archive, make_python_archive, make_tree, snapshot
 from PIL import Image
 
 from minisk.data import load_cifar
-from minisk.data.archive import extract_archive
+from minisk.data.download import extract_archive
 from minisk.errors import DataError
 
 CANARY = "executed"

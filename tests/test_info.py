@@ -16,9 +16,7 @@ from minisk.cuda.compiler import find_compiler
 from minisk.cuda.launcher import why_no_kernels
 
 REPOSITORY = Path(__file__).parents[1]
-NAMES = [
-    "minisk", "python", "numpy", "blas", "packages", "devices", "cpus", "compiler", "kernels", "variables", "caches",
-]  # fmt: skip
+NAMES = ["minisk", "python", "numpy", "blas", "devices", "cpus", "compiler", "kernels", "variables", "caches"]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +40,7 @@ def test_json_has_every_fact_and_the_true_versions(capsys):
     facts = json.loads(capsys.readouterr().out)
     assert list(facts) == NAMES
     assert (facts["minisk"], facts["numpy"]) == (minisk.__version__, np.__version__)
-    assert facts["devices"][0].startswith("cpu") and "pillow" in facts["packages"]
+    assert facts["devices"][0].startswith("cpu")
     assert not any("unknown (" in str(value) for value in facts.values())
 
 
@@ -118,10 +116,9 @@ def test_a_cupy_that_cannot_be_imported_does_no_harm(tmp_path):
     assert "devices" in done.stdout
 
 
-def test_a_cache_is_told_with_its_size(monkeypatch, tmp_path):
-    (tmp_path / "kernel").write_bytes(bytes(2**20))
+def test_caches_are_told(monkeypatch, tmp_path):
     monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
-    assert info.gather()["caches"][-1] == f"CuPy's kernels: {tmp_path}, 1.0 MiB"
+    assert info.gather()["caches"][-1] == f"CuPy's kernels: {tmp_path}"
 
 
 def test_a_compiler_that_does_not_run_is_told(monkeypatch):

@@ -1,4 +1,4 @@
-"""minisk.report and `minisk evaluate`: counts known beforehand, from a model that reads its answer off the colours."""
+"""minisk.predict and `minisk evaluate`: counts known beforehand, from a model that reads its answer off the colours."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from minisk.__main__ import main
 from minisk.checkpoint import save_checkpoint
 from minisk.data import ImageDataset
 from minisk.errors import MiniskError, ShapeError
-from minisk.report import measure, report_run
+from minisk.predict import measure, report_run
 
 CLASSES = ("ant", "bee", "cat")
 UNCHANGED = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}

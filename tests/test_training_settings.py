@@ -15,10 +15,10 @@ from minisk.checkpoint import load_checkpoint
 from minisk.errors import MiniskError
 from minisk.nn import Parameter
 from minisk.optim import SGD
-from minisk.report import count_correct
+from minisk.predict import count_correct
 from minisk.train import RECIPES, Config, Trainer, read_config
-from minisk.training import record
-from minisk.training.record import Record, progress_bar
+from minisk.training import folder
+from minisk.training.folder import Record, progress_bar
 from minisk.training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule
 
 
@@ -211,7 +211,7 @@ def test_the_share_of_waiting_is_a_percentage_of_the_epoch(tmp_path):
 
 def test_the_curves_are_drawn_from_every_epoch_so_far(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(record, "draw_curves", lambda rows, path: drawn.append(([r["epoch"] for r in rows], path.name)))
+    monkeypatch.setattr(folder, "draw_curves", lambda rows, path: drawn.append(([r["epoch"] for r in rows], path.name)))
     trained(tmp_path, epochs=2)
     assert drawn == [([1], "curves.png"), ([1, 2], "curves.png")]
 
@@ -229,7 +229,7 @@ def test_a_record_that_cannot_be_written_is_told_once_and_again_after_it_could(t
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
 def test_without_a_terminal_there_are_lines_instead_of_a_bar(tmp_path, monkeypatch, capsys, seconds):
-    monkeypatch.setattr(record, "SECONDS_BETWEEN_LINES", seconds)
+    monkeypatch.setattr(folder, "SECONDS_BETWEEN_LINES", seconds)
     list(Trainer(config(epochs=2), tmp_path).run(progress=True))
     told = capsys.readouterr().err
     last = r"epoch 2/2  step 8/8, loss [\d.]+, accuracy [\d.]+ %, \d+ images/s, 00:00 left in all\n"
@@ -238,7 +238,7 @@ def test_without_a_terminal_there_are_lines_instead_of_a_bar(tmp_path, monkeypat
 
 
 def test_the_time_left_counts_the_steps_of_all_epochs(monkeypatch, capsys):
-    monkeypatch.setattr(record, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(folder, "SECONDS_BETWEEN_LINES", 0.0)
     bar = progress_bar("epoch 1/2", done=1, total=4, show=True)
     bar.start_t -= 60  # one step of this run took a minute; 2 more are left
     bar.update()

@@ -4,7 +4,7 @@ import itertools
 
 from minisk import models, nn, train
 from minisk.data import make_shapes
-from minisk.models.residual import ResidualNet, Stage, cifar_stem
+from minisk.models.sknet import ResidualNet, Stage, cifar_stem
 from minisk.train import Config, Trainer
 
 SPLITS = {"train": make_shapes(64, seed=1), "test": make_shapes(32, seed=2)}

@@ -6,7 +6,6 @@ Nothing here may fail: a part that can't be found out says so in its own line.
 import argparse
 import contextlib
 import ctypes
-import importlib.metadata
 import json
 import os
 import platform
@@ -22,7 +21,6 @@ from ..cuda.compiler import cache_folder, find_compiler
 from ..cuda.launcher import kernel_mode, kernels_in_use
 from ..device import cuda_available
 
-_PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "cupy", "cupy-cuda12x", "cupy-cuda13x")
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
 _THREAD_COUNTS = ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads")
 
@@ -52,9 +50,8 @@ def gather() -> dict[str, Any]:
         "python": lambda: f"{platform.python_version()} on {platform.platform()}",
         "numpy": lambda: np.__version__,
         "blas": _blas,
-        "packages": _packages,
         "devices": _devices,
-        "cpus": _cpus,
+        "cpus": lambda: f"{os.cpu_count()} in the machine",
         "compiler": lambda: ": ".join(find_compiler()),
         "kernels": _kernels,
         "variables": lambda: {k: v for k, v in os.environ.items() if _VARIABLES.match(k)},
@@ -85,15 +82,6 @@ def _blas_threads() -> int | str:
     return "unknown"
 
 
-def _packages() -> dict[str, str]:
-    """Look the versions up without importing anything: importing CuPy can fail, and takes seconds."""
-    found = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
 def _devices() -> list[str]:
     devices = [f"cpu: {platform.machine()}"]
     if cuda_available():
@@ -105,28 +93,11 @@ def _devices() -> list[str]:
     return devices
 
 
-def _cpus() -> str:
-    """Count the processors, and name what keeps this process from using all of them."""
-    told = [f"{os.cpu_count()} in the machine"]
-    if hasattr(os, "sched_getaffinity"):
-        told.append(f"{len(os.sched_getaffinity(0))} open to this process")
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            told.append(f"{int(quota) / int(period):g} allowed by its control group")
-    return ", ".join(told)
-
-
 def _kernels() -> list[str]:
-    mode = f"mode {kernel_mode()}"
-    return [f"{mode}: {kernels_in_use('cpu')}", *([f"{mode}: {kernels_in_use('cuda')}"] if cuda_available() else [])]
+    devices = ("cpu", "cuda") if cuda_available() else ("cpu",)
+    return [f"mode {kernel_mode()}: {kernels_in_use(device)}" for device in devices]
 
 
 def _caches() -> list[str]:
     cupy = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
-    caches = {"built kernels": cache_folder(), "CuPy's kernels": cupy}
-    return [f"{name}: {cache}, {_size(cache) / 2**20:.1f} MiB" for name, cache in caches.items() if cache.is_dir()]
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return [f"built kernels: {cache_folder()}", f"CuPy's kernels: {cupy}"]

@@ -76,8 +76,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Print the totals and a table of the classes."""
     from ..data import load_dataset
-    from ..predict import load_classifier
-    from ..report import measure, report_run
+    from ..predict import load_classifier, measure, report_run
 
     classifier = load_classifier(arguments.weights, arguments.device)
     dataset = load_dataset(arguments.dataset or classifier.dataset, arguments.data_dir, "test")

@@ -16,6 +16,7 @@ from ..errors import DataError
 from .dataset import ImageDataset
 
 Floats = NDArray[Any]  # float32 throughout
+Random = np.random.Generator
 
 SMALLEST, LARGEST = 0.25, 0.9  # object extent as a fraction of the image width
 STANDARD_SPLITS = {"train": (14_000, 1), "test": (2_000, 2)}  # number of images, seed
@@ -80,7 +81,7 @@ def make_shapes(count: int, seed: int, size: int = 32) -> ImageDataset:
     return ImageDataset(images, labels, tuple(SHAPES), "shapes")
 
 
-def _draw_block(rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _draw_block(rng: Random, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Draw one block: images and labels. Coordinates are fractions of the image width, y upwards."""
     centres = (np.arange(size, dtype=np.float32) + 0.5) / size
     x, y = centres[np.newaxis, np.newaxis, :], centres[np.newaxis, ::-1, np.newaxis]
@@ -97,9 +98,7 @@ def _draw_block(rng: np.random.Generator, size: int) -> tuple[NDArray[np.uint8],
     return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8), labels
 
 
-def _object_coverage(
-    rng: np.random.Generator, labels: NDArray[np.int64], extents: Floats, x: Floats, y: Floats
-) -> Floats:
+def _object_coverage(rng: Random, labels: NDArray[np.int64], extents: Floats, x: Floats, y: Floats) -> Floats:
     """Place and tilt each image's object; return how much it covers of each pixel, 0 … 1, (BLOCK, H, W)."""
     half = extents / 2
     dx = (x - _uniform(rng, half, 1 - half)) / half
@@ -114,7 +113,7 @@ def _object_coverage(
     return _coverage(distance * half, x.size)
 
 
-def _gradient(rng: np.random.Generator, ground: Floats, x: Floats, y: Floats) -> Floats:
+def _gradient(rng: Random, ground: Floats, x: Floats, y: Floats) -> Floats:
     """Return canvases (BLOCK, 3, H, W) of a colour that changes smoothly along a random direction."""
     direction = _uniform(rng, 0.0, 2 * math.pi)
     slope = np.cos(direction) * (x - 0.5) + np.sin(direction) * (y - 0.5)
@@ -122,7 +121,7 @@ def _gradient(rng: np.random.Generator, ground: Floats, x: Floats, y: Floats) ->
     return ground[:, :, np.newaxis, np.newaxis] + change[:, :, np.newaxis, np.newaxis] * slope[:, np.newaxis]
 
 
-def _add_clutter(rng: np.random.Generator, canvas: Floats, x: Floats, y: Floats) -> None:
+def _add_clutter(rng: Random, canvas: Floats, x: Floats, y: Floats) -> None:
     """Paint soft blobs and thin line segments over the canvases, in place."""
     for _ in range(_BLOBS):
         radius = _uniform(rng, 0.05, 0.25)
@@ -149,18 +148,18 @@ def _blend(canvas: Floats, colours: Floats, coverage: Floats) -> None:
     canvas += coverage[:, np.newaxis] * (colours[:, :, np.newaxis, np.newaxis] - canvas)
 
 
-def _contrasting_colours(rng: np.random.Generator, ground: Floats) -> Floats:
+def _contrasting_colours(rng: Random, ground: Floats) -> Floats:
     """Per image the first of eight random colours far enough from the ground's, or else the farthest."""
     candidates = rng.random((_BLOCK, 8, 3), dtype=np.float32)
     distance = np.sqrt(((candidates - ground[:, np.newaxis]) ** 2).sum(axis=2))
     return candidates[np.arange(_BLOCK), np.minimum(distance, _CONTRAST).argmax(axis=1)]
 
 
-def _random_colours(rng: np.random.Generator) -> Floats:
+def _random_colours(rng: Random) -> Floats:
     return rng.random((_BLOCK, 3), dtype=np.float32)
 
 
-def _uniform(rng: np.random.Generator, low: float | Floats, high: float | Floats) -> Floats:
+def _uniform(rng: Random, low: float | Floats, high: float | Floats) -> Floats:
     """One number per image, (BLOCK, 1, 1), to broadcast over its pixels."""
     numbers = rng.random((_BLOCK, 1, 1), dtype=np.float32)
     return np.asarray(low + (high - low) * numbers)

@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import DataError
 
 Images = NDArray[np.uint8]
-Augmentation = Callable[[Images, np.random.Generator], Images]
+Floats = NDArray[np.float32]
+Random = np.random.Generator
+Augmentation = Callable[[Images, Random], Images]
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # how bright red, green and blue look: ITU-R BT.601
 
 
-def random_crop(images: Images, rng: np.random.Generator, padding: int = 4) -> Images:
+def random_crop(images: Images, rng: Random, padding: int = 4) -> Images:
     """Pad every side by ``padding`` black pixels, then cut each image's own random window of the original size.
 
     images: uint8 (N, 3, H, W); returns the same shape. Each of the (2·padding + 1)² offsets is equally likely.
@@ -35,7 +37,7 @@ def random_crop(images: Images, rng: np.random.Generator, padding: int = 4) -> I
     return windows[np.arange(n), :, top, left]
 
 
-def random_mirror(images: Images, rng: np.random.Generator) -> Images:
+def random_mirror(images: Images, rng: Random) -> Images:
     """Mirror each image left to right with probability ½. uint8 (N, 3, H, W) to the same shape, a copy."""
     mirrored = rng.random(len(images)) < 0.5
     out = images.copy()
@@ -43,7 +45,7 @@ def random_mirror(images: Images, rng: np.random.Generator) -> Images:
     return out
 
 
-def cutout(images: Images, rng: np.random.Generator, size: int) -> Images:
+def cutout(images: Images, rng: Random, size: int) -> Images:
     """Make one square of ``size`` pixels per image grey; its centre is any pixel, so that it may stick out.
 
     images: uint8 (N, 3, H, W); returns the same shape, a copy. Grey is about what the paper's zero after normalising
@@ -55,7 +57,7 @@ def cutout(images: Images, rng: np.random.Generator, size: int) -> Images:
     return np.where(_rectangles(rng, n, (height, width), (size, size)), np.uint8(127), images)
 
 
-def color_jitter(images: Images, rng: np.random.Generator, strength: float) -> Images:
+def color_jitter(images: Images, rng: Random, strength: float) -> Images:
     """Change each image's brightness, contrast and saturation by factors uniform in 1 ± ``strength``.
 
     images: uint8 (N, 3, H, W); returns the same shape. In this order: x·b; towards the image's mean grey by c;
@@ -91,7 +93,7 @@ class Augment:
     cutout: int = 0
     jitter: float = 0.0
 
-    def __call__(self, images: Images, rng: np.random.Generator) -> Images:
+    def __call__(self, images: Images, rng: Random) -> Images:
         if self.crop_padding:
             images = random_crop(images, rng, self.crop_padding)
         if self.mirror:
@@ -123,9 +125,7 @@ class Mix:
         if self.num_classes < 1 or not (0 <= self.mixup < np.inf and 0 <= self.cutmix < np.inf):
             raise DataError(f"{self} is out of range, expected num_classes from 1, mixup and cutmix from 0")
 
-    def __call__(
-        self, images: NDArray[np.float32], labels: NDArray[np.int64], rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __call__(self, images: Floats, labels: NDArray[np.int64], rng: Random) -> tuple[Floats, Floats]:
         """Return images (n, 3, H, W) and targets (n, num_classes), float32, each row's sum 1; inputs are left alone."""
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
             raise DataError(f"mix: labels run to {labels.max()}, expected 0 to {self.num_classes - 1}")
@@ -146,7 +146,7 @@ class Mix:
         return images, share * targets + (1 - share) * targets[other]
 
 
-def normalize(images: Images, mean: ArrayLike, std: ArrayLike) -> NDArray[np.float32]:
+def normalize(images: Images, mean: ArrayLike, std: ArrayLike) -> Floats:
     """Return ``(images / 255 - mean) / std`` as float32; mean and std per channel, in units of 0 … 1.
 
     images: uint8 (N, 3, H, W). Raises DataError if a std is not positive, as of images of one colour.
@@ -171,9 +171,7 @@ def _per_channel(values: ArrayLike, what: str) -> NDArray[np.float64]:
     return array.reshape(-1, 1, 1)
 
 
-def _rectangles(
-    rng: np.random.Generator, count: int, extent: tuple[int, int], sides: tuple[int, int]
-) -> NDArray[np.bool_]:
+def _rectangles(rng: Random, count: int, extent: tuple[int, int], sides: tuple[int, int]) -> NDArray[np.bool_]:
     """Place ``count`` rectangles around random pixels; tell which pixels each covers, (count, 1, height, width)."""
     inside = []
     for size, side in zip(extent, sides, strict=True):

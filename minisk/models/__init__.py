@@ -3,9 +3,7 @@
 from collections.abc import Callable
 
 from ..errors import MiniskError
-from .residual import ResidualNet
-from .resnext import resnext29, resnext50, resnext101
-from .sknet import sknet26, sknet29, sknet50, sknet101, sknet_small
+from .sknet import ResidualNet, resnext29, resnext50, resnext101, sknet26, sknet29, sknet50, sknet101, sknet_small
 
 Maker = Callable[..., ResidualNet]
 _CIFAR: dict[str, Maker] = {make.__name__: make for make in (resnext29, sknet29, sknet_small)}

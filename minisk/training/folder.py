@@ -1,13 +1,115 @@
-"""A run's folder belongs to one process at a time; and signals that ask it to stop."""
+"""A run's folder: it belongs to one process at a time, which keeps a record there; and signals that ask it to stop.
 
+The record is what one sees of a run: a bar or lines, metrics.csv, log.jsonl, curves.png. None of it is worth a run: if
+the disk is full or matplotlib missing, that is told once, and training goes on.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import logging
+import math
 import os
 import signal
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from tqdm import tqdm
+
+from ..checkpoint import atomic_write
 from ..errors import MiniskError
+from ..pictures import draw_curves
+
+log = logging.getLogger("minisk")
+
+SECONDS_BETWEEN_LINES = 60.0
+_LINE = "{desc}  step {n_fmt}/{total_fmt}{postfix}, {remaining} left in all\n"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One epoch, one row of metrics.csv: losses in nats, accuracies and waiting in percent, time in seconds.
+
+    images_per_second, seconds and waiting (the share of it spent waiting for data) are of training alone.
+    """
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    images_per_second: float
+    seconds: float
+    waiting: float
+
+
+class Record:
+    """Writes what happens to a run's folder; its files are whole at any time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._failed: set[str] = set()
+
+    def event(self, name: str, **details: Any) -> None:
+        """Append one line to log.jsonl; numbers that are not finite, which JSON lacks, become null."""
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in details.items()}
+        line = json.dumps({"event": name, "time": round(time.time(), 3), **finite}) + "\n"
+        self._try("log.jsonl", lambda path: _append(path, line.encode()))
+
+    def epoch(self, history: Sequence[Metrics]) -> None:
+        """Note the last epoch of the history: rewrite metrics.csv and curves.png, append to the log."""
+        rows = [dataclasses.asdict(metrics) for metrics in history]
+        self._try("metrics.csv", lambda path: atomic_write(path, _table(rows)))
+        self._try("curves.png", lambda path: draw_curves(rows, path))
+        self.event("epoch", **rows[-1])
+
+    def _try(self, name: str, write: Callable[[Path], None]) -> None:
+        try:
+            write(self.folder / name)
+            self._failed.discard(name)
+        except (OSError, MiniskError) as error:
+            if name not in self._failed:
+                reason = getattr(error, "strerror", None) or error
+                log.warning("%s could not be written: %s; training goes on", self.folder / name, reason)
+            self._failed.add(name)
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Append a line whole or not at all."""
+    with open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            if file.write(line) != len(line):
+                file.truncate(before)
+        except OSError:
+            file.truncate(before)
+            raise
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> bytes:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue().encode()
+
+
+def progress_bar(title: str, done: int, total: int, show: bool) -> "tqdm[Any]":
+    """Return a bar over the steps of a run, of which so many are done: on a terminal, else a line every minute."""
+    on_terminal = sys.stderr.isatty()
+    seconds, line = (1.0, None) if on_terminal else (SECONDS_BETWEEN_LINES, _LINE)
+    return tqdm(
+        desc=title, initial=done, total=total, disable=not show, leave=False, unit="step", smoothing=0,
+        mininterval=seconds, delay=seconds, bar_format=line,
+    )  # fmt: skip
 
 
 @contextmanager

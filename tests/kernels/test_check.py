@@ -13,7 +13,7 @@ from minisk import ops
 from minisk.__main__ import main
 from minisk.cuda.cases import cases
 from minisk.cuda.source import PACKAGE
-from minisk.models.residual import ResidualNet, Stage, cifar_stem
+from minisk.models.sknet import ResidualNet, Stage, cifar_stem
 from minisk.nn.selective_kernel import SKUnit
 from minisk.optim import SGD
 from minisk.summary import summarize
