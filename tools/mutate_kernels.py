@@ -264,6 +264,8 @@ def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> di
     """Build and run a batch, whose first is the kernel as it is. Returns what kills each, nothing for survivors."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MINISK_CACHE"] = folder
+        # What is not initialised is a huge negative number in one run, and 0 in another.
+        compiler.FLAGS["cpu"][-1] = f"-ftrivial-auto-var-init={'pattern' if run.dtype == 'float32' else 'zero'}"
         library = Path(folder) / run.file
         failed = build(run, library, batch)
         verdicts = dict.fromkeys(failed, "does not compile")
@@ -288,7 +290,7 @@ def _prepare_process() -> None:
     bounds = ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]  # of a thread's own arrays
     # Without the second, gcc takes an array of one element for a register, and forgets the pattern in it.
     compiler.FLAGS["check"] += ["-g0", "-fno-tree-sra", *bounds]
-    compiler.FLAGS["cpu"] += ["-O1", "-g0", *bounds, "-ftrivial-auto-var-init=zero"]
+    compiler.FLAGS["cpu"] += ["-O1", "-g0", *bounds, ""]
     os.environ.update(OMP_NUM_THREADS="1", LC_ALL="C")
     CheckedKernel._lines = lambda self, addresses: dict.fromkeys(addresses, "")  # type: ignore[method-assign]
 

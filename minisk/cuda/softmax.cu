@@ -70,6 +70,7 @@ extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const
 
 // check: <<<(3, 2), 64>>> n=3 inner=560 is_log=0 x[9*inner] y[9*inner]
 // check: <<<(3, 2), 64>>> n=3 inner=560 is_log=1 x[9*inner]=below(900) y[9*inner]
+// check: <<<(3, 2), 64>>> n=3 inner=70 is_log=1 x[9*inner]=-200 y[9*inner]
 extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inner, const bool is_log,
                                                      const real* __restrict__ x, real* __restrict__ y) {
     TILE_LOOP(tile, (inner + NEIGHBOURS - 1) / NEIGHBOURS) {
