@@ -272,7 +272,9 @@ def results(name: str, device: str, dtype: str, planes: tuple[int, int] = IMAGES
 def written_by(case: Case, device: str) -> list[np.ndarray]:
     """Launch a kernel as its `check:` line says, and return the arrays it may write to."""
     args = [to_device(arg.copy(), device) if isinstance(arg, np.ndarray) else arg for arg in case.args]
-    launch(case.kernel, case.grid, case.block, args, case.dynamic_shared)
+    # Threads that work in teams need their whole block.
+    with kernel_mode("auto" if case.kernel.constants.get("LANES", 1) == 1 else "threads"):
+        launch(case.kernel, case.grid, case.block, args, case.dynamic_shared)
     parameters = case.kernel.signature.parameters
     return [to_device(arg, "cpu") for p, arg in zip(parameters, args, strict=True) if p.is_array and not p.is_const]
 

@@ -32,7 +32,12 @@
 #ifndef TILE_OUT
 #define TILE_OUT 8
 #endif
+#ifdef MINISK_ONE_THREAD  // a team of one
 #ifndef LANES
+#define LANES 1
+#endif
+static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of one: LANES=1");
+#elif !defined(LANES)
 #define LANES 8
 #endif
 #ifndef IMAGES
