@@ -54,8 +54,10 @@ def jobs(images: int, channels: int, pixels: int) -> dict[str, Job]:
         "channel_scale": Job(kernels.channel_scale, (scale, x), 2 * big),
         "channel_dot": Job(kernels.channel_dot, (x, y), 2 * big),
         "plane_mean": Job(kernels.plane_mean, (x,), big),
-        "batch_norm_train": Job(kernels.batch_norm_train, (x, one, one, 1e-5), 2 * big),
-        "batch_norm_backward": Job(kernels.batch_norm_backward, (y, x, one, one, one), 3 * big),
+        "batch_norm_train": Job(kernels.batch_norm_train, (x, one, one, 1e-5, True), 2 * big),
+        "batch_norm_backward": Job(
+            kernels.batch_norm_backward, (y, x, one, one, kernels.Statistics(one, one, one), 1e-5, True, True), 3 * big
+        ),
         "relu": Job(kernels.relu, (x,), 2 * big),
         "relu_grad": Job(kernels.relu_grad, (y, x), 3 * big),
         "softmax over channels": Job(kernels.softmax, (x, 1), 2 * big),

@@ -20,7 +20,7 @@ from minisk.errors import DeviceError
 from minisk.train import Trainer
 
 # At most so many launches, of kernels and of CuPy's functions together, for a training step of SKNet-29.
-MOST_LAUNCHES = 1800
+MOST_LAUNCHES = 2100
 REAL_PROBE = device.cuda_available.__wrapped__
 
 
@@ -76,7 +76,10 @@ def test_the_number_of_launches_is_not_that_of_the_images(ledger):
         ledger.clear()
         step.take()
         launched.append((dict(ledger.kernels), dict(ledger.operations)))
-    assert launched[0] == launched[1]
+    (few_kernels, few), (many_kernels, many) = launched
+    assert few_kernels == many_kernels
+    # A weight gradient whose batch is cut into slices adds them up afterwards.
+    assert 0 <= sum(many.values()) - sum(few.values()) <= 2 * few_kernels["correlate"]
 
 
 def test_a_run_waits_once_a_step_and_once_a_batch_of_test_images(monkeypatch, tmp_path, ledger):

@@ -4,6 +4,4 @@ kernels.py is the seam that operations call; `twins` holds each kernel's formula
 `.cu` on a CPU. docs/cuda.md writes a layer with a kernel of its own.
 """
 
-from .launcher import Kernel, examine, launch
-
-__all__ = ["Kernel", "examine", "launch"]
+from .launcher import Kernel as Kernel, examine as examine, launch as launch  # isort: skip

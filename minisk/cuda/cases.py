@@ -78,8 +78,7 @@ def _case(path: Path, kernel: str, line: re.Match[str], real: np.dtype[Any]) -> 
         raise KernelError(f"{path.name}: {line[0]!r}, above {kernel}: {error}") from error
     macros = {name: value for name, value in numbers.items() if name not in parameters}
     grid, block = (tuple(np.atleast_1d(sizes).tolist()) for sizes in shape[:2])
-    dynamic_shared = shape[2] if len(shape) > 2 else 0
-    return Case(Kernel(path, kernel, **macros), grid, block, tuple(args), dynamic_shared, frozenset(unset))
+    return Case(Kernel(path, kernel, **macros), grid, block, tuple(args), (*shape, 0)[2], frozenset(unset))
 
 
 def _value(text: str | None, names: Mapping[str, Any]) -> Any:

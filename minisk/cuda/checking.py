@@ -35,8 +35,7 @@ class Finding(NamedTuple):
     times: int
 
     def __str__(self) -> str:
-        often = f" ({self.times} times)" if self.times > 1 else ""
-        return f"{self.kind}: {self.sentence}{often}"
+        return f"{self.kind}: {self.sentence}" + (f" ({self.times} times)" if self.times > 1 else "")
 
 
 class Site(NamedTuple):

@@ -54,9 +54,6 @@ class Kernel:
         self.signature = known[name]
         self._compiled: dict[tuple[str, str, bool], Compiled] = {}
 
-    def __repr__(self) -> str:
-        return f"Kernel({self.path.name}, {self.name})"
-
     def compiled(self, target: str, real: str = "f", is_huge: bool = False) -> Compiled:
         """Return its arguments' dtypes, and a function that runs it, compiled on the first call.
 

@@ -69,8 +69,9 @@ class _RawKernel:
         types = dict(define.split("=") for define in defines)
         real, index = types.get("REAL", "float"), types.get("INDEX", "int")
         declared = {"real": real, "wide": "double" if real == "double" else "float", "index_t": index}
-        # One thread makes no team of several lanes; and float16 is for a GPU alone.
-        self.may_be_one_thread = self.signature.any_block and types.get("LANES", "1") == "1" and real != "half_t"
+        # float16 is for a GPU alone; and convolution's layouts of doubles differ between a GPU and one thread.
+        is_laid_out_alike = types.get("LANES", "1") == "1" or real == "float"
+        self.may_be_one_thread = self.signature.any_block and real != "half_t" and is_laid_out_alike
         self.dtypes = [parameter.dtype(declared) for parameter in self.signature.parameters]
         self.runs: dict[str, HostKernel] = {}  # minisk keeps a kernel for good, while the mode may change
 
@@ -93,7 +94,9 @@ class _RawKernel:
         hosts = [unwrap(arg) for arg in args]
         mode = RawModule.mode if self.may_be_one_thread else "threads"
         if mode not in self.runs:
-            self.runs[mode] = HostKernel(self.path, self.name, mode, self.defines, self.dtypes)
+            # One thread makes a team of one.
+            defines = ["LANES=1" if mode == "cpu" and d.startswith("LANES=") else d for d in self.defines]
+            self.runs[mode] = HostKernel(self.path, self.name, mode, defines, self.dtypes)
         request = (*grid, 1, 1)[:3], (*block, 1, 1)[:3], hosts, shared_mem
         if mode == RawModule.mode:
             self.runs[mode](*request)

@@ -90,6 +90,10 @@ class Geometry(NamedTuple):
 def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
     """Return the convolution of x with weight."""
     window, matrices = geometry.window(x.shape[2:], weight.shape[2:]), _matrices(weight, geometry)
+    if window.kernel == window.stride == (1, 1) and geometry.groups == 1 and not any(geometry.padding):
+        # A 1×1 kernel is a product as it stands: what an output pixel sees is a column of x.
+        product = matrices @ widen(x).reshape(len(x), x.shape[1], -1)
+        return narrow(product, like=x).reshape(len(x), len(weight), *window.out)
     out = array_module(x).empty((len(x), len(weight), *window.out), x.dtype)
     for images, columns in _columns(x, window, geometry):
         out[images] = (matrices @ columns).reshape(len(weight), -1, *window.out).swapaxes(0, 1)
@@ -99,6 +103,8 @@ def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
 def conv2d_input_grad(dout: Array, weight: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
     """Return dx for an input of this shape: each output's gradient, spread over the inputs it saw."""
     window, matrices = geometry.window(shape[2:], weight.shape[2:]), _matrices(weight, geometry).swapaxes(1, 2)
+    if window.kernel == window.stride == (1, 1) and geometry.groups == 1 and not any(geometry.padding):
+        return conv2d(dout, weight.swapaxes(0, 1), geometry)
     dx = array_module(dout).empty(shape, dout.dtype)
     for images in _slices(dx, window):
         columns = matrices @ _by_group(dout[images], geometry)
