@@ -39,7 +39,7 @@ class HostKernel:
     """One kernel in a loaded library."""
 
     def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str], dtypes: Sequence[Any]) -> None:
-        # libgomp reads this when it is loaded: its threads wait some 30 µs for the next kernel, then sleep. Asleep at
+        # libgomp reads this when it is loaded: its threads spin a moment for the next kernel, then sleep. Asleep at
         # once, they would take longer to wake than a small kernel to run; spinning on, they would hold the processors
         # that BLAS's threads need next.
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")

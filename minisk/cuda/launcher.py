@@ -81,7 +81,7 @@ def launch(kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared
     Arrays must be C-contiguous, of the dtype declared (`real`: all of one of float16, float32, float64), and all NumPy
     or all on one GPU; Python numbers are turned into the type declared. dynamic_shared: bytes.
     Raises KernelError, DtypeError, DeviceError, ShapeError, each before anything runs; KernelError also for what the
-    kernel does wrong in mode `threads`.
+    kernel does wrong in modes `threads` and `check`.
     """
     run, request = _prepared(kernel, grid, block, args)
     run(*request, dynamic_shared)

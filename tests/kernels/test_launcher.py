@@ -189,6 +189,13 @@ def test_indices_have_64_bits_where_the_array_needs_them(scale: Path) -> None:
 # --- Building and keeping ----------------------------------------------------------------------------------
 
 
+def in_a_process_of_its_own(scale: Path) -> list[str]:
+    """The command that runs the kernel and prints the result."""
+    code = "import sys; sys.path.insert(0, sys.argv[2])\n"
+    code += "from kernels.test_launcher import Kernel, run; print(run(Kernel(sys.argv[1], 'scale')).tolist())"
+    return [sys.executable, "-c", code, str(scale), str(Path(__file__).parent.parent)]
+
+
 @needs_compiler
 def test_what_was_built_is_private_and_found_again(scale: Path, fresh_cache: Path) -> None:
     run(Kernel(scale, "scale"))
@@ -202,28 +209,23 @@ def test_what_was_built_is_private_and_found_again(scale: Path, fresh_cache: Pat
 @needs_compiler
 @pytest.mark.parametrize("damage", ["cut short", "emptied", "one byte changed"])
 def test_a_damaged_entry_is_built_again(scale: Path, fresh_cache: Path, damage: str) -> None:
-    code = "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-    code += "from kernels.test_launcher import Kernel, run; print(run(Kernel(sys.argv[1], 'scale')).tolist())"
-    command = [sys.executable, "-c", code, str(scale), str(Path(__file__).parent.parent)]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(in_a_process_of_its_own(scale), check=True, capture_output=True)
     (library,) = fresh_cache.glob("scale-*.so")
     whole = library.read_bytes()
     damaged = {
         "cut short": whole[: len(whole) // 2],
         "emptied": b"",
-        "one byte changed": whole[:900] + b"?" + whole[901:],
+        "one byte changed": whole[:900] + bytes([whole[900] ^ 1]) + whole[901:],
     }
     library.write_bytes(damaged[damage])
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(in_a_process_of_its_own(scale), check=True, capture_output=True, text=True)
     assert done.stdout.strip() == str((2 * X).tolist())
+    assert library.read_bytes() != damaged[damage]
 
 
 @needs_compiler
 def test_two_processes_that_build_at_once_both_succeed(scale: Path, fresh_cache: Path) -> None:
-    code = "import sys; sys.path.insert(0, sys.argv[2])\n"
-    code += "from kernels.test_launcher import Kernel, run; print(run(Kernel(sys.argv[1], 'scale')).tolist())"
-    command = [sys.executable, "-c", code, str(scale), str(Path(__file__).parent.parent)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [subprocess.Popen(in_a_process_of_its_own(scale), stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0].strip() for process in both] == [str((2 * X).tolist())] * 2
     assert len(list(fresh_cache.glob("scale-*.so"))) == 1
 
