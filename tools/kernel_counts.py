@@ -77,6 +77,7 @@ def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield size, partial(kernels.batch_norm_backward, dout, x, per_channel, per_channel, found, 1e-5, True, True)
         yield size, partial(kernels.relu, x)
         yield size, partial(kernels.relu_grad, dout, x)
+        yield size, partial(kernels.add, x, y)
         yield size, partial(kernels.add_relu, x, y)
         yield size, partial(kernels.select, logits, x, y)
         yield size, partial(kernels.select_grad, dout, logits, kernels.softmax(logits, 1), x, y)

@@ -1,5 +1,6 @@
-// elementwise.cu: ReLU, its gradient, and the sum with a ReLU that ends every residual unit.
+// elementwise.cu: sums, ReLU and its gradient, and the sum with a ReLU that ends every residual unit.
 //
+//   add: out = x + y
 //   relu: out = max(x, 0)      add_relu: out = max(x + y, 0)      relu_grad: out = dout where y > 0, else 0
 //
 // Thread i takes elements i, i + threads, i + 2·threads, …: neighbours touch neighbours. Each of these reads and writes
@@ -12,6 +13,12 @@ __device__ __forceinline__ wide rectified(const wide x) { return x < 0 ? 0 : x; 
 // check: <<<3, 64>>> count=1027 x[1027] out[1027]
 extern "C" __global__ ANY_BLOCK void relu(const index_t count, const real* __restrict__ x, real* __restrict__ out) {
     GRID_LOOP(index_t, i, count) out[i] = (real)rectified(x[i]);
+}
+
+// check: <<<3, 64>>> count=1027 x[1027] y[1027] out[1027]
+extern "C" __global__ ANY_BLOCK void add(const index_t count, const real* __restrict__ x, const real* __restrict__ y,
+                                         real* __restrict__ out) {
+    GRID_LOOP(index_t, i, count) out[i] = (real)((wide)x[i] + (wide)y[i]);
 }
 
 // check: <<<3, 64>>> count=1027 x[1027] y[1027] out[1027]

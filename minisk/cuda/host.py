@@ -5,6 +5,7 @@ true size, in several orders, with shared memory poisoned and guard bands round 
 """
 
 import ctypes
+import functools
 import os
 import struct
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ Args = Sequence[Any]
 _FORMATS = {"f": "f4x", "d": "d", "i": "i4x", "I": "I4x", "q": "q", "l": "q", "B": "B7x", "?": "?7x"}
 _GUARD = 4096  # bytes on either side of an array in mode `threads`
 _ALIGNMENT = 256
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 # Blocks one way and the other, then two orders drawn by lot: a missing barrier is wrong in some of them only.
 SCHEDULES = ((0, 0), (1, 0), (2, 1), (2, 2))
 
@@ -43,6 +45,7 @@ class HostKernel:
         # once, they would take longer to wake than a small kernel to run; spinning on, they would hold the processors
         # that BLAS's threads need next.
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+        _keep_memory()
         self.name, self.mode = name, mode
         self.parameters = signatures(source)[name].parameters
         self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
@@ -89,6 +92,19 @@ class HostKernel:
                     order = f"the order in which threads run (schedule {schedule}, seed {seed})"
                     cause = "a barrier or an atomic is missing, or a sum is unordered"
                     raise KernelError(f"{self.name}: {self.parameters[i].name} depends on {order}: {cause}")
+
+
+@functools.cache
+def _keep_memory() -> None:
+    """Have the C library keep blocks of up to 32 MB that were freed, unless the user told it what to do (MALLOC_…).
+
+    It would give each back to the system, and get it again a page at a time: that takes as long as a third of a
+    convolution, or half of a sum. 32 MB is the most that glibc lets itself be asked for.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None and not any(name.startswith("MALLOC_") for name in os.environ):
+        for option, size in ((M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 64 << 20)):
+            mallopt(option, size)
 
 
 def _address(array: np.ndarray[Any, Any]) -> int:

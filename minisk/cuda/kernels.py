@@ -10,7 +10,7 @@ NumPy formula of `twins`, which CuPy runs too, and against which the kernel is t
 
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .normalization import batch_norm_apply, batch_norm_backward, batch_norm_train
-from .planes import add_relu, avg_pool2d, avg_pool2d_spread, axpy, channel_dot, channel_scale, cross_entropy
+from .planes import add, add_relu, avg_pool2d, avg_pool2d_spread, axpy, channel_dot, channel_scale, cross_entropy
 from .planes import cross_entropy_grad, log_softmax, log_softmax_grad, max_pool2d, max_pool2d_gather, max_pool2d_scatter
 from .planes import plane_mean, relu, relu_grad, select, select_grad, sgd_momentum, softmax, softmax_grad
 from .twins.normalization import Statistics

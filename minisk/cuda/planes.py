@@ -26,7 +26,7 @@ COLUMNS, COLUMNS_GRAD = Kernel("softmax.cu", "softmax_columns"), Kernel("softmax
 CROSS_ENTROPY = Kernel("softmax.cu", "cross_entropy_rows")
 CROSS_ENTROPY_GRAD = Kernel("softmax.cu", "cross_entropy_rows_grad")
 
-RELU, ADD_RELU, RELU_GRAD = (Kernel("elementwise.cu", name) for name in ("relu", "add_relu", "relu_grad"))
+ADD, RELU, ADD_RELU, RELU_GRAD = (Kernel("elementwise.cu", name) for name in ("add", "relu", "add_relu", "relu_grad"))
 SGD_MOMENTUM = Kernel("sgd.cu", "sgd_momentum")
 
 BLOCK = 256
@@ -184,6 +184,13 @@ def _each(kernel: Kernel, *arrays: Array) -> Array:
     out, count = array_module(arrays[0]).empty_like(arrays[0]), arrays[0].size
     launch(kernel, flat_grid(count), (BLOCK,), (count, *arrays, out))
     return out
+
+
+def add(x: Array, y: Array) -> Array:
+    # Not with_twin, which would copy what is not contiguous: a number's gradient, spread over its plane.
+    if x.flags.c_contiguous and y.flags.c_contiguous and kernels_run_on([x, y], least=65536):
+        return _each(ADD, x, y)
+    return twins.add(x, y)
 
 
 relu = with_twin(twins.relu, least=65536)(partial(_each, RELU))

@@ -19,7 +19,7 @@ SIZES = [1, 31, 257, 2 * 256 * 8 + 3]
 
 
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
-@pytest.mark.parametrize("name", ["relu", "add_relu", "relu_grad"])
+@pytest.mark.parametrize("name", ["add", "relu", "add_relu", "relu_grad"])
 @FEW
 @given(size=st.sampled_from(SIZES), dtype=st.sampled_from("fd"), whole=st.booleans())
 def test_kernel_agrees_with_its_formula(name: str, mode: str, size: int, dtype: str, whole: bool) -> None:

@@ -101,6 +101,11 @@ def cross_entropy_grad(dloss: Array, logits: Array, wanted: Array) -> Array:
     return narrow(dlogits * (widen(dloss) / len(logits)), like=logits)
 
 
+def add(x: Array, y: Array) -> Array:
+    # Without `out`, the sum of two arrays of no axes would be a number.
+    return array_module(x).add(x, y, out=array_module(x).empty_like(x))
+
+
 def relu(x: Array) -> Array:
     return array_module(x).maximum(x, 0)
 
