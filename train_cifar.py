@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minisk import MiniskError
+from minisk import MiniskError, profile
 from minisk.cuda.launcher import kernels_in_use
 from minisk.data import download_cifar
 from minisk.predict import load_classifier, report_run
@@ -43,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
         "steps between checkpoints, beside those at the end of each epoch; 0: only those (default: 200)"
     ))  # fmt: skip
     run.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between log lines (default: 50)")
+    run.add_argument("--recompute", action="store_true", help="need less memory: run each unit again in backward")
+    run.add_argument("--profile", action="store_true", help="time ten steps, write trace.json to --out, and end")
     run.add_argument("--workers", type=int, default=0, metavar="N", help="processes preparing batches (default: 0)")
     settings = p.add_argument_group("settings")
     for field in dataclasses.fields(Config):
@@ -115,6 +118,10 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
     size = sum(parameter.size for parameter in trainer.model.parameters())
     print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
     print(f"kernels: {kernels_in_use(trainer.device)}")
+    trainer.model.recompute = arguments.recompute
+    if arguments.profile:
+        _profile(trainer)
+        return 0
     with stop_signals() as received:
         for m in trainer.run(stop=lambda: bool(received)):
             print(
@@ -129,6 +136,21 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
     report = report_run(best, trainer.test_loader.dataset, trainer.normalization, trainer.out)
     print(f"best test accuracy {report.accuracy:.2f} %; checkpoints, tables and pictures in {arguments.out}")
     return 0
+
+
+def _profile(trainer: Trainer) -> None:
+    """Print where the time of ten steps goes, after three that build kernels and fetch memory; save nothing else."""
+    trainer.model.train()
+    batches = iter(trainer.train_loader)
+    for batch in itertools.islice(batches, 3):
+        trainer.train_step(batch)
+    with profile(trainer.model) as found:
+        for batch in itertools.islice(batches, 10):
+            trainer.train_step(batch)
+    print(found)
+    trainer.out.mkdir(parents=True, exist_ok=True)
+    found.save_trace(trainer.out / "trace.json")
+    print(f"every operation in time: {trainer.out / 'trace.json'}, for chrome://tracing or ui.perfetto.dev")
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ from .errors import AnomalyError, CheckpointError, DataError, DeviceError, Dtype
 from .errors import GradcheckError, GraphError, KernelError, MiniskError, ShapeError
 from .function import Function, detect_anomaly, is_grad_enabled, no_grad
 from .gradient_check import GradcheckReport, gradcheck
+from .profiler import Profile, profile
 from .tensor import Tensor, tensor
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AnomalyError", "CheckpointError", "DataError", "DeviceError", "DtypeError", "Function", "GradcheckError",
-    "GradcheckReport", "GraphError", "KernelError", "MiniskError", "ShapeError", "Tensor", "cuda_available",
-    "detect_anomaly", "grad", "gradcheck", "is_grad_enabled", "manual_seed", "no_grad", "ops", "tensor",
+    "GradcheckReport", "GraphError", "KernelError", "MiniskError", "Profile", "ShapeError", "Tensor", "cuda_available",
+    "detect_anomaly", "grad", "gradcheck", "is_grad_enabled", "manual_seed", "no_grad", "ops", "profile",
+    "tensor",
 ]  # fmt: skip

@@ -149,9 +149,9 @@ class Node:
     ) -> None:
         """Take the place in the graph between inputs and outputs; forward was given `arrays`, and `returned` this."""
         self.birth = next(_births)
-        self.edges = tuple(edge_of(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
-        self.inputs: tuple[Any, ...] = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else () for x in inputs)
-        self.outputs = tuple((out.shape, out.dtype, array_module(out.data)) for out in outputs)
+        self.edges = tuple([edge_of(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
+        self.inputs: tuple[Any, ...] = tuple([(a.shape, a.dtype) if hasattr(a, "dtype") else () for a in arrays])
+        self.outputs = tuple([(out.data.shape, out.data.dtype, array_module(out.data)) for out in outputs])
         self.site = _user_line() if _modes.anomaly else None
         for index, out in enumerate(outputs):
             if out.dtype.kind == "f":
@@ -273,18 +273,17 @@ def _distinct_arrays(inputs: Sequence[Any]) -> list[Any]:
 
     x and x.detach() look at one array, but a derivative goes on through the first alone.
     """
-    arrays: list[Any] = []
-    for x in inputs:
-        array = x.data if isinstance(x, Tensor) else x
-        is_repeated = isinstance(x, Tensor) and any(array is other for other in arrays)
-        arrays.append(array.view() if is_repeated else array)
+    arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+    for i, x in enumerate(inputs):
+        if isinstance(x, Tensor) and any([x.data is other for other in arrays[:i]]):
+            arrays[i] = x.data.view()
     return arrays
 
 
 def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:
     """Make an output Tensor; one that looks at an input's memory shares the input's count of writes."""
     array = np.asarray(array) if isinstance(array, np.generic) else array
-    if array.base is not None or any(array is x.data for x in inputs):
+    if array.base is not None or any([array is x.data for x in inputs]):
         owner = storage(array)
         for x in inputs:
             if storage(x.data) is owner:

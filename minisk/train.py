@@ -132,7 +132,7 @@ class Trainer:
             before = time.perf_counter()
             while (batch := next(batches, None)) is not None:
                 fetched, state.lr = time.perf_counter(), self.optimizer.param_groups[0]["lr"]
-                loss, norm = self._train_step(batch)
+                loss, norm = self.train_step(batch)
                 state.step += 1
                 if self.schedule.steps % self.log_every == 0:
                     self.record.event("step", step=self.schedule.steps, loss=loss, gradient_norm=norm, lr=state.lr)
@@ -148,7 +148,7 @@ class Trainer:
                 if stop():
                     return
 
-    def _train_step(self, batch: Batch) -> tuple[float, float]:
+    def train_step(self, batch: Batch) -> tuple[float, float]:
         """Take one step. Returns the loss (nats) and the norm of the gradient before clipping."""
         images, labels = batch
         self.optimizer.zero_grad()

@@ -160,7 +160,7 @@ def test_an_interrupted_run_exits_with_130_names_resume_and_can_be_resumed(tiny,
 
 def signal_in_step(monkeypatch, number, which):
     """Have the process signal itself in its so-many-th step. Returns a list that grows by an element a step."""
-    steps, real = [], Trainer._train_step
+    steps, real = [], Trainer.train_step
 
     def step(self, batch):
         steps.append(self)
@@ -168,7 +168,7 @@ def signal_in_step(monkeypatch, number, which):
             os.kill(os.getpid(), number)
         return real(self, batch)
 
-    monkeypatch.setattr(Trainer, "_train_step", step)
+    monkeypatch.setattr(Trainer, "train_step", step)
     return steps
 
 

@@ -74,14 +74,14 @@ def test_a_run_stopped_at_any_moment_goes_on_with_the_same_bits(tmp_path, monkey
 def test_a_run_abandoned_between_saves_goes_on_from_the_last_one(tmp_path, monkeypatch):
     straight = trained(tmp_path / "straight", epochs=2)
     crashing, steps = Trainer(config(epochs=2), tmp_path / "crashed", save_every=3), iter(range(100))
-    real = crashing._train_step
+    real = crashing.train_step
 
     def crash_in_the_sixth_step(batch):
         if next(steps) == 5:
             raise RuntimeError("power cut")
         return real(batch)
 
-    monkeypatch.setattr(crashing, "_train_step", crash_in_the_sixth_step)
+    monkeypatch.setattr(crashing, "train_step", crash_in_the_sixth_step)
     with pytest.raises(RuntimeError, match="power cut"):
         list(crashing.run(progress=False))
     # Saved after steps 3 and 4 (the end of the epoch); the fifth is lost.

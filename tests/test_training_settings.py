@@ -122,7 +122,7 @@ def test_a_batch_in_parts_adds_up_to_the_mean_gradient_of_its_parts(tmp_path):
     )
     loss.backward()
     expected = {name: parameter.grad.numpy().copy() for name, parameter in trainer.model.named_parameters()}
-    found, _ = trainer._train_step((images, labels))
+    found, _ = trainer.train_step((images, labels))
     assert found == pytest.approx(loss.item(), rel=1e-6)
     for name, parameter in trainer.model.named_parameters():
         np.testing.assert_allclose(parameter.grad.numpy(), expected[name], rtol=1e-4, atol=1e-6, err_msg=name)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from .. import ops
-from ..nn import BatchNorm2d, Bottleneck, Branch, Conv2d, Linear, MaxPool2d, Module, Sequential, SKUnit, init
+from ..nn import BatchNorm2d, Bottleneck, Branch, Conv2d, Linear, MaxPool2d, Module, Sequential, SKUnit, init, recompute
 from ..nn.selective_kernel import BN_MOMENTUM, DEFAULT_BRANCHES
 from ..tensor import Tensor
 
@@ -34,7 +34,10 @@ class ResidualNet(Module):
 
     stem: a module 3 → stem_channels; stages: see Stage; unit: makes one unit. The first unit of every stage has a
     projection as its shortcut, the others the identity.
+    recompute: in training, keep only what goes between units, and run each again in backward (`nn.recompute`).
     """
+
+    recompute = False
 
     def __init__(
         self, stem: Module, stem_channels: int, stages: Sequence[Stage], unit: UnitFactory, num_classes: int
@@ -52,7 +55,10 @@ class ResidualNet(Module):
         init.normal_(self.classifier.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(ops.global_avg_pool2d(self.stages(self.stem(x))))
+        x = self.stem(x)
+        for unit in (unit for stage in self.stages for unit in stage):
+            x = recompute(unit, x) if self.recompute and self.training else unit(x)
+        return self.classifier(ops.global_avg_pool2d(x))
 
 
 def cifar_stem(channels: int = 64, stride: int = 1) -> Sequential:

@@ -1,0 +1,47 @@
+"""Activations that are not kept but computed again: memory for time.
+
+Source: Chen et al., *Training Deep Nets with Sublinear Memory Cost*, 2016.
+"""
+
+from typing import Any
+
+from ..autograd import grad
+from ..device import Array, random_generator, seeded
+from ..function import Function, is_grad_enabled, no_grad, switch_mode
+from ..tensor import Tensor
+from .module import Module
+
+
+class Recompute(Function):
+    """A whole module as one operation of its inputs and parameters, which keeps nothing else for backward."""
+
+    def forward(ctx, *arrays: Array, module: Module, count: int) -> Array:
+        # The parameters too, although they live on anyway: one that is changed meanwhile is then told.
+        ctx.save_for_backward(*arrays)
+        ctx.module, ctx.count, ctx.seed = module, count, int(random_generator().integers(1 << 62))
+        with no_grad(), seeded(ctx.seed):
+            out: Tensor = module(*map(Tensor, arrays[:count]))
+        return out.data
+
+    def backward(ctx, dout: Tensor) -> tuple[Tensor | None, ...]:
+        given, is_recorded = list(ctx.saved_tensors), is_grad_enabled()
+        if not is_recorded:  # the way back ends at the inputs, as the rest of it is another node's work
+            for i, wanted in enumerate(ctx.needs_input_grad[: ctx.count]):
+                given[i] = Tensor(given[i].data, requires_grad=wanted)
+        leaves = [x for x in given if x.requires_grad]
+        statistics = [(buffer, buffer.data.copy()) for buffer in ctx.module.buffers()]
+        with switch_mode("grad", True), seeded(ctx.seed):
+            out = ctx.module(*given[: ctx.count])
+            found = iter(grad(out, leaves, dout, create_graph=is_recorded, allow_unused=True))
+        for buffer, before in statistics:  # forward has moved them once already
+            buffer.data[...] = before
+        return tuple(next(found) if x.requires_grad else None for x in given)
+
+
+def recompute(module: Module, *inputs: Tensor) -> Any:
+    """Return module(*inputs), keeping only the inputs for backward, which runs the module again.
+
+    The module returns one Tensor; running statistics move once. What is random inside follows from one number of
+    minisk's generator, and is the same again. The gradients are the same bits as without. Raises what the module does.
+    """
+    return Recompute.apply(*inputs, *module.parameters(), module=module, count=len(inputs))

@@ -1,0 +1,157 @@
+"""Where the time goes: `with ms.profile(model) as found:`, then `print(found)` or `found.save_trace(path)`.
+
+While it runs, it stands in for `Function.apply` and `Node.run`, through which every operation and every backward goes,
+and for the `forward` of each module, to know whose operation it is. Outside, nothing is slower for it.
+"""
+
+import contextlib
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .checkpoint import atomic_write
+from .device import array_module
+from .function import Function, Node
+from .nn import Module
+from .tensor import Tensor
+
+SHOWN = 20  # rows of the table by layer
+
+
+class Event(NamedTuple):
+    """One operation, or its backward with all operations inside; start: seconds from the profile's beginning."""
+
+    operation: str
+    layer: str
+    way: str  # "forward" or "backward"
+    start: float
+    seconds: float
+    flops: int  # of convolutions and matrix products, two for each multiply-add; 0 for all others
+    bytes: int  # of the arrays read and written, each counted once
+    is_outermost: bool
+
+
+class Profile:
+    """What happened in the `with` block: `events`, in the order in which they ended, and the block's `seconds`."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.began, self.seconds = time.perf_counter(), 0.0
+        self.depth = self.flops = 0  # operations that are running, and what those inside the current one have computed
+
+    def __str__(self) -> str:
+        """Return a table by operation, one by layer, the slowest first, and the time spent outside all operations."""
+        outermost = [event for event in self.events if event.is_outermost]
+        by_layer = _table("layer, operation", outermost, lambda event: f"{event.layer}, {event.operation}")
+        lines = [*_table("operation", outermost, lambda event: event.operation), "", *by_layer[: SHOWN + 2]]
+        if len(by_layer) > SHOWN + 2:
+            lines.append(f"and {len(by_layer) - SHOWN - 2} more")
+        rest = self.seconds - sum(event.seconds for event in outermost)
+        told = f"outside operations (optimizer, data, Python): {1e3 * rest:.1f} of {1e3 * self.seconds:.1f} ms"
+        return "\n".join([*lines, "", told])
+
+    def save_trace(self, path: str | Path) -> None:
+        """Write all events as a Chrome trace, for chrome://tracing or ui.perfetto.dev. Raises OSError."""
+        events = [
+            {"name": event.operation, "cat": event.way, "ph": "X", "pid": 0, "tid": 0, "args": event._asdict()}
+            | {"ts": 1e6 * event.start, "dur": 1e6 * event.seconds}
+            for event in self.events
+        ]
+        atomic_write(path, json.dumps({"traceEvents": events}).encode())
+
+    def watch(self, operation: str, way: str, layer: str, read: list[Any], work: Callable[[], Any]) -> Any:
+        """Do the work, and note it. read: the arrays it reads."""
+        outer_flops, self.flops = self.flops, 0
+        self.depth += 1
+        start = time.perf_counter()
+        try:
+            result = work()
+        finally:
+            self.depth -= 1
+        touched = [*read, *(x.data for x in _listed(result) if x is not None)]
+        for xp in {array_module(array) for array in touched} - {np}:  # a GPU works on while Python goes on
+            xp.cuda.runtime.deviceSynchronize()
+        seconds = time.perf_counter() - start
+        flops, size = self.flops or _flops(operation, touched), sum(array.nbytes for array in touched)
+        event = Event(operation, layer, way, start - self.began, seconds, flops, size, self.depth == 0)
+        self.events.append(event)
+        self.flops = outer_flops + flops
+        return result
+
+
+@contextlib.contextmanager
+def profile(model: Module | None = None) -> Iterator[Profile]:
+    """Time every operation in the block, forward and backward; with a model, by the names of its layers.
+
+    On a GPU each operation is waited for, so the whole block takes longer than without. For one thread at a time.
+    """
+    found, layer, makers = Profile(), ["-"], dict[int, str]()  # the layer that runs, last; whose each node is
+    apply, run = Function.__dict__["apply"], Node.run
+
+    def watched_apply(cls: type[Function], *inputs: Any, **settings: Any) -> Any:
+        read, way = [x.data for x in inputs if isinstance(x, Tensor)], "backward" if found.depth else "forward"
+        work = lambda: apply.__func__(cls, *inputs, **settings)  # noqa: E731
+        result = found.watch(cls.operation, way, layer[-1], read, work)
+        makers[id(_listed(result)[0].node)] = layer[-1]
+        return result
+
+    def watched_run(node: Node, *arguments: Any) -> Any:
+        read = [x.data for x in arguments[0] if x is not None] + [saved.array for saved in node.saved]
+        maker = makers.get(id(node), "-")
+        return found.watch(node.operation, "backward", maker, read, lambda: run(node, *arguments))
+
+    def named(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def within(*inputs: Any) -> Any:
+            layer.append(name)
+            try:
+                return forward(*inputs)
+            finally:
+                layer.pop()
+
+        return within
+
+    modules = [] if model is None else [*model.named_modules()]
+    for name, module in modules:
+        vars(module)["forward"] = named(name or "model", module.forward)
+    Function.apply, Node.run = classmethod(watched_apply), watched_run  # type: ignore[assignment, method-assign]
+    try:
+        yield found
+    finally:
+        found.seconds = time.perf_counter() - found.began
+        Function.apply, Node.run = apply, run  # type: ignore[method-assign]
+        for _, module in modules:
+            del vars(module)["forward"]
+
+
+def _flops(operation: str, arrays: Sequence[Any]) -> int:
+    """Count an operation that is a product; arrays: its two factors, and the product."""
+    factors = {"conv2d": (2, 1), "conv2d_input_grad": (0, 1), "conv2d_weight_grad": (1, 2)}
+    if operation in factors:  # every pixel of an output channel sees all of the channel's weights
+        pixels, weight = (arrays[i] for i in factors[operation])
+        return int(2 * pixels.size * math.prod(weight.shape[1:]))
+    return int(2 * arrays[2].size * arrays[0].shape[-1]) if operation == "matmul" else 0
+
+
+def _listed(result: Any) -> Any:
+    return result if isinstance(result, tuple | list) else (result,)
+
+
+def _table(title: str, events: Sequence[Event], key: Callable[[Event], str]) -> list[str]:
+    """Return a line for each key, the slowest first, below two lines of heading."""
+    rows: Any = defaultdict(lambda: {"forward": np.zeros(4), "backward": np.zeros(4)})
+    for event in events:
+        rows[key(event)][event.way] += (1, event.seconds, event.flops, event.bytes)
+    columns = f"{'calls':>7} {'ms':>9} {'GF/s':>7} {'GB/s':>7}"
+    lines = [f"{'':<40} {'forward':^33} {'backward':^33}", f"{title:<40} {columns} {columns}"]
+    for name, ways in sorted(rows.items(), key=lambda row: -sum(way[1] for way in row[1].values())):
+        for calls, seconds, flops, size in ways.values():
+            speed = f"{flops / seconds / 1e9:7.1f}" if flops else " " * 7
+            name = f"{name:<40} {calls:7.0f} {1e3 * seconds:9.2f} {speed} {size / max(seconds, 1e-9) / 1e9:7.1f}"
+        lines.append(name)
+    return lines
