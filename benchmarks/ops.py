@@ -6,8 +6,10 @@
 One line for an operation on one shape, and for each way through it: how often the step takes it; milliseconds of
 minisk, of PyTorch, and their ratio, the medians of rounds that alternate between the two; the share of minisk's whole
 step, all its calls together; GF/s of minisk's convolutions. Last come sums. They stay below the whole step: repeated at
-once, an operation finds its arrays in the caches, and memory that was just freed. --only is searched in the operation's name, where an x
-stands for ×. With --cpu-time, the processor's time on one thread is taken, which a busy machine distorts less.
+once, an operation finds its arrays in the caches, and memory that was just freed.
+
+--only is searched in the operation's name, where an x stands for ×. With --cpu-time, the processor's time on one thread
+is taken, which a busy machine distorts less.
 
 Both run in one process here, and share its allocator's settings: whole steps are compared by step.py.
 """
@@ -24,6 +26,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -85,7 +88,7 @@ def described(value: Any) -> str:
 
 def calls_of(work: Work) -> list[tuple[Call, int]]:
     """Run something, and collect the operations it calls on Tensors: one call of each kind, and how many there are."""
-    apply = ms.Function.__dict__["apply"]
+    apply = ms.Function.apply.__func__  # the function behind the class method
     first: dict[str, Call] = {}
     counts: collections.Counter[str] = collections.Counter()
 
@@ -94,13 +97,10 @@ def calls_of(work: Work) -> list[tuple[Call, int]]:
         call = Call(cls, leaves, settings)
         first.setdefault(call.kind(), call)
         counts[call.kind()] += 1
-        return apply.__func__(cls, *inputs, **settings)
+        return apply(cls, *inputs, **settings)
 
-    ms.Function.apply = classmethod(record)
-    try:
+    with patch.object(ms.Function, "apply", classmethod(record)):
         work()
-    finally:
-        ms.Function.apply = apply
     return [(call, counts[kind]) for kind, call in first.items()]
 
 
@@ -198,7 +198,7 @@ class Row(NamedTuple):
     """Calls of one kind: their name and number, how to make the ways through one of them, its operations on numbers."""
 
     name: str
-    count: int
+    calls: int
     ways: Callable[[], list[Way]]
     flops: int = 0
 
@@ -239,9 +239,9 @@ def run(arguments: argparse.Namespace) -> None:
             continue
         for way in row.ways():
             ours, theirs = medians(way, arguments.rounds, clock)
-            totals[row.name.split()[0]] += row.count * np.array([ours, theirs])
+            totals[row.name.split()[0]] += row.calls * np.array([ours, theirs])
             speed = f"{row.flops / ours / 1e6:.0f}" if row.flops else ""
-            tell(row.name, way.name, str(row.count), *compared(ours, theirs, row.count * ours / whole), speed)
+            tell(row.name, way.name, str(row.calls), *compared(ours, theirs, row.calls * ours / whole), speed)
     for operation, (ours, theirs) in {**totals, "everything": sum(totals.values(), np.zeros(2))}.items():
         tell(operation, "all", "", *compared(ours, theirs, ours / whole))
 

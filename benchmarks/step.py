@@ -40,7 +40,7 @@ from contest import (
 if TYPE_CHECKING:
     import numpy as np
 
-SETTINGS = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": True}
+SETTINGS: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": True}
 ROOF = "np.matmul"
 
 
@@ -139,7 +139,7 @@ def minisk_entry(
 ) -> Contender:
     given = kernels, arguments.model, inputs, arguments.inference
     libraries = "minisk.models", "minisk.optim"
-    return Contender(label, libraries, minisk_contender, given, thread_variables(threads))
+    return Contender(label, thread_variables(threads), libraries, minisk_contender, given)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -151,8 +151,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         path = str(Path(folder) / "twin.pt")
         in_own_process(save_twin, arguments.model, path)
         contenders = [
-            Contender(ROOF, ("numpy",), matrix_product, (), threads),
-            Contender("PyTorch", ("torch",), torch_contender, (path, inputs, arguments.inference), threads),
+            Contender(ROOF, threads, ("numpy",), matrix_product),
+            Contender("PyTorch", threads, ("torch",), torch_contender, (path, inputs, arguments.inference)),
         ]
         for mode in arguments.kernels.split(","):
             contenders.append(minisk_entry(f"minisk {mode}", mode, arguments, inputs, arguments.threads))
@@ -160,10 +160,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     roof = results.pop(ROOF)
     require_agreement(results)
     flops = (2 if arguments.inference else 6) * macs * arguments.batch_size
+    rows = [row(name, result, results["PyTorch"], flops, arguments.batch_size) for name, result in results.items()]
     return {
         **vars(arguments), "size": size, "processor": processor(), "torch": version("torch"),
-        "roof": MATRIX_PRODUCT_FLOPS / statistics.median(roof.seconds),
-        "rows": [row(name, result, results["PyTorch"], flops, arguments.batch_size) for name, result in results.items()],
+        "roof": MATRIX_PRODUCT_FLOPS / statistics.median(roof.seconds), "rows": rows,
     }  # fmt: skip
 
 

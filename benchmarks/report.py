@@ -1,0 +1,177 @@
+"""Run the benchmarks of whole steps, and write docs/performance.md and its picture from what they say.
+
+    python benchmarks/report.py
+    python benchmarks/report.py --quick         (one small model and three rounds: does it work?)
+
+Only what stands between the two marks in docs/performance.md is replaced. Nothing else should run meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from contest import processor, spread
+from step import COLUMNS, cells
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "performance.md"
+PICTURE = HERE.parent / "docs" / "pictures" / "performance.png"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+WORKLOADS = (("sknet_small", 128), ("sknet29", 8), ("sknet50", 4), ("resnext50", 4))
+QUICK = (("sknet_small", 8),)
+
+Measured = dict[str, Any]
+
+
+class Report:
+    """The commands that were run, and what each measured."""
+
+    def __init__(self, rounds: int, threads: int) -> None:
+        self.options = ["--rounds", str(rounds)]
+        self.threads = ["--threads", str(threads)]
+        self.commands: list[str] = []
+
+    def run(self, script: str, *options: str) -> Any:
+        """Run a benchmark in a process of its own; return what it wrote as JSON."""
+        given = [*options, *self.options, *([] if script == "overhead.py" else self.threads)]
+        self.commands.append(" ".join(["python", f"benchmarks/{script}", *given]))
+        print(self.commands[-1], flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "measured.json"
+            subprocess.run([sys.executable, HERE / script, *given, "--json", path], check=True)
+            return json.loads(path.read_text())
+
+
+def table(head: tuple[str, ...], lines: list[list[str]]) -> str:
+    rows = [list(head), ["---", *["---:"] * (len(head) - 1)], *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def kind_of(measured: Measured) -> str:
+    return "inference" if measured["inference"] else "training"
+
+
+def steps_table(steps: list[Measured]) -> str:
+    lines = []
+    for measured in steps:
+        for row in measured["rows"]:
+            name, *others = cells(row, measured["roof"])
+            what = f"{kind_of(measured)}, {measured['model']}, batch {measured['batch_size']}"
+            lines.append([what, name, *others])
+    return table(("step", *COLUMNS), lines)
+
+
+def scaling_table(measured: Measured) -> str:
+    what = f"{measured['model']}, batch {measured['batch_size']}"
+    return table(
+        ("minisk's training step", "ratio of times"),
+        [
+            [f"{what}: twice the batch takes, times as long", spread(measured["twice the batch"])],
+            [f"{what}: two threads are, times as fast as one", spread(measured["two threads"])],
+        ],
+    )
+
+
+def overhead_table(measured: Measured) -> str:
+    lines = [
+        [name, *[f"{1e6 * statistics.median(row[library]):.1f}" for library in ("minisk", "PyTorch")],
+         spread(row["ratios"])]
+        for name, row in measured.items()
+    ]  # fmt: skip
+    return table(("operation on 2×2 tensors, forward and backward", "minisk, µs", "PyTorch, µs", "ratio"), lines)
+
+
+def machine(measured: Measured, threads: int) -> str:
+    compiler = subprocess.run([os.environ.get("CXX", "g++"), "--version"], capture_output=True, text=True, check=False)
+    facts = [
+        f"{processor()}, {os.cpu_count()} cores, {platform.system()} on {platform.machine()}; {threads} threads",
+        f"{compiler.stdout.partition(chr(10))[0] or 'no compiler'}; Python {platform.python_version()}, "
+        f"NumPy {version('numpy')}, PyTorch {measured['torch']}",
+        f"measured on {datetime.date.today()}; np.matmul of 2048×2048 float32 (the roof): "
+        f"{measured['roof'] / 1e9:.0f} GF/s in the first run",
+    ]
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def draw(steps: list[Measured], path: Path) -> None:
+    """Bars of minisk's time over PyTorch's, with the least and the greatest ratio of the rounds."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.5 * len(steps)), layout="constrained")
+    for position, measured in enumerate(steps):
+        ratios = measured["rows"][-1]["ratios"]
+        middle = statistics.median(ratios)
+        colour = "tab:orange" if measured["inference"] else "tab:blue"
+        axes.barh(position, middle, color=colour, height=0.6)
+        around = [[middle - min(ratios)], [max(ratios) - middle]]
+        axes.errorbar(middle, position, xerr=around, color="black", capsize=3)
+        axes.annotate(
+            f"{middle:.2f}", (max(middle, max(ratios)), position), (6, 0), textcoords="offset points", va="center"
+        )
+    names = [f"{m['model']}, batch {m['batch_size']}\n{kind_of(m)}" for m in steps]
+    axes.set_yticks(range(len(steps)), names, fontsize=9)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.axvline(1, color="black", linestyle="--", linewidth=1)
+    axes.set_xlabel("time of minisk / time of PyTorch (1: equal; shorter is faster)")
+    axes.set_title("A step on the CPU: median of the rounds, with the least and the greatest", fontsize=10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def write(page: Path, text: str) -> None:
+    """Put the text between the marks of the page, which is made if there is none."""
+    old = page.read_text(encoding="utf-8") if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
+    if BEGIN not in old or END not in old:
+        sys.exit(f"{page} has no marks {BEGIN} and {END} to write between")
+    before, rest = old.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, help="of each benchmark (default: 9, quick 3)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--quick", action="store_true", help="a small model alone, and few rounds")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--picture", type=Path, default=PICTURE)
+    arguments = parser.parse_args()
+    report = Report(arguments.rounds or (3 if arguments.quick else 9), arguments.threads)
+    workloads = QUICK if arguments.quick else WORKLOADS
+    steps = [
+        report.run("step.py", model, "--batch-size", str(batch_size), *mode)
+        for model, batch_size in workloads
+        for mode in ([], ["--inference"])
+    ]
+    first, batch_size = workloads[0]
+    scaling = report.run("step.py", first, "--batch-size", str(batch_size), "--scaling")
+    overhead = report.run("overhead.py")
+    picture = os.path.relpath(arguments.picture, arguments.page.parent)
+    parts = [
+        machine(steps[0], arguments.threads),
+        f"![Time of minisk over PyTorch's for each step]({picture})",
+        steps_table(steps), scaling_table(scaling), overhead_table(overhead),
+        "\n".join(["```", *report.commands, "```"]),
+    ]  # fmt: skip
+    draw(steps, arguments.picture)
+    write(arguments.page, "\n\n".join(parts))
+    print(f"written: {arguments.page}, {arguments.picture}")
+
+
+if __name__ == "__main__":
+    main()
