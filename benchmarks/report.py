@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,23 +35,17 @@ QUICK = (("sknet_small", 8),)
 Measured = dict[str, Any]
 
 
-class Report:
-    """The commands that were run, and what each measured."""
+def run(script: str, *options: str) -> Any:
+    """Run a benchmark in a process of its own; return what it wrote as JSON."""
+    print(command(script, options), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "measured.json"
+        subprocess.run([sys.executable, HERE / script, *options, "--json", path], check=True)
+        return json.loads(path.read_text())
 
-    def __init__(self, rounds: int, threads: int) -> None:
-        self.options = ["--rounds", str(rounds)]
-        self.threads = ["--threads", str(threads)]
-        self.commands: list[str] = []
 
-    def run(self, script: str, *options: str) -> Any:
-        """Run a benchmark in a process of its own; return what it wrote as JSON."""
-        given = [*options, *self.options, *([] if script == "overhead.py" else self.threads)]
-        self.commands.append(" ".join(["python", f"benchmarks/{script}", *given]))
-        print(self.commands[-1], flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "measured.json"
-            subprocess.run([sys.executable, HERE / script, *given, "--json", path], check=True)
-            return json.loads(path.read_text())
+def command(script: str, options: Sequence[str]) -> str:
+    return " ".join(["python", f"benchmarks/{script}", *options])
 
 
 def table(head: tuple[str, ...], lines: list[list[str]]) -> str:
@@ -92,10 +87,10 @@ def overhead_table(measured: Measured) -> str:
     return table(("operation on 2×2 tensors, forward and backward", "minisk, µs", "PyTorch, µs", "ratio"), lines)
 
 
-def machine(measured: Measured, threads: int) -> str:
+def machine(measured: Measured) -> str:
     compiler = subprocess.run([os.environ.get("CXX", "g++"), "--version"], capture_output=True, text=True, check=False)
     facts = [
-        f"{processor()}, {os.cpu_count()} cores, {platform.system()} on {platform.machine()}; {threads} threads",
+        f"{processor()}, {os.cpu_count()} cores, {platform.system()} on {platform.machine()}; {measured['threads']} threads",
         f"{compiler.stdout.partition(chr(10))[0] or 'no compiler'}; Python {platform.python_version()}, "
         f"NumPy {version('numpy')}, PyTorch {measured['torch']}",
         f"measured on {datetime.date.today()}; np.matmul of 2048×2048 float32 (the roof): "
@@ -113,7 +108,7 @@ def draw(steps: list[Measured], path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(8, 1.2 + 0.5 * len(steps)), layout="constrained")
     for position, measured in enumerate(steps):
-        ratios = measured["rows"][-1]["ratios"]
+        ratios = measured["rows"][1]["ratios"]  # of minisk; PyTorch is the first
         middle = statistics.median(ratios)
         colour = "tab:orange" if measured["inference"] else "tab:blue"
         axes.barh(position, middle, color=colour, height=0.6)
@@ -133,43 +128,44 @@ def draw(steps: list[Measured], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def write(page: Path, text: str) -> None:
-    """Put the text between the marks of the page, which is made if there is none."""
-    old = page.read_text(encoding="utf-8") if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
-    if BEGIN not in old or END not in old:
+def around_the_marks(page: Path) -> tuple[str, str]:
+    """Return what stands before and after the marks of the page."""
+    text = page.read_text(encoding="utf-8") if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
+    before, begun, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not (begun and ended):
         sys.exit(f"{page} has no marks {BEGIN} and {END} to write between")
-    before, rest = old.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    return before, after
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, help="of each benchmark (default: 9, quick 3)")
+    parser.add_argument("--rounds", type=int, help="of each step (default: 9, quick 3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--quick", action="store_true", help="a small model alone, and few rounds")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--picture", type=Path, default=PICTURE)
     arguments = parser.parse_args()
-    report = Report(arguments.rounds or (3 if arguments.quick else 9), arguments.threads)
-    workloads = QUICK if arguments.quick else WORKLOADS
-    steps = [
-        report.run("step.py", model, "--batch-size", str(batch_size), *mode)
-        for model, batch_size in workloads
+    before, after = around_the_marks(arguments.page)
+    rounds = arguments.rounds or (3 if arguments.quick else 9)
+    common = ["--rounds", str(rounds), "--threads", str(arguments.threads)]
+    contests = [
+        [model, "--batch-size", str(batch_size), *mode, *common]
+        for model, batch_size in (QUICK if arguments.quick else WORKLOADS)
         for mode in ([], ["--inference"])
     ]
-    first, batch_size = workloads[0]
-    scaling = report.run("step.py", first, "--batch-size", str(batch_size), "--scaling")
-    overhead = report.run("overhead.py")
+    alone = [*contests[0], "--scaling"]
+    steps = [run("step.py", *options) for options in contests]
+    scaling, overhead = run("step.py", *alone), run("overhead.py")
+    commands = [*(command("step.py", options) for options in [*contests, alone]), command("overhead.py", [])]
     picture = os.path.relpath(arguments.picture, arguments.page.parent)
     parts = [
-        machine(steps[0], arguments.threads),
-        f"![Time of minisk over PyTorch's for each step]({picture})",
-        steps_table(steps), scaling_table(scaling), overhead_table(overhead),
-        "\n".join(["```", *report.commands, "```"]),
+        machine(steps[0]), f"![Time of minisk over PyTorch's for each step]({picture})", steps_table(steps),
+        scaling_table(scaling), overhead_table(overhead), "\n".join(["```", *commands, "```"]),
     ]  # fmt: skip
     draw(steps, arguments.picture)
-    write(arguments.page, "\n\n".join(parts))
+    measured = "\n\n".join(parts)
+    arguments.page.write_text(f"{before}{BEGIN}\n{measured}\n{END}{after}", encoding="utf-8")
     print(f"written: {arguments.page}, {arguments.picture}")
 
 

@@ -20,7 +20,7 @@ import statistics
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contest import (
     MATRIX_PRODUCT_FLOPS,
@@ -97,6 +97,19 @@ def batch(batch_size: int, size: int, classes: int) -> tuple[np.ndarray, np.ndar
     return x, random.integers(0, classes, batch_size)
 
 
+class Workload(NamedTuple):
+    """What a contender computes again and again: a model, on so many images of so many pixels each way."""
+
+    model: str
+    batch_size: int
+    size: int
+    classes: int
+    inference: bool
+
+    def batch(self) -> tuple[np.ndarray, np.ndarray]:
+        return batch(self.batch_size, self.size, self.classes)
+
+
 def model_of(name: str) -> Any:
     """Make a model; the same in every process."""
     import minisk as ms
@@ -106,13 +119,15 @@ def model_of(name: str) -> Any:
     return models.create(name)
 
 
-def describe(name: str, size: int | None) -> tuple[int, int, int]:
-    """Return the image size, the number of classes, and multiply-adds per image of a model."""
+def describe(name: str, batch_size: int, size: int | None, inference: bool) -> tuple[Workload, int]:
+    """Return the workload, and the multiply-adds of its forward."""
     from minisk import models
     from minisk.summary import summarize
 
     model, pixels = model_of(name), size or models.input_size(name)
-    return pixels, model.classifier.weight.shape[0], summarize(model, (3, pixels, pixels)).macs
+    classes = model.classifier.weight.shape[0]
+    macs = batch_size * summarize(model, (3, pixels, pixels)).macs
+    return Workload(name, batch_size, pixels, classes, inference), macs
 
 
 def save_twin(name: str, path: str) -> None:
@@ -123,48 +138,53 @@ def save_twin(name: str, path: str) -> None:
     torch.save(twin(model_of(name)), path)
 
 
-def minisk_contender(kernels: str, name: str, inputs: tuple[int, int, int], inference: bool) -> Step:
-    os.environ["MINISK_KERNELS"] = kernels
-    return minisk_step(model_of(name), *batch(*inputs), inference=inference)
+def build_minisk(workload: Workload, recompute: bool) -> Step:
+    model = model_of(workload.model)
+    model.recompute = recompute
+    return minisk_step(model, *workload.batch(), inference=workload.inference)
 
 
-def torch_contender(path: str, inputs: tuple[int, int, int], inference: bool) -> Step:
+def build_torch(workload: Workload, path: str) -> Step:
     import torch
 
-    return torch_step(torch.load(path, weights_only=False), *batch(*inputs), inference=inference)
+    return torch_step(torch.load(path, weights_only=False), *workload.batch(), inference=workload.inference)
 
 
-def minisk_entry(
-    label: str, kernels: str, arguments: argparse.Namespace, inputs: tuple[int, int, int], threads: int
-) -> Contender:
-    given = kernels, arguments.model, inputs, arguments.inference
-    libraries = "minisk.models", "minisk.optim"
-    return Contender(label, thread_variables(threads), libraries, minisk_contender, given)
+def minisk_contender(label: str, workload: Workload, threads: int, kernels: str, recompute: bool = False) -> Contender:
+    environment = {**thread_variables(threads), "MINISK_KERNELS": kernels}
+    return Contender(label, environment, ("minisk.models", "minisk.optim"), build_minisk, (workload, recompute))
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the contest; return what was measured, ready for JSON."""
-    size, classes, macs = in_own_process(describe, arguments.model, arguments.size)
-    inputs = arguments.batch_size, size, classes
-    threads = thread_variables(arguments.threads)
+    workload, macs = workload_of(arguments)
+    variables = thread_variables(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "twin.pt")
         in_own_process(save_twin, arguments.model, path)
         contenders = [
-            Contender(ROOF, threads, ("numpy",), matrix_product),
-            Contender("PyTorch", threads, ("torch",), torch_contender, (path, inputs, arguments.inference)),
+            Contender(ROOF, variables, ("numpy",), matrix_product),
+            Contender("PyTorch", variables, ("torch",), build_torch, (workload, path)),
         ]
         for mode in arguments.kernels.split(","):
-            contenders.append(minisk_entry(f"minisk {mode}", mode, arguments, inputs, arguments.threads))
+            contenders.append(minisk_contender(f"minisk {mode}", workload, arguments.threads, mode))
+        if arguments.recompute:
+            contenders.append(minisk_contender("minisk recompute", workload, arguments.threads, mode, recompute=True))
         results = compete(contenders, arguments.rounds)
     roof = results.pop(ROOF)
     require_agreement(results)
-    flops = (2 if arguments.inference else 6) * macs * arguments.batch_size
+    flops = (2 if arguments.inference else 6) * macs
     rows = [row(name, result, results["PyTorch"], flops, arguments.batch_size) for name, result in results.items()]
     return {
-        **vars(arguments), "size": size, "processor": processor(), "torch": version("torch"),
+        **vars(arguments), "size": workload.size, "processor": processor(), "torch": version("torch"),
         "roof": MATRIX_PRODUCT_FLOPS / statistics.median(roof.seconds), "rows": rows,
     }  # fmt: skip
+
+
+def workload_of(arguments: argparse.Namespace) -> tuple[Workload, int]:
+    given = arguments.model, arguments.batch_size, arguments.size, arguments.inference
+    described: tuple[Workload, int] = in_own_process(describe, *given)
+    return described
 
 
 def row(name: str, result: Result, reference: Result, flops: int, batch_size: int) -> dict[str, Any]:
@@ -185,7 +205,7 @@ def cells(row: dict[str, Any], roof: float) -> list[str]:
 
 
 COLUMNS = ("", "ms", "× PyTorch", "images/s", "GF/s", "% of roof", "peak, MiB")
-WIDTHS = (15, 29, 21, 10, 9, 10, 10)
+WIDTHS = (18, 29, 21, 10, 9, 10, 10)
 
 
 def tell(measured: dict[str, Any]) -> None:
@@ -199,21 +219,23 @@ def tell(measured: dict[str, Any]) -> None:
 
 def measure_scaling(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run minisk alone; return ratios of its times, round by round."""
-    size, classes, _ = in_own_process(describe, arguments.model, arguments.size)
-    mode, count = arguments.kernels.split(",")[0], arguments.batch_size
-    entrants = {(count, arguments.threads), (2 * count, arguments.threads), (count, 1), (count, 2)}
+    workload, _ = workload_of(arguments)
+    mode, count, threads = arguments.kernels.split(",")[0], arguments.batch_size, arguments.threads
     contenders = [
-        minisk_entry(f"batch {images}, threads {threads}", mode, arguments, (images, size, classes), threads)
-        for images, threads in sorted(entrants)
+        minisk_contender(label(images, used), workload._replace(batch_size=images), used, mode)
+        for images, used in sorted({(count, threads), (2 * count, threads), (count, 1), (count, 2)})
     ]
     results = compete(contenders, arguments.rounds)
     seconds = {name: result.seconds for name, result in results.items()}
-    single, whole = f"batch {count}, threads", f"threads {arguments.threads}"
     return {
-        **vars(arguments), "size": size, "seconds": seconds,
-        "twice the batch": ratios(seconds[f"batch {2 * count}, {whole}"], seconds[f"batch {count}, {whole}"]),
-        "two threads": ratios(seconds[f"{single} 1"], seconds[f"{single} 2"]),
+        **vars(arguments), "size": workload.size, "seconds": seconds,
+        "twice the batch": ratios(seconds[label(2 * count, threads)], seconds[label(count, threads)]),
+        "two threads": ratios(seconds[label(count, 1)], seconds[label(count, 2)]),
     }  # fmt: skip
+
+
+def label(batch_size: int, threads: int) -> str:
+    return f"batch {batch_size}, threads {threads}"
 
 
 def tell_scaling(measured: dict[str, Any]) -> None:
@@ -231,6 +253,9 @@ def main() -> None:
     parser.add_argument("--inference", action="store_true", help="a forward in evaluation mode, without gradients")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--kernels", default="auto", help="modes of MINISK_KERNELS, as auto,numpy (default: auto)")
+    parser.add_argument(
+        "--recompute", action="store_true", help="the last of them once more, with units computed again in backward"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--scaling", action="store_true", help="minisk alone: twice the batch, one and two threads")
     parser.add_argument("--json", type=Path, help="also write what was measured to this file")
