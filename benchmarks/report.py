@@ -12,20 +12,18 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from contest import processor, spread
 from step import COLUMNS, cells
 
-from minisk.cuda.compiler import find_compiler
+from minisk.commands.info import gather
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -91,11 +89,11 @@ def overhead_table(measured: Measured) -> str:
 
 def machine(measured: Measured) -> str:
     """List what the times depend on."""
+    about = gather()
     facts = {
         "processor": f"{processor()}, {os.cpu_count()} cores; {measured['threads']} threads",
-        "system": platform.platform(),
-        "compiler of minisk's kernels": find_compiler()[1],
-        "Python": f"{platform.python_version()}, NumPy {version('numpy')}, PyTorch {measured['torch']}",
+        "Python": f"{about['python']}; NumPy {about['numpy']}, PyTorch {measured['torch']}",
+        "compiler": about["compiler"],
         "the roof, np.matmul of 2048×2048 in float32": f"{measured['roof'] / 1e9:.0f} GF/s in the first contest",
         "measured on": str(datetime.date.today()),
     }
