@@ -10,19 +10,17 @@ faster than reading its inputs and writing its outputs once, and doing its arith
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from step import SETTINGS, batch, minisk_step, torch_step
 
-import minisk as ms
-from minisk import models, ops
+from minisk import models
 from minisk.cuda import kernels
 from minisk.device import cuda_available, to_device
-from minisk.optim import SGD
-
-SETTINGS = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": True}
 
 
 class Job(NamedTuple):
@@ -88,43 +86,17 @@ def seconds(call: Callable[..., Any], *args: Any, rounds: int, repeats: int = 10
     return statistics.median(times)
 
 
-def minisk_step(model: Any, x: np.ndarray, y: np.ndarray) -> Callable[[], float]:
-    model.to("cuda")
-    optimizer = SGD(model.parameters(), **SETTINGS)
-    images, labels = ms.tensor(x, device="cuda"), ms.tensor(y, device="cuda")
-
-    def step() -> float:
-        loss = ops.cross_entropy(model(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-
-def torch_step(model: Any, x: np.ndarray, y: np.ndarray) -> Callable[[], float] | None:
-    """Return the same step in PyTorch; None if it has no GPU."""
-    try:
+def steps_of(model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], float]]:
+    """Make the same training step for minisk and, if it has a GPU, for PyTorch."""
+    steps = {}
+    with contextlib.suppress(ImportError):
         import torch
-    except ImportError:
-        return None
-    if not torch.cuda.is_available():
-        return None
-    from torch_twin import twin
+        from torch_twin import twin
 
-    network = twin(model).cuda().train()
-    optimizer = torch.optim.SGD(network.parameters(), **SETTINGS)
-    images, labels = torch.from_numpy(x).cuda(), torch.from_numpy(y).cuda()
-
-    def step() -> float:
-        loss = torch.nn.functional.cross_entropy(network(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+        if torch.cuda.is_available():  # first: minisk's step moves the model away
+            steps["PyTorch"] = torch_step(twin(model), x, y, "cuda")
+    steps["minisk"] = minisk_step(model, x, y, "cuda")
+    return steps
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -160,14 +132,9 @@ def time_kernels(chosen: argparse.Namespace) -> None:
 def time_steps(chosen: argparse.Namespace) -> None:
     size = models.input_size(chosen.model)
     model = models.create(chosen.model)
-    random = np.random.default_rng(0)
-    x = random.standard_normal((chosen.batch_size, 3, size, size)).astype(np.float32)
-    y = random.integers(0, model.classifier.weight.shape[0], chosen.batch_size)
-    theirs = torch_step(model, x, y)  # before the model moves away
-    steps = {"minisk": minisk_step(model, x, y)} | ({"PyTorch": theirs} if theirs else {})
-    print(
-        f"{chosen.model}, batch {chosen.batch_size}, {size} pixels, first losses", *(step() for step in steps.values())
-    )
+    steps = steps_of(model, *batch(chosen.batch_size, size, model.classifier.weight.shape[0]))
+    losses = {name: step() for name, step in steps.items()}
+    print(f"{chosen.model}, batch {chosen.batch_size}, {size} pixels, first losses {losses}")
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(chosen.rounds):  # interleaved: a GPU that slows down slows both
         for name, step in steps.items():

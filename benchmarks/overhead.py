@@ -8,12 +8,15 @@ A chain of operations is run forward and backward by minisk and by PyTorch, inte
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+from contest import ratios, spread
 
 import minisk as ms
 
@@ -43,15 +46,21 @@ STEPS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=31)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--json", type=Path, help="also write what was measured to this file")
+    arguments = parser.parse_args()
     data = [[1.0, 0.5], [0.25, 1.0]]
     ours = [ms.tensor(data, requires_grad=True) for _ in range(2)]
     theirs = [torch.tensor(data, requires_grad=True) for _ in range(2)]
-    print(f"{'operation':10s} {'minisk, µs':>11s} {'PyTorch, µs':>12s} {'ratio':>7s}")
+    measured = {}
+    print(f"{'operation':10s} {'minisk, µs':>11s} {'PyTorch, µs':>12s}   ratio")
     for name, (mine, yours) in STEPS.items():
-        times = [(chain(mine, *ours), chain(yours, *theirs)) for _ in range(rounds)]
-        a, b = (statistics.median(column) * 1e6 for column in zip(*times, strict=True))
-        print(f"{name:10s} {a:11.1f} {b:12.1f} {statistics.median(x / y for x, y in times):7.2f}")
+        times = [(chain(mine, *ours), chain(yours, *theirs)) for _ in range(arguments.rounds)]
+        a, b = zip(*times, strict=True)
+        measured[name] = {"minisk": a, "PyTorch": b, "ratios": ratios(a, b)}
+        micro = (1e6 * statistics.median(seconds) for seconds in (a, b))
+        print("{:10s} {:11.1f} {:12.1f}   ".format(name, *micro) + spread(ratios(a, b)))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(measured, indent=1))
 
 
 if __name__ == "__main__":

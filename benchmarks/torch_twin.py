@@ -1,12 +1,18 @@
-"""The same network in PyTorch: each minisk module is replaced by PyTorch's, under the same names, with its weights."""
+"""The same network in PyTorch: each minisk module is replaced by PyTorch's, under the same names, with its weights.
+
+minisk is not imported: a saved twin is also loaded where minisk must not be.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from minisk import nn as ms_nn
-from minisk.models import ResidualNet
+if TYPE_CHECKING:
+    from minisk import nn as ms_nn
+    from minisk.models import ResidualNet
 
 
 class BatchNormReLU(nn.BatchNorm2d):
@@ -67,22 +73,22 @@ def _conv(source: ms_nn.Conv2d) -> nn.Conv2d:
 
 
 _TWINS = {
-    ms_nn.Conv2d: _conv,
-    ms_nn.BatchNorm2d: lambda m: (BatchNormReLU if m.relu else nn.BatchNorm2d)(m.weight.size, m.eps, m.momentum),
-    ms_nn.Linear: lambda m: nn.Linear(m.weight.shape[1], m.weight.shape[0]),
-    ms_nn.ReLU: lambda m: nn.ReLU(inplace=True),
-    ms_nn.MaxPool2d: lambda m: nn.MaxPool2d(m.kernel_size, m.stride, m.padding, ceil_mode=m.ceil_mode),
-    ms_nn.SKConv: SKConv,
-    ms_nn.SKUnit: Bottleneck,
-    ms_nn.Bottleneck: Bottleneck,
-    ms_nn.Sequential: lambda m: nn.Sequential(*[twin(child) for child in m]),
-    ResidualNet: Net,
+    "Conv2d": _conv,
+    "BatchNorm2d": lambda m: (BatchNormReLU if m.relu else nn.BatchNorm2d)(m.weight.size, m.eps, m.momentum),
+    "Linear": lambda m: nn.Linear(m.weight.shape[1], m.weight.shape[0]),
+    "ReLU": lambda m: nn.ReLU(inplace=True),
+    "MaxPool2d": lambda m: nn.MaxPool2d(m.kernel_size, m.stride, m.padding, ceil_mode=m.ceil_mode),
+    "SKConv": SKConv,
+    "SKUnit": Bottleneck,
+    "Bottleneck": Bottleneck,
+    "Sequential": lambda m: nn.Sequential(*[twin(child) for child in m]),
+    "ResidualNet": Net,
 }
 
 
 def twin(module: ms_nn.Module) -> nn.Module:
     """Return PyTorch's module for one of minisk's, with the same weights and statistics."""
-    made = _TWINS[type(module)](module)
+    made = _TWINS[type(module).__name__](module)
     state = {name: torch.from_numpy(value.numpy().copy()) for name, value in module.state_dict().items()}
     made.load_state_dict(state, strict=False)  # PyTorch also counts batches
     return made
