@@ -56,7 +56,7 @@ class ResidualNet(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        for unit in (unit for stage in self.stages for unit in stage):
+        for _, unit in (child for stage in self.stages for child in stage.children()):
             x = recompute(unit, x) if self.recompute and self.training else unit(x)
         return self.classifier(ops.global_avg_pool2d(x))
 
