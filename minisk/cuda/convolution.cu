@@ -234,7 +234,7 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
 // check: <<<(4, 2), 32, 416*real>>> table[24]=4,3,2,1,1,1,0,0,17,17,3,1,1,1,-1,-1,2,2,9,2,3,68,208,144 x[1088] packed[384] out[3672] TILE_OUT=8 LANES=8 IMAGES=2
 // check: <<<(2, 2), 32, 272*real>>> table[24]=3,6,2,1,1,1,-2,-2,11,13,3,1,1,5,-6,-6,2,1,8,4,5,52,272,208 x[132] packed[96] out[2496] TILE_OUT=8 LANES=2 IMAGES=2
 // check: <<<(4, 2), 32, 800*real>>> table[24]=9,3,3,3,1,1,-1,-1,38,21,2,2,1,1,-2,-2,2,2,3,2,2,32,400,80 x[2736] packed[192] out[756] TILE_OUT=8 LANES=4 IMAGES=1
-// check: <<<(2, 1), 32, 864*real>>> table[24]=2,5,3,1,3,-1,1,-1,20,40,2,1,2,-2,1,-1,2,2,3,2,4,104,432,208 x[640] packed[192] out[4800] TILE_OUT=8 LANES=8 IMAGES=4
+// check: <<<(2, 1), 32, 864*real>>> table[24]=2,5,3,1,3,-1,1,-1,20,39,2,1,2,-2,1,-1,2,2,3,2,4,104,432,208 x[640] packed[192] out[4680] TILE_OUT=8 LANES=8 IMAGES=4
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const real* __restrict__ x,
                                               const real* __restrict__ packed, real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
@@ -314,6 +314,7 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
 // in order. Block (group, slice, share of so many of the group's outputs): it alone writes these weights, and a team
 // comes back to the same tile each time.
 // check: <<<(2, 3, 2), 64, 1136*real>>> table[24]=2,5,2,1,1,1,-2,-2,17,16,2,1,1,1,0,0,2,2,5,2,3,66,208,144 sets=5 share=4 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
+// check: <<<(2, 3), 64, 1136*real>>> table[24]=2,5,2,1,1,1,-2,-2,17,16,2,1,1,1,0,0,2,2,5,2,3,66,208,144 sets=5 share=8 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
 // check: <<<(2, 2, 1), 64, 1296*real>>> table[24]=5,3,3,2,1,1,-1,-1,74,39,2,2,1,1,-2,-2,2,2,3,1,2,64,528,80 sets=2 share=16 x[2960] dout[1404] partial[144] TILE_OUT=8 LANES=32 IMAGES=1
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,

@@ -214,7 +214,7 @@ extern "C" __global__ ANY_BLOCK void mean_pool_spread(
 }
 
 // check: <<<(2, 2), 32>>> planes=3 h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 x[1134] winner[297]=below(9) out[297]
-// check: <<<(2, 2), 32>>> planes=3 h=9 w=14 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 x[378] winner[60]=below(12) out[60]
+// check: <<<(2, 2), 32>>> planes=3 h=9 w=13 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 x[351] winner[60]=below(12) out[60]
 extern "C" __global__ ANY_BLOCK void max_pool_gather(
     const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, const int* __restrict__ winner,
