@@ -28,11 +28,11 @@ from .errors import CheckpointError, MiniskError
 from .optim import SGD
 from .predict import Average, count_correct, evaluate, read_together, resolve_device, weights_of
 from .tensor import Tensor
-from .training.config import RECIPES, SCHEDULES, Config, make_loaders, read_config
-from .training.folder import Metrics, Record, held, progress_bar, stop_signals
+from .training.config import SCHEDULES, Config, make_loaders
+from .training.folder import Metrics, Record, held, progress_bar
 from .training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule, parameter_groups
 
-__all__ = ["RECIPES", "SCHEDULES", "Config", "Metrics", "Trainer", "evaluate", "read_config", "stop_signals"]
+__all__ = ["SCHEDULES", "Config", "Metrics", "Trainer", "evaluate"]
 
 log = logging.getLogger("minisk")
 

@@ -26,7 +26,7 @@ from minisk.checkpoint import load_checkpoint
 from minisk.data import make_shapes
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
 from minisk.summary import summarize
-from minisk.train import RECIPES, Config, Trainer
+from minisk.train import Config, Trainer
 
 REPOSITORY = Path(__file__).parents[1]
 SPLITS = {"train": make_shapes(16, seed=1), "test": make_shapes(8, seed=2)}
@@ -203,7 +203,7 @@ def test_settings_come_from_flags_then_file_then_recipe(tiny, run, tmp_path):
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     # `run` gives epochs, batch size and lr as flags; weight decay and model are the recipe's.
     assert (saved["epochs"], saved["lr"], saved["seed"], saved["model"]) == (2, 0.1, 7, "sknet29")
-    assert saved["schedule"] == RECIPES["paper"]["schedule"] != Config().schedule
+    assert saved["schedule"] == train_cifar.RECIPES["paper"]["schedule"] != Config().schedule
     other = ["--out", str(tmp_path / "other"), "--config", str(tmp_path / "run" / "config.json")]
     assert train_cifar.main(other) == 0
     assert json.loads((tmp_path / "other" / "config.json").read_text()) == saved

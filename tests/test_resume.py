@@ -18,8 +18,9 @@ from minisk.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from minisk.device import random_generator, random_state, set_random_state
 from minisk.errors import CheckpointError, MiniskError
 from minisk.predict import load_classifier
-from minisk.train import Trainer, stop_signals
+from minisk.train import Trainer
 from minisk.training.folder import held
+from train_cifar import stop_signals
 
 # An epoch has 4 steps: 64 images in batches of 16.
 TIMES = {"images_per_second": 0, "seconds": 0, "waiting": 0}

@@ -44,5 +44,5 @@ def test_predict_uses_it_by_default(tmp_path, capsys):
 
 
 def test_a_name_that_is_not_known():
-    with pytest.raises(ms.MiniskError, match="'resnet152'.*sknet_small-cifar10"):
+    with pytest.raises(ms.MiniskError, match=r"'resnet152'.*sknet_small-cifar10"):
         models.load("resnet152")

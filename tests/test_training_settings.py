@@ -16,10 +16,11 @@ from minisk.errors import MiniskError
 from minisk.nn import Parameter
 from minisk.optim import SGD
 from minisk.predict import count_correct
-from minisk.train import RECIPES, Config, Trainer, read_config
+from minisk.train import Config, Trainer
 from minisk.training import folder
 from minisk.training.folder import Record, progress_bar
 from minisk.training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule
+from train_cifar import RECIPES, read_config
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Config: all that decides the numbers of a run, each setting with its meaning, unit and bounds; and the recipes.
+"""Config: all that decides the numbers of a run, each setting with its meaning, unit and bounds.
 
 The command line, config.json, the checks and the help are all made from this one table, and so are the Loaders.
 """
@@ -6,12 +6,10 @@ The command line, config.json, the checks and the help are all made from this on
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .. import models
@@ -21,19 +19,6 @@ from ..errors import MiniskError
 TEST_BATCH = 256
 
 SCHEDULES = ("onecycle", "cosine", "step")
-
-RECIPES: dict[str, dict[str, Any]] = {
-    # ResNeXt-29 on CIFAR (Xie et al., 2017), which SKNet-29 follows; "step" falls at epochs 150 and 225 of 300.
-    "paper": {
-        "model": "sknet29", "epochs": 300, "batch_size": 128, "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4,
-        "schedule": "step", "warmup_epochs": 0.0, "crop_padding": 4, "mirror": True,
-    },
-    # Half an hour on two cores, to 85.8 % on CIFAR-10: the trained network that comes with the package.
-    "quick": {
-        "model": "sknet_small", "epochs": 15, "batch_size": 128, "lr": 0.4, "momentum": 0.9, "weight_decay": 5e-4,
-        "schedule": "onecycle", "warmup_epochs": 0.0, "label_smoothing": 0.1, "crop_padding": 4, "mirror": True,
-    },
-}  # fmt: skip
 
 _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
 _BOUNDS = {"above": operator.gt, "at_least": operator.ge, "below": operator.lt, "at_most": operator.le}
@@ -104,22 +89,6 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
             raise MiniskError(f"{field.name} {value} must be {name.replace('_', ' ')} {bound:g}")
     if isinstance(value, float) and not math.isfinite(value):
         raise MiniskError(f"{field.name} {value} must be finite")
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """Read settings from a config.json. Raises MiniskError if it is missing, damaged or names an unknown setting."""
-    try:
-        settings = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MiniskError(f"settings {path} can't be read: {error.strerror}") from error
-    except ValueError as error:
-        raise MiniskError(f"settings {path} are not JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise MiniskError(f"settings {path} are a JSON {type(settings).__name__}, expected an object")
-    unknown = sorted(settings.keys() - {field.name for field in dataclasses.fields(Config)})
-    if unknown:
-        raise MiniskError(f"settings {path} name what is no setting: {', '.join(unknown)}")
-    return settings
 
 
 def make_loaders(

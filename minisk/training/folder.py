@@ -1,4 +1,4 @@
-"""A run's folder: it belongs to one process at a time, which keeps a record there; and signals that ask it to stop.
+"""A run's folder: it belongs to one process at a time, which keeps a record there.
 
 The record is what one sees of a run: a bar or lines, metrics.csv, log.jsonl, curves.png. None of it is worth a run: if
 the disk is full or matplotlib missing, that is told once, and training goes on.
@@ -11,14 +11,12 @@ import json
 import logging
 import math
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
@@ -149,24 +147,3 @@ def _lock(descriptor: int, folder: Path) -> None:
     with suppress(OSError):  # the disk is full; the lock is held all the same
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collect each SIGINT (Ctrl-C) and SIGTERM in a list for a while, to be acted on when it suits; main thread only.
-
-    A SIGINT that is not the first signal raises KeyboardInterrupt.
-    """
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
