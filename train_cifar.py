@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from download_cifar import download_cifar
 from minisk import MiniskError, profile
 from minisk.cuda.launcher import kernels_in_use
-from minisk.data import download_cifar
 from minisk.predict import load_classifier, report_run
 from minisk.train import Config, Trainer
 from minisk.training.config import kind_of

@@ -61,9 +61,11 @@ class Classifier:
 def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     """Load a checkpoint written by training, with the averaged weights if it has them, as they are what was tested.
 
+    path: a file, or the name of one of models.TRAINED.
+
     Raises CheckpointError if it is missing, damaged or incomplete; DeviceError.
     """
-    arrays, about = load_checkpoint(path)
+    arrays, about = load_checkpoint(models.TRAINED.get(str(path), path))
     try:
         config, classes = about["config"], tuple(map(str, about["classes"]))
         normalization = {name: [float(value) for value in about["normalization"][name]] for name in ("mean", "std")}

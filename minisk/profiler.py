@@ -25,15 +25,19 @@ SHOWN = 20  # rows of the table by layer
 
 
 class Event(NamedTuple):
-    """One operation, or its backward with all operations inside; start: seconds from the profile's beginning."""
+    """One operation, or its backward with all operations inside; ts and dur: start and length in microseconds.
 
-    operation: str
+    cat: "forward" or "backward"; bytes: of the arrays read and written, each counted once; flops: of convolutions and
+    matrix products, two for each multiply-add, 0 for all others. A Chrome trace has the same names.
+    """
+
+    name: str
     layer: str
-    way: str  # "forward" or "backward"
-    start: float
-    seconds: float
-    flops: int  # of convolutions and matrix products, two for each multiply-add; 0 for all others
-    bytes: int  # of the arrays read and written, each counted once
+    cat: str
+    ts: float
+    dur: float
+    flops: int
+    bytes: int
     is_outermost: bool
 
 
@@ -48,27 +52,23 @@ class Profile:
     def __str__(self) -> str:
         """Return a table by operation, one by layer, the slowest first, and the time spent outside all operations."""
         outermost = [event for event in self.events if event.is_outermost]
-        by_layer = _table("layer, operation", outermost, lambda event: f"{event.layer}, {event.operation}")
-        lines = [*_table("operation", outermost, lambda event: event.operation), "", *by_layer[: SHOWN + 2]]
+        by_layer = _table("layer, operation", outermost, lambda event: f"{event.layer}, {event.name}")
+        lines = [*_table("operation", outermost, lambda event: event.name), "", *by_layer[: SHOWN + 2]]
         if len(by_layer) > SHOWN + 2:
             lines.append(f"and {len(by_layer) - SHOWN - 2} more")
-        rest = self.seconds - sum(event.seconds for event in outermost)
-        told = f"outside operations (optimizer, data, Python): {1e3 * rest:.1f} of {1e3 * self.seconds:.1f} ms"
+        whole, inside = 1e3 * self.seconds, sum(event.dur for event in outermost) / 1e3
+        told = f"outside operations (optimizer, data, Python): {whole - inside:.1f} of {whole:.1f} ms"
         return "\n".join([*lines, "", told])
 
     def save_trace(self, path: str | Path) -> None:
         """Write all events as a Chrome trace, for chrome://tracing or ui.perfetto.dev. Raises OSError."""
-        events = [
-            {"name": event.operation, "cat": event.way, "ph": "X", "pid": 0, "tid": 0, "args": event._asdict()}
-            | {"ts": 1e6 * event.start, "dur": 1e6 * event.seconds}
-            for event in self.events
-        ]
+        common = {"ph": "X", "pid": 0, "tid": 0}
+        events = [{**event._asdict(), **common, "args": event._asdict()} for event in self.events]
         atomic_write(path, json.dumps({"traceEvents": events}).encode())
 
-    def watch(self, operation: str, way: str, layer: str, read: list[Any], work: Callable[[], Any]) -> Any:
+    def watch(self, name: str, cat: str, layer: str, read: list[Any], work: Callable[[], Any]) -> Any:
         """Do the work, and note it. read: the arrays it reads."""
-        outer_flops, self.flops = self.flops, 0
-        self.depth += 1
+        outer_flops, self.flops, self.depth = self.flops, 0, self.depth + 1
         start = time.perf_counter()
         try:
             result = work()
@@ -77,10 +77,9 @@ class Profile:
         touched = [*read, *(x.data for x in _listed(result) if x is not None)]
         for xp in {array_module(array) for array in touched} - {np}:  # a GPU works on while Python goes on
             xp.cuda.runtime.deviceSynchronize()
-        seconds = time.perf_counter() - start
-        flops, size = self.flops or _flops(operation, touched), sum(array.nbytes for array in touched)
-        event = Event(operation, layer, way, start - self.began, seconds, flops, size, self.depth == 0)
-        self.events.append(event)
+        when = 1e6 * (start - self.began), 1e6 * (time.perf_counter() - start)
+        flops, size = self.flops or _flops(name, touched), sum(array.nbytes for array in touched)
+        self.events.append(Event(name, layer, cat, *when, flops, size, self.depth == 0))
         self.flops = outer_flops + flops
         return result
 
@@ -95,9 +94,8 @@ def profile(model: Module | None = None) -> Iterator[Profile]:
     apply, run = Function.__dict__["apply"], Node.run
 
     def watched_apply(cls: type[Function], *inputs: Any, **settings: Any) -> Any:
-        read, way = [x.data for x in inputs if isinstance(x, Tensor)], "backward" if found.depth else "forward"
-        work = lambda: apply.__func__(cls, *inputs, **settings)  # noqa: E731
-        result = found.watch(cls.operation, way, layer[-1], read, work)
+        read, cat = [x.data for x in inputs if isinstance(x, Tensor)], "backward" if found.depth else "forward"
+        result = found.watch(cls.operation, cat, layer[-1], read, lambda: apply.__func__(cls, *inputs, **settings))
         makers[id(_listed(result)[0].node)] = layer[-1]
         return result
 
@@ -129,13 +127,13 @@ def profile(model: Module | None = None) -> Iterator[Profile]:
             del vars(module)["forward"]
 
 
-def _flops(operation: str, arrays: Sequence[Any]) -> int:
+def _flops(name: str, arrays: Sequence[Any]) -> int:
     """Count an operation that is a product; arrays: its two factors, and the product."""
     factors = {"conv2d": (2, 1), "conv2d_input_grad": (0, 1), "conv2d_weight_grad": (1, 2)}
-    if operation in factors:  # every pixel of an output channel sees all of the channel's weights
-        pixels, weight = (arrays[i] for i in factors[operation])
+    if name in factors:  # every pixel of an output channel sees all of the channel's weights
+        pixels, weight = (arrays[i] for i in factors[name])
         return int(2 * pixels.size * math.prod(weight.shape[1:]))
-    return int(2 * arrays[2].size * arrays[0].shape[-1]) if operation == "matmul" else 0
+    return int(2 * arrays[2].size * arrays[0].shape[-1]) if name == "matmul" else 0
 
 
 def _listed(result: Any) -> Any:
@@ -146,12 +144,12 @@ def _table(title: str, events: Sequence[Event], key: Callable[[Event], str]) -> 
     """Return a line for each key, the slowest first, below two lines of heading."""
     rows: Any = defaultdict(lambda: {"forward": np.zeros(4), "backward": np.zeros(4)})
     for event in events:
-        rows[key(event)][event.way] += (1, event.seconds, event.flops, event.bytes)
+        rows[key(event)][event.cat] += (1, event.dur, event.flops, event.bytes)
     columns = f"{'calls':>7} {'ms':>9} {'GF/s':>7} {'GB/s':>7}"
     lines = [f"{'':<40} {'forward':^33} {'backward':^33}", f"{title:<40} {columns} {columns}"]
-    for name, ways in sorted(rows.items(), key=lambda row: -sum(way[1] for way in row[1].values())):
-        for calls, seconds, flops, size in ways.values():
-            speed = f"{flops / seconds / 1e9:7.1f}" if flops else " " * 7
-            name = f"{name:<40} {calls:7.0f} {1e3 * seconds:9.2f} {speed} {size / max(seconds, 1e-9) / 1e9:7.1f}"
-        lines.append(name)
+    for line, ways in sorted(rows.items(), key=lambda row: -sum(way[1] for way in row[1].values())):
+        for calls, dur, *sizes in ways.values():
+            speeds = (f"{size / dur / 1e3:7.1f}" if size else " " * 7 for size in sizes)
+            line = " ".join([f"{line:<40} {calls:7.0f} {dur / 1e3:9.2f}", *speeds])
+        lines.append(line)
     return lines

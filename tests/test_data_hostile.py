@@ -18,8 +18,8 @@ import pytest
 from data_samples import make_archive, make_python_archive, make_tree, snapshot
 from PIL import Image
 
+from download_cifar import extract_archive
 from minisk.data import load_cifar
-from minisk.data.download import extract_archive
 from minisk.errors import DataError
 
 CANARY = "executed"

@@ -1,6 +1,6 @@
 """What a network is, sees and gets wrong: `minisk summary MODEL`, `minisk predict IMAGE…` and `minisk evaluate`.
 
-The latter two need `--weights FILE`, a checkpoint that training wrote.
+The latter two take `--weights FILE`, a checkpoint that training wrote, or ask the trained network that comes along.
 """
 
 import argparse
@@ -29,7 +29,8 @@ def add_to(commands: Any) -> None:
     evaluate.add_argument("--out", metavar="DIR", help="write confusion.png, mistakes.png and evaluation.json here")
     evaluate.set_defaults(run=run_evaluate)
     for parser in (predict, evaluate):
-        parser.add_argument("--weights", required=True, metavar="FILE", help="checkpoint, such as best.safetensors")
+        told = "checkpoint, such as best.safetensors, or the name of a trained network (default: %(default)s)"
+        parser.add_argument("--weights", default="sknet_small-cifar10", metavar="FILE", help=told)
         parser.add_argument("--device", default="auto", metavar="{auto,cpu,cuda}", help="default: auto")
 
 

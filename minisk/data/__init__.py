@@ -7,7 +7,6 @@ import numpy as np
 from ..errors import DataError
 from .cifar import load_cifar
 from .dataset import ImageDataset, check_split
-from .download import download_cifar
 from .loader import Batch, Loader
 from .shapes import SHAPES, STANDARD_SPLITS, make_shapes
 from .transforms import Augment, Mix, color_jitter, cutout, normalize, random_crop, random_mirror, standard_augment
@@ -40,6 +39,6 @@ def load_dataset(name: str, data_dir: str | Path | None, split: str, *, size_lim
 
 __all__ = [
     "DATASETS", "SHAPES", "Augment", "Batch", "ImageDataset", "Loader", "Mix", "color_jitter", "cutout",
-    "download_cifar", "load_cifar", "load_dataset", "make_shapes", "normalize", "random_crop",
+    "load_cifar", "load_dataset", "make_shapes", "normalize", "random_crop",
     "random_mirror", "standard_augment",
 ]  # fmt: skip

@@ -40,9 +40,8 @@ class ImageDataset:
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise DataError(f"{self.name}: labels are {labels.dtype} {labels.shape}, expected int64 ({len(images)},)")
         if labels.min() < 0 or labels.max() >= len(self.classes):
-            raise DataError(
-                f"{self.name}: labels run from {labels.min()} to {labels.max()}, expected 0 to {len(self.classes) - 1}"
-            )
+            found, most = f"{labels.min()} to {labels.max()}", len(self.classes) - 1
+            raise DataError(f"{self.name}: labels run from {found}, expected 0 to {most}")
 
     def __len__(self) -> int:
         """Number of images."""

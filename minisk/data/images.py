@@ -66,11 +66,9 @@ def load_image_tree(name: str, root: Path, split: str, side: int) -> ImageDatase
     """
     classes = _class_folders(root / "train")
     present = _class_folders(root / split)
-    unknown = sorted(set(present) - set(classes))
-    if unknown:
+    if unknown := sorted(set(present) - set(classes)):
         raise DataError(f"{name}: {root / split / unknown[0]} is a class that {root / 'train'} lacks")
-    paths: list[Path] = []
-    labels: list[int] = []
+    paths, labels = list[Path](), list[int]()
     for class_name in present:
         found = _image_files(root / split / class_name)
         if not found:
@@ -84,8 +82,7 @@ def load_image_tree(name: str, root: Path, split: str, side: int) -> ImageDatase
     for pixels, path in zip(images, paths, strict=True):
         image = read_image(path)
         if image.size != (side, side):
-            width, height = image.size
-            raise DataError(f"{name}: {path} is {width} by {height} pixels, expected {side} by {side}")
+            raise DataError(f"{name}: {path} is {image.width} by {image.height} pixels, expected {side} by {side}")
         pixels[...] = np.asarray(image).transpose(2, 0, 1)
     return ImageDataset(images, np.array(labels, dtype=np.int64), tuple(classes), name)
 

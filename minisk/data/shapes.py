@@ -92,9 +92,7 @@ def _draw_block(rng: Random, size: int) -> tuple[NDArray[np.uint8], NDArray[np.i
     _add_clutter(rng, canvas, x, y)
     coverage = _object_coverage(rng, labels, extents, x, y)
     _blend(canvas, _contrasting_colours(rng, ground), coverage)
-    noise = rng.standard_normal(canvas.shape, dtype=np.float32)
-    noise *= _uniform(rng, 0.0, 0.08)[:, :, :, np.newaxis]
-    canvas += noise
+    canvas += rng.standard_normal(canvas.shape, dtype=np.float32) * _uniform(rng, 0.0, 0.08)[:, :, :, np.newaxis]
     return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8), labels
 
 
@@ -161,5 +159,4 @@ def _random_colours(rng: Random) -> Floats:
 
 def _uniform(rng: Random, low: float | Floats, high: float | Floats) -> Floats:
     """One number per image, (BLOCK, 1, 1), to broadcast over its pixels."""
-    numbers = rng.random((_BLOCK, 1, 1), dtype=np.float32)
-    return np.asarray(low + (high - low) * numbers)
+    return np.asarray(low + (high - low) * rng.random((_BLOCK, 1, 1), dtype=np.float32))

@@ -40,9 +40,7 @@ def random_crop(images: Images, rng: Random, padding: int = 4) -> Images:
 def random_mirror(images: Images, rng: Random) -> Images:
     """Mirror each image left to right with probability ½. uint8 (N, 3, H, W) to the same shape, a copy."""
     mirrored = rng.random(len(images)) < 0.5
-    out = images.copy()
-    out[mirrored] = images[mirrored, :, :, ::-1]
-    return out
+    return np.where(mirrored[:, np.newaxis, np.newaxis, np.newaxis], images[..., ::-1], images)
 
 
 def cutout(images: Images, rng: Random, size: int) -> Images:

@@ -83,13 +83,12 @@ class Record:
 def _append(path: Path, line: bytes) -> None:
     """Append a line whole or not at all."""
     with open(path, "ab", buffering=0) as file:
-        before = file.tell()
+        before, written = file.tell(), 0
         try:
-            if file.write(line) != len(line):
+            written = file.write(line)
+        finally:
+            if written < len(line):
                 file.truncate(before)
-        except OSError:
-            file.truncate(before)
-            raise
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> bytes:

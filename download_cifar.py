@@ -1,14 +1,20 @@
 """Fetch the official CIFAR archives: resumable, checked against a known checksum, unpacked whole or not at all.
 
+    python download_cifar.py cifar10 data
+
+`train_cifar.py --download` does the same first.
+
 An archive is one that nobody vouches for: only regular files inside one folder are taken. The headers are walked here,
 block by block, and tarfile only takes one apart: what a header says of where to go on, of links, of long names or of
 holes is never followed.
 """
 
+import argparse
 import gzip
 import hashlib
 import re
 import shutil
+import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException
@@ -16,8 +22,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from ..errors import DataError
-from .cifar import BINARY, MAX_BYTES
+from minisk.data.cifar import BINARY, MAX_BYTES
+from minisk.errors import DataError
 
 OFFICIAL = "https://www.cs.toronto.edu/~kriz/"
 TIMEOUT = 30.0  # seconds without a byte
@@ -174,3 +180,24 @@ def _write(member: tarfile.TarInfo, content: memoryview, target: Path, top: str)
     if not member.isdir():
         with open(path, "xb") as file:
             file.write(content)
+
+
+def main() -> int:
+    """Fetch one data set. Returns the exit status: 0; 1 after an error told in a sentence; 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(description="Fetch and unpack CIFAR, the official archive.")
+    parser.add_argument("name", choices=ARCHIVES)
+    parser.add_argument("data_dir", help="folder to fetch into")
+    arguments = parser.parse_args()
+    try:
+        print(download_cifar(arguments.name, arguments.data_dir))
+    except KeyboardInterrupt:
+        print("\nstopped; a new try goes on from there", file=sys.stderr)
+        return 130
+    except (DataError, OSError) as error:
+        print(f"download_cifar: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
