@@ -15,15 +15,7 @@ import minisk as ms
 from minisk import nn, ops
 from minisk.device import random_generator
 from minisk.gradient_check import Verdict
-from minisk.gradient_check.differences import (
-    LADDERS,
-    SAFETY,
-    Status,
-    chance_to_miss,
-    extrapolate,
-    measure,
-    measured_noise,
-)
+from minisk.gradient_check.differences import LADDERS, Status, chance_to_miss, extrapolate, measure, measured_noise
 
 X = distinct([(3, 4)])[0]
 WRONG_ELEMENT = mismatched(ops.tanh, spoil=scaled(0, 1.01, (2, 1)))
@@ -308,11 +300,11 @@ def test_wrong_slope_at_large_steps_that_is_another_at_small_ones_is_a_kink(ahea
     assert measure(lambda t: slopes[t] * t, 1.1e-5, 27.1, "float32").status is Status.KINK
 
 
-@pytest.mark.parametrize(("dtype", "noise"), [("float32", 1e-5), ("float64", 2e-14)])
-@pytest.mark.parametrize("share", [-1.0, 0.1, 1.0, 10.0])
+@pytest.mark.parametrize(("dtype", "noise"), [("float32", 1e-4), ("float64", 1e-10)])
+@pytest.mark.parametrize("share", [-1.0, 1.0, 10.0])
 def test_wrong_slope_is_found_although_rounding_hides_it_at_the_smallest_step(share, dtype, noise):
     rng = np.random.default_rng(0)
-    wrong = share * SAFETY * noise / LADDERS[dtype][-1][-1]
+    wrong = share * noise / LADDERS[dtype][-1][-1]
     found = measure(functools.cache(lambda t: wrong * t + t**2 + noise * rng.standard_normal()), noise, 1.0, dtype)
     assert found.status is Status.DIFFERS and abs(found.residual - wrong) < found.allowed
 
