@@ -1,11 +1,13 @@
 """Look for false alarms: gradcheck over every operation and module, at other inputs for each seed.
 
 python tools/gradcheck_seeds.py 1000 --dtype float32
+python tools/gradcheck_seeds.py 100 --dtype float32 --only '^SK'
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections import Counter
@@ -20,6 +22,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
     parser.add_argument("--order", type=int, default=1)
+    parser.add_argument("--only", default="", help="a regular expression: check what has it in its name")
     arguments = parser.parse_args()
     from correct import at_seed  # type: ignore[import-not-found]
 
@@ -30,6 +33,8 @@ def main() -> int:
     alarms = 0
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         for name, function, inputs in at_seed(seed):
+            if not re.search(arguments.only, name):
+                continue
             report = ms.gradcheck(
                 function, inputs, order=arguments.order, dtype=arguments.dtype, seed=seed, raise_on_failure=False
             )

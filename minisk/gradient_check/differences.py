@@ -11,7 +11,6 @@ import enum
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,35 +57,28 @@ class Slope:
     def fails(self) -> bool:
         return self.status is not Status.AGREES
 
-    def fades(self, smaller: "Slope") -> bool:
-        """Whether at smaller steps the residual is nearer to 0 than to this one, as far as can be told there."""
-        return max(abs(smaller.residual), smaller.error) < abs(self.residual) / 2
-
     @property
     def distance(self) -> float:
         """By this the failing are ranked: how far off, infinite where nothing could be measured; -1 if it agrees."""
         return (math.inf if math.isnan(self.residual) else abs(self.residual)) if self.fails else -1.0
 
 
-def measure(deviation: Deviation, noise: float, size: float, dtype: str, ladders: Any = None) -> Slope:
+def measure(deviation: Deviation, noise: float, size: float, dtype: str, count: int | None = None) -> Slope:
     """Go down the ladders until one agrees with the gradient; report the best-known slope if none does.
 
     noise: expected rounding error of s; size: |slope| or |s|, whichever is larger, the scale of what is measured.
+    count: of the ladders, from the one with the largest steps on; all unless given.
     """
     found: list[Slope] = []
-    for steps in ladders or LADDERS[dtype]:
-        found.append(_climb(deviation, noise, size, dtype, steps))
+    for k in range(len(LADDERS[dtype][:count])):
+        found.append(_climb(deviation, noise, size, dtype, LADDERS[dtype][k:count]))
         if found[-1].status is Status.AGREES:
             return found[-1]
     telling = [slope for slope in found if slope.status is not Status.NOISY]
     if telling and telling[-1].status is Status.KINK:  # a kink at the point, or nearer than the smallest useful step
         return telling[-1]
     differing = [slope for slope in telling if slope.status is Status.DIFFERS]
-    # A wrong gradient is as wrong at smaller steps. If it is not, the larger ones reached over kinks.
-    confirmed = [slope for slope in differing if not any(map(slope.fades, found[found.index(slope) + 1 :]))]
-    if differing and not confirmed:
-        return Slope(Status.KINK, found[-1].residual, found[-1].error)
-    return min(confirmed or found, key=lambda slope: slope.error)
+    return min(differing or found, key=lambda slope: slope.error)
 
 
 def measured_noise(deviation: Deviation, dtype: str) -> float:
@@ -96,8 +88,9 @@ def measured_noise(deviation: Deviation, dtype: str) -> float:
     return float(np.sqrt(np.mean(seconds**2))) if np.isfinite(seconds).all() else 0.0
 
 
-def _climb(deviation: Deviation, noise: float, size: float, dtype: str, steps: Sequence[float]) -> Slope:
-    """Measure with one ladder of halving steps."""
+def _climb(deviation: Deviation, noise: float, size: float, dtype: str, ladders: Sequence[Sequence[float]]) -> Slope:
+    """Measure with the first of these ladders; what differs there must do so at the smaller steps of the others too."""
+    steps, *others = ladders
     ahead, behind = ([deviation(sign * h) / (sign * h) for h in steps] for sign in (1, -1))
     if not all(map(math.isfinite, [*ahead, *behind])):
         return Slope(Status.NOISY, math.nan, math.inf)
@@ -109,7 +102,13 @@ def _climb(deviation: Deviation, noise: float, size: float, dtype: str, steps: S
         return Slope(Status.KINK, residual, error)
     if slope.allowed > RESOLUTION[dtype] * max(size, abs(residual)):
         return Slope(Status.NOISY, residual, error)
-    return slope if abs(residual) <= slope.allowed else Slope(Status.DIFFERS, residual, error)
+    if abs(residual) <= slope.allowed:
+        return slope
+    # A wrong gradient is as wrong at every smaller step, as far as rounding lets it be seen. If it is not, these steps
+    # reached over kinks, and by chance the table had a small spread.
+    central = ((h, (deviation(h) - deviation(-h)) / (2 * h)) for smaller in others for h in smaller)
+    persists = all(abs(value - residual) <= max(abs(residual) / 2, SAFETY * noise / h) for h, value in central)
+    return Slope(Status.DIFFERS if persists else Status.KINK, residual, error)
 
 
 def extrapolate(values: Sequence[float], steps: Sequence[float], noise: float) -> tuple[float, float]:

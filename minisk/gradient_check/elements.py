@@ -2,12 +2,11 @@
 
 import functools
 import math
-from typing import Any
 
 import numpy as np
 
 from . import probes
-from .differences import LADDERS, Deviation, Slope, Status, Vector, measure, measured_noise, random_signs
+from .differences import Deviation, Slope, Status, Vector, measure, measured_noise, random_signs
 from .report import GradcheckReport, Row, pattern
 from .subjects import Arrays, Subject
 
@@ -42,23 +41,23 @@ class Point:
 
         return deviate
 
-    def along(self, i: int, direction: Vector, ladders: Any = None) -> Slope:
+    def along(self, i: int, direction: Vector, count: int | None = None) -> Slope:
         """Measure input i along a direction, given in units of the input's size."""
         deviation = functools.cache(self.deviation(i, direction * probes.scale_of(self.subject.arrays[i])))
-        slope = measure(deviation, self.measured.get(i, self.noise), self.size, self.dtype, ladders)
+        slope = measure(deviation, self.measured.get(i, self.noise), self.size, self.dtype, count)
         if slope.fails and i not in self.measured:  # more rounding than the least there can be?
             self.measured[i] = max(self.noise, measured_noise(deviation, self.dtype))
-            slope = measure(deviation, self.measured[i], self.size, self.dtype, ladders)
+            slope = measure(deviation, self.measured[i], self.size, self.dtype, count)
         return slope
 
-    def element(self, i: int, index: tuple[int, ...], ladders: Any = None) -> Slope:
+    def element(self, i: int, index: tuple[int, ...], count: int | None = None) -> Slope:
         """Measure one element; where steps of the input's size leave the domain, with steps of the element's own."""
         array = self.subject.arrays[i]
         unit, own = np.zeros(array.shape), abs(float(array[index])) / probes.scale_of(array)
         unit[index] = 1.0
-        slope = self.along(i, unit, ladders)
+        slope = self.along(i, unit, count)
         if math.isinf(slope.error) and own > 0:
-            slope = self.along(i, own * unit, ladders)
+            slope = self.along(i, own * unit, count)
             return Slope(slope.status, slope.residual / own, slope.error / own)
         return slope
 
@@ -76,7 +75,7 @@ def locate(point: Point, i: int, residual: float, mode: str, finding: GradcheckR
     """
     name, gradient = point.subject.names[i], point.gradients[i]
     elements = list(np.ndindex(gradient.shape)) if mode == "full" else _suspects(point, i, abs(residual))
-    slopes = {at: point.element(i, at, LADDERS[point.dtype][:1]) for at in elements}
+    slopes = {at: point.element(i, at, 1) for at in elements}
     worst = sorted(elements, key=lambda at: -slopes[at].distance)[:CONFIRMED]
     slopes |= {at: point.element(i, at) for at in worst if slopes[at].fails}
     summary = finding.summaries[name]
