@@ -104,11 +104,12 @@ def _climb(deviation: Deviation, noise: float, size: float, dtype: str, ladders:
         return Slope(Status.NOISY, residual, error)
     if abs(residual) <= slope.allowed:
         return slope
-    # A wrong gradient is as wrong at every smaller step, as far as rounding lets it be seen. If it is not, these steps
-    # reached over kinks, and by chance the table had a small spread.
-    central = ((h, (deviation(h) - deviation(-h)) / (2 * h)) for smaller in others for h in smaller)
-    persists = all(abs(value - residual) <= max(abs(residual) / 2, SAFETY * noise / h) for h, value in central)
-    return Slope(Status.DIFFERS if persists else Status.KINK, residual, error)
+    # A wrong gradient is as wrong at every smaller step, and the one-sided slopes approach each other in proportion, as
+    # far as rounding lets it be seen. If not, these steps reached over kinks, and by chance the spread was small.
+    finer = [(h, deviation(h) / h, deviation(-h) / -h) for smaller in others for h in smaller]
+    persists = all(abs((a + b) / 2 - residual) <= max(abs(residual) / 2, SAFETY * noise / h) for h, a, b in finer)
+    is_smooth = all(abs(a - b) <= jumps[-1] * h / steps[-1] + 2 * SAFETY * noise / h for h, a, b in finer)
+    return Slope(Status.DIFFERS if persists and is_smooth else Status.KINK, residual, error)
 
 
 def extrapolate(values: Sequence[float], steps: Sequence[float], noise: float) -> tuple[float, float]:
