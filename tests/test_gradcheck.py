@@ -301,7 +301,7 @@ def test_wrong_slope_at_large_steps_that_is_another_at_small_ones_is_a_kink(ahea
 
 
 def test_slopes_that_do_not_approach_each_other_at_smaller_steps_are_a_kink():
-    # Of SKConv in evaluation at seed 268: the central slope alone would pass for one wrong slope, with rounding of 0.01.
+    # SKConv in evaluation, seed 268: the central slope alone would pass for one wrong slope, with rounding of 0.01.
     ahead = {2**-3: 0.0018, 2**-4: 0.5391, 2**-5: 0.9497, 2**-6: 0.7982, 2**-7: 0.6199, 2**-9: 0.4384, 2**-10: 0.1959}
     behind = {2**-3: -0.5802, 2**-4: -0.5604, 2**-5: -0.5208, 2**-6: -0.4416, 2**-7: -0.2831, 2**-9: 0.0, 2**-10: 0.0}
     slopes = ahead | {-h: slope for h, slope in behind.items()}
