@@ -317,6 +317,16 @@ def test_wrong_slope_is_found_although_rounding_hides_it_at_the_smallest_step(sh
     assert found.status is Status.DIFFERS and abs(found.residual - wrong) < found.allowed
 
 
+def test_spread_at_every_step_that_rounding_cannot_explain_is_that_of_kinks():
+    # Of an SKUnit at seed 755: ReLUs' kinks on both sides, the nearest at 0.001. With much rounding it may be rounding.
+    ahead = (-1.148582, -1.613061, -1.960752, -2.110018, -2.113551, -0.719003, 0.005326)
+    behind = (5.830985, 4.679673, 2.452011, 0.904876, -0.039370, -0.009433, -0.005191)
+    steps = [step for ladder in LADDERS["float32"] for step in ladder]
+    slopes = dict(zip([*steps, *(-step for step in steps)], ahead + behind, strict=True))
+    assert measure(lambda t: slopes[t] * t, 1.13e-5, 23.7, "float32").status is Status.KINK
+    assert measure(lambda t: slopes[t] * t, 1e-3, 23.7, "float32").status is Status.NOISY
+
+
 def test_kink_beyond_the_smallest_steps_is_not_taken_for_rounding():
     assert measured_noise(lambda t: max(0.0, t - 2**-11), "float32") == 0
 

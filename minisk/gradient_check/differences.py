@@ -78,7 +78,10 @@ def measure(deviation: Deviation, noise: float, size: float, dtype: str, count: 
     if telling and telling[-1].status is Status.KINK:  # a kink at the point, or nearer than the smallest useful step
         return telling[-1]
     differing = [slope for slope in telling if slope.status is Status.DIFFERS]
-    return min(differing or found, key=lambda slope: slope.error)
+    best = min(differing or found, key=lambda slope: slope.error)
+    # If not even the smallest steps' rounding explains how far the table spreads, there are kinks within all of them.
+    is_kink = not telling and SAFETY * noise / LADDERS[dtype][-1][-1] < best.error < math.inf
+    return Slope(Status.KINK, best.residual, best.error) if is_kink else best
 
 
 def measured_noise(deviation: Deviation, dtype: str) -> float:
