@@ -110,6 +110,30 @@ def test_a_weight_changed_in_between_is_told():
         y.sum().backward()
 
 
+def test_several_inputs_and_a_recompute_within():
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            self.conv = nn.Conv2d(2, 2, 1)
+
+        def forward(self, x: ms.Tensor, scale: ms.Tensor) -> ms.Tensor:
+            return nn.recompute(self.conv, x) * scale
+
+    module, x, scale = Scaled(), images(1, 2, 3, 3), images(2, 1, 1)
+    found = ms.grad(nn.recompute(module, x, scale).sum(), [x, scale, module.conv.weight])
+    expected = ms.grad((module.conv(x) * scale).sum(), [x, scale, module.conv.weight])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_a_module_that_returns_something_else_is_told():
+    class Pair(nn.Module):
+        def forward(self, x: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:
+            return x, x
+
+    with pytest.raises(ms.DtypeError, match="recompute: Pair returned a tuple"):
+        nn.recompute(Pair(), images(2, 3))
+
+
 def test_nothing_is_kept_without_gradients():
     with ms.no_grad():
         y = nn.recompute(nn.Conv2d(2, 2, 1), images(1, 2, 3, 3))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd import grad
 from ..device import Array, random_generator, seeded
+from ..errors import DtypeError
 from ..function import Function, is_grad_enabled, no_grad, switch_mode
 from ..tensor import Tensor
 from .module import Module
@@ -20,7 +21,9 @@ class Recompute(Function):
         ctx.save_for_backward(*arrays)
         ctx.module, ctx.count, ctx.seed = module, count, int(random_generator().integers(1 << 62))
         with no_grad(), seeded(ctx.seed):
-            out: Tensor = module(*map(Tensor, arrays[:count]))
+            out = module(*map(Tensor, arrays[:count]))
+        if not isinstance(out, Tensor):
+            raise DtypeError(f"recompute: {type(module).__name__} returned a {type(out).__name__}, expected one Tensor")
         return out.data
 
     def backward(ctx, dout: Tensor) -> tuple[Tensor | None, ...]:
@@ -42,6 +45,7 @@ def recompute(module: Module, *inputs: Tensor) -> Any:
     """Return module(*inputs), keeping only the inputs for backward, which runs the module again.
 
     The module returns one Tensor; running statistics move once. What is random inside follows from one number of
-    minisk's generator, and is the same again. The gradients are the same bits as without. Raises what the module does.
+    minisk's generator, and is the same again. The gradients are the same bits as without. Raises what the module does,
+    and DtypeError if it returns anything but a Tensor.
     """
     return Recompute.apply(*inputs, *module.parameters(), module=module, count=len(inputs))
