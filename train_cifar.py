@@ -196,7 +196,7 @@ def stop_signals() -> Iterator[list[int]]:
 def _profile(trainer: Trainer) -> None:
     """Print where the time of ten steps goes, after three that build kernels and fetch memory; save nothing else."""
     trainer.model.train()
-    batches = iter(trainer.train_loader)
+    batches = itertools.chain.from_iterable(map(trainer.train_loader.epoch, itertools.count(1)))
     for batch in itertools.islice(batches, 3):
         trainer.train_step(batch)
     with profile(trainer.model) as found:

@@ -114,17 +114,19 @@ def profile(model: Module | None = None) -> Iterator[Profile]:
 
         return within
 
-    modules = [] if model is None else [*model.named_modules()]
-    for name, module in modules:
-        vars(module)["forward"] = named(name or "model", module.forward)
-    Function.apply, Node.run = classmethod(watched_apply), watched_run  # type: ignore[assignment, method-assign]
+    modules = {} if model is None else {module: name for name, module in reversed([*model.named_modules()])}
+    before = [(vars(module), vars(module).get("forward")) for module in modules]  # another profile may be open
     try:
+        for module, name in modules.items():
+            vars(module)["forward"] = named(name or "model", module.forward)
+        Function.apply, Node.run = classmethod(watched_apply), watched_run  # type: ignore[assignment, method-assign]
         yield found
     finally:
         found.seconds = time.perf_counter() - found.began
         Function.apply, Node.run = apply, run  # type: ignore[method-assign]
-        for _, module in modules:
-            del vars(module)["forward"]
+        for attributes, forward in before:
+            attributes.pop("forward", None)
+            attributes |= {} if forward is None else {"forward": forward}
 
 
 def _flops(name: str, arrays: Sequence[Any]) -> int:

@@ -97,6 +97,27 @@ def test_nothing_stays_behind_even_after_an_error():
     assert all("forward" not in vars(module) for module in model.modules())
 
 
+def test_a_module_used_twice_and_a_profile_within_a_profile():
+    shared = nn.Linear(3, 3)
+    model, x = nn.Sequential(shared, shared), ms.tensor(np.ones((1, 3), np.float32))
+    with ms.profile(model) as outer:
+        with ms.profile(model) as inner:
+            model(x)
+        model(x)
+    assert [event.name for event in inner.events].count("matmul") == 2
+    assert [event.name for event in outer.events].count("matmul") == 4
+    assert {event.layer for event in outer.events} == {"0"}
+    assert all("forward" not in vars(module) for module in model.modules())
+
+
+def test_a_forward_of_a_modules_own_stays():
+    layer = nn.ReLU()
+    own = vars(layer)["forward"] = lambda x: x
+    with ms.profile(layer):
+        pass
+    assert vars(layer)["forward"] is own
+
+
 def test_an_error_inside_does_not_unbalance_what_comes_after():
     with ms.profile() as found:
         with pytest.raises(ms.ShapeError):
@@ -122,6 +143,7 @@ def test_train_cifar_profile(tmp_path, monkeypatch, capsys):
     flags = ["--dataset", "shapes", "--model", "sknet_small", "--batch-size", "2", "--profile", "--out", str(out)]
     assert train_cifar.main(flags) == 0
     printed = capsys.readouterr().out
-    assert "conv2d" in printed and "outside operations" in printed
+    rows = {line[:40].strip(): line[40:].split() for line in printed.splitlines()}
+    assert rows["cross_entropy"][0] == "10" and "outside operations" in printed
     assert json.loads((out / "trace.json").read_text())["traceEvents"]
     assert not (out / "last.safetensors").exists()

@@ -101,6 +101,35 @@ def test_running_statistics_move_once():
     np.testing.assert_array_equal(again.running_var.numpy(), plain.running_var.numpy())
 
 
+def test_backward_runs_in_the_mode_of_forward():
+    x, norm = images(4, 3, 5, 5), nn.BatchNorm2d(3)
+    (expected,) = ms.grad((norm(x) ** 3).sum(), x)
+    y = nn.recompute(norm, x)
+    norm.eval()
+    (found,) = ms.grad((y**3).sum(), x)
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    assert not norm.training
+
+
+def test_statistics_stay_where_they_are_if_the_second_run_fails():
+    class Failing(nn.Module):
+        def __init__(self) -> None:
+            self.norm, self.runs = nn.BatchNorm2d(3), 0
+
+        def forward(self, x: ms.Tensor) -> ms.Tensor:
+            out, self.runs = self.norm(x), self.runs + 1
+            if self.runs > 1:
+                raise RuntimeError("the second time")
+            return out
+
+    module, x = Failing(), images(4, 3, 5, 5)
+    y = nn.recompute(module, x)
+    before = module.norm.running_mean.numpy().copy()
+    with pytest.raises(RuntimeError, match="the second time"):
+        y.sum().backward()
+    np.testing.assert_array_equal(module.norm.running_mean.numpy(), before)
+
+
 def test_a_weight_changed_in_between_is_told():
     conv, x = nn.Conv2d(2, 2, 1), images(1, 2, 3, 3)
     y = nn.recompute(conv, x)

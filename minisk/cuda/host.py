@@ -99,7 +99,8 @@ def _keep_memory() -> None:
     """Have the C library keep blocks of up to 32 MB that were freed, unless the user told it what to do (MALLOC_…).
 
     It would give each back to the system, and get it again a page at a time: that takes as long as a third of a
-    convolution, or half of a sum. 32 MB is the most that glibc lets itself be asked for.
+    convolution, or half of a sum. 32 MB is the most that glibc lets itself be asked for. Up to 1 GB at the heap's end
+    stays with the process.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and not any(name.startswith("MALLOC_") for name in os.environ):

@@ -26,7 +26,8 @@ def create(name: str, num_classes: int | None = None) -> ResidualNet:
 def load(name: str) -> ResidualNet:
     """Return a trained network, in evaluation mode, such as "sknet_small-cifar10". Raises MiniskError if there is none.
 
-    It takes images less their mean, over their standard deviation: `minisk.predict.load_classifier` knows these.
+    It takes images (N, 3, H, W) of its `input_size`, less their mean, over their standard deviation. To predict, use
+    `minisk.predict.load_classifier(name)`, which knows these and the classes.
     """
     if name not in TRAINED:
         raise MiniskError(f"no trained network {name!r}: expected one of {', '.join(TRAINED)}")

@@ -3,7 +3,8 @@
 Source: Chen et al., *Training Deep Nets with Sublinear Memory Cost*, 2016.
 """
 
-from typing import Any
+import contextlib
+from collections.abc import Iterator
 
 from ..autograd import grad
 from ..device import Array, random_generator, seeded
@@ -20,6 +21,7 @@ class Recompute(Function):
         # The parameters too, although they live on anyway: one that is changed meanwhile is then told.
         ctx.save_for_backward(*arrays)
         ctx.module, ctx.count, ctx.seed = module, count, int(random_generator().integers(1 << 62))
+        ctx.modes = [part.training for part in module.modules()]
         with no_grad(), seeded(ctx.seed):
             out = module(*map(Tensor, arrays[:count]))
         if not isinstance(out, Tensor):
@@ -32,20 +34,36 @@ class Recompute(Function):
             for i, wanted in enumerate(ctx.needs_input_grad[: ctx.count]):
                 given[i] = Tensor(given[i].data, requires_grad=wanted)
         leaves = [x for x in given if x.requires_grad]
-        statistics = [(buffer, buffer.data.copy()) for buffer in ctx.module.buffers()]
-        with switch_mode("grad", True), seeded(ctx.seed):
+        with switch_mode("grad", True), seeded(ctx.seed), _as_it_was(ctx.module, ctx.modes):
             out = ctx.module(*given[: ctx.count])
             found = iter(grad(out, leaves, dout, create_graph=is_recorded, allow_unused=True))
-        for buffer, before in statistics:  # forward has moved them once already
-            buffer.data[...] = before
         return tuple(next(found) if x.requires_grad else None for x in given)
 
 
-def recompute(module: Module, *inputs: Tensor) -> Any:
+@contextlib.contextmanager
+def _as_it_was(module: Module, modes: list[bool]) -> Iterator[None]:
+    """Put the module's parts in the modes of the first run; afterwards, modes and running statistics are today's."""
+    now = [(part, part.training) for part in module.modules()]
+    statistics = [(buffer, buffer.data.copy()) for buffer in module.buffers()]
+    try:
+        for (part, _), mode in zip(now, modes, strict=True):
+            part.training = mode
+        yield
+    finally:
+        for part, mode in now:
+            part.training = mode
+        for buffer, before in statistics:  # the first run has moved them once already
+            buffer.data[...] = before
+
+
+def recompute(module: Module, *inputs: Tensor) -> Tensor:
     """Return module(*inputs), keeping only the inputs for backward, which runs the module again.
 
-    The module returns one Tensor; running statistics move once. What is random inside follows from one number of
-    minisk's generator, and is the same again. The gradients are the same bits as without. Raises what the module does,
-    and DtypeError if it returns anything but a Tensor.
+    Of any shapes; the module returns one Tensor, and all that needs a gradient is an input or a parameter of it: what
+    it uses besides is a constant. Running statistics move once. What is random inside follows from one number of
+    minisk's generator, and is the same again. The gradients are the same bits as without, those of higher order up to
+    rounding.
+    Raises what the module does, and DtypeError if it returns anything but a Tensor.
     """
-    return Recompute.apply(*inputs, *module.parameters(), module=module, count=len(inputs))
+    out: Tensor = Recompute.apply(*inputs, *module.parameters(), module=module, count=len(inputs))
+    return out
