@@ -280,7 +280,10 @@ def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> di
                 own = [
                     (case, right) for case, right in zip(tried, expected, strict=True) if case.kernel.name in kernels
                 ]
-                told = in_child(functools.partial(verdict, library, number, run.mode, own))
+                try:
+                    told = in_child(functools.partial(verdict, library, number, run.mode, own))
+                except (ValueError, MemoryError, SystemError):  # it wrote into what Python or NumPy keeps beside
+                    told = None
                 verdicts[number] = "crash" if told is None else told
     return verdicts
 
