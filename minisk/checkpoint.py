@@ -71,3 +71,8 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]
     if about["format"] > FORMAT:
         raise CheckpointError(f"checkpoint {path} has format {about['format']}; this minisk reads up to {FORMAT}")
     return arrays, about
+
+
+def weights_of(arrays: dict[str, Array], kind: str = "model") -> dict[str, Array]:
+    """Pick arrays of one kind ("model": weights, "average": their moving average) under the model's own names."""
+    return {name.removeprefix(f"{kind}."): array for name, array in arrays.items() if name.startswith(f"{kind}.")}

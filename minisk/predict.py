@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import models, ops
-from .checkpoint import atomic_write, load_checkpoint
+from .checkpoint import atomic_write, load_checkpoint, weights_of
 from .data import Batch, ImageDataset, Loader, normalize
-from .device import Array, cuda_available, parse_device
+from .device import cuda_available, parse_device
 from .errors import CheckpointError, MiniskError, ShapeError
 from .function import no_grad
 from .nn import Module
@@ -81,11 +81,6 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     if not (len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std))):
         raise CheckpointError(f"checkpoint {path} has normalization {normalization}, expected 3 numbers, std above 0")
     return Classifier(model.to(resolve_device(device)), classes, normalization, size, dataset)
-
-
-def weights_of(arrays: dict[str, Array], kind: str = "model") -> dict[str, Array]:
-    """Pick arrays of one kind ("model": weights, "average": their moving average) under the model's own names."""
-    return {name.removeprefix(f"{kind}."): array for name, array in arrays.items() if name.startswith(f"{kind}.")}
 
 
 def resolve_device(device: str) -> str:

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from . import models, ops
-from .checkpoint import atomic_write, load_checkpoint, save_checkpoint
+from .checkpoint import atomic_write, load_checkpoint, save_checkpoint, weights_of
 from .data import Batch, load_dataset
 from .device import Array, manual_seed, random_state, set_random_state
 from .errors import CheckpointError, MiniskError
 from .optim import SGD
-from .predict import Average, count_correct, evaluate, read_together, resolve_device, weights_of
+from .predict import Average, count_correct, evaluate, read_together, resolve_device
 from .tensor import Tensor
 from .training.config import SCHEDULES, Config, make_loaders
 from .training.folder import Metrics, Record, held, progress_bar

@@ -14,10 +14,10 @@ from tiny_run import SPLITS, assert_same_bits, config, contents, kept, tiny_net,
 
 import minisk as ms
 from minisk import models, nn, train
-from minisk.checkpoint import load_checkpoint, save_checkpoint
+from minisk.checkpoint import load_checkpoint, save_checkpoint, weights_of
 from minisk.data import Loader
 from minisk.errors import CheckpointError, DeviceError, MiniskError
-from minisk.predict import load_classifier, weights_of
+from minisk.predict import load_classifier
 from minisk.train import Config, Metrics, Trainer, evaluate
 
 FILES = ["best.safetensors", "config.json", "last.safetensors", "lock", "log.jsonl", "metrics.csv"]

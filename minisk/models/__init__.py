@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..checkpoint import load_checkpoint
+from ..checkpoint import load_checkpoint, weights_of
 from ..errors import MiniskError
 from .sknet import ResidualNet, resnext29, resnext50, resnext101, sknet26, sknet29, sknet50, sknet101, sknet_small
 
@@ -33,7 +33,7 @@ def load(name: str) -> ResidualNet:
         raise MiniskError(f"no trained network {name!r}: expected one of {', '.join(TRAINED)}")
     arrays, about = load_checkpoint(TRAINED[name])
     model = create(about["config"]["model"], len(about["classes"]))
-    model.load_state_dict({key.removeprefix("model."): array for key, array in arrays.items()})
+    model.load_state_dict(weights_of(arrays))
     model.eval()
     return model
 
