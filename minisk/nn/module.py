@@ -167,15 +167,21 @@ class Module:
 
 
 @contextlib.contextmanager
-def evaluation_mode(module: Module) -> Iterator[None]:
-    """Put a module in evaluation mode for a while; afterwards each part is in the mode it was in before."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
+def in_modes(module: Module, modes: Sequence[bool]) -> Iterator[None]:
+    """Put each part of a module, in the order of `modules()`, in a mode for a while (True: training)."""
+    before = [(part, part.training) for part in module.modules()]
     try:
+        for (part, _), mode in zip(before, modes, strict=True):
+            part.training = mode
         yield
     finally:
-        for part, training in modes:
-            part.training = training
+        for part, mode in before:
+            part.training = mode
+
+
+def evaluation_mode(module: Module) -> contextlib.AbstractContextManager[None]:
+    """Put a module in evaluation mode for a while; afterwards each part is in the mode it was in before."""
+    return in_modes(module, [False for _ in module.modules()])
 
 
 def _first(names: Sequence[str], count: int = 3) -> str:

@@ -11,7 +11,7 @@ from ..device import Array, random_generator, seeded
 from ..errors import DtypeError
 from ..function import Function, is_grad_enabled, no_grad, switch_mode
 from ..tensor import Tensor
-from .module import Module
+from .module import Module, in_modes
 
 
 class Recompute(Function):
@@ -34,25 +34,20 @@ class Recompute(Function):
             for i, wanted in enumerate(ctx.needs_input_grad[: ctx.count]):
                 given[i] = Tensor(given[i].data, requires_grad=wanted)
         leaves = [x for x in given if x.requires_grad]
-        with switch_mode("grad", True), seeded(ctx.seed), _as_it_was(ctx.module, ctx.modes):
+        with seeded(ctx.seed), in_modes(ctx.module, ctx.modes), _statistics_kept(ctx.module), switch_mode("grad", True):
             out = ctx.module(*given[: ctx.count])
             found = iter(grad(out, leaves, dout, create_graph=is_recorded, allow_unused=True))
         return tuple(next(found) if x.requires_grad else None for x in given)
 
 
 @contextlib.contextmanager
-def _as_it_was(module: Module, modes: list[bool]) -> Iterator[None]:
-    """Put the module's parts in the modes of the first run; afterwards, modes and running statistics are today's."""
-    now = [(part, part.training) for part in module.modules()]
+def _statistics_kept(module: Module) -> Iterator[None]:
+    """Afterwards, running statistics are what they were before: the first run has moved them already."""
     statistics = [(buffer, buffer.data.copy()) for buffer in module.buffers()]
     try:
-        for (part, _), mode in zip(now, modes, strict=True):
-            part.training = mode
         yield
     finally:
-        for part, mode in now:
-            part.training = mode
-        for buffer, before in statistics:  # the first run has moved them once already
+        for buffer, before in statistics:
             buffer.data[...] = before
 
 
