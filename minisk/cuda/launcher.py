@@ -215,18 +215,19 @@ def kernels_in_use(device: str) -> str:
 Seam = TypeVar("Seam", bound=Callable[..., Any])
 
 
-def with_twin(twin: Seam, least: int = 0) -> Callable[[Seam], Seam]:
+def with_twin(twin: Seam, least: int = 0, copies: bool = True) -> Callable[[Seam], Seam]:
     """Make an array-level function of one that launches kernels: where no kernel can run, its NumPy twin does.
 
-    A kernel runs on arrays of one floating dtype that are not empty; they reach it C-contiguous. In mode `auto` NumPy
-    arrays must also hold `least` values: below that, the formula is done before a kernel is launched.
+    A kernel runs on arrays of one floating dtype that are not empty; they reach it C-contiguous, if need be as copies,
+    or else (copies=False) the twin does it. In mode `auto` NumPy arrays must also hold `least` values: below that, the
+    formula is done before a kernel is launched.
     """
 
     def decorate(launcher: Seam) -> Seam:
         @functools.wraps(twin)
         def choose(*args: Any) -> Any:
-            arrays = [a for a in args if hasattr(a, "dtype") and a.dtype.kind == "f"]
-            if not kernels_run_on(arrays, least):
+            arrays = [a for a in args if hasattr(a, "dtype") and a.dtype.kind == "f" and not isinstance(a, np.generic)]
+            if not (copies or all(a.flags.c_contiguous for a in arrays)) or not kernels_run_on(arrays, least):
                 return twin(*args)
             contiguous = array_module(arrays[0]).ascontiguousarray
             return launcher(*[contiguous(a) if hasattr(a, "dtype") and a.ndim else a for a in args])

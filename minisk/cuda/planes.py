@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..device import Array, array_module
-from .launcher import Kernel, kernels_run_on, launch, with_twin
+from .launcher import Kernel, launch, with_twin
 from .twins import planes as twins
 from .twins import windows
 from .twins.windows import Window
@@ -186,26 +186,16 @@ def _each(kernel: Kernel, *arrays: Array) -> Array:
     return out
 
 
-def add(x: Array, y: Array) -> Array:
-    # Not with_twin, which would copy what is not contiguous: a number's gradient, spread over its plane.
-    if x.flags.c_contiguous and y.flags.c_contiguous and kernels_run_on([x, y], least=65536):
-        return _each(ADD, x, y)
-    return twins.add(x, y)
-
-
+# Without copies: a number's gradient that is spread over its plane is better added as it is.
+add = with_twin(twins.add, least=65536, copies=False)(partial(_each, ADD))
 relu = with_twin(twins.relu, least=65536)(partial(_each, RELU))
 add_relu = with_twin(twins.add_relu, least=65536)(partial(_each, ADD_RELU))
 relu_grad = with_twin(twins.relu_grad, least=65536)(partial(_each, RELU_GRAD))
 
 
+@with_twin(twins.sgd_momentum, least=32768, copies=False)
 def sgd_momentum(
     weight: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float, nesterov: bool
 ) -> None:
-    """One step of SGD with momentum: see the formula in twins/planes.py."""
-    arrays = [grad, weight, velocity]
-    # Not with_twin, which would hand the kernel copies of arrays that are not contiguous.
-    if not (all(array.flags.c_contiguous for array in arrays) and kernels_run_on(arrays, least=32768)):
-        twins.sgd_momentum(weight, grad, velocity, lr, momentum, weight_decay, nesterov)
-        return
-    numbers = weight.size, lr, momentum, weight_decay, nesterov
-    launch(SGD_MOMENTUM, flat_grid(weight.size), (BLOCK,), (*numbers, *arrays))
+    arrays = grad, weight, velocity  # the latter two are written to: so no copies
+    launch(SGD_MOMENTUM, flat_grid(weight.size), (BLOCK,), (weight.size, lr, momentum, weight_decay, nesterov, *arrays))
