@@ -46,8 +46,8 @@ class Profile:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.began, self.seconds = time.perf_counter(), 0.0
-        self.depth = self.flops = 0  # operations that are running, and what those inside the current one have computed
+        self._began, self.seconds = time.perf_counter(), 0.0
+        self._depth = self._flops = 0  # how many operations are running; flops of those inside the current one
 
     def __str__(self) -> str:
         """Return a table by operation, one by layer, the slowest first, and the time spent outside all operations."""
@@ -66,21 +66,21 @@ class Profile:
         events = [{**event._asdict(), **common, "args": event._asdict()} for event in self.events]
         atomic_write(path, json.dumps({"traceEvents": events}).encode())
 
-    def watch(self, name: str, cat: str, layer: str, read: list[Any], work: Callable[[], Any]) -> Any:
+    def _watch(self, name: str, cat: str, layer: str, read: list[Any], work: Callable[[], Any]) -> Any:
         """Do the work, and note it. read: the arrays it reads."""
-        outer_flops, self.flops, self.depth = self.flops, 0, self.depth + 1
+        outer_flops, self._flops, self._depth = self._flops, 0, self._depth + 1
         start = time.perf_counter()
         try:
             result = work()
         finally:
-            self.depth -= 1
+            self._depth -= 1
         touched = [*read, *(x.data for x in _listed(result) if x is not None)]
         for xp in {array_module(array) for array in touched} - {np}:  # a GPU works on while Python goes on
             xp.cuda.runtime.deviceSynchronize()
-        when = 1e6 * (start - self.began), 1e6 * (time.perf_counter() - start)
-        flops, size = self.flops or _flops(name, touched), sum(array.nbytes for array in touched)
-        self.events.append(Event(name, layer, cat, *when, flops, size, self.depth == 0))
-        self.flops = outer_flops + flops
+        when = 1e6 * (start - self._began), 1e6 * (time.perf_counter() - start)
+        flops, size = self._flops or _flops(name, touched), sum(array.nbytes for array in touched)
+        self.events.append(Event(name, layer, cat, *when, flops, size, self._depth == 0))
+        self._flops = outer_flops + flops
         return result
 
 
@@ -94,15 +94,15 @@ def profile(model: Module | None = None) -> Iterator[Profile]:
     apply, run = Function.__dict__["apply"], Node.run
 
     def watched_apply(cls: type[Function], *inputs: Any, **settings: Any) -> Any:
-        read, cat = [x.data for x in inputs if isinstance(x, Tensor)], "backward" if found.depth else "forward"
-        result = found.watch(cls.operation, cat, layer[-1], read, lambda: apply.__func__(cls, *inputs, **settings))
+        read, cat = [x.data for x in inputs if isinstance(x, Tensor)], "backward" if found._depth else "forward"
+        result = found._watch(cls.operation, cat, layer[-1], read, lambda: apply.__func__(cls, *inputs, **settings))
         makers[id(_listed(result)[0].node)] = layer[-1]
         return result
 
     def watched_run(node: Node, *arguments: Any) -> Any:
         read = [x.data for x in arguments[0] if x is not None] + [saved.array for saved in node.saved]
         maker = makers.get(id(node), "-")
-        return found.watch(node.operation, "backward", maker, read, lambda: run(node, *arguments))
+        return found._watch(node.operation, "backward", maker, read, lambda: run(node, *arguments))
 
     def named(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         def within(*inputs: Any) -> Any:
@@ -114,6 +114,7 @@ def profile(model: Module | None = None) -> Iterator[Profile]:
 
         return within
 
+    # Of a module that is used twice the first name counts, and it is wrapped once.
     modules = {} if model is None else {module: name for name, module in reversed([*model.named_modules()])}
     before = [(vars(module), vars(module).get("forward")) for module in modules]  # another profile may be open
     try:
@@ -122,7 +123,7 @@ def profile(model: Module | None = None) -> Iterator[Profile]:
         Function.apply, Node.run = classmethod(watched_apply), watched_run  # type: ignore[assignment, method-assign]
         yield found
     finally:
-        found.seconds = time.perf_counter() - found.began
+        found.seconds = time.perf_counter() - found._began
         Function.apply, Node.run = apply, run  # type: ignore[method-assign]
         for attributes, forward in before:
             attributes.pop("forward", None)
@@ -149,9 +150,10 @@ def _table(title: str, events: Sequence[Event], key: Callable[[Event], str]) -> 
         rows[key(event)][event.cat] += (1, event.dur, event.flops, event.bytes)
     columns = f"{'calls':>7} {'ms':>9} {'GF/s':>7} {'GB/s':>7}"
     lines = [f"{'':<40} {'forward':^33} {'backward':^33}", f"{title:<40} {columns} {columns}"]
-    for line, ways in sorted(rows.items(), key=lambda row: -sum(way[1] for way in row[1].values())):
+    for name, ways in sorted(rows.items(), key=lambda row: -sum(way[1] for way in row[1].values())):
+        cells = [f"{name:<40}"]
         for calls, dur, *sizes in ways.values():
-            speeds = (f"{size / dur / 1e3:7.1f}" if size else " " * 7 for size in sizes)
-            line = " ".join([f"{line:<40} {calls:7.0f} {dur / 1e3:9.2f}", *speeds])
-        lines.append(line)
+            cells.append(f"{calls:7.0f} {dur / 1e3:9.2f}")
+            cells += (f"{size / dur / 1e3:7.1f}" if size else " " * 7 for size in sizes)
+        lines.append(" ".join(cells))
     return lines
