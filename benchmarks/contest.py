@@ -129,6 +129,19 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
+def training_step(loss_of: Callable[[], Any], forget: Callable[[], Any], update: Callable[[], Any]) -> Step:
+    """A training step of any library: loss, gradients (those of before forgotten), optimizer. Returns the loss."""
+
+    def step() -> float:
+        loss = loss_of()
+        forget()
+        loss.backward()
+        update()
+        return float(loss.item() if hasattr(loss, "item") else loss.data)
+
+    return step
+
+
 def matrix_product(size: int = 2048) -> Step:
     """The roof: what np.matmul makes of the processor, 2·size³ operations on float32."""
     import numpy as np

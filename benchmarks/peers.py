@@ -15,7 +15,18 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from contest import Contender, Result, Step, compete, processor, ratios, require_agreement, spread, thread_variables
+from contest import (
+    Contender,
+    Result,
+    Step,
+    compete,
+    processor,
+    ratios,
+    require_agreement,
+    spread,
+    thread_variables,
+    training_step,
+)
 
 SETTINGS = {"lr": 0.01, "momentum": 0.9}
 TURN = 0.3  # seconds
@@ -69,15 +80,9 @@ def minisk_step(network: str) -> Step:
     images, labels = ms.tensor(x), ms.tensor(y)
     optimizer = SGD(parameters, **SETTINGS)
     calls = Calls(lambda x, w, stride: ops.conv2d(x, w, None, stride, 1), ops.linear, ops.relu)
-
-    def step() -> float:
-        loss = ops.cross_entropy(logits_of(calls, parameters, images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return training_step(
+        lambda: ops.cross_entropy(logits_of(calls, parameters, images), labels), optimizer.zero_grad, optimizer.step
+    )
 
 
 def torch_step(network: str) -> Step:
@@ -89,15 +94,9 @@ def torch_step(network: str) -> Step:
     images, labels = torch.from_numpy(x), torch.from_numpy(y).long()
     optimizer = torch.optim.SGD(parameters, **SETTINGS)
     calls = Calls(lambda x, w, stride: F.conv2d(x, w, None, stride, 1), F.linear, torch.relu)
-
-    def step() -> float:
-        loss = F.cross_entropy(logits_of(calls, parameters, images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return training_step(
+        lambda: F.cross_entropy(logits_of(calls, parameters, images), labels), optimizer.zero_grad, optimizer.step
+    )
 
 
 def give_numpy_its_old_names() -> None:
@@ -121,15 +120,11 @@ def chainer_step(network: str) -> Step:
     parameters = [getattr(link, f"weight{i}") for i in range(len(weights))]
     optimizer = chainer.optimizers.MomentumSGD(*SETTINGS.values()).setup(link)
     calls = Calls(lambda x, w, stride: F.convolution_2d(x, w, None, stride, 1), F.linear, F.relu)
-
-    def step() -> float:
-        loss = F.softmax_cross_entropy(logits_of(calls, parameters, chainer.Variable(x)), y)
-        link.cleargrads()
-        loss.backward()
-        optimizer.update()
-        return float(loss.array)
-
-    return step
+    return training_step(
+        lambda: F.softmax_cross_entropy(logits_of(calls, parameters, chainer.Variable(x)), y),
+        link.cleargrads,
+        optimizer.update,
+    )
 
 
 def dezero_step(network: str) -> Step:
@@ -145,15 +140,11 @@ def dezero_step(network: str) -> Step:
         setattr(layer, f"weight{i}", parameter)
     optimizer = MomentumSGD(*SETTINGS.values()).setup(layer)
     calls = Calls(lambda x, w, stride: F.conv2d(x, w, None, stride, 1), lambda x, w, b: F.linear(x, w.T, b), F.relu)
-
-    def step() -> float:
-        loss = F.softmax_cross_entropy(logits_of(calls, parameters, dezero.Variable(x)), y)
-        layer.cleargrads()
-        loss.backward()
-        optimizer.update()
-        return float(loss.data)
-
-    return step
+    return training_step(
+        lambda: F.softmax_cross_entropy(logits_of(calls, parameters, dezero.Variable(x)), y),
+        layer.cleargrads,
+        optimizer.update,
+    )
 
 
 def tinygrad_step(network: str) -> Step:

@@ -35,6 +35,7 @@ from contest import (
     require_agreement,
     spread,
     thread_variables,
+    training_step,
 )
 
 if TYPE_CHECKING:
@@ -53,18 +54,14 @@ def minisk_step(model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", i
     optimizer = SGD(model.parameters(), **SETTINGS)
     images, labels = ms.tensor(x, device=device), ms.tensor(y, device=device)
 
-    def train() -> float:
-        loss = ops.cross_entropy(model(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
+    def loss_of() -> Any:
+        return ops.cross_entropy(model(images), labels)
 
     def predict() -> float:
         with ms.no_grad():
-            return float(ops.cross_entropy(model(images), labels).item())
+            return float(loss_of().item())
 
-    return predict if inference else train
+    return predict if inference else training_step(loss_of, optimizer.zero_grad, optimizer.step)
 
 
 def torch_step(network: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", inference: bool = False) -> Step:
@@ -74,18 +71,14 @@ def torch_step(network: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", 
     optimizer = torch.optim.SGD(network.parameters(), **SETTINGS)
     images, labels = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
 
-    def train() -> float:
-        loss = torch.nn.functional.cross_entropy(network(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
+    def loss_of() -> Any:
+        return torch.nn.functional.cross_entropy(network(images), labels)
 
     def predict() -> float:
         with torch.inference_mode():
-            return float(torch.nn.functional.cross_entropy(network(images), labels).item())
+            return float(loss_of().item())
 
-    return predict if inference else train
+    return predict if inference else training_step(loss_of, optimizer.zero_grad, optimizer.step)
 
 
 def batch(batch_size: int, size: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
