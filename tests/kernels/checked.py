@@ -15,6 +15,7 @@ from .host_library import build, launch
 KINDS = ("out of bounds", "misaligned", "race", "uninitialised", "read only")
 ACCESSES = ("read", "write", "atomic")
 DYNAMIC_SHARED, STATIC_SHARED = -1, -2
+SCHEDULES = [(0, 0), (1, 0), (2, 1), (2, 2)]  # what is found must not depend on the order of execution
 
 
 class _Accessor(ctypes.Structure):
@@ -181,3 +182,50 @@ def _fetch(function: Any, record: Any) -> list[Any]:
         if not function(len(found), ctypes.byref(item)):
             return found
         found.append(item)
+
+
+def numbers(*shape: int, dtype: type = np.float32) -> np.ndarray:
+    return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+
+
+def line_with(source: str, text: str) -> int:
+    """The line on which the text stands, counted from 1."""
+    return next(i for i, line in enumerate(source.splitlines(), 1) if text in line)
+
+
+# A sum in shared memory, with its barriers: tests leave some out.
+REDUCTION = """
+extern "C" __global__ void row_sums(int rows, int width, const float* x, float* out) {
+    __shared__ float partial[64];
+    const int thread = threadIdx.x;
+    for (int row = blockIdx.x; row < rows; row += gridDim.x) {
+        float sum = 0;
+        for (int i = thread; i < width; i += blockDim.x) sum += x[row * width + i];  // loads
+        partial[thread] = sum;                                                       // stores
+        AFTER_STORE;
+        for (int half = blockDim.x / 2; half > 0; half /= 2) {
+            if (thread < half) partial[thread] += partial[thread + half];            // adds
+            IN_TREE;
+        }
+        if (thread == blockDim.x - 1) out[row] = partial[0];                         // result
+        AFTER_ROW;
+    }
+}
+"""
+BARRIERS = ("AFTER_STORE", "IN_TREE", "AFTER_ROW")
+
+
+def reduction(*without: str) -> str:
+    """The kernel's source in one piece, some of its barriers left out."""
+    source = REDUCTION
+    for barrier in BARRIERS:
+        source = source.replace(barrier, "" if barrier in without else "__syncthreads()")
+    return source
+
+
+# A vector of four numbers, read and written as one.
+WHOLE = """
+extern "C" __global__ void whole(int first, const float* x, float* out) {
+    minisk_store_whole(out + 4 * threadIdx.x, minisk_load_whole<float4>(x + first + 4 * threadIdx.x));
+}
+"""
