@@ -7,9 +7,11 @@ x = ms.tensor([1.0, 2.0], requires_grad=True)
 x.grad  # tensor([2., 4.])
 """
 
+from .device import cuda_available, manual_seed  # first: it has a word with NumPy's threads before NumPy is loaded
+
+# isort: split
 from . import ops
 from .autograd import grad
-from .device import cuda_available, manual_seed
 from .errors import AnomalyError, CheckpointError, DataError, DeviceError, DtypeError
 
 # isort: split

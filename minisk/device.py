@@ -8,9 +8,14 @@ import contextlib
 import ctypes
 import functools
 import logging
+import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, TypeAlias
+
+# OpenBLAS reads this when NumPy is loaded: its threads spin 2²⁰ cycles (0.3 ms) for the next product, then sleep. Its
+# own 2²⁶ are 30 ms, in which they hold processors that our kernels want. If NumPy was loaded before, it keeps those.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
 
 import numpy as np
 

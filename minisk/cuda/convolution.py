@@ -3,7 +3,7 @@
 direct     the kernels of convolution.cu. On a CPU nearly every shape: 1×1 convolutions run there at BLAS's speed, and
            without BLAS's threads, which would spin while ours work. On a GPU few channels to a group.
 products   the twin's matrix products, by BLAS or cuBLAS: what is left. On a GPU 1×1 and dense kernels, whose products
-           are large enough for it; anywhere kernels of many taps, rows too long to stage, and so few pixels that
+           are large enough for it; anywhere kernels of many taps, rows too long to stage, and so few products that
            laying out the weights would cost more than to multiply by them.
 """
 
@@ -19,8 +19,9 @@ from .twins import windows as twins
 from .twins.windows import Geometry
 
 MOST_TAPS = 64  # as in convolution.cu
-# In mode auto, smaller than this is done by matrix products before the kernels' launches are.
-FEW_PIXELS, FEW_PRODUCTS = 128, 1 << 20
+# In mode auto, smaller than this is done by matrix products before the kernels' launches are. Not larger: here OpenBLAS
+# begins to use several threads, which spin on afterwards, while ours want the processors.
+FEW_PRODUCTS = 1 << 18
 POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
 MOST_PARTIAL = 8 << 20  # numbers of partial weight gradients
 
@@ -159,7 +160,7 @@ def _layout(
     pixels, taps = len(x) * rows.out * columns.out, rows.taps * columns.taps
     if taps > MOST_TAPS or max(outputs, inputs) > target.most_channels or (target is GPU and groups == 1):
         return None
-    if kernel_mode() == "auto" and (pixels < FEW_PIXELS or pixels * groups * outputs * inputs * taps < FEW_PRODUCTS):
+    if kernel_mode() == "auto" and pixels * groups * outputs * inputs * taps < FEW_PRODUCTS:
         return None
     tile_out = 4 if 0 < outputs % 8 <= 4 else 8
     width = (128 // x.itemsize if target is CPU else 32) * 8 // tile_out
