@@ -24,7 +24,8 @@
 //
 // Staging. A block first copies the rows it will look at into shared memory (on a CPU: into the second-level cache),
 // with zeros for the padding, so that the loop over products has no conditions:
-//   - pixels that lie a stride apart in the image come to lie side by side: a *part* for each remainder by the stride;
+//   - pixels that lie a stride apart in the image come to lie side by side: a *part* for each remainder by the stride,
+//     up to the largest that a tap looks at (a 1×1 kernel looks at one part alone);
 //   - IMAGES images are shuffled into one, pixel by pixel, so that the rows of small planes fill a tile too.
 // A *position* is a place in a staged row: column · IMAGES + image. So each tap is one distance, the same for all.
 #include "common.cuh"
@@ -42,6 +43,9 @@ static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of on
 #endif
 #ifndef IMAGES
 #define IMAGES 1
+#endif
+#ifndef CHUNK_BYTES
+#define CHUNK_BYTES (256 << 10)  // of inputs, a quarter of a CPU's second-level cache
 #endif
 #define MOST_TAPS 64  // kh · kw
 
@@ -98,9 +102,10 @@ __device__ __forceinline__ int lane() { return threadIdx.x % LANES; }
 __device__ __forceinline__ int ceil_div(const int a, const int b) { return a > 0 ? (a + b - 1) / b : a / b; }
 
 // Rows or columns. Output pixel o sees input pixel (o·out_step + tap·tap_step + shift) / in_step, where that is a whole
-// number. Forward: out_step = stride, in_step = 1; input gradient: the other way round. `first`: where staging begins.
+// number. Forward: out_step = stride, in_step = 1; input gradient: the other way round. `first`: where staging begins;
+// parts: how many are staged.
 struct Axis {
-    int in, out, taps, out_step, in_step, tap_step, shift, first;
+    int in, out, taps, out_step, in_step, tap_step, shift, first, parts;
 };
 
 // What convolution.py works out (Layout.table).
@@ -128,7 +133,7 @@ __device__ __forceinline__ void find_taps(const Plan& plan, const int row, const
         const int right = column * x.out_step + tap % x.taps * x.tap_step + x.shift;
         const bool falls_between = down % y.in_step || right % x.in_step;
         const int top = down / y.in_step, left = right / x.in_step, r = top - y.first, c = left - x.first;
-        const int part = r % y.out_step * x.out_step + c % x.out_step;
+        const int part = r % y.out_step * x.parts + c % x.out_step;
         Tap& t = found[tap];
         t.distance = (part * plan.staged_rows + r / y.out_step) * plan.pitch + c / x.out_step * IMAGES;
         t.from_row = ceil_div(-top, y.out_step);
@@ -154,8 +159,8 @@ __device__ __forceinline__ void stage_row(const real* __restrict__ row, const lo
 __device__ __forceinline__ void stage(const real* planes, const long long image, const int channels, const Axis& y,
                                       const Axis& x, const int first_row, const int rows, const int pitch,
                                       const int size, real* staged) {
-    for (int part = 0; part < y.out_step * x.out_step; part++) {
-        const int top = y.first + first_row * y.out_step + part / x.out_step, left = x.first + part % x.out_step;
+    for (int part = 0; part < y.parts * x.parts; part++) {
+        const int top = y.first + first_row * y.out_step + part / x.parts, left = x.first + part % x.parts;
         const int from = max(0, ceil_div(-left, x.out_step)), columns = pitch / IMAGES;
         const int seen = min(columns, ceil_div(x.in - left, x.out_step));
         // A team takes every teams()-th row of all channels; to subtract is cheaper than to divide.
@@ -184,6 +189,11 @@ extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int i
     const int tap = blockIdx.x % taps, first = blockIdx.x / taps % tiles * TILE_OUT, group = blockIdx.x / taps / tiles;
     const real* source = w + (long long)group * outputs * inputs * taps + tap;
     real* target = packed + (long long)blockIdx.x * inputs * TILE_OUT;
+    if (out_step == 1 && first + TILE_OUT <= outputs) {  // neighbours lie side by side
+        BLOCK_LOOP(c, inputs)
+            for (int o = 0; o < TILE_OUT; o++) target[c * TILE_OUT + o] = source[first + o + c * in_step];
+        return;
+    }
     BLOCK_LOOP(c, inputs) {
         for (int o = 0; o < TILE_OUT; o++)
             target[c * TILE_OUT + o] = first + o < outputs ? source[(first + o) * out_step + c * in_step] : (real)0;
@@ -231,10 +241,10 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
 }
 
 // Forward and input gradient. Block (IMAGES images of a group, band of rows); a team takes tile after tile.
-// check: <<<(4, 2), 32, 416*real>>> table[24]=4,3,2,1,1,1,0,0,17,17,3,1,1,1,-1,-1,2,2,9,2,3,68,208,144 x[1088] packed[384] out[3672] TILE_OUT=8 LANES=8 IMAGES=2
-// check: <<<(2, 2), 32, 272*real>>> table[24]=3,6,2,1,1,1,-2,-2,11,13,3,1,1,5,-6,-6,2,1,8,4,5,52,272,208 x[132] packed[96] out[2496] TILE_OUT=8 LANES=2 IMAGES=2
-// check: <<<(4, 2), 32, 800*real>>> table[24]=9,3,3,3,1,1,-1,-1,38,21,2,2,1,1,-2,-2,2,2,3,2,2,32,400,80 x[2736] packed[192] out[756] TILE_OUT=8 LANES=4 IMAGES=1
-// check: <<<(2, 1), 32, 864*real>>> table[24]=2,5,3,1,3,-1,1,-1,20,39,2,1,2,-2,1,-1,2,2,3,2,4,104,432,208 x[640] packed[192] out[4680] TILE_OUT=8 LANES=8 IMAGES=4
+// check: <<<(4, 2), 32, 416*real>>> table[26]=4,3,2,1,1,1,0,0,1,17,17,3,1,1,1,-1,-1,1,2,2,9,2,3,68,208,144 x[1088] packed[384] out[3672] TILE_OUT=8 LANES=8 IMAGES=2
+// check: <<<(2, 2), 32, 272*real>>> table[26]=3,6,2,1,1,1,-2,-2,1,11,13,3,1,1,5,-6,-6,1,2,1,8,4,5,52,272,208 x[132] packed[96] out[2496] TILE_OUT=8 LANES=2 IMAGES=2
+// check: <<<(4, 2), 32, 416*real>>> table[26]=9,3,3,3,1,1,-1,-1,3,38,21,2,2,1,2,-2,-2,1,2,2,3,2,2,33,208,80 x[2736] packed[192] out[756] TILE_OUT=8 LANES=4 IMAGES=1
+// check: <<<(2, 1), 32, 864*real>>> table[26]=2,5,3,1,3,-1,1,-1,1,20,39,2,1,2,-2,1,-1,1,2,2,3,2,4,104,432,208 x[640] packed[192] out[4680] TILE_OUT=8 LANES=8 IMAGES=4
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const real* __restrict__ x,
                                               const real* __restrict__ packed, real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
@@ -313,9 +323,9 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
 // Weight gradient: partial[slice, o, c, tap], each the sum over a slice of the batch; the slices are added afterwards,
 // in order. Block (group, slice, share of so many of the group's outputs): it alone writes these weights, and a team
 // comes back to the same tile each time.
-// check: <<<(2, 3, 2), 64, 1136*real>>> table[24]=2,5,2,1,1,1,-2,-2,17,16,2,1,1,1,0,0,2,2,5,2,3,66,208,144 sets=5 share=4 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 3), 64, 1136*real>>> table[24]=2,5,2,1,1,1,-2,-2,17,16,2,1,1,1,0,0,2,2,5,2,3,66,208,144 sets=5 share=8 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 2, 1), 64, 1296*real>>> table[24]=5,3,3,2,1,1,-1,-1,74,39,2,2,1,1,-2,-2,2,2,3,1,2,64,528,80 sets=2 share=16 x[2960] dout[1404] partial[144] TILE_OUT=8 LANES=32 IMAGES=1
+// check: <<<(2, 3, 2), 64, 1136*real>>> table[26]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144 sets=5 share=4 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
+// check: <<<(2, 3), 64, 1136*real>>> table[26]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144 sets=5 share=8 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2 CHUNK_BYTES=1
+// check: <<<(2, 2, 1), 64, 1296*real>>> table[26]=5,3,3,2,1,1,-1,-1,2,74,39,2,2,1,1,-2,-2,2,2,2,3,1,2,64,528,80 sets=2 share=16 x[2960] dout[1404] partial[144] TILE_OUT=8 LANES=32 IMAGES=1
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {
@@ -323,8 +333,8 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
     __shared__ Tap found[MOST_TAPS];
     Plan plan = *reinterpret_cast<const Plan*>(table);
     const Axis &rows = plan.rows, &columns = plan.columns;
-    const Axis own_rows = {rows.out, rows.out, 1, 1, 1, 1, 0, 0};  // dout is staged as it is
-    const Axis own_columns = {columns.out, columns.out, 1, 1, 1, 1, 0, 0};
+    const Axis own_rows = {rows.out, rows.out, 1, 1, 1, 1, 0, 0, 1};  // dout is staged as it is
+    const Axis own_columns = {columns.out, columns.out, 1, 1, 1, 1, 0, 0, 1};
     const int group = blockIdx.x, first_output = blockIdx.z * share, inputs = plan.inputs * rows.taps * columns.taps;
     const int end = (int)((long long)sets * (blockIdx.y + 1) / gridDim.y);
     const long long x_group = plan.inputs * plan.in_plane(), dout_group = plan.outputs * plan.out_plane();
@@ -332,7 +342,11 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
     wide* target = partial + (((long long)blockIdx.y * plan.groups + group) * plan.outputs + first_output) * inputs;
     dout += first_output * plan.out_plane();
     plan.outputs = min(share, plan.outputs - first_output);
-    const int in_tiles = ceil_div(inputs, TILE_TAPS), tiles = ceil_div(plan.outputs, TILE_OUT) * in_tiles;
+    const int in_tiles = ceil_div(inputs, TILE_TAPS), out_tiles = ceil_div(plan.outputs, TILE_OUT);
+    const int tiles = in_tiles * out_tiles;
+    // All outputs look at a chunk of the inputs, which stays in a cache meanwhile, before any looks at the next.
+    const int channels = max(1, CHUNK_BYTES / (plan.channel_size * (int)sizeof(real)));
+    const int chunk = max(1, channels * rows.taps * columns.taps / TILE_TAPS);
     bool is_first = true;
     find_taps(plan, 0, 0, found);
     for (int set = (int)((long long)sets * blockIdx.y / gridDim.y); set < end; set++) {
@@ -344,9 +358,12 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
             stage(dout + slot * dout_group, plan.groups * dout_group, plan.outputs, own_rows, own_columns, row,
                   plan.band, plan.pitch, plan.gradient_size, gradient);
             __syncthreads();
-            for (int tile = team(); tile < tiles; tile += teams())
-                add_to_weights(plan, found, tile / in_tiles * TILE_OUT, tile % in_tiles * TILE_TAPS, row, staged,
+            for (int tile = team(); tile < tiles; tile += teams()) {
+                const int first = tile / (chunk * out_tiles) * chunk, width = min(chunk, in_tiles - first);
+                const int place = tile - first * out_tiles;
+                add_to_weights(plan, found, place / width * TILE_OUT, (first + place % width) * TILE_TAPS, row, staged,
                                gradient, is_first, target);
+            }
         }
     }
 }

@@ -67,6 +67,11 @@ class Axis(NamedTuple):
         return (last // self.in_step - self.first) // self.out_step
 
     @property
+    def parts(self) -> int:
+        """Parts of the input, by the remainder by out_step, up to the last that a tap looks at."""
+        return 1 + max(tap * abs(self.tap_step) % self.out_step for tap in range(self.taps))
+
+    @property
     def part(self) -> int:
         """Outputs of one remainder by in_step."""
         return -(-self.out // self.in_step)
@@ -96,7 +101,7 @@ class Layout(NamedTuple):
 
     @property
     def channel_size(self) -> int:
-        parts = self.rows.out_step * self.columns.out_step
+        parts = self.rows.parts * self.columns.parts
         return _odd_lines(parts * (self.band + self.rows.reach) * self.pitch)
 
     @property
@@ -109,7 +114,8 @@ class Layout(NamedTuple):
 
     def table(self) -> tuple[int, ...]:
         """`struct Plan` of convolution.cu."""
-        axes = (*self.rows, self.rows.first, *self.columns, self.columns.first)
+        rows, columns = self.rows, self.columns
+        axes = (*rows, rows.first, rows.parts, *columns, columns.first, columns.parts)
         sizes = (self.band, self.band + self.rows.reach, self.pitch, self.channel_size, self.gradient_size)
         return (*axes, self.groups, self.inputs, self.outputs, *sizes)
 

@@ -107,6 +107,7 @@ SAME = Shape(2, 2, 16, 16, (9, 16), (3, 3), (1, 1), (1, 1), (1, 1))
         SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(4, 4), images=4),  # rows of 4 become rows of 16
         SAME._replace(groups=1, kernel=(1, 1), padding=(1, 2), stride=(2, 1)),  # padding larger than the kernel's reach
         SAME._replace(kernel=(2, 2), stride=(3, 3), padding=(0, 0)),  # inputs that no output sees
+        SAME._replace(stride=(2, 2), dilation=(2, 2), padding=(2, 2)),  # nor does it see every other row and column here
     ],
     ids=str,
 )
@@ -154,3 +155,11 @@ def test_float16_is_summed_in_float32() -> None:
 
 def test_blocks_share_the_outputs_of_a_group() -> None:
     check("cpu", SAME._replace(images=1, groups=1, inputs=3, outputs=531, size=(4, 5)))
+
+
+def test_inputs_beyond_a_cache_are_taken_chunk_by_chunk() -> None:
+    shape = SAME._replace(images=1, groups=1, inputs=150, outputs=20, size=(32, 32), kernel=(1, 1), padding=(0, 0))
+    rows, columns = convolution._forward_axes(shape.geometry, shape.size, shape.kernel)
+    layout = convolution._fit(convolution.CPU, convolution.Layout(rows, columns, 1, 150, 20, 4, 64), 1, 4, True)
+    assert layout is not None and 4 * layout.inputs * layout.channel_size > 2 * (256 << 10)
+    check("cpu", shape)
