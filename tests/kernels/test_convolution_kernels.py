@@ -107,7 +107,7 @@ SAME = Shape(2, 2, 16, 16, (9, 16), (3, 3), (1, 1), (1, 1), (1, 1))
         SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(4, 4), images=4),  # rows of 4 become rows of 16
         SAME._replace(groups=1, kernel=(1, 1), padding=(1, 2), stride=(2, 1)),  # padding larger than the kernel's reach
         SAME._replace(kernel=(2, 2), stride=(3, 3), padding=(0, 0)),  # inputs that no output sees
-        SAME._replace(stride=(2, 2), dilation=(2, 2), padding=(2, 2)),  # nor does it see every other row and column here
+        SAME._replace(stride=(2, 2), dilation=(2, 2), padding=(2, 2)),  # nor every other row or column
     ],
     ids=str,
 )
