@@ -36,7 +36,7 @@ def _differentiate(
             for i, gradient in enumerate(gradients):
                 if wanted is not None and (id(node), i) in wanted and gradient is not None:
                     found[id(node), i] = (node, i), gradient
-            if id(node) in useful and any(gradient is not None for gradient in gradients):
+            if id(node) in useful and any([gradient is not None for gradient in gradients]):
                 edges = tuple(edge if _is_wanted(edge, wanted, useful) else None for edge in node.edges)
                 _pass_on(pending, node, gradients, edges)
                 if not retain:
@@ -69,6 +69,8 @@ def _reachable(roots: list[Tensor]) -> tuple[list[Node], list[Tensor]]:
 
 def _useful(nodes: list[Node], wanted: set[Slot] | None) -> set[int]:
     """Return the ids of the nodes (given oldest first) that some wanted slot lies behind."""
+    if wanted is None:  # a node is recorded only if some leaf lies behind it
+        return {id(node) for node in nodes}
     useful: set[int] = set()
     for node in nodes:
         if any(_is_wanted(edge, wanted, useful) for edge in node.edges):

@@ -36,6 +36,7 @@ class _Modes(threading.local):
 
 _modes = _Modes()
 _births = itertools.count()
+_ON_CPU = {np.ndarray}
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -251,7 +252,7 @@ class Function(Node):
         are not all on one device.
         """
         tensors = [x for x in inputs if isinstance(x, Tensor)]
-        if len({x.device for x in tensors}) > 1:
+        if not _are_together(tensors):
             raise DeviceError(f"{cls.operation}: tensors on different devices: {', '.join(x.device for x in tensors)}")
         ctx = cls()
         ctx.needs_input_grad = tuple([isinstance(x, Tensor) and x.requires_grad for x in inputs])
@@ -268,12 +269,19 @@ class Function(Node):
         return tuple(outputs) if isinstance(result, tuple) else outputs[0]
 
 
+def _are_together(tensors: Sequence[Tensor]) -> bool:
+    """Whether all are on one device; of those on the CPU, which are told at once, there is but one."""
+    return {type(x.data) for x in tensors} <= _ON_CPU or len({x.device for x in tensors}) == 1
+
+
 def _distinct_arrays(inputs: Sequence[Any]) -> list[Any]:
     """Return the inputs' arrays, each an object of its own: what forward saves then tells which input it was.
 
     x and x.detach() look at one array, but a derivative goes on through the first alone.
     """
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+    if len({id(array) for array in arrays}) == len(arrays):
+        return arrays
     for i, x in enumerate(inputs):
         if isinstance(x, Tensor) and any([x.data is other for other in arrays[:i]]):
             arrays[i] = x.data.view()

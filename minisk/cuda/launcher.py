@@ -240,14 +240,16 @@ def with_twin(twin: Seam, least: int = 0, copies: bool = True) -> Callable[[Seam
 def kernels_run_on(arrays: Sequence[Array], least: int = 0) -> bool:
     """Whether compiled kernels take these arrays in today's mode; see with_twin."""
     mode = kernel_mode()
-    if mode == "numpy" or not arrays or len({a.dtype.char for a in arrays}) > 1:
+    if mode == "numpy" or not arrays:
         return False
-    sizes = [a.size for a in arrays]
-    if not isinstance(arrays[0], np.ndarray) or not min(sizes):
+    sizes, is_on_cpu = [a.size for a in arrays], isinstance(arrays[0], np.ndarray)
+    if (is_on_cpu and mode == "auto" and max(sizes) < least) or len({a.dtype.char for a in arrays}) > 1:
+        return False
+    if not is_on_cpu or not min(sizes):
         return min(sizes) > 0
     # Mode `threads` also proves what a GPU does with float16, which a CPU is slow at.
     dtypes = "efd" if mode in ("threads", "check") else "fd"
-    if arrays[0].dtype.char not in dtypes or (mode == "auto" and max(sizes) < least):
+    if arrays[0].dtype.char not in dtypes:
         return False
     reason = why_no_kernels()
     if reason and mode != "auto":

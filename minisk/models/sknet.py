@@ -34,7 +34,8 @@ class ResidualNet(Module):
 
     stem: a module 3 → stem_channels; stages: see Stage; unit: makes one unit. The first unit of every stage has a
     projection as its shortcut, the others the identity.
-    recompute: in training, keep only what goes between units, and run each again in backward (`nn.recompute`).
+    recompute: in training, keep only what goes between units, and run each again in backward (`nn.recompute`). But for
+    the last stage, which backward comes to first: what it keeps is gone when the larger planes are computed again.
     """
 
     recompute = False
@@ -55,10 +56,10 @@ class ResidualNet(Module):
         init.normal_(self.classifier.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for _, unit in (child for stage in self.stages for child in stage.children()):
-            x = recompute(unit, x) if self.recompute and self.training else unit(x)
-        return self.classifier(ops.global_avg_pool2d(x))
+        *early, last = self.stages
+        for part in (self.stem, *(unit for stage in early for _, unit in stage.children())):
+            x = recompute(part, x) if self.recompute and self.training else part(x)
+        return self.classifier(ops.global_avg_pool2d(last(x)))
 
 
 def cifar_stem(channels: int = 64, stride: int = 1) -> Sequential:

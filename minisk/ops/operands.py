@@ -17,7 +17,7 @@ from .shapes import cast, position_of
 def operands(operation: str, *values: Operand) -> list[Tensor]:
     """Return the values as Tensors of one dtype. Raises DtypeError where that would need a silent conversion."""
     tensors = [value for value in values if isinstance(value, Tensor)]
-    if len(tensors) == len(values) and all(tensor.dtype is tensors[0].dtype for tensor in tensors):
+    if len(tensors) == len(values) and all([tensor.dtype is tensors[0].dtype for tensor in tensors]):
         return tensors  # the most common case, decided at once
     dtype = _common_dtype(operation, tensors, values)
     xp = array_module(tensors[0].data) if tensors else np

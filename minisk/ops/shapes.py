@@ -36,11 +36,11 @@ def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
 
 class Transpose(Function):
     def forward(ctx, x: Array, *, axes: tuple[int, ...]) -> Array:
-        ctx.inverse = tuple(int(i) for i in np.argsort(axes))
+        ctx.axes = axes
         return x.transpose(axes)
 
     def backward(ctx, dout: Tensor) -> Tensor:
-        return transpose(dout, *ctx.inverse)
+        return transpose(dout, *(ctx.axes.index(i) for i in range(len(ctx.axes))))
 
 
 def transpose(x: Tensor, *axes: int | Sequence[int]) -> Tensor:
