@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 Array: TypeAlias = np.ndarray[Any, Any]
 
 DEFAULT_FLOAT = np.dtype(np.float32)
-_NUMPY = np.ndarray, np.generic
 
 
 @functools.cache
@@ -69,7 +68,7 @@ def _gpu_count() -> int:
 
 def array_module(array: Array) -> Any:
     """Return `numpy` for a NumPy array or scalar, `cupy` for a CuPy array."""
-    if isinstance(array, _NUMPY):
+    if isinstance(array, (np.ndarray, np.generic)):
         return np
     import cupy
 

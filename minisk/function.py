@@ -36,7 +36,6 @@ class _Modes(threading.local):
 
 _modes = _Modes()
 _births = itertools.count()
-_ON_CPU = {np.ndarray}
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -252,7 +251,7 @@ class Function(Node):
         are not all on one device.
         """
         tensors = [x for x in inputs if isinstance(x, Tensor)]
-        if not _are_together(tensors):
+        if len(tensors) > 1 and len({x.device for x in tensors}) > 1:
             raise DeviceError(f"{cls.operation}: tensors on different devices: {', '.join(x.device for x in tensors)}")
         ctx = cls()
         ctx.needs_input_grad = tuple([isinstance(x, Tensor) and x.requires_grad for x in inputs])
@@ -267,11 +266,6 @@ class Function(Node):
             for out in outputs:
                 out.untracked = cls.operation
         return tuple(outputs) if isinstance(result, tuple) else outputs[0]
-
-
-def _are_together(tensors: Sequence[Tensor]) -> bool:
-    """Whether all are on one device; of those on the CPU, which are told at once, there is but one."""
-    return {type(x.data) for x in tensors} <= _ON_CPU or len({x.device for x in tensors}) == 1
 
 
 def _distinct_arrays(inputs: Sequence[Any]) -> list[Any]:

@@ -28,6 +28,7 @@ TUNING = {
     ("convolution.cu", "TILE_OUT"): "size of the register tile, given at each build",
     ("convolution.cu", "LANES"): "size of a team, given at each build",
     ("convolution.cu", "IMAGES"): "images shuffled into one, given at each build",
+    ("convolution.cu", "CHUNK_BYTES"): "of the inputs that are taken together; any number is right",
     ("convolution.cu", "MOST_TAPS"): "room for taps; the caller sends larger kernels another way",
     ("convolution.cu", "VECTOR_BYTES"): "size of the processor's registers",
     ("convolution.cu", "VECTOR"): "numbers in a register",

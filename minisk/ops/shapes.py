@@ -40,7 +40,7 @@ class Transpose(Function):
         return x.transpose(axes)
 
     def backward(ctx, dout: Tensor) -> Tensor:
-        return transpose(dout, *(ctx.axes.index(i) for i in range(len(ctx.axes))))
+        return transpose(dout, *map(ctx.axes.index, range(len(ctx.axes))))
 
 
 def transpose(x: Tensor, *axes: int | Sequence[int]) -> Tensor:
