@@ -182,6 +182,7 @@ __device__ __forceinline__ void stage(const real* planes, const long long image,
 // output. One block for each tap of a tile. out_step, in_step: from one output's weight to the next, from one input's.
 // check: <<<12, 32>>> outputs=9 inputs=37 taps=3 out_step=111 in_step=3 w[1998] packed[3552]
 // check: <<<24, 32>>> outputs=5 inputs=37 taps=6 out_step=6 in_step=30 w[2220] packed[3552] TILE_OUT=4
+// check: <<<6, 32>>> outputs=20 inputs=37 taps=1 out_step=1 in_step=20 w[1480] packed[1776]
 extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int inputs, const int taps,
                                                   const int out_step, const int in_step, const real* __restrict__ w,
                                                   real* __restrict__ packed) {
@@ -324,7 +325,7 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
 // in order. Block (group, slice, share of so many of the group's outputs): it alone writes these weights, and a team
 // comes back to the same tile each time.
 // check: <<<(2, 3, 2), 64, 1136*real>>> table[26]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144 sets=5 share=4 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 3), 64, 1136*real>>> table[26]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144 sets=5 share=8 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2 CHUNK_BYTES=1
+// check: <<<(2, 3), 64, 1136*real>>> table[26]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144 sets=5 share=8 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2 CHUNK_BYTES=1664
 // check: <<<(2, 2, 1), 64, 1296*real>>> table[26]=5,3,3,2,1,1,-1,-1,2,74,39,2,2,1,1,-2,-2,2,2,2,3,1,2,64,528,80 sets=2 share=16 x[2960] dout[1404] partial[144] TILE_OUT=8 LANES=32 IMAGES=1
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,
