@@ -40,7 +40,7 @@ class Target(NamedTuple):
 
 # On a CPU staged rows stay in the second-level cache, but for weights it is better to fetch them from further away than
 # to sum up tiles more often. On a GPU a block has 48 KiB, and a table of taps in it.
-CPU = Target(1, 1, 1, 512 << 10, 8 << 20, most_channels=4096, blocks=16)
+CPU = Target(1, 1, 1, 768 << 10, 8 << 20, most_channels=4096, blocks=16)
 GPU = Target(256, 8, 32, 46 << 10, 46 << 10, most_channels=64, blocks=512)
 
 
