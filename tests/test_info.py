@@ -61,6 +61,23 @@ def test_the_threads_of_blas_are_those_it_really_uses(threads):
     assert facts["variables"]["OPENBLAS_NUM_THREADS"] == threads
 
 
+@pytest.mark.parametrize("given", [None, "26"])
+def test_blas_is_asked_to_let_go_of_processors_before_numpy_is_loaded(given):
+    code = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            print(os.environ.get("OPENBLAS_THREAD_TIMEOUT"))
+sys.meta_path.insert(0, Watch())
+import minisk
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"}
+    environment |= {} if given is None else {"OPENBLAS_THREAD_TIMEOUT": given}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [given or "20"]
+
+
 def test_only_variables_that_matter_are_told(monkeypatch):
     for name in ("MINISK_CACHE", "CUDA_VISIBLE_DEVICES", "CXX", "OMP_NUM_THREADS", "SECRET_TOKEN", "CXXFLAGS_MINE"):
         monkeypatch.setenv(name, "1")

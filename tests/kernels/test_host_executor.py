@@ -7,44 +7,19 @@ import threading
 import numpy as np
 import pytest
 
+from .checked import BARRIERS, reduction
 from .host_library import build, launch, needs_compiler
 
 pytestmark = needs_compiler
 
 SCHEDULES = [(0, 0), (1, 0), (2, 1), (2, 2), (2, 3)]
 
-# Sums the rows of x, shared out among the blocks. Each BUG_… leaves out one barrier.
-ROW_SUMS = """
-extern "C" __global__ void row_sums(int rows, int width, const float* x, float* out) {
-    __shared__ float partial[256];
-    const int thread = threadIdx.x;
-    for (int row = blockIdx.x; row < rows; row += gridDim.x) {
-        float sum = 0;
-        for (int i = thread; i < width; i += blockDim.x) sum += x[(long long)row * width + i];
-        partial[thread] = sum;
-#ifndef BUG_BEFORE_TREE
-        __syncthreads();
-#endif
-        for (int half = blockDim.x / 2; half > 0; half /= 2) {
-            if (thread < half) partial[thread] += partial[thread + half];
-#ifndef BUG_IN_TREE
-            __syncthreads();
-#endif
-        }
-        if (thread == blockDim.x - 1) out[row] = partial[0];
-#ifndef BUG_NEXT_ROW
-        __syncthreads();
-#endif
-    }
-}
-"""
 
-
-def row_sums(mode: str, bug: str = "NONE", schedule: int = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def row_sums(mode: str, without: str = "", schedule: int = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Sums of 5 rows by 2 blocks of 64 threads, 2 rounds and a tail each; and the sums expected."""
     x = np.arange(5 * 150, dtype=np.float32).reshape(5, 150)  # sums below 2²⁴ are exact in every order
     out = np.full(5, -1, np.float32)
-    library = build(f"#define BUG_{bug}\n{ROW_SUMS}", mode, "row_sums")
+    library = build(reduction(without), mode, "row_sums")
     arguments = (np.int32(5), np.int32(150), x, out)
     assert launch(library, "row_sums", 2, 64, *arguments, schedule=schedule, seed=seed) == ""
     return out, x.sum(axis=1)
@@ -58,13 +33,13 @@ def test_a_kernel_for_any_block_gives_the_same_sums_in_every_mode(mode):
 
 @pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
 def test_a_kernel_with_all_its_barriers_is_right_in_every_schedule(schedule, seed):
-    out, expected = row_sums("threads", "NONE", schedule, seed)
+    out, expected = row_sums("threads", "", schedule, seed)
     np.testing.assert_array_equal(out, expected)
 
 
-@pytest.mark.parametrize("bug", ["BEFORE_TREE", "IN_TREE", "NEXT_ROW"])
-def test_a_missing_barrier_shows_in_some_schedule(bug):
-    runs = [row_sums("threads", bug, *schedule) for schedule in SCHEDULES]
+@pytest.mark.parametrize("barrier", BARRIERS)
+def test_a_missing_barrier_shows_in_some_schedule(barrier):
+    runs = [row_sums("threads", barrier, *schedule) for schedule in SCHEDULES]
     assert any((out != expected).any() or np.isnan(out).any() for out, expected in runs)
 
 
