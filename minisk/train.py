@@ -127,6 +127,7 @@ class Trainer:
         state, epochs = self.state, self.config.epochs
         all_steps = epochs * len(self.train_loader)
         bar = progress_bar(f"epoch {state.epoch}/{epochs}", self.schedule.steps, all_steps, progress)
+        self.train_loader.augment = self.config.augment(state.epoch)
         batches = self.train_loader.epoch(state.epoch, state.step)
         with bar, contextlib.closing(batches):
             before = time.perf_counter()

@@ -26,7 +26,8 @@ def counting_image():
     ],
 )
 def test_a_crop_shows_the_window_at_its_offset(top, left, red):
-    rng = SimpleNamespace(integers=lambda *_, **__: np.array([[top], [left]]))
+    offsets = iter([[top], [left]])
+    rng = SimpleNamespace(integers=lambda *_, **__: np.array(next(offsets)))
     out = random_crop(counting_image(), rng, padding=1)
     assert out[0, 0].tolist() == red
     padding = np.array(red) == 0
@@ -49,7 +50,19 @@ def test_a_crop_without_padding_is_the_image():
     np.testing.assert_array_equal(random_crop(counting_image(), np.random.default_rng(0), padding=0), counting_image())
 
 
-@pytest.mark.parametrize(("options", "message"), [({"padding": -1}, "padding is -1")])
+def test_a_share_of_the_sides_is_cut_out_of_the_image_at_every_offset():
+    image = counting_image()
+    out = random_crop(np.repeat(image, 100, axis=0), np.random.default_rng(0), padding=0, share=0.7)
+    windows = [image[0, :, top : top + 1, left : left + 2] for top in range(2) for left in range(2)]
+    counts = [(out == window).all(axis=(1, 2, 3)).sum() for window in windows]
+    assert out.shape == (100, 3, 1, 2) and sum(counts) == 100 and min(counts) > 10
+    assert random_crop(image, np.random.default_rng(0), padding=1, share=0.01).shape == (1, 3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"padding": -1}, "padding is -1"), ({"share": 0}, "share 0"), ({"share": 1.1}, "share 1.1")],
+)
 def test_a_crop_refuses_what_is_not_a_padding(options, message):
     with pytest.raises(DataError, match=message):
         random_crop(counting_image(), np.random.default_rng(0), **options)
@@ -185,9 +198,10 @@ def test_augment_does_its_steps_in_order_and_leaves_out_what_is_zero():
     np.testing.assert_array_equal(every(images, np.random.default_rng(5)), expected)
     assert Augment(crop_padding=0, mirror=False)(images, np.random.default_rng(5)) is images
     assert pickle.loads(pickle.dumps(every)) == every != standard_augment
+    assert Augment(crop_padding=0, crop_share=0.5)(counting_image(), np.random.default_rng(5)).shape == (1, 3, 1, 1)
 
 
-@pytest.mark.parametrize("options", [{"crop_padding": -1}, {"cutout": -1}, {"jitter": 1.5}])
+@pytest.mark.parametrize("options", [{"crop_padding": -1}, {"crop_share": 0}, {"cutout": -1}, {"jitter": 1.5}])
 def test_augment_refuses_numbers_out_of_range(options):
     with pytest.raises(DataError, match="expected "):
         Augment(**options)(counting_image(), np.random.default_rng(0))

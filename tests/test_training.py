@@ -94,6 +94,22 @@ def test_a_step_is_nesterovs_on_smoothed_labels_with_decay_on_weights_alone(tmp_
         np.testing.assert_allclose(parameter.numpy(), expected, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
+def test_small_epochs_begin_the_run_with_windows_of_the_images(tmp_path, monkeypatch):
+    seen, step = [], Trainer.train_step
+    monkeypatch.setattr(
+        Trainer, "train_step", lambda self, batch: (seen.append(batch[0].shape[2:]), step(self, batch))[1]
+    )
+    trainer = trained(tmp_path / "whole", epochs=3, small_epochs=2)
+    steps, side = len(trainer.train_loader), SPLITS["train"].images.shape[2]
+    small = (side * 3 // 4, side * 3 // 4)
+    assert seen == [small] * 2 * steps + [(side, side)] * steps
+    halted = Trainer(config(epochs=3, small_epochs=2), tmp_path / "halted")
+    list(halted.run(progress=False, stop=lambda: halted.state.epoch == 2 and halted.state.step == 1))
+    resumed = Trainer(config(epochs=3, small_epochs=2), tmp_path / "halted", resume=True)
+    list(resumed.run(progress=False))
+    assert_same_bits(weights(trainer), weights(resumed))
+
+
 # --- Determinism and resuming -------------------------------------------------------------------------------
 
 

@@ -78,6 +78,7 @@ def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield size, partial(kernels.relu, x)
         yield size, partial(kernels.relu_grad, dout, x)
         yield size, partial(kernels.add, x, y)
+        yield size, partial(kernels.add, x, np.broadcast_to(a[:, :, None, None], shape))
         yield size, partial(kernels.add_relu, x, y)
         yield size, partial(kernels.select, logits, x, y)
         yield size, partial(kernels.select_grad, dout, logits, kernels.softmax(logits, 1), x, y)

@@ -37,6 +37,7 @@ TUNING = {
     ("convolution.cu", "TILE_VECTORS"): "size of the register tile",
     ("convolution.cu", "STEP"): "positions read at once, by the sizes above",
     ("convolution.cu", "SPAN"): "positions of a tile, by the sizes above",
+    ("convolution.cu", "HALF"): "vectors of a tile that are enough at a row's end; any number is right",
 }
 
 _TOKEN = re.compile(

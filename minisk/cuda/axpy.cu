@@ -42,6 +42,16 @@ extern "C" __global__ ANY_BLOCK void channel_scale(const index_t planes, const i
     }
 }
 
+// check: <<<(3, 3), 64>>> planes=7 spatial=904 a[7] x[7*spatial] out[7*spatial]
+extern "C" __global__ ANY_BLOCK void channel_add(const index_t planes, const int spatial, const real* __restrict__ a,
+                                                 const real* __restrict__ x, real* __restrict__ out) {
+    PLANE_LOOP(plane, planes) {
+        const long long start = plane * spatial;
+        const wide number = a[plane];
+        TILE_LOOP(s, spatial) out[start + s] = (real)(number + (wide)x[start + s]);
+    }
+}
+
 // check: <<<6, 64>>> spatial=904 g[6*spatial] x[6*spatial] out[6]
 extern "C" __global__ ANY_BLOCK void channel_dot_serial(const int spatial, const real* __restrict__ g,
                                                         const real* __restrict__ x, real* __restrict__ out) {

@@ -95,6 +95,7 @@ __device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(
 #define TILE_VECTORS (SUMS / TILE_OUT)
 #define STEP (LANES * VECTOR)          // positions that a team reads at once
 #define SPAN (STEP * TILE_VECTORS)     // positions of a tile
+#define HALF ((TILE_VECTORS + 1) / 2)  // vectors of a tile at a row's end, where half of it is enough
 
 __device__ __forceinline__ int team() { return threadIdx.x / LANES; }
 __device__ __forceinline__ int teams() { return blockDim.x / LANES; }
@@ -115,8 +116,9 @@ struct Plan {
     int band;                                // rows of a part of the output that a block takes
     int staged_rows, pitch;                  // rows of a part, and positions of a row, in shared memory
     int channel_size, gradient_size;         // numbers of a channel there, of x and of dout
-    __device__ long long in_plane() const { return (long long)rows.in * columns.in; }
-    __device__ long long out_plane() const { return (long long)rows.out * columns.out; }
+    int missing;                             // pixels that a plane's last row lacks: 1x1 kernels see rows of any length
+    __device__ long long in_plane() const { return (long long)rows.in * columns.in - missing; }
+    __device__ long long out_plane() const { return (long long)rows.out * columns.out - missing; }
 };
 
 // Where a tap looks: `distance` staged numbers on from the place of the output's own number. It sees the image from
@@ -157,8 +159,9 @@ __device__ __forceinline__ void stage_row(const real* __restrict__ row, const lo
 // Lays `channels` planes out, so that `rows` rows of outputs from first_row on find what they see. image: numbers from
 // one image to the next; size: numbers of a staged channel.
 __device__ __forceinline__ void stage(const real* planes, const long long image, const int channels, const Axis& y,
-                                      const Axis& x, const int first_row, const int rows, const int pitch,
-                                      const int size, real* staged) {
+                                      const Axis& x, const int missing, const int first_row, const int rows,
+                                      const int pitch, const int size, real* staged) {
+    const long long plane = (long long)y.in * x.in - missing;
     for (int part = 0; part < y.parts * x.parts; part++) {
         const int top = y.first + first_row * y.out_step + part / x.parts, left = x.first + part % x.parts;
         const int from = max(0, ceil_div(-left, x.out_step)), columns = pitch / IMAGES;
@@ -169,8 +172,8 @@ __device__ __forceinline__ void stage(const real* planes, const long long image,
             for (; row >= rows && channel < channels; row -= rows) channel++;
             if (channel >= channels) break;
             const int in_row = top + row * y.out_step;
-            const int to = in_row < 0 || in_row >= y.in ? from : max(from, seen);
-            const real* source = planes + ((long long)channel * y.in + in_row) * x.in + left;
+            const int to = in_row < 0 || in_row >= y.in ? from : max(from, in_row < y.in - 1 ? seen : seen - missing);
+            const real* source = planes + channel * plane + (long long)in_row * x.in + left;
             real* target = staged + channel * size + (part * rows + row) * pitch;
             if (x.out_step == 1) stage_row(source, image, 1, from, to, columns, target);  // copies at full speed
             else stage_row(source, image, x.out_step, from, to, columns, target);
@@ -201,19 +204,20 @@ extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int i
     }
 }
 
-// Adds up what a row of outputs sees from `position` on. w: the packed weights of its tile.
+// Adds up what a row of outputs sees from `position` on, in the first VECTORS vectors of a tile. w: its packed weights.
+template <int VECTORS>
 __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found, const int out_row, const int position,
                                              const real* staged, const real* w, lanes (*sum)[TILE_VECTORS]) {
-    const int column = position / IMAGES, next = ceil_div(position + SPAN, IMAGES);
+    const int column = position / IMAGES, next = ceil_div(position + VECTORS * STEP, IMAGES);
     for (int tap = 0; tap < plan.rows.taps * plan.columns.taps; tap++, w += plan.inputs * TILE_OUT) {
         const Tap& t = found[tap];
         if (out_row < t.from_row || out_row >= t.to_row || next <= t.from_column || column >= t.to_column) continue;
         const real* s = staged + t.distance + position + lane() * VECTOR;
         for (int c = 0; c < plan.inputs; c++) {
-            lanes seen[TILE_VECTORS];
-            for (int v = 0; v < TILE_VECTORS; v++) seen[v] = load(s + c * plan.channel_size + v * STEP);
+            lanes seen[VECTORS];
+            for (int v = 0; v < VECTORS; v++) seen[v] = load(s + c * plan.channel_size + v * STEP);
             for (int o = 0; o < TILE_OUT; o++)
-                for (int v = 0; v < TILE_VECTORS; v++) sum[o][v] += (wide)w[c * TILE_OUT + o] * seen[v];
+                for (int v = 0; v < VECTORS; v++) sum[o][v] += (wide)w[c * TILE_OUT + o] * seen[v];
         }
     }
 }
@@ -241,21 +245,23 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
 #endif
 }
 
-// Forward and input gradient. Block (IMAGES images of a group, band of rows); a team takes tile after tile.
-// check: <<<(4, 2), 32, 416*real>>> table[26]=4,3,2,1,1,1,0,0,1,17,17,3,1,1,1,-1,-1,1,2,2,9,2,3,68,208,144 x[1088] packed[384] out[3672] TILE_OUT=8 LANES=8 IMAGES=2
-// check: <<<(2, 2), 32, 272*real>>> table[26]=3,6,2,1,1,1,-2,-2,1,11,13,3,1,1,5,-6,-6,1,2,1,8,4,5,52,272,208 x[132] packed[96] out[2496] TILE_OUT=8 LANES=2 IMAGES=2
-// check: <<<(4, 2), 32, 416*real>>> table[26]=9,3,3,3,1,1,-1,-1,3,38,21,2,2,1,2,-2,-2,1,2,2,3,2,2,33,208,80 x[2736] packed[192] out[756] TILE_OUT=8 LANES=4 IMAGES=1
-// check: <<<(2, 1), 32, 864*real>>> table[26]=2,5,3,1,3,-1,1,-1,1,20,39,2,1,2,-2,1,-1,1,2,2,3,2,4,104,432,208 x[640] packed[192] out[4680] TILE_OUT=8 LANES=8 IMAGES=4
+// Forward and input gradient. Block ((IMAGES images, group), band of rows), bands first; a team takes tile after tile.
+// check: <<<8, 32, 416*real>>> table[27]=4,3,2,1,1,1,0,0,1,17,17,3,1,1,1,-1,-1,1,2,2,9,2,3,68,208,144,0 x[1088] packed[384] out[3672] TILE_OUT=8 LANES=8 IMAGES=2
+// check: <<<4, 32, 272*real>>> table[27]=3,6,2,1,1,1,-2,-2,1,11,13,3,1,1,5,-6,-6,1,2,1,8,4,5,52,272,208,0 x[132] packed[96] out[2496] TILE_OUT=8 LANES=2 IMAGES=2
+// check: <<<8, 32, 416*real>>> table[27]=9,3,3,3,1,1,-1,-1,3,38,21,2,2,1,2,-2,-2,1,2,2,3,2,2,33,208,80,0 x[2736] packed[192] out[756] TILE_OUT=8 LANES=4 IMAGES=1
+// check: <<<2, 32, 864*real>>> table[27]=2,5,3,1,3,-1,1,-1,1,20,39,2,1,2,-2,1,-1,1,2,2,3,2,4,104,432,208,0 x[640] packed[192] out[4680] TILE_OUT=8 LANES=8 IMAGES=4
+// check: <<<8, 32, 240*real>>> table[27]=4,4,1,1,1,1,0,0,1,12,12,1,1,1,1,0,0,1,2,3,9,2,2,32,80,80,5 x[1032] packed[96] out[3096] TILE_OUT=8 LANES=8 IMAGES=2
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const real* __restrict__ x,
                                               const real* __restrict__ packed, real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
     __shared__ Tap found[MOST_TAPS];
     const Plan plan = *reinterpret_cast<const Plan*>(table);
     const Axis &rows = plan.rows, &columns = plan.columns;
-    const int group = blockIdx.x % plan.groups, first_row = blockIdx.y * plan.band;
-    const long long slot = (long long)(blockIdx.x / plan.groups) * IMAGES * plan.groups + group;
+    const int bands = ceil_div(ceil_div(rows.out, rows.in_step), plan.band), first_row = blockIdx.x % bands * plan.band;
+    const int group = blockIdx.x / bands % plan.groups;
+    const long long slot = (long long)(blockIdx.x / bands / plan.groups) * IMAGES * plan.groups + group;
     stage(x + slot * plan.inputs * plan.in_plane(), plan.groups * plan.inputs * plan.in_plane(), plan.inputs, rows,
-          columns, first_row, plan.staged_rows, plan.pitch, plan.channel_size, staged);
+          columns, plan.missing, first_row, plan.staged_rows, plan.pitch, plan.channel_size, staged);
 
     const int out_tiles = ceil_div(plan.outputs, TILE_OUT);
     const long long out_image = plan.groups * plan.outputs * plan.out_plane();
@@ -272,13 +278,17 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
             const int out_tile = tile % out_tiles, row = tile / out_tiles / row_tiles;
             const int position = tile / out_tiles % row_tiles * SPAN;
             const long long weights = (long long)rows.taps * columns.taps * plan.inputs * TILE_OUT;
+            const real *seen = staged + row * plan.pitch, *w = packed + (group * out_tiles + out_tile) * weights;
+            const int end = positions - (first_row + row < rows.out - 1 ? 0 : plan.missing * IMAGES);
             lanes sum[TILE_OUT][TILE_VECTORS] = {};
-            add_products(plan, found, first_row + row, position, staged + row * plan.pitch,
-                         packed + (group * out_tiles + out_tile) * weights, sum);
+            if (end - position > HALF * STEP)
+                add_products<TILE_VECTORS>(plan, found, first_row + row, position, seen, w, sum);
+            else
+                add_products<HALF>(plan, found, first_row + row, position, seen, w, sum);
             real* line = out + (slot * plan.outputs + out_tile * TILE_OUT) * plan.out_plane() + column_part;
             line += (long long)((first_row + row) * rows.in_step + row_part) * columns.out;
             for (int o = 0; o < TILE_OUT && out_tile * TILE_OUT + o < plan.outputs; o++)
-                write(sum[o], out_image, columns.in_step, position, positions, line + o * plan.out_plane());
+                write(sum[o], out_image, columns.in_step, position, end, line + o * plan.out_plane());
         }
     }
 }
@@ -302,7 +312,8 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
         g[o] = gradient + min(output + o, plan.outputs - 1) * plan.gradient_size + lane() * VECTOR;
     lanes sum[TILE_OUT][TILE_TAPS] = {};
     for (int row = from; row < to; row++) {
-        for (int p = row * plan.pitch; p < row * plan.pitch + plan.columns.out * IMAGES; p += STEP) {
+        const int end = plan.columns.out - (first_row + row < plan.rows.out - 1 ? 0 : plan.missing);
+        for (int p = row * plan.pitch; p < row * plan.pitch + end * IMAGES; p += STEP) {
             lanes seen[TILE_TAPS];
             for (int t = 0; t < TILE_TAPS; t++) seen[t] = load(s[t] + p);
             for (int o = 0; o < TILE_OUT; o++) {
@@ -324,9 +335,10 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
 // Weight gradient: partial[slice, o, c, tap], each the sum over a slice of the batch; the slices are added afterwards,
 // in order. Block (group, slice, share of so many of the group's outputs): it alone writes these weights, and a team
 // comes back to the same tile each time.
-// check: <<<(2, 3, 2), 64, 1136*real>>> table[26]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144 sets=5 share=4 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 3), 64, 1136*real>>> table[26]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144 sets=5 share=8 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2 CHUNK_BYTES=1664
-// check: <<<(2, 2, 1), 64, 1296*real>>> table[26]=5,3,3,2,1,1,-1,-1,2,74,39,2,2,1,1,-2,-2,2,2,2,3,1,2,64,528,80 sets=2 share=16 x[2960] dout[1404] partial[144] TILE_OUT=8 LANES=32 IMAGES=1
+// check: <<<(2, 3, 2), 64, 1136*real>>> table[27]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144,0 sets=5 share=4 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
+// check: <<<(2, 3), 64, 1136*real>>> table[27]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144,0 sets=5 share=8 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2 CHUNK_BYTES=1664
+// check: <<<(2, 2, 1), 64, 1296*real>>> table[27]=5,3,3,2,1,1,-1,-1,2,74,39,2,2,1,1,-2,-2,2,2,2,3,1,2,64,528,80,0 sets=2 share=16 x[2960] dout[1404] partial[144] TILE_OUT=8 LANES=32 IMAGES=1
+// check: <<<(2, 2), 64, 1152*real>>> table[27]=3,3,1,1,1,1,0,0,1,17,17,1,1,1,1,0,0,1,2,3,5,2,2,64,144,144,7 sets=2 share=8 x[1056] dout[1760] partial[60] TILE_OUT=4 LANES=32 IMAGES=2
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {
@@ -354,10 +366,10 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
         const long long slot = (long long)set * IMAGES * plan.groups + group;
         for (int row = 0; row < rows.out; row += plan.band, is_first = false) {
             __syncthreads();  // nobody reads the last rows any more
-            stage(x + slot * x_group, plan.groups * x_group, plan.inputs, rows, columns, row, plan.staged_rows,
-                  plan.pitch, plan.channel_size, staged);
-            stage(dout + slot * dout_group, plan.groups * dout_group, plan.outputs, own_rows, own_columns, row,
-                  plan.band, plan.pitch, plan.gradient_size, gradient);
+            stage(x + slot * x_group, plan.groups * x_group, plan.inputs, rows, columns, plan.missing, row,
+                  plan.staged_rows, plan.pitch, plan.channel_size, staged);
+            stage(dout + slot * dout_group, plan.groups * dout_group, plan.outputs, own_rows, own_columns, plan.missing,
+                  row, plan.band, plan.pitch, plan.gradient_size, gradient);
             __syncthreads();
             for (int tile = team(); tile < tiles; tile += teams()) {
                 const int first = tile / (chunk * out_tiles) * chunk, width = min(chunk, in_tiles - first);

@@ -22,6 +22,7 @@ MOST_TAPS = 64  # as in convolution.cu
 # In mode auto, smaller than this is done by matrix products before the kernels' launches are. Not larger: here OpenBLAS
 # begins to use several threads, which spin on afterwards, while ours want the processors.
 FEW_PRODUCTS = 1 << 18
+HALF_TILE = 0.625  # of a tile's time: twice the pixels would share a weight that is read
 POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
 MOST_PARTIAL = 8 << 20  # numbers of partial weight gradients
 
@@ -80,7 +81,8 @@ class Axis(NamedTuple):
 class Layout(NamedTuple):
     """How blocks take a convolution: `images` and `band` rows at a time, in tiles of `tile_out` channels.
 
-    inputs, outputs: channels of a group; width: positions, a multiple of a tile's.
+    inputs, outputs: channels of a group; width: what a row's positions are filled up to a multiple of, half a tile;
+    missing: pixels that the last row lacks.
     """
 
     rows: Axis
@@ -92,17 +94,16 @@ class Layout(NamedTuple):
     width: int
     images: int = 1
     band: int = 1
+    missing: int = 0
 
     @property
     def pitch(self) -> int:
         """Positions in a staged row."""
-        positions = -(-self.columns.part * self.images // self.width) * self.width
-        return positions + self.columns.reach * self.images
+        return -(-self.columns.part * self.images // self.width) * self.width + self.columns.reach * self.images
 
     @property
     def channel_size(self) -> int:
-        parts = self.rows.parts * self.columns.parts
-        return _odd_lines(parts * (self.band + self.rows.reach) * self.pitch)
+        return _odd_lines(self.rows.parts * self.columns.parts * (self.band + self.rows.reach) * self.pitch)
 
     @property
     def gradient_size(self) -> int:
@@ -116,19 +117,18 @@ class Layout(NamedTuple):
         """`struct Plan` of convolution.cu."""
         rows, columns = self.rows, self.columns
         axes = (*rows, rows.first, rows.parts, *columns, columns.first, columns.parts)
-        sizes = (self.band, self.band + self.rows.reach, self.pitch, self.channel_size, self.gradient_size)
-        return (*axes, self.groups, self.inputs, self.outputs, *sizes)
+        staged = (self.band, self.band + self.rows.reach, self.pitch, self.channel_size, self.gradient_size)
+        return (*axes, self.groups, self.inputs, self.outputs, *staged, self.missing)
 
     def work(self) -> float:
         """Columns multiplied for each that is asked for: tiles are filled up, and leave out taps that see padding."""
-        step, columns = self.width / self.images, self.columns
-        starts = [i * step for i in range(-(-columns.part * self.images // self.width))]
-        seen = 0.0
-        for tap in range(columns.taps):
-            left = tap * columns.tap_step + columns.shift
-            first, end = -left / columns.out_step, (columns.size - left) / columns.out_step
-            seen += sum(step for start in starts if start + step > first and start < end)
-        return round(seen / (columns.taps * columns.part), 2)
+        columns, tile, total = self.columns, 2 * self.width // self.images, 0.0
+        step, lefts = columns.out_step, [tap * columns.tap_step + columns.shift for tap in range(columns.taps)]
+        for count, length in ((self.rows.part - 1, columns.part), (1, columns.part - self.missing)):
+            for start in range(0, length, tile):
+                cost = count * tile * (HALF_TILE if length - start <= tile / 2 else 1)
+                total += cost * sum(-(start + tile) * step < left < columns.size - start * step for left in lefts)
+        return round(total / columns.taps / (self.rows.part * columns.part - self.missing), 2)
 
 
 def _odd_lines(size: int) -> int:
@@ -140,22 +140,22 @@ def _odd_lines(size: int) -> int:
 def _fit(target: Target, layout: Layout, images: int, itemsize: int, for_weights: bool) -> Layout | None:
     """Choose how many images and rows a block takes; None if not even a row can be staged."""
     most = (target.most_staged_for_weights if for_weights else target.most_staged) // itemsize
-    found = [layout._replace(images=n) for n in (1, 2, 4, 8, 16) if images % n == 0]
+    found = [_cut(layout._replace(images=n), for_weights) for n in (1, 2, 4, 8, 16) if images % n == 0]
     found = [layout for layout in found if layout.staged(for_weights) <= most]
     if not found:
         return None
-    rows, columns = layout.rows, layout.columns
     if for_weights:  # many pixels, since to sum up a tile takes as long as dozens of them
-        positions = POSITIONS if rows.taps * columns.taps > 1 else 2 * POSITIONS
-        layout = next((each for each in found if each.images * rows.out * columns.out >= positions), found[-1])
-        most_rows = max(1, positions // (columns.out * layout.images))
+        positions = POSITIONS if layout.rows.taps * layout.columns.taps > 1 else 2 * POSITIONS
+        pixels = layout.rows.out * layout.columns.out
+        layout = next((each for each in found if each.images * pixels >= positions), found[-1])
+        most_rows = max(1, positions // (layout.columns.out * layout.images))
     else:  # little work; but the more images, the longer it takes to shuffle them
         layout = min(found, key=lambda each: each.work() * each.images**0.15)
-        most_rows = max(1, rows.part * layout.groups * (images // layout.images) // target.blocks)
-    bands = -(-rows.part // most_rows)
-    while layout._replace(band=-(-rows.part // bands)).staged(for_weights) > most:
+        most_rows = max(1, layout.rows.part * layout.groups * (images // layout.images) // target.blocks)
+    bands = -(-layout.rows.part // most_rows)
+    while layout._replace(band=-(-layout.rows.part // bands)).staged(for_weights) > most:
         bands += 1
-    return layout._replace(band=-(-rows.part // bands))
+    return layout._replace(band=-(-layout.rows.part // bands))
 
 
 def _layout(
@@ -169,9 +169,8 @@ def _layout(
     if kernel_mode() == "auto" and pixels * groups * outputs * inputs * taps < FEW_PRODUCTS:
         return None
     tile_out = 4 if 0 < outputs % 8 <= 4 else 8
-    width = (128 // x.itemsize if target is CPU else 32) * 8 // tile_out
-    if (rows.taps, columns.taps, rows.shift, columns.shift) == (1, 1, 0, 0) and rows[3:5] == columns[3:5] == (1, 1):
-        rows, columns = _lengthen(rows, columns, width)
+    vector = 64 // x.itemsize if target is CPU else 32 if for_weights else 16
+    width = vector if for_weights else vector * 8 // tile_out
     layout = Layout(rows, columns, groups, inputs, outputs, tile_out, width)
     return _fit(target, layout, len(x), x.itemsize, for_weights)
 
@@ -180,12 +179,16 @@ def _target(x: Array) -> Target:
     return CPU if isinstance(x, np.ndarray) and kernel_mode() not in ("threads", "check") else GPU
 
 
-def _lengthen(rows: Axis, columns: Axis, width: int) -> tuple[Axis, Axis]:
-    """Read planes, which a 1×1 kernel sees pixel by pixel, as fewer and longer rows, until these fill a tile."""
-    height, length = rows.out, columns.out
-    while height % 2 == 0 and length % width:
-        height, length = height // 2, length * 2
-    return rows._replace(size=height, out=height), columns._replace(size=length, out=length)
+def _cut(layout: Layout, for_weights: bool) -> Layout:
+    """Cut planes that a 1×1 kernel sees pixel by pixel into rows that fill tiles; the last may be shorter."""
+    rows, columns = layout.rows, layout.columns
+    if (rows.taps, columns.taps, rows.shift, columns.shift) != (1, 1, 0, 0) or rows[3:5] + columns[3:5] != (1,) * 4:
+        return layout
+    pixels = rows.out * columns.out
+    length = min(pixels, max(1, (8 if for_weights else 2) * layout.width // layout.images))
+    count = -(-pixels // length)
+    rows, columns = rows._replace(size=count, out=count), columns._replace(size=length, out=length)
+    return layout._replace(rows=rows, columns=columns, missing=count * length - pixels)
 
 
 def _forward_axes(geometry: Geometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[Axis]:
@@ -232,7 +235,7 @@ def _convolve(layout: Layout, x: Array, weight: Array, strides: tuple[int, int],
     sizes = (layout.outputs, layout.inputs, taps, strides[0] * taps, strides[1] * taps)
     pack = _kernel("pack_weights", layout.tile_out, 1, 1)
     launch(pack, (blocks,), (min(32, target.threads),), (*sizes, weight, packed))
-    grid = (len(x) // layout.images * layout.groups, -(-layout.rows.part // layout.band))
+    grid = (len(x) // layout.images * layout.groups * -(-layout.rows.part // layout.band),)
     kernel = _kernel("convolve", layout.tile_out, target.lanes, layout.images)
     args = (_table(layout, device_of(x), xp), x, packed, out)
     launch(kernel, grid, (target.threads,), args, layout.staged(False) * x.itemsize)
@@ -245,6 +248,12 @@ def conv2d_weight_grad(x: Array, dout: Array, geometry: Geometry, shape: tuple[i
     layout = _layout(x, axes, shape[0] // geometry.groups, shape[1], geometry.groups, for_weights=True)
     if layout is None:
         return twins.conv2d_weight_grad(x, dout, geometry, shape)
+    are_few = len(x) * math.prod(x.shape[2:]) <= POSITIONS
+    if are_few and geometry[:2] == ((1, 1), (0, 0)) and geometry.groups == 1 and shape[2:] == (1, 1):
+        # Of so few pixels a team's sums take as long as the products. Of a plane for each pixel, whose own pixels are
+        # the inputs, it is a convolution, and each sum one number.
+        planes, slopes = x.transpose(0, 2, 3, 1), dout.transpose(1, 0, 2, 3)
+        return conv2d(planes.reshape(1, -1, shape[1], 1), slopes.reshape(*shape[:1], -1, 1, 1), geometry).reshape(shape)
     xp, target, sets = array_module(x), _target(x), x.shape[0] // layout.images
     # Work for all processors: slices cost memory, and shares of a group's outputs stage x several times.
     slices = min(sets, -(-target.blocks // layout.groups), max(1, MOST_PARTIAL // math.prod(shape)))

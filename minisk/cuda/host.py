@@ -110,9 +110,8 @@ def _keep_memory() -> None:
 
 def _address(array: np.ndarray[Any, Any]) -> int:
     # Three times as fast as array.ctypes.data, which is for arrays that may not be written.
-    if not array.flags.writeable:
-        return array.ctypes.data
-    return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    is_writable = array.flags.writeable
+    return ctypes.addressof(ctypes.c_char.from_buffer(array)) if is_writable else array.ctypes.data  # type: ignore[arg-type]
 
 
 def aligned_copy(array: np.ndarray[Any, Any], room: int = 0, offset: int = 0) -> np.ndarray[Any, Any]:

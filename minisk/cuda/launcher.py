@@ -120,8 +120,7 @@ def _prepared(
     if count > most:
         raise KernelError(f"{kernel.name}: block {tuple(block)} has {count} threads, it takes {most} at most")
     arrays = [array for _, array in given]
-    is_huge = any(array.size > _LARGEST_INDEX for array in arrays)
-    dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, is_huge)
+    dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, any(a.size > _LARGEST_INDEX for a in arrays))
     return run, (blocks, threads, [_checked(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)])
 
 

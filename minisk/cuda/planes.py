@@ -15,8 +15,8 @@ from .twins import planes as twins
 from .twins import windows
 from .twins.windows import Window
 
-AXPY_FORWARD, CHANNEL_SCALE = Kernel("axpy.cu", "axpy_forward"), Kernel("axpy.cu", "channel_scale")
-CHANNEL_DOT, PLANE_MEAN = Kernel("axpy.cu", "channel_dot_shuffle"), Kernel("axpy.cu", "plane_mean")
+AXPY_FORWARD, CHANNEL_DOT = Kernel("axpy.cu", "axpy_forward"), Kernel("axpy.cu", "channel_dot_shuffle")
+CHANNEL_SCALE, CHANNEL_ADD, PLANE_MEAN = (Kernel("axpy.cu", f) for f in ("channel_scale", "channel_add", "plane_mean"))
 MAX_POOL, MEAN_POOL = Kernel("pooling.cu", "max_pool"), Kernel("pooling.cu", "mean_pool")
 SCATTER, GATHER = Kernel("pooling.cu", "max_pool_scatter"), Kernel("pooling.cu", "max_pool_gather")
 SPREAD = Kernel("pooling.cu", "mean_pool_spread")
@@ -63,6 +63,7 @@ def _numbers(kernel: Kernel, *arrays: Array) -> Array:
 
 axpy = with_twin(twins.axpy, least=8192)(partial(_planes, AXPY_FORWARD))
 channel_scale = with_twin(twins.channel_scale, least=8192)(partial(_planes, CHANNEL_SCALE))
+channel_add = with_twin(twins.channel_add, least=65536)(partial(_planes, CHANNEL_ADD))
 channel_dot = with_twin(twins.channel_dot, least=8192)(partial(_numbers, CHANNEL_DOT))
 plane_mean = with_twin(twins.plane_mean, least=8192)(partial(_numbers, PLANE_MEAN))
 
@@ -186,8 +187,17 @@ def _each(kernel: Kernel, *arrays: Array) -> Array:
     return out
 
 
-# Without copies: a number's gradient that is spread over its plane is better added as it is.
-add = with_twin(twins.add, least=65536, copies=False)(partial(_each, ADD))
+_add = with_twin(twins.add, least=65536, copies=False)(partial(_each, ADD))
+
+
+def add(x: Array, y: Array) -> Array:
+    """x + y; a number that is spread over its plane, as the gradient of a mean is, is read once a plane."""
+    for plane, number in ((x, y), (y, x)):
+        if number.ndim == 4 and number.strides[2:] == (0, 0) and plane.flags.c_contiguous:
+            return channel_add(number[:, :, 0, 0], plane)
+    return _add(x, y)
+
+
 relu = with_twin(twins.relu, least=65536)(partial(_each, RELU))
 add_relu = with_twin(twins.add_relu, least=65536)(partial(_each, ADD_RELU))
 relu_grad = with_twin(twins.relu_grad, least=65536)(partial(_each, RELU_GRAD))

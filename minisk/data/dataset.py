@@ -65,8 +65,7 @@ class ImageDataset:
         share = counts / counts.sum(axis=1, keepdims=True)
         values = np.arange(256) / 255
         mean = share @ values
-        variance = (share * (values - mean[:, np.newaxis]) ** 2).sum(axis=1)
-        return mean, np.sqrt(variance)
+        return mean, np.sqrt((share * (values - mean[:, np.newaxis]) ** 2).sum(axis=1))
 
 
 def check_split(name: str, split: str) -> None:

@@ -21,20 +21,19 @@ Augmentation = Callable[[Images, Random], Images]
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # how bright red, green and blue look: ITU-R BT.601
 
 
-def random_crop(images: Images, rng: Random, padding: int = 4) -> Images:
-    """Pad every side by ``padding`` black pixels, then cut each image's own random window of the original size.
+def random_crop(images: Images, rng: Random, padding: int = 4, share: float = 1.0) -> Images:
+    """Pad every side by ``padding`` black pixels, then cut each image's own random window.
 
-    images: uint8 (N, 3, H, W); returns the same shape. Each of the (2·padding + 1)² offsets is equally likely.
-    Raises DataError.
+    images: uint8 (N, 3, H, W); share: of the sides H and W that a window's are, rounded down; returns (N, 3, H·share,
+    W·share). Each offset is equally likely: with share 1 there are (2·padding + 1)². Raises DataError.
     """
-    if padding < 0:
-        raise DataError(f"random_crop: padding is {padding}, expected at least 0")
-    n, _, height, width = images.shape
+    if padding < 0 or not 0 < share <= 1:
+        raise DataError(f"random_crop: padding is {padding}, share {share}, expected at least 0, and 0 to 1")
     padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    top, left = rng.integers(2 * padding + 1, size=(2, n))
-    # A view of every window there is, (N, C, 2·padding + 1, 2·padding + 1, H, W): only the chosen are copied.
-    windows = sliding_window_view(padded, (height, width), axis=(2, 3))
-    return windows[np.arange(n), :, top, left]
+    # A view of every window there is, (N, C, offsets down, offsets right, H, W): only the chosen are copied.
+    windows = sliding_window_view(padded, [max(1, int(side * share)) for side in images.shape[2:]], axis=(2, 3))
+    top, left = (rng.integers(offsets, size=len(images)) for offsets in windows.shape[2:4])
+    return windows[np.arange(len(images)), :, top, left]
 
 
 def random_mirror(images: Images, rng: Random) -> Images:
@@ -81,19 +80,20 @@ def color_jitter(images: Images, rng: Random, strength: float) -> Images:
 class Augment:
     """The augmentations of a run, one after the other; called as ``augment(images, rng)``; can be pickled.
 
-    crop_padding: of `random_crop`, in pixels. mirror: whether to `random_mirror`. jitter: strength of `color_jitter`.
-    cutout: side of the square, in pixels. Zero leaves a step out. Called with a number out of
-    range, raises DataError.
+    crop_padding, crop_share: of `random_crop`. mirror: whether to `random_mirror`. jitter: strength of `color_jitter`.
+    cutout: side of the square, in pixels. Zero, or a share of 1 without padding, leaves a step out. Called with a
+    number out of range, raises DataError.
     """
 
     crop_padding: int = 4
     mirror: bool = True
     cutout: int = 0
     jitter: float = 0.0
+    crop_share: float = 1.0
 
     def __call__(self, images: Images, rng: Random) -> Images:
-        if self.crop_padding:
-            images = random_crop(images, rng, self.crop_padding)
+        if self.crop_padding or self.crop_share != 1:
+            images = random_crop(images, rng, self.crop_padding, self.crop_share)
         if self.mirror:
             images = random_mirror(images, rng)
         if self.jitter:

@@ -100,18 +100,14 @@ def _grouped_units(groups: int) -> UnitFactory:
     return unit
 
 
-def _resnext(blocks: Sequence[int], num_classes: int, groups: int) -> ResidualNet:
-    return ResidualNet(imagenet_stem(), 64, imagenet_stages(blocks), _grouped_units(groups), num_classes)
-
-
 def resnext50(num_classes: int = 1000, groups: int = 32) -> ResidualNet:
     """ResNeXt-50 32×4d for ImageNet: 25.0 M parameters, 4.23 G multiply-adds at 224 pixels."""
-    return _resnext((3, 4, 6, 3), num_classes, groups)
+    return ResidualNet(imagenet_stem(), 64, imagenet_stages((3, 4, 6, 3)), _grouped_units(groups), num_classes)
 
 
 def resnext101(num_classes: int = 1000, groups: int = 32) -> ResidualNet:
     """ResNeXt-101 32×4d for ImageNet: 44.2 M parameters, 7.97 G multiply-adds at 224 pixels."""
-    return _resnext((3, 4, 23, 3), num_classes, groups)
+    return ResidualNet(imagenet_stem(), 64, imagenet_stages((3, 4, 23, 3)), _grouped_units(groups), num_classes)
 
 
 def resnext29(num_classes: int = 10, groups: int = 16) -> ResidualNet:

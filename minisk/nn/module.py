@@ -116,7 +116,8 @@ class Module:
         problems = [("wrong shape", shapes), ("not numbers", dtypes)]
         if strict:
             problems += [("missing", missing), ("unexpected", unexpected)]
-        told = "; ".join(f"{len(names)} {what}: {_first(names)}" for what, names in problems if names)
+        listed = [(what, len(names), ", ".join([*names[:3], "…"][: len(names)])) for what, names in problems if names]
+        told = "; ".join(f"{count} {what}: {first}" for what, count, first in listed)
         if told:
             raise CheckpointError(f"load_state_dict: the state is not this {type(self).__name__}'s: {told}")
         for _, tensor, value in shared:
@@ -182,10 +183,6 @@ def in_modes(module: Module, modes: Sequence[bool]) -> Iterator[None]:
 def evaluation_mode(module: Module) -> contextlib.AbstractContextManager[None]:
     """Put a module in evaluation mode for a while; afterwards each part is in the mode it was in before."""
     return in_modes(module, [False for _ in module.modules()])
-
-
-def _first(names: Sequence[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
 class ModuleList(Module):

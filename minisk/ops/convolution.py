@@ -63,11 +63,9 @@ class Conv2dWeightGrad(Function):
 
 def _gradients(ctx: Function, x: Tensor, weight: Tensor, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of conv2d(x, weight) for inputs 0 and 1 of ctx's operation, each only if it will be used."""
-    dx = dweight = None
-    if ctx.needs_input_grad[0]:
-        dx = Conv2dInputGrad.apply(dout, weight, geometry=ctx.geometry, shape=x.shape)
-    if ctx.needs_input_grad[1]:
-        dweight = Conv2dWeightGrad.apply(x, dout, geometry=ctx.geometry, shape=weight.shape)
+    wanted, geometry = ctx.needs_input_grad, ctx.geometry
+    dx = Conv2dInputGrad.apply(dout, weight, geometry=geometry, shape=x.shape) if wanted[0] else None
+    dweight = Conv2dWeightGrad.apply(x, dout, geometry=geometry, shape=weight.shape) if wanted[1] else None
     return dx, dweight
 
 
@@ -97,12 +95,8 @@ def conv2d(
     Raises ShapeError, DtypeError.
     """
     require_floating("conv2d", x=x, weight=weight, bias=bias)
-    geometry = Geometry(
-        stride=pair("conv2d", "stride", stride, 1),
-        padding=pair("conv2d", "padding", padding, 0),
-        dilation=pair("conv2d", "dilation", dilation, 1),
-        groups=groups,
-    )
+    steps, border = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
+    geometry = Geometry(steps, border, pair("conv2d", "dilation", dilation, 1), groups)
     _check(x, weight, bias, geometry)
     out: Tensor = Conv2d.apply(x, weight, geometry=geometry)
     return out if bias is None else out + bias.reshape(1, -1, 1, 1)

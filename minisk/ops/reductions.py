@@ -22,7 +22,7 @@ from .shapes import broadcast_to, cast, reshape
 
 class Sum(Function):
     def forward(ctx, x: Array, *, axes: tuple[int, ...], keepdims: bool) -> Array:
-        ctx.shape, ctx.kept = x.shape, _kept_shape(x.shape, axes)
+        ctx.shape, ctx.kept = x.shape, tuple(1 if i in axes else size for i, size in enumerate(x.shape))
         return kernels.total(x, axes, keepdims)
 
     def backward(ctx, dout: Tensor) -> Tensor:
@@ -42,10 +42,6 @@ class Extreme(Function):
 
     def backward(ctx, dout: Tensor) -> Tensor:
         return broadcast_to(reshape(dout, ctx.kept), ctx.shape) * ctx.share
-
-
-def _kept_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
 
 
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -50,6 +50,7 @@ class Config:
     clip_norm: float = _setting(0.0, "longest the gradient of all weights together may be; 0: any", "F", at_least=0)
     ema: float = _setting(0.0, "test averaged weights; the share kept at a step; 0: none", "F", at_least=0, below=1)
     crop_padding: int = _setting(4, "pixels an image is moved by at most", at_least=0)
+    small_epochs: int = _setting(0, "epochs that begin the run with windows of ¾ of the images' sides", at_least=0)
     mirror: bool = _setting(True, "mirror half of the images")
     cutout: int = _setting(0, "side in pixels of a square cut out of each image; 0: none", at_least=0)
     jitter: float = _setting(0.0, "strength of random changes of colour, a share", "F", at_least=0, at_most=1)
@@ -63,6 +64,11 @@ class Config:
             _check(field, getattr(self, field.name))
         if self.accumulate > self.batch_size:
             raise MiniskError(f"accumulate {self.accumulate} must be at most batch_size {self.batch_size}")
+
+    def augment(self, epoch: int) -> Augment:
+        """The augmentations of an epoch, from 1. Windows are cut out of small epochs' images as they are, unpadded."""
+        padding, share = (0, 0.75) if epoch <= self.small_epochs else (self.crop_padding, 1.0)
+        return Augment(padding, self.mirror, self.cutout, self.jitter, share)
 
     def changes_from(self, before: Mapping[str, Any]) -> list[str]:
         """Name each setting of an earlier run that differs from this Config's; the device may change."""
@@ -101,10 +107,9 @@ def make_loaders(
     if config.batch_size > len(train_set):
         raise MiniskError(f"batch_size {config.batch_size} is more than the {len(train_set)} training images")
     mean, std = (values.tolist() for values in train_set.mean_std())
-    augment = Augment(config.crop_padding, config.mirror, config.cutout, config.jitter)
     mix = Mix(len(train_set.classes), config.mixup, config.cutmix) if config.mixup or config.cutmix else None
     train = Loader(
-        train_set, config.batch_size, shuffle=True, augment=augment, mix=mix, seed=config.seed, drop_last=True,
-        mean=mean, std=std, workers=workers,
+        train_set, config.batch_size, shuffle=True, augment=config.augment(1), mix=mix, seed=config.seed,
+        drop_last=True, mean=mean, std=std, workers=workers,
     )  # fmt: skip
     return train, Loader(test_set, TEST_BATCH, mean=mean, std=std)

@@ -105,6 +105,10 @@ SAME = Shape(2, 2, 16, 16, (9, 16), (3, 3), (1, 1), (1, 1), (1, 1))
         SAME._replace(stride=(2, 2), size=(8, 8)),
         SAME._replace(size=(1, 40), kernel=(1, 5), padding=(0, 2)),
         SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(4, 4), images=4),  # rows of 4 become rows of 16
+        SAME._replace(kernel=(1, 1), padding=(0, 0), size=(7, 7), images=4),  # the last row of four is a short one
+        SAME._replace(kernel=(1, 1), padding=(0, 0), size=(13, 17), images=3),
+        SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(13, 17), images=3),
+        SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(7, 7), images=4),  # few pixels to sum weights over
         SAME._replace(groups=1, kernel=(1, 1), padding=(1, 2), stride=(2, 1)),  # padding larger than the kernel's reach
         SAME._replace(kernel=(2, 2), stride=(3, 3), padding=(0, 0)),  # inputs that no output sees
         SAME._replace(stride=(2, 2), dilation=(2, 2), padding=(2, 2)),  # nor every other row or column
@@ -114,6 +118,23 @@ SAME = Shape(2, 2, 16, 16, (9, 16), (3, 3), (1, 1), (1, 1), (1, 1))
 def test_shapes_that_take_a_path_of_their_own(mode: str, shape: Shape) -> None:
     check(mode, shape)
     check(mode, shape._replace(dtype="d"))
+
+
+@pytest.mark.parametrize("images", [1, 4])
+@pytest.mark.parametrize("size", [(7, 7), (14, 14), (13, 11), (3, 1)])
+@pytest.mark.parametrize("for_weights", [False, True])
+def test_pixels_of_a_1x1_kernel_fill_rows_but_for_the_last(
+    images: int, size: tuple[int, int], for_weights: bool
+) -> None:
+    axes = convolution._forward_axes(Geometry((1, 1), (0, 0), (1, 1), 1), size, (1, 1))
+    start = convolution.Layout(*axes, 1, 512, 512, tile_out=8, width=16)
+    layout = convolution._fit(convolution.CPU, start, images, 4, for_weights)
+    assert layout is not None
+    rows, columns = layout.rows.out, layout.columns.out
+    assert rows * columns - layout.missing == size[0] * size[1] and 0 <= layout.missing < columns
+    assert (rows, columns) == (layout.rows.size, layout.columns.size)
+    if not for_weights:  # the last row, and where the row fills half a tile, that half
+        assert layout.work() <= (1.2 if images * size[0] * size[1] >= 143 else 16)
 
 
 def test_several_bands_of_rows_and_slices_of_the_batch() -> None:

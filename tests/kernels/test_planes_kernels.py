@@ -25,14 +25,18 @@ def planes_of(n: int, c: int, spatial: int, dtype: str, seed: int) -> tuple[np.n
     return rng.standard_normal((n, c)).astype(dtype), x, y
 
 
+def arguments_of(name: str, a: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    both = {"axpy": (a, x, y), "channel_scale": (a, x), "channel_add": (a, x), "channel_dot": (y, x)}
+    return both.get(name, (x,))  # plane_mean
+
+
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
-@pytest.mark.parametrize("name", ["axpy", "channel_scale", "channel_dot", "plane_mean"])
+@pytest.mark.parametrize("name", ["axpy", "channel_scale", "channel_add", "channel_dot", "plane_mean"])
 @FEW
 @given(n=st.integers(1, 3), c=st.integers(1, 3), spatial=st.sampled_from(SPATIAL), dtype=st.sampled_from("fd"))
 def test_kernel_agrees_with_its_formula(name: str, mode: str, n: int, c: int, spatial: int, dtype: str) -> None:
     a, x, y = planes_of(n, c, spatial, dtype, seed=spatial)
-    args = {"axpy": (a, x, y), "channel_scale": (a, x), "channel_dot": (y, x), "plane_mean": (x,)}[name]
-    assert_agrees(mode, getattr(kernels, name), *args)
+    assert_agrees(mode, getattr(planes, name), *arguments_of(name, a, x, y))
 
 
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
@@ -47,11 +51,22 @@ def test_every_step_of_the_scale_gradient_sums_each_product_once(step: str, spat
     np.testing.assert_allclose(out, (g * x).sum(axis=(2, 3)), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["axpy", "channel_scale", "channel_dot", "plane_mean"])
+@pytest.mark.parametrize("name", ["axpy", "channel_scale", "channel_add", "channel_dot", "plane_mean"])
 def test_float16_is_stored_and_float32_computed(name: str) -> None:
     a, x, y = planes_of(2, 3, 2 * 256 * 4 + 3, "e", seed=0)
-    args = {"axpy": (a, x, y), "channel_scale": (a, x), "channel_dot": (y, x), "plane_mean": (x,)}[name]
-    assert_agrees("threads", getattr(kernels, name), *args)
+    assert_agrees("threads", getattr(planes, name), *arguments_of(name, a, x, y))
+
+
+@pytest.mark.parametrize("mode", ["cpu", "threads"])
+def test_a_number_spread_over_its_plane_is_added_from_either_side(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, x, _ = planes_of(2, 3, 2 * 256 * 4 + 3, "f", seed=0)
+    spread, launched = np.broadcast_to(a[:, :, None, None], x.shape), []
+    monkeypatch.setattr(planes, "launch", lambda kernel, *rest: (launched.append(kernel.name), launch(kernel, *rest)))
+    with kernel_mode(mode):
+        for one, other in ((x, spread), (spread, x)):
+            np.testing.assert_array_equal(kernels.add(one, other), x + spread)
+        np.testing.assert_array_equal(kernels.add(spread, spread), spread + spread)  # no plane to read: the formula
+    assert launched == ["channel_add"] * 2
 
 
 def test_a_plane_that_starts_off_a_boundary_is_read_number_by_number() -> None:

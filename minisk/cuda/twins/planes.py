@@ -6,6 +6,7 @@ Planes: one number for each. a: (N, C); g, x, y: (N, C, H, W):
 
     axpy          out[n,c,h,w] = a[n,c] · x[n,c,h,w] + y[n,c,h,w]
     channel_scale out[n,c,h,w] = a[n,c] · x[n,c,h,w]
+    channel_add   out[n,c,h,w] = a[n,c] + x[n,c,h,w]
     channel_dot   out[n,c]     = Σ_hw g[n,c,h,w] · x[n,c,h,w]
     plane_mean    out[n,c]     = Σ_hw x[n,c,h,w] / (H·W)
 
@@ -45,6 +46,10 @@ def axpy(a: Array, x: Array, y: Array) -> Array:
 
 def channel_scale(a: Array, x: Array) -> Array:
     return a[:, :, None, None] * x
+
+
+def channel_add(a: Array, x: Array) -> Array:
+    return a[:, :, None, None] + x
 
 
 def channel_dot(g: Array, x: Array) -> Array:
