@@ -116,6 +116,7 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "clip_norm": 2.0,
         "ema": 0.5,
         "crop_padding": 1,
+        "small_epochs": 1,
         "cutout": 3,
         "jitter": 0.25,
         "mixup": 0.5,
