@@ -193,7 +193,7 @@ _add = with_twin(twins.add, least=65536, copies=False)(partial(_each, ADD))
 def add(x: Array, y: Array) -> Array:
     """x + y; a number that is spread over its plane, as the gradient of a mean is, is read once a plane."""
     for plane, number in ((x, y), (y, x)):
-        if number.ndim == 4 and number.strides[2:] == (0, 0) and plane.flags.c_contiguous:
+        if number.size and number.ndim == 4 and number.strides[2:] == (0, 0) and plane.flags.c_contiguous:
             return channel_add(number[:, :, 0, 0], plane)
     return _add(x, y)
 

@@ -66,6 +66,8 @@ def test_a_number_spread_over_its_plane_is_added_from_either_side(mode: str, mon
         for one, other in ((x, spread), (spread, x)):
             np.testing.assert_array_equal(kernels.add(one, other), x + spread)
         np.testing.assert_array_equal(kernels.add(spread, spread), spread + spread)  # no plane to read: the formula
+        empty = np.zeros((2, 3, 0, 4), np.float32)  # NumPy's strides of it may be 0 as well
+        assert kernels.add(empty, empty).shape == empty.shape
     assert launched == ["channel_add"] * 2
 
 
