@@ -22,7 +22,7 @@ MOST_TAPS = 64  # as in convolution.cu
 # In mode auto, smaller than this is done by matrix products before the kernels' launches are. Not larger: here OpenBLAS
 # begins to use several threads, which spin on afterwards, while ours want the processors.
 FEW_PRODUCTS = 1 << 18
-HALF_TILE = 0.625  # of a tile's time: twice the pixels would share a weight that is read
+HALF_TILE = 0.625  # of a whole tile's time, since a weight that is read meets half as many pixels
 POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
 MOST_PARTIAL = 8 << 20  # numbers of partial weight gradients
 
@@ -97,6 +97,11 @@ class Layout(NamedTuple):
     missing: int = 0
 
     @property
+    def is_pointwise(self) -> bool:
+        """Whether each output sees the one pixel in its own place: a 1×1 kernel without stride or padding."""
+        return all((each.taps, each.out_step, each.in_step, each.shift) == (1, 1, 1, 0) for each in self[:2])
+
+    @property
     def pitch(self) -> int:
         """Positions in a staged row."""
         return -(-self.columns.part * self.images // self.width) * self.width + self.columns.reach * self.images
@@ -121,7 +126,9 @@ class Layout(NamedTuple):
         return (*axes, self.groups, self.inputs, self.outputs, *staged, self.missing)
 
     def work(self) -> float:
-        """Columns multiplied for each that is asked for: tiles are filled up, and leave out taps that see padding."""
+        """Time for each column that is asked for, in that of a whole tile's: tiles are filled up, halves at a row's end
+        take longer than half, and taps that see padding are left out.
+        """
         columns, tile, total = self.columns, 2 * self.width // self.images, 0.0
         step, lefts = columns.out_step, [tap * columns.tap_step + columns.shift for tap in range(columns.taps)]
         for count, length in ((self.rows.part - 1, columns.part), (1, columns.part - self.missing)):
@@ -180,9 +187,12 @@ def _target(x: Array) -> Target:
 
 
 def _cut(layout: Layout, for_weights: bool) -> Layout:
-    """Cut planes that a 1×1 kernel sees pixel by pixel into rows that fill tiles; the last may be shorter."""
+    """Cut planes that a kernel sees pixel by pixel into rows that fill a tile; the last may be shorter.
+
+    Weights are summed over any number of vectors in a row, and begin each row anew: theirs are longer.
+    """
     rows, columns = layout.rows, layout.columns
-    if (rows.taps, columns.taps, rows.shift, columns.shift) != (1, 1, 0, 0) or rows[3:5] + columns[3:5] != (1,) * 4:
+    if not layout.is_pointwise:
         return layout
     pixels = rows.out * columns.out
     length = min(pixels, max(1, (8 if for_weights else 2) * layout.width // layout.images))
@@ -248,10 +258,9 @@ def conv2d_weight_grad(x: Array, dout: Array, geometry: Geometry, shape: tuple[i
     layout = _layout(x, axes, shape[0] // geometry.groups, shape[1], geometry.groups, for_weights=True)
     if layout is None:
         return twins.conv2d_weight_grad(x, dout, geometry, shape)
-    are_few = len(x) * math.prod(x.shape[2:]) <= POSITIONS
-    if are_few and geometry[:2] == ((1, 1), (0, 0)) and geometry.groups == 1 and shape[2:] == (1, 1):
-        # Of so few pixels a team's sums take as long as the products. Of a plane for each pixel, whose own pixels are
-        # the inputs, it is a convolution, and each sum one number.
+    if layout.is_pointwise and layout.groups == 1 and len(x) * math.prod(x.shape[2:]) <= POSITIONS:
+        # Over so few pixels, adding up a vector's lanes takes as long as the products. With pixels for channels and
+        # inputs for pixels it is a convolution, whose lanes are weights of their own.
         planes, slopes = x.transpose(0, 2, 3, 1), dout.transpose(1, 0, 2, 3)
         return conv2d(planes.reshape(1, -1, shape[1], 1), slopes.reshape(*shape[:1], -1, 1, 1), geometry).reshape(shape)
     xp, target, sets = array_module(x), _target(x), x.shape[0] // layout.images

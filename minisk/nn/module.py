@@ -116,6 +116,7 @@ class Module:
         problems = [("wrong shape", shapes), ("not numbers", dtypes)]
         if strict:
             problems += [("missing", missing), ("unexpected", unexpected)]
+        # Of each problem the first three names; the ellipsis stays only if there are more.
         listed = [(what, len(names), ", ".join([*names[:3], "…"][: len(names)])) for what, names in problems if names]
         told = "; ".join(f"{count} {what}: {first}" for what, count, first in listed)
         if told:

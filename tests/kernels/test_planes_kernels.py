@@ -26,8 +26,8 @@ def planes_of(n: int, c: int, spatial: int, dtype: str, seed: int) -> tuple[np.n
 
 
 def arguments_of(name: str, a: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-    both = {"axpy": (a, x, y), "channel_scale": (a, x), "channel_add": (a, x), "channel_dot": (y, x)}
-    return both.get(name, (x,))  # plane_mean
+    scaled = {"axpy": (a, x, y), "channel_scale": (a, x), "channel_add": (a, x)}
+    return {**scaled, "channel_dot": (y, x), "plane_mean": (x,)}[name]
 
 
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
