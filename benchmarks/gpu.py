@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from step import SETTINGS, batch, minisk_step, torch_step
 
-from minisk import models
-from minisk.cuda import kernels
-from minisk.device import cuda_available, to_device
+from minisk import kernels, models
+from minisk.backend import cuda_available, to_device
 
 
 class Job(NamedTuple):

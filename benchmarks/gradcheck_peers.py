@@ -20,8 +20,13 @@ from minisk import ops
 TRIES = 10
 AT = (7, 3)  # the wrong one among 100 elements
 Checker = Callable[[np.random.Generator], bool]  # → whether it complained
-BUGS = ["softmax: backward is 0", "1 of 100 gradients × 1.01", "1 of 100 gradients × 1.1",
-        "right, in float32", "incoming gradient overwritten"]  # fmt: skip
+BUGS = [
+    "softmax: backward is 0",
+    "1 of 100 gradients × 1.01",
+    "1 of 100 gradients × 1.1",
+    "right, in float32",
+    "incoming gradient overwritten",
+]
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -57,13 +62,19 @@ def minisk_column() -> dict[str, Checker]:
         d *= 2 * x
         return d
 
-    return dict(zip(BUGS, [
-        complains(function(softmax, lambda x, d: 0 * d), (4, 5)),
-        one_of_100(1.01),
-        one_of_100(1.1),
-        complains(ops.sigmoid, (10, 10), "float32"),
-        complains(function(np.square, overwriting), (10, 10)),
-    ], strict=True))  # fmt: skip
+    return dict(
+        zip(
+            BUGS,
+            [
+                complains(function(softmax, lambda x, d: 0 * d), (4, 5)),
+                one_of_100(1.01),
+                one_of_100(1.1),
+                complains(ops.sigmoid, (10, 10), "float32"),
+                complains(function(np.square, overwriting), (10, 10)),
+            ],
+            strict=True,
+        )
+    )
 
 
 def torch_column(fast: bool) -> dict[str, Checker]:
@@ -96,13 +107,19 @@ def torch_column(fast: bool) -> dict[str, Checker]:
     def overwriting(x: Any, d: Any) -> Any:
         return d.mul_(2 * x)
 
-    return dict(zip(BUGS, [
-        complains(function(lambda x: x.softmax(-1), lambda x, d: 0 * d), (4, 5)),
-        one_of_100(1.01),
-        one_of_100(1.1),
-        complains(torch.sigmoid, (10, 10), torch.float32),
-        complains(function(torch.square, overwriting), (10, 10)),
-    ], strict=True))  # fmt: skip
+    return dict(
+        zip(
+            BUGS,
+            [
+                complains(function(lambda x: x.softmax(-1), lambda x, d: 0 * d), (4, 5)),
+                one_of_100(1.01),
+                one_of_100(1.1),
+                complains(torch.sigmoid, (10, 10), torch.float32),
+                complains(function(torch.square, overwriting), (10, 10)),
+            ],
+            strict=True,
+        )
+    )
 
 
 def jax_column() -> dict[str, Checker]:
@@ -130,12 +147,18 @@ def jax_column() -> dict[str, Checker]:
     def one_of_100(factor: float) -> Checker:
         return complains(function(lambda x: x * x, lambda x, d: 2 * x * d * marked(factor)), (10, 10))
 
-    return dict(zip(BUGS[:-1], [
-        complains(function(lambda x: jax.nn.softmax(x, -1), lambda x, d: 0 * d), (4, 5)),
-        one_of_100(1.01),
-        one_of_100(1.1),
-        complains(jax.nn.sigmoid, (10, 10), "float32"),
-    ], strict=True))  # fmt: skip
+    return dict(
+        zip(
+            BUGS[:-1],
+            [
+                complains(function(lambda x: jax.nn.softmax(x, -1), lambda x, d: 0 * d), (4, 5)),
+                one_of_100(1.01),
+                one_of_100(1.1),
+                complains(jax.nn.sigmoid, (10, 10), "float32"),
+            ],
+            strict=True,
+        )
+    )
 
 
 def marked(factor: float) -> np.ndarray:
@@ -147,8 +170,10 @@ def marked(factor: float) -> np.ndarray:
 def columns() -> dict[str, dict[str, Checker]]:
     found = {"minisk": minisk_column()}
     for name, make in {
-        "torch full": lambda: torch_column(False), "torch fast": lambda: torch_column(True), "jax": jax_column,
-    }.items():  # fmt: skip
+        "torch full": lambda: torch_column(False),
+        "torch fast": lambda: torch_column(True),
+        "jax": jax_column,
+    }.items():
         try:
             found[name] = make()
         except ImportError as error:
@@ -162,7 +187,7 @@ def costs() -> None:
     arrays = [rng.standard_normal(shape) for shape in ((2, 3, 8, 8), (4, 3, 3, 3), (4,))]
     timed: dict[str, Callable[[], Any]] = {
         f"minisk {mode}": lambda mode=mode: ms.gradcheck(ops.conv2d, arrays, mode=mode) for mode in ("auto", "full")
-    }  # fmt: skip
+    }
     try:
         import torch
 

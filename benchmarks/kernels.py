@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minisk.cuda import kernels
+from minisk import kernels
 
 Shape = tuple[int, ...]
 Call = Callable[[], object]
@@ -86,9 +86,11 @@ def pool_case(shape: Shape, name: str, size: int, stride: int, padding: int) -> 
     x = normal(shape)
     pooled, winner = kernels.max_pool2d(x, window)
     operands = {
-        "max_pool2d": (x, window), "avg_pool2d": (x, window), "avg_pool2d_spread": (pooled, window, shape),
+        "max_pool2d": (x, window),
+        "avg_pool2d": (x, window),
+        "avg_pool2d_spread": (pooled, window, shape),
         "max_pool2d_scatter": (pooled, winner, window, shape),
-    }  # fmt: skip
+    }
     return partial(getattr(kernels, name), *operands[name])
 
 

@@ -37,7 +37,7 @@ from torch_twin import twin
 
 import minisk as ms
 from minisk import models, ops
-from minisk.optim import SGD
+from minisk.optim.optimizer import SGD
 
 TURN = 2e-3  # seconds: what is shorter is repeated
 Work = Callable[[], object]
@@ -109,9 +109,14 @@ def torch_conv2d(x: torch.Tensor, weight: torch.Tensor, geometry: Any) -> torch.
 
 
 def torch_batch_norm(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, running_mean: torch.Tensor, running_var: torch.Tensor,
-    relu: bool, **settings: Any,
-) -> torch.Tensor:  # fmt: skip
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    running_mean: torch.Tensor,
+    running_var: torch.Tensor,
+    relu: bool,
+    **settings: Any,
+) -> torch.Tensor:
     out = F.batch_norm(x, running_mean, running_var, weight, bias, **settings)
     return torch.relu_(out) if relu else out
 

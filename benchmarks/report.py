@@ -23,7 +23,7 @@ from typing import Any
 from contest import processor, spread
 from step import COLUMNS, cells
 
-from minisk.commands.info import gather
+from minisk.cli.info import gather
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -80,10 +80,13 @@ def scaling_table(measured: Measured) -> str:
 
 def overhead_table(measured: Measured) -> str:
     lines = [
-        [name, *[f"{1e6 * statistics.median(row[library]):.1f}" for library in ("minisk", "PyTorch")],
-         spread(row["ratios"])]
+        [
+            name,
+            *[f"{1e6 * statistics.median(row[library]):.1f}" for library in ("minisk", "PyTorch")],
+            spread(row["ratios"]),
+        ]
         for name, row in measured.items()
-    ]  # fmt: skip
+    ]
     return table(("operation on 2×2 tensors, forward and backward", "minisk, µs", "PyTorch, µs", "ratio"), lines)
 
 
@@ -161,9 +164,13 @@ def main() -> None:
     commands = [*(command("step.py", options) for options in [*contests, alone]), command("overhead.py", [])]
     picture = os.path.relpath(arguments.picture, arguments.page.parent)
     parts = [
-        machine(steps[0]), f"![Time of minisk over PyTorch's for each step]({picture})", steps_table(steps),
-        scaling_table(scaling), overhead_table(overhead), "\n".join(["```", *commands, "```"]),
-    ]  # fmt: skip
+        machine(steps[0]),
+        f"![Time of minisk over PyTorch's for each step]({picture})",
+        steps_table(steps),
+        scaling_table(scaling),
+        overhead_table(overhead),
+        "\n".join(["```", *commands, "```"]),
+    ]
     draw(steps, arguments.picture)
     measured = "\n\n".join(parts)
     arguments.page.write_text(f"{before}{BEGIN}\n{measured}\n{END}{after}", encoding="utf-8")

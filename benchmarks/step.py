@@ -48,7 +48,7 @@ ROOF = "np.matmul"
 def minisk_step(model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", inference: bool = False) -> Step:
     import minisk as ms
     from minisk import ops
-    from minisk.optim import SGD
+    from minisk.optim.optimizer import SGD
 
     model.to(device).train(not inference)
     optimizer = SGD(model.parameters(), **SETTINGS)
@@ -115,7 +115,7 @@ def model_of(name: str) -> Any:
 def describe(name: str, batch_size: int, size: int | None, inference: bool) -> tuple[Workload, int]:
     """Return the workload, and the multiply-adds of its forward."""
     from minisk import models
-    from minisk.summary import summarize
+    from minisk.analysis.summary import summarize
 
     model, pixels = model_of(name), size or models.input_size(name)
     classes = model.classifier.weight.shape[0]
@@ -169,9 +169,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     flops = (2 if arguments.inference else 6) * macs
     rows = [row(name, result, results["PyTorch"], flops, arguments.batch_size) for name, result in results.items()]
     return {
-        **vars(arguments), "size": workload.size, "processor": processor(), "torch": version("torch"),
-        "roof": MATRIX_PRODUCT_FLOPS / statistics.median(roof.seconds), "rows": rows,
-    }  # fmt: skip
+        **vars(arguments),
+        "size": workload.size,
+        "processor": processor(),
+        "torch": version("torch"),
+        "roof": MATRIX_PRODUCT_FLOPS / statistics.median(roof.seconds),
+        "rows": rows,
+    }
 
 
 def workload_of(arguments: argparse.Namespace) -> tuple[Workload, int]:
@@ -183,9 +187,12 @@ def workload_of(arguments: argparse.Namespace) -> tuple[Workload, int]:
 def row(name: str, result: Result, reference: Result, flops: int, batch_size: int) -> dict[str, Any]:
     middle = statistics.median(result.seconds)
     return {
-        "name": name, **result._asdict(), "ratios": ratios(result.seconds, reference.seconds),
-        "flops_per_second": flops / middle, "images_per_second": batch_size / middle,
-    }  # fmt: skip
+        "name": name,
+        **result._asdict(),
+        "ratios": ratios(result.seconds, reference.seconds),
+        "flops_per_second": flops / middle,
+        "images_per_second": batch_size / middle,
+    }
 
 
 def cells(row: dict[str, Any], roof: float) -> list[str]:
@@ -221,10 +228,12 @@ def measure_scaling(arguments: argparse.Namespace) -> dict[str, Any]:
     results = compete(contenders, arguments.rounds)
     seconds = {name: result.seconds for name, result in results.items()}
     return {
-        **vars(arguments), "size": workload.size, "seconds": seconds,
+        **vars(arguments),
+        "size": workload.size,
+        "seconds": seconds,
         "twice the batch": ratios(seconds[label(2 * count, threads)], seconds[label(count, threads)]),
         "two threads": ratios(seconds[label(count, 1)], seconds[label(count, 2)]),
-    }  # fmt: skip
+    }
 
 
 def label(batch_size: int, threads: int) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from minisk import models
+
 if TYPE_CHECKING:
     from minisk import nn as ms_nn
     from minisk.models import ResidualNet
@@ -21,7 +23,7 @@ class BatchNormReLU(nn.BatchNorm2d):
 
 
 class SKConv(nn.Module):
-    def __init__(self, source: ms_nn.SKConv) -> None:
+    def __init__(self, source: models.SKConv) -> None:
         super().__init__()
         self.convs = nn.ModuleList([twin(conv) for conv in source.convs])
         self.norms = nn.ModuleList([twin(norm) for norm in source.norms])
@@ -37,7 +39,7 @@ class SKConv(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    def __init__(self, source: ms_nn.Bottleneck) -> None:
+    def __init__(self, source: models.Bottleneck) -> None:
         super().__init__()
         for name, child in source.children():
             self.add_module(name, twin(child))

@@ -7,25 +7,45 @@ x = ms.tensor([1.0, 2.0], requires_grad=True)
 x.grad  # tensor([2., 4.])
 """
 
-from .device import cuda_available, manual_seed  # first: it has a word with NumPy's threads before NumPy is loaded
+from .backend import cuda_available, manual_seed  # first: it has a word with NumPy's threads before NumPy is loaded
 
 # isort: split
 from . import ops
-from .autograd import grad
+from .autograd.engine import grad
 from .errors import AnomalyError, CheckpointError, DataError, DeviceError, DtypeError
 
 # isort: split
+from .analysis.profiler import Profile, profile
+from .autograd.function import Function, detect_anomaly, is_grad_enabled, no_grad
+from .autograd.tensor import Tensor, tensor
 from .errors import GradcheckError, GraphError, KernelError, MiniskError, ShapeError
-from .function import Function, detect_anomaly, is_grad_enabled, no_grad
 from .gradient_check import GradcheckReport, gradcheck
-from .profiler import Profile, profile
-from .tensor import Tensor, tensor
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnomalyError", "CheckpointError", "DataError", "DeviceError", "DtypeError", "Function", "GradcheckError",
-    "GradcheckReport", "GraphError", "KernelError", "MiniskError", "Profile", "ShapeError", "Tensor", "cuda_available",
-    "detect_anomaly", "grad", "gradcheck", "is_grad_enabled", "manual_seed", "no_grad", "ops", "profile",
+    "AnomalyError",
+    "CheckpointError",
+    "DataError",
+    "DeviceError",
+    "DtypeError",
+    "Function",
+    "GradcheckError",
+    "GradcheckReport",
+    "GraphError",
+    "KernelError",
+    "MiniskError",
+    "Profile",
+    "ShapeError",
+    "Tensor",
+    "cuda_available",
+    "detect_anomaly",
+    "grad",
+    "gradcheck",
+    "is_grad_enabled",
+    "manual_seed",
+    "no_grad",
+    "ops",
+    "profile",
     "tensor",
-]  # fmt: skip
+]

@@ -34,7 +34,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from minisk.checkpoint import load_checkpoint  # noqa: E402 (found where this file is)
+from minisk.serialization import load_checkpoint  # noqa: E402 (found where this file is)
 
 TIMES = ("images_per_second", "seconds", "waiting")
 PATIENCE = 600  # seconds after which a process counts as hanging

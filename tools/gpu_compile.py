@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import minisk.cuda
-from minisk.checkpoint import atomic_write
-from minisk.cuda.launcher import Kernel
-from minisk.cuda.source import PACKAGE, signatures
+from minisk.runtime.launcher import Kernel
+from minisk.runtime.signature import PACKAGE, signatures
+from minisk.serialization import atomic_write
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "kernels.md"
 BEGIN, END = "<!-- table of tools/gpu_compile.py -->\n", "<!-- end of table -->\n"

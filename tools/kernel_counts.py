@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minisk.checkpoint import atomic_write
-from minisk.cuda import kernels
-from minisk.cuda.checking import CheckedKernel, CheckReport
-from minisk.cuda.kernels import Window
+from minisk import kernels
+from minisk.kernels import Window
+from minisk.runtime.checked import CheckedKernel, CheckReport
+from minisk.serialization import atomic_write
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "kernels.md"
 BEGIN, END = "<!-- table of tools/kernel_counts.py -->\n", "<!-- end of counts -->\n"

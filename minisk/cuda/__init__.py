@@ -1,7 +1,8 @@
 """Hand-written CUDA kernels that run with or without a GPU: `launch(Kernel(file, name), grid, block, args)`.
 
-kernels.py is the seam that operations call; `twins` holds each kernel's formula in NumPy; host/ is the C++ that runs a
-`.cu` on a CPU. docs/cuda.md writes a layer with a kernel of its own.
+Each `.cu` stands beside the Python of the same name that launches it. docs/cuda.md writes a layer with its own kernel.
 """
 
-from .launcher import Kernel as Kernel, examine as examine, launch as launch  # isort: skip
+from ..runtime import Kernel, examine, launch
+
+__all__ = ["Kernel", "examine", "launch"]

@@ -229,13 +229,15 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
     real values[SPAN];
     memcpy(values, sum, sizeof values);
     line += position / IMAGES * step;
-    if (step == 1 && position + SPAN <= positions) {  // numbers known to the compiler, which shuffles vectors then
+    const int count = min(SPAN, positions - position);
+    if (SPAN < IMAGES) {  // short vectors: a tile is a part of one pixel's images, position a multiple of SPAN
+        for (int k = 0; k < count; k++) line[(position % IMAGES + k) * image] = values[k];
+    } else if (step == 1 && count == SPAN) {  // numbers known to the compiler, which shuffles vectors then
         for (int i = 0; i < IMAGES; i++)
             for (int c = 0; c < SPAN / IMAGES; c++) line[i * image + c] = values[c * IMAGES + i];
     } else {
         for (int i = 0; i < IMAGES; i++)
-            for (int c = 0; c < min(SPAN, positions - position) / IMAGES; c++)
-                line[i * image + c * step] = values[c * IMAGES + i];
+            for (int c = 0; c < count / IMAGES; c++) line[i * image + c * step] = values[c * IMAGES + i];
     }
 #else
     for (int v = 0; v < TILE_VECTORS; v++) {

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..device import Array, array_module, device_of
-from .launcher import Kernel, kernel_mode, launch, with_twin
+from ..backend import Array, array_module, device_of
+from ..runtime.launcher import Kernel, kernel_mode, launch, with_twin
 from .twins import windows as twins
 from .twins.windows import Geometry
 

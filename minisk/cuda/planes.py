@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..device import Array, array_module
-from .launcher import Kernel, launch, with_twin
+from ..backend import Array, array_module
+from ..runtime.launcher import Kernel, launch, with_twin
 from .twins import planes as twins
 from .twins import windows
 from .twins.windows import Window

@@ -38,7 +38,20 @@ def load_dataset(name: str, data_dir: str | Path | None, split: str, *, size_lim
 
 
 __all__ = [
-    "DATASETS", "SHAPES", "Augment", "Batch", "ImageDataset", "Loader", "Mix", "color_jitter", "cutout",
-    "load_cifar", "load_dataset", "make_shapes", "normalize", "random_crop",
-    "random_mirror", "standard_augment",
-]  # fmt: skip
+    "DATASETS",
+    "SHAPES",
+    "Augment",
+    "Batch",
+    "ImageDataset",
+    "Loader",
+    "Mix",
+    "color_jitter",
+    "cutout",
+    "load_cifar",
+    "load_dataset",
+    "make_shapes",
+    "normalize",
+    "random_crop",
+    "random_mirror",
+    "standard_augment",
+]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.tensor import Tensor
 from ..errors import DtypeError, GradcheckError, MiniskError, ShapeError
-from ..tensor import Tensor
 from . import probes
 from .differences import LADDERS, Status, chance_to_miss, random_signs
 from .elements import Point, locate
@@ -27,9 +27,16 @@ ASIDE = {"float64": (2**-6, 2**-10, 2**-14), "float32": (2**-6, 2**-5, 2**-4)}
 
 
 def gradcheck(
-    fn: Any, inputs: Any, *, params: Mapping[str, Tensor] | None = None, order: int = 1, dtype: str = "float64",
-    mode: str = "auto", raise_on_failure: bool = True, seed: int = 0,
-) -> GradcheckReport:  # fmt: skip
+    fn: Any,
+    inputs: Any,
+    *,
+    params: Mapping[str, Tensor] | None = None,
+    order: int = 1,
+    dtype: str = "float64",
+    mode: str = "auto",
+    raise_on_failure: bool = True,
+    seed: int = 0,
+) -> GradcheckReport:
     """Compare the gradient of a function with finite differences, and say what is wrong with it, and where.
 
     fn: a function of Tensors (returning one, or a tuple), a `Function`, a `Module` (its named parameters are checked

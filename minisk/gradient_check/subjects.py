@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import grad
-from ..device import seeded, to_device
+from ..autograd.engine import grad
+from ..autograd.function import Function, detect_anomaly, is_grad_enabled, no_grad, switch_mode
+from ..autograd.tensor import Tensor
+from ..backend import seeded, to_device
 from ..errors import DtypeError
-from ..function import Function, detect_anomaly, is_grad_enabled, no_grad, switch_mode
 from ..nn.module import Module
-from ..tensor import Tensor
 
 Arrays = list[Any]
 SEED = 0  # of minisk's own generator, before every evaluation: dropout then drops the same values each time

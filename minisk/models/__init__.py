@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ..checkpoint import load_checkpoint, weights_of
 from ..errors import MiniskError
+from ..serialization import load_checkpoint, weights_of
+from .attention import Bottleneck, Branch, SKConv, SKUnit
 from .sknet import ResidualNet, resnext29, resnext50, resnext101, sknet26, sknet29, sknet50, sknet101, sknet_small
 
 Maker = Callable[..., ResidualNet]
@@ -44,6 +45,22 @@ def input_size(name: str) -> int:
 
 
 __all__ = [
-    "NAMES", "TRAINED", "ResidualNet", "create", "input_size", "load", "resnext29", "resnext50", "resnext101",
-    "sknet26", "sknet29", "sknet50", "sknet101", "sknet_small",
-]  # fmt: skip
+    "NAMES",
+    "TRAINED",
+    "Bottleneck",
+    "Branch",
+    "ResidualNet",
+    "SKConv",
+    "SKUnit",
+    "create",
+    "input_size",
+    "load",
+    "resnext29",
+    "resnext50",
+    "resnext101",
+    "sknet26",
+    "sknet29",
+    "sknet50",
+    "sknet101",
+    "sknet_small",
+]

@@ -11,9 +11,9 @@ from functools import partial
 from typing import NamedTuple
 
 from .. import ops
-from ..nn import BatchNorm2d, Bottleneck, Branch, Conv2d, Linear, MaxPool2d, Module, Sequential, SKUnit, init, recompute
-from ..nn.selective_kernel import BN_MOMENTUM, DEFAULT_BRANCHES
-from ..tensor import Tensor
+from ..autograd.tensor import Tensor
+from ..nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential, init, recompute
+from .attention.selective_kernel import BN_MOMENTUM, DEFAULT_BRANCHES, Bottleneck, Branch, SKUnit
 
 # (in_channels, width, out_channels, stride, project) → unit
 UnitFactory = Callable[[int, int, int, int, bool], Module]

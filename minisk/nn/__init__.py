@@ -4,9 +4,21 @@ from . import init
 from .layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
 from .module import Buffer, Module, ModuleList, Parameter, Sequential
 from .recompute import recompute
-from .selective_kernel import Bottleneck, Branch, SKConv, SKUnit
 
 __all__ = [
-    "AvgPool2d", "BatchNorm2d", "Bottleneck", "Branch", "Buffer", "Conv2d", "Dropout", "GlobalAvgPool2d", "Linear",
-    "MaxPool2d", "Module", "ModuleList", "Parameter", "ReLU", "SKConv", "SKUnit", "Sequential", "init", "recompute",
-]  # fmt: skip
+    "AvgPool2d",
+    "BatchNorm2d",
+    "Buffer",
+    "Conv2d",
+    "Dropout",
+    "GlobalAvgPool2d",
+    "Linear",
+    "MaxPool2d",
+    "Module",
+    "ModuleList",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "init",
+    "recompute",
+]

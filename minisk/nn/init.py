@@ -2,8 +2,8 @@
 
 import math
 
-from ..device import random_generator, to_device
-from ..tensor import Tensor
+from ..autograd.tensor import Tensor
+from ..backend import random_generator, to_device
 
 
 def normal_(tensor: Tensor, std: float) -> Tensor:

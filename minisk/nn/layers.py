@@ -3,10 +3,10 @@
 import numpy as np
 
 from .. import ops
-from ..device import DEFAULT_FLOAT
+from ..autograd.tensor import Tensor
+from ..backend import DEFAULT_FLOAT
 from ..errors import ShapeError
 from ..ops.convolution import Size, pair
-from ..tensor import Tensor
 from . import init
 from .module import Buffer, Module, Parameter
 
@@ -18,9 +18,16 @@ class Conv2d(Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Size,
-        stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1, bias: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ShapeError(f"Conv2d: {in_channels} inputs, {out_channels} outputs must divide into groups={groups}")
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)

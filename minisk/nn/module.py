@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..device import Array, to_device
+from ..autograd.tensor import Tensor
+from ..backend import Array, to_device
 from ..errors import CheckpointError, DtypeError
-from ..tensor import Tensor
 
 ForwardHook = Callable[["Module", Any], None]
 

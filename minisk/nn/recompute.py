@@ -6,11 +6,11 @@ Source: Chen et al., *Training Deep Nets with Sublinear Memory Cost*, 2016.
 import contextlib
 from collections.abc import Iterator
 
-from ..autograd import grad
-from ..device import Array, random_generator, seeded
+from ..autograd.engine import grad
+from ..autograd.function import Function, is_grad_enabled, no_grad, switch_mode
+from ..autograd.tensor import Tensor
+from ..backend import Array, random_generator, seeded
 from ..errors import DtypeError
-from ..function import Function, is_grad_enabled, no_grad, switch_mode
-from ..tensor import Tensor
 from .module import Module, in_modes
 
 

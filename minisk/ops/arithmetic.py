@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..device import Array, array_module
+from ..autograd.function import Function
+from ..autograd.tensor import Operand, Tensor
+from ..backend import Array, array_module
 from ..errors import DtypeError, ShapeError
-from ..function import Function
-from ..tensor import Operand, Tensor
-from .operands import floating, operands, require_floating
-from .shapes import broadcast_shape, expand_dims, squeeze, sum_to, transpose
+from .dtypes import floating, operands, require_floating
+from .shape import broadcast_shape, expand_dims, squeeze, sum_to, transpose
 
 
 class Add(Function):

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from ..cuda import kernels
-from ..cuda.kernels import Geometry, Window
-from ..device import Array
+from .. import kernels
+from ..autograd.function import Function
+from ..autograd.tensor import Tensor
+from ..backend import Array
 from ..errors import ShapeError
-from ..function import Function
-from ..tensor import Tensor
-from .operands import require_floating
-from .shapes import broadcast_to
+from ..kernels import Geometry, Window
+from .dtypes import require_floating
+from .shape import broadcast_to
 
 
 class Conv2d(Function):
@@ -85,9 +85,14 @@ def pair(operation: str, name: str, value: Any, least: int) -> tuple[int, int]:
 
 
 def conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None,
-    stride: Size = 1, padding: Size = 0, dilation: Size = 1, groups: int = 1,
-) -> Tensor:  # fmt: skip
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Tensor:
     """Convolve images with a set of kernels.
 
     x: (N, C, H, W); weight: (O, C / groups, kh, kw); bias: (O,); stride, padding, dilation: one number, or (height,

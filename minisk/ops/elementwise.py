@@ -4,13 +4,13 @@ Where a derivative jumps, the conventions are: 0 at 0 for abs and relu, half eac
 and clip passes the gradient on its bounds.
 """
 
-from ..cuda import kernels
-from ..device import Array, array_module, device_of, random_generator
+from .. import kernels
+from ..autograd.function import Function
+from ..autograd.tensor import Operand, Tensor
+from ..backend import Array, array_module, device_of, random_generator
 from ..errors import ShapeError
-from ..function import Function
-from ..tensor import Operand, Tensor
-from .operands import floating, operands, require_floating
-from .shapes import broadcast_shape, sum_to
+from .dtypes import floating, operands, require_floating
+from .shape import broadcast_shape, sum_to
 
 
 class Exp(Function):

@@ -5,12 +5,12 @@ y = x[index]      dx = zeros, with dx[index] += dy (an element read twice gets b
 
 from typing import Any
 
-from ..device import Array, array_module
+from ..autograd.function import Function, is_grad_enabled
+from ..autograd.tensor import Operand, Tensor
+from ..backend import Array, array_module
 from ..errors import GraphError, ShapeError
-from ..function import Function, is_grad_enabled
-from ..tensor import Operand, Tensor
 from .arithmetic import add, div, mul, sub
-from .operands import operands
+from .dtypes import operands
 
 
 class GetItem(Function):

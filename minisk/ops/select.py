@@ -11,13 +11,13 @@ Source: the Axpy layer of the SENet and SKNet Caffe forks.
 
 from collections.abc import Sequence
 
-from ..cuda import kernels
-from ..device import Array
+from .. import kernels
+from ..autograd.function import Function, is_grad_enabled
+from ..autograd.tensor import Tensor
+from ..backend import Array
 from ..errors import ShapeError
-from ..function import Function, is_grad_enabled
-from ..tensor import Tensor
-from .operands import require_floating
-from .shapes import stack
+from .dtypes import require_floating
+from .shape import stack
 
 
 class Axpy(Function):

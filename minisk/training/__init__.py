@@ -1,1 +1,7 @@
-"""The parts of a training run, which `minisk.train.Trainer` puts together; public names are to be had from there."""
+"""Training from start to finish: one `Config` describes a run, `Trainer` carries it out."""
+
+from .config import SCHEDULES, Config
+from .run_folder import Metrics
+from .trainer import Trainer
+
+__all__ = ["SCHEDULES", "Config", "Metrics", "Trainer"]

@@ -109,7 +109,15 @@ def make_loaders(
     mean, std = (values.tolist() for values in train_set.mean_std())
     mix = Mix(len(train_set.classes), config.mixup, config.cutmix) if config.mixup or config.cutmix else None
     train = Loader(
-        train_set, config.batch_size, shuffle=True, augment=config.augment(1), mix=mix, seed=config.seed,
-        drop_last=True, mean=mean, std=std, workers=workers,
-    )  # fmt: skip
+        train_set,
+        config.batch_size,
+        shuffle=True,
+        augment=config.augment(1),
+        mix=mix,
+        seed=config.seed,
+        drop_last=True,
+        mean=mean,
+        std=std,
+        workers=workers,
+    )
     return train, Loader(test_set, TEST_BATCH, mean=mean, std=std)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..device import Array, array_module
+from ..autograd.tensor import Tensor
+from ..backend import Array, array_module
 from ..nn import Module
-from ..optim import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, Optimizer
-from ..tensor import Tensor
+from ..optim.optimizer import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, Optimizer
 from .config import Config
 
 

@@ -3,7 +3,7 @@
 import pytest
 from device_suite import DeviceSuite
 
-from minisk.device import cuda_available
+from minisk.backend import cuda_available
 
 
 @pytest.mark.gpu

@@ -25,7 +25,7 @@ out: (N, C, H, W); dweights is the gradient that reaches a itself:
 
 import numpy as np
 
-from ...device import Array, array_module
+from ...backend import Array, array_module
 
 
 def widen(x: Array) -> Array:

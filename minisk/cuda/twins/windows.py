@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...device import Array, array_module
+from ...backend import Array, array_module
 from .planes import narrow, widen
 
 Pair = tuple[int, int]

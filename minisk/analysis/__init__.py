@@ -1,0 +1,1 @@
+"""Look at a model: its layers, where its time goes, and figures."""

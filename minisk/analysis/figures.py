@@ -1,0 +1,133 @@
+"""Pictures of a run: curves, confusion matrix, worst mistakes.
+
+matplotlib draws them (the extra `plot`). Nothing here knows of models or data sets: numbers, names and pixels come in,
+and one PNG file goes out, replaced as a whole.
+"""
+
+import io
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MiniskError, ShapeError
+from ..serialization import atomic_write
+
+# Okabe and Ito's colours, which colour-blind readers tell apart: https://jfly.uni-koeln.de/color/
+_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+_INK, _PALE = "#222222", "#E4E4E4"
+
+# title; then a line each: key in the rows, colour
+_PANELS = (
+    ("loss", {"train_loss": _BLUE, "test_loss": _ORANGE}),
+    ("accuracy, %", {"train_accuracy": _BLUE, "test_accuracy": _ORANGE}),
+    ("learning rate", {"lr": _GREEN}),
+)
+_FEW = 30  # up to so many epochs each has a dot of its own
+_LARGEST = 1e12  # a diverged loss beyond this is a gap in the line, as NaN is
+_COLUMNS = 6  # of mistakes
+
+
+def draw_curves(rows: Sequence[Mapping[str, float]], path: str | Path) -> None:
+    """Draw loss, accuracy and learning rate over the epochs, and write them as a PNG.
+
+    rows: one per epoch, with `epoch`, `lr`, and `train_` and `test_` `loss` (nats) and `accuracy` (percent). A value
+    that is missing, NaN or infinite is a gap. Raises MiniskError without matplotlib, OSError.
+    """
+    figure = _figure(1200, 330)
+    for axes, (title, lines) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+        for key, colour in lines.items():
+            values = [float(row.get(key, math.nan)) for row in rows]
+            shown = [value if abs(value) < _LARGEST else math.nan for value in values]
+            marker = "o" if len(rows) <= _FEW else None
+            axes.plot([row["epoch"] for row in rows], shown, color=colour, label=key.split("_")[0], marker=marker, ms=4)
+        axes.set(title=title, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.grid(color=_PALE)
+        axes.spines[["top", "right"]].set_visible(False)
+        if len(lines) > 1:
+            axes.legend(frameon=False)
+    _write(figure, path)
+
+
+def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str | Path) -> None:
+    """Draw a confusion matrix as a heat map, and write it as a PNG.
+
+    matrix: (K, K) counts, one row per true class, one column per predicted one; classes: K names. A cell's colour is
+    its share of its row. Counts are written into the cells while there is room, names beside up to about 100 classes.
+    Raises ShapeError, MiniskError without matplotlib, OSError.
+    """
+    k = len(classes)
+    if matrix.shape != (k, k) or k == 0:
+        raise ShapeError(f"draw_confusion: matrix is {matrix.shape}, expected ({k}, {k}) for {k} classes, at least one")
+    totals = matrix.sum(axis=1, keepdims=True)
+    share = matrix / np.maximum(1, totals)
+    cell = max(2, min(56, 1100 // k))
+    figure = _figure(cell * k + 250, cell * k + 170)
+    axes = figure.subplots()
+    axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)  # the root, so that an error of 1 % can be seen
+    axes.set_title(f"{100 * np.trace(matrix) / max(1, totals.sum()):.2f} % of {totals.sum():,} right", fontsize=11)
+    axes.set(xlabel="predicted class (colour: share of the row)", ylabel="true class", xticks=[], yticks=[])
+    axes.spines[:].set_color(_PALE)
+    if cell >= 10:
+        names, size = [_label(name) for name in classes], min(10.0, cell * 0.6)
+        axes.set_xticks(range(k), names, rotation=90, fontsize=size)
+        axes.set_yticks(range(k), names, fontsize=size)
+        axes.tick_params(length=0)
+    size = max(5.0, min(10.0, 1.1 * (cell - 4) / len(f"{matrix.max():,}")))
+    for i, j in np.argwhere(matrix) if cell >= 24 else ():
+        colour = "white" if share[i, j] > 0.3 else _INK
+        axes.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", color=colour, fontsize=size)
+    _write(figure, path)
+
+
+def draw_mistakes(
+    mistakes: Sequence[tuple[NDArray[np.uint8], str, str, float]], path: str | Path, title: str = "Mistakes"
+) -> None:
+    """Draw wrongly classified images as a grid, and write it as a PNG.
+
+    mistakes: (image, uint8 (3, H, W); its true class; the predicted class; that one's probability in 0 … 1) each.
+    Raises MiniskError without matplotlib, OSError.
+    """
+    rows = max(1, math.ceil(len(mistakes) / _COLUMNS))
+    height = 80 + 180 * rows
+    figure = _figure(860, height)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.get_layout_engine().set(hspace=0.4, rect=(0, 40 / height, 1, 1 - 40 / height))
+    grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    for axes, (image, true, predicted, probability) in zip(grid, mistakes, strict=False):
+        axes.imshow(image.transpose(1, 2, 0), interpolation="bicubic")
+        said = f"said {_label(predicted, 11)} {100 * probability:.1f} %"
+        for line, (text, colour) in enumerate([(f"is {_label(true)}", _BLUE), (said, _ORANGE)], 1):
+            axes.text(0, -0.14 * line, text, color=colour, fontsize=7.5, transform=axes.transAxes, in_layout=False)
+    _write(figure, path)
+
+
+def _figure(width: int, height: int) -> Any:
+    """Return an empty Figure of so many pixels. Raises MiniskError."""
+    try:
+        # A Figure of its own, without pyplot: no window, no backend chosen, no state left behind.
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MiniskError('pictures need matplotlib: pip install "minisk[plot]"') from error
+    return Figure(figsize=(width / 100, height / 100), dpi=100, layout="constrained")
+
+
+def _write(figure: Any, path: str | Path) -> None:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks is drawn as a box
+        figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+    atomic_write(path, buffer.getvalue())
+
+
+def _label(name: str, most: int = 18) -> str:
+    """Shorten a name, and take from it what would move the text or be set as a formula."""
+    plain = "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$")
+    return plain if len(plain) <= most else plain[: most - 1] + "…"

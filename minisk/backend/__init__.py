@@ -1,0 +1,34 @@
+"""The lowest package: NumPy or CuPy, random numbers, and process-wide settings."""
+
+from .threads import configure_blas
+
+configure_blas()  # before NumPy is imported, which the next lines do
+
+# isort: split
+from .device import (  # noqa: E402
+    DEFAULT_FLOAT,
+    Array,
+    array_module,
+    cuda_available,
+    device_of,
+    parse_device,
+    storage,
+    to_device,
+)
+from .random import manual_seed, random_generator, random_state, seeded, set_random_state  # noqa: E402
+
+__all__ = [
+    "DEFAULT_FLOAT",
+    "Array",
+    "array_module",
+    "cuda_available",
+    "device_of",
+    "manual_seed",
+    "parse_device",
+    "random_generator",
+    "random_state",
+    "seeded",
+    "set_random_state",
+    "storage",
+    "to_device",
+]

@@ -1,0 +1,194 @@
+// batch_norm.cu: batch norm over a channel axis, with its affine part and, if asked for, the ReLU behind it.
+//
+//   mean = center + rest     inv_std = 1 / sqrt(var + eps)     scale = weight · inv_std     m = images · spatial
+//
+//   y = (x - center) · scale + (bias - rest · scale)           out = y, or max(y, 0)
+//   g = dout, or dout where y > 0      dbias = Σ g             dweight = Σ g · xhat, xhat = (x - mean) · inv_std
+//   dx = scale · (g - dbias / m - xhat · dweight / m)          where the statistics are those of x, else scale · g
+//
+//   x, out, dout, dx: (images, channels, spatial)    all others: (channels); sums of parts: (parts, channels)
+//   Source: Ioffe and Szegedy, Batch Normalization, 2015; affine fused as in Caffe's CuDNNBatchNorm layer.
+//
+// center is the mean of the channel's first plane. Sums of x - center and its square, in one pass, survive float32 where
+// the mean is 10,000 deviations; a mean in two numbers survives being stored. ReLU's mask is computed from x again: y
+// need not be kept, and the same expression gives the same bits.
+//
+// Grid (channels, parts): a block takes one channel of a run of images. With one part, a block has a whole channel: it
+// sums, and its second pass finds x in the cache, so memory is read once (batch_norm_whole, batch_norm_backward_whole).
+// A larger channel is cut into parts, which leave their sums in memory; the caller adds them up, in order, before the
+// second pass (batch_norm_apply, batch_norm_input_grad): no atomics, so the same bits from run to run.
+#include "common.cuh"
+
+// Calls visit(i) for every element i of the block's part of its channel, neighbouring threads on neighbours.
+template <class Visit>
+__device__ __forceinline__ void visit_part(const int images, const int channels, const int spatial, const Visit visit) {
+    const int first = (int)((long long)images * blockIdx.y / gridDim.y);
+    const int last = (int)((long long)images * (blockIdx.y + 1LL) / gridDim.y);
+#ifdef MINISK_ONE_THREAD
+    for (int n = first; n < last; n++) {
+        const long long plane = ((long long)n * channels + blockIdx.x) * spatial;
+        for (int s = 0; s < spatial; s++) visit(plane + s);
+    }
+#else
+    // Image and position go on together, so that small planes fill a block, and no thread divides in the loop.
+    const int images_on = blockDim.x / spatial, s_on = blockDim.x % spatial;
+    int n = first + threadIdx.x / spatial, s = threadIdx.x % spatial;
+    while (n < last) {
+        visit(((long long)n * channels + blockIdx.x) * spatial + s);
+        n += images_on;
+        s += s_on;
+        if (s >= spatial) s -= spatial, n++;
+    }
+#endif
+}
+
+// y = (x - center) · scale + shift, the same for all of a channel.
+struct Channel {
+    wide center, rest, inv_std, scale, shift;
+
+    __device__ __forceinline__ Channel(wide center, wide rest, wide var, wide eps, wide weight, wide bias)
+        : center(center), rest(rest), inv_std(1 / sqrt(var + eps)) {
+        scale = weight * inv_std;
+        shift = bias - rest * scale;
+    }
+    __device__ __forceinline__ wide y(wide x) const { return (x - center) * scale + shift; }
+};
+
+struct Two { wide first, second; };
+
+__device__ __forceinline__ wide first_plane_mean(const int spatial, const real* __restrict__ x) {
+    const real* plane = x + (long long)blockIdx.x * spatial;
+    wide sum = 0;
+    BLOCK_LOOP(s, spatial) sum += (wide)plane[s];
+    return block_sum(sum) / spatial;
+}
+
+// Σ (x - center) and Σ (x - center)² over the part.
+__device__ __forceinline__ Two moments(const int images, const int channels, const int spatial, const wide center,
+                                       const real* __restrict__ x) {
+    wide sum = 0, squares = 0;
+    visit_part(images, channels, spatial, [&](const long long i) {
+        const wide centred = (wide)x[i] - center;
+        sum += centred;
+        squares += centred * centred;
+    });
+    return {block_sum(sum), block_sum(squares)};
+}
+
+__device__ __forceinline__ void normalize(const int images, const int channels, const int spatial, const int relu,
+                                          const Channel channel, const real* __restrict__ x, real* __restrict__ out) {
+    visit_part(images, channels, spatial, [&](const long long i) {
+        const wide y = channel.y(x[i]);
+        out[i] = (real)(relu && y < 0 ? 0 : y);  // NaN is not below 0, and stays
+    });
+}
+
+// Σ g and Σ g · xhat over the part.
+__device__ __forceinline__ Two gradient_sums(const int images, const int channels, const int spatial, const int relu,
+                                             const Channel channel, const real* __restrict__ dout,
+                                             const real* __restrict__ x) {
+    wide sum = 0, dot = 0;
+    visit_part(images, channels, spatial, [&](const long long i) {
+        const wide arrived = dout[i], g = relu && !(channel.y(x[i]) > 0) ? 0 : arrived;
+        sum += g;
+        dot += g * ((wide)x[i] - channel.center);
+    });
+    sum = block_sum(sum);
+    return {sum, (block_sum(dot) - channel.rest * sum) * channel.inv_std};
+}
+
+__device__ __forceinline__ void input_grad(const int images, const int channels, const int spatial, const int relu,
+                                           const int depends, const Channel channel, const Two sums,
+                                           const real* __restrict__ dout, const real* __restrict__ x,
+                                           real* __restrict__ dx) {
+    const wide per_value = depends ? channel.scale / ((wide)images * spatial) : 0;
+    const wide slope = -per_value * channel.inv_std * sums.second;
+    const wide constant = -per_value * sums.first - slope * channel.rest;
+    visit_part(images, channels, spatial, [&](const long long i) {
+        const wide arrived = dout[i], g = relu && !(channel.y(x[i]) > 0) ? 0 : arrived;
+        dx[i] = (real)(channel.scale * g + (slope * ((wide)x[i] - channel.center) + constant));
+    });
+}
+
+// check: <<<3, 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 x[804] weight[3] bias[3] out[804] center[3] rest[3] var[3]
+// check: <<<3, 128>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 x[660] weight[3] bias[3] out[660] center[3] rest[3] var[3]
+extern "C" __global__ ANY_BLOCK void batch_norm_whole(
+    const int images, const int channels, const int spatial, const wide eps, const int relu,
+    const real* __restrict__ x, const real* __restrict__ weight, const real* __restrict__ bias,
+    real* __restrict__ out, wide* __restrict__ center, wide* __restrict__ rest, wide* __restrict__ var) {
+    const int c = blockIdx.x;
+    const wide middle = first_plane_mean(spatial, x), count = (wide)images * spatial;
+    const Two sums = moments(images, channels, spatial, middle, x);
+    const wide mean = sums.first / count, variance = sums.second / count - mean * mean;
+    normalize(images, channels, spatial, relu, Channel(middle, mean, variance, eps, weight[c], bias[c]), x, out);
+    if (threadIdx.x == 0) center[c] = middle, rest[c] = mean, var[c] = variance;
+}
+
+// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 x[804] center[3] part_sum[6] part_squares[6]
+// check: <<<3, 96>>> images=11 channels=3 spatial=20 x[660] center[3] part_sum[3] part_squares[3]
+extern "C" __global__ ANY_BLOCK void batch_norm_moments(
+    const int images, const int channels, const int spatial, const real* __restrict__ x, wide* __restrict__ center,
+    wide* __restrict__ part_sum, wide* __restrict__ part_squares) {
+    const int part = blockIdx.y * channels + blockIdx.x;
+    const wide middle = first_plane_mean(spatial, x);
+    const Two sums = moments(images, channels, spatial, middle, x);
+    if (threadIdx.x > 0) return;
+    if (blockIdx.y == 0) center[blockIdx.x] = middle;
+    part_sum[part] = sums.first;
+    part_squares[part] = sums.second;
+}
+
+// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 out[804]
+// check: <<<(3, 3), 96>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 out[660]
+extern "C" __global__ ANY_BLOCK void batch_norm_apply(
+    const int images, const int channels, const int spatial, const wide eps, const int relu,
+    const real* __restrict__ x, const real* __restrict__ weight, const real* __restrict__ bias,
+    const wide* __restrict__ center, const wide* __restrict__ rest, const wide* __restrict__ var,
+    real* __restrict__ out) {
+    const int c = blockIdx.x;
+    const Channel channel(center[c], rest[c], var[c], eps, weight[c], bias[c]);
+    normalize(images, channels, spatial, relu, channel, x, out);
+}
+
+// check: <<<3, 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 dx[804] dweight[3] dbias[3]
+// check: <<<3, 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804]=below(3) weight[3] bias[3]=0 center[3]=1 rest[3]=0 var[3]=1 dx[804] dweight[3] dbias[3]
+// check: <<<3, 128>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 depends=0 dout[660] x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 dx[660] dweight[3] dbias[3]
+extern "C" __global__ ANY_BLOCK void batch_norm_backward_whole(
+    const int images, const int channels, const int spatial, const wide eps, const int relu, const int depends,
+    const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
+    const real* __restrict__ bias, const wide* __restrict__ center, const wide* __restrict__ rest,
+    const wide* __restrict__ var, real* __restrict__ dx, real* __restrict__ dweight, real* __restrict__ dbias) {
+    const int c = blockIdx.x;
+    const Channel channel(center[c], rest[c], var[c], eps, weight[c], bias[c]);
+    const Two sums = gradient_sums(images, channels, spatial, relu, channel, dout, x);
+    input_grad(images, channels, spatial, relu, depends, channel, sums, dout, x, dx);
+    if (threadIdx.x == 0) dbias[c] = (real)sums.first, dweight[c] = (real)sums.second;
+}
+
+// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 dout[804] x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 part_dbias[6] part_dweight[6]
+// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 dout[804] x[804]=below(3) weight[3] bias[3]=0 center[3]=1 rest[3]=0 var[3]=1 part_dbias[6] part_dweight[6]
+// check: <<<(3, 3), 96>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 dout[660] x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 part_dbias[9] part_dweight[9]
+extern "C" __global__ ANY_BLOCK void batch_norm_gradient_sums(
+    const int images, const int channels, const int spatial, const wide eps, const int relu,
+    const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
+    const real* __restrict__ bias, const wide* __restrict__ center, const wide* __restrict__ rest,
+    const wide* __restrict__ var, wide* __restrict__ part_dbias, wide* __restrict__ part_dweight) {
+    const int c = blockIdx.x, part = blockIdx.y * channels + c;
+    const Channel channel(center[c], rest[c], var[c], eps, weight[c], bias[c]);
+    const Two sums = gradient_sums(images, channels, spatial, relu, channel, dout, x);
+    if (threadIdx.x == 0) part_dbias[part] = sums.first, part_dweight[part] = sums.second;
+}
+
+// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 dbias[3] dweight[3] dx[804]
+// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804]=below(3) weight[3] bias[3]=0 center[3]=1 rest[3]=0 var[3]=1 dbias[3] dweight[3] dx[804]
+// check: <<<(3, 3), 96>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 depends=0 dout[660] x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 dbias[3] dweight[3] dx[660]
+extern "C" __global__ ANY_BLOCK void batch_norm_input_grad(
+    const int images, const int channels, const int spatial, const wide eps, const int relu, const int depends,
+    const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
+    const real* __restrict__ bias, const wide* __restrict__ center, const wide* __restrict__ rest,
+    const wide* __restrict__ var, const wide* __restrict__ dbias, const wide* __restrict__ dweight,
+    real* __restrict__ dx) {
+    const int c = blockIdx.x;
+    const Channel channel(center[c], rest[c], var[c], eps, weight[c], bias[c]);
+    input_grad(images, channels, spatial, relu, depends, channel, {dbias[c], dweight[c]}, dout, x, dx);
+}

@@ -1,0 +1,1 @@
+"""Measure a trained model, and classify images with it."""

@@ -1,0 +1,5 @@
+"""Compile and launch CUDA kernels: on a GPU through CuPy, on a CPU through the system's C++ compiler."""
+
+from .launcher import Kernel, examine, kernel_mode, kernels_in_use, launch, why_no_kernels
+
+__all__ = ["Kernel", "examine", "kernel_mode", "kernels_in_use", "launch", "why_no_kernels"]

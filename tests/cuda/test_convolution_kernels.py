@@ -1,0 +1,186 @@
+"""convolution.cu against its NumPy formula: groups, strides, dilations, paddings, kernels, and rows of every length."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from agreement import assert_agrees, kernel_mode, needs_compiler
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from minisk import kernels
+from minisk.cuda import convolution
+from minisk.kernels import Geometry
+
+pytestmark = needs_compiler
+
+# Tiles are 32 (or 16, or 64) positions long: a fraction of one, one, two and a tail.
+WIDTHS = [1, 3, 4, 7, 8, 16, 31, 32, 33, 56, 70]
+MODES = {"cpu": 60, "threads": 8}
+
+
+class Shape(NamedTuple):
+    images: int
+    groups: int
+    inputs: int
+    outputs: int
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    dtype: str = "f"
+
+    @property
+    def geometry(self) -> Geometry:
+        return Geometry(self.stride, self.padding, self.dilation, self.groups)
+
+    @property
+    def out(self) -> tuple[int, int]:
+        return self.geometry.output_size(self.size, self.kernel)
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, weight, dout."""
+        random = np.random.default_rng(0)
+        shapes = (
+            (self.images, self.groups * self.inputs, *self.size),
+            (self.groups * self.outputs, self.inputs, *self.kernel),
+            (self.images, self.groups * self.outputs, *self.out),
+        )
+        x, weight, dout = (random.standard_normal(shape).astype(self.dtype) for shape in shapes)
+        return x, weight, dout
+
+
+def pairs(least: int, most: int) -> st.SearchStrategy[tuple[int, int]]:
+    return st.tuples(st.integers(least, most), st.integers(least, most))
+
+
+# 1, 2 images: no shuffling; 8, 48: together. Outputs that leave a tile of 4 or 8 part empty; inputs × taps likewise.
+SHAPES = st.builds(
+    Shape,
+    images=st.sampled_from([1, 2, 8, 48]),
+    groups=st.sampled_from([1, 2, 3]),
+    inputs=st.sampled_from([1, 3, 4, 8]),
+    outputs=st.sampled_from([1, 4, 8, 13]),
+    size=st.tuples(st.integers(1, 9), st.sampled_from(WIDTHS)),
+    kernel=pairs(1, 5),
+    stride=pairs(1, 3),
+    padding=pairs(0, 4),
+    dilation=pairs(1, 3),
+    dtype=st.sampled_from("fd"),
+)
+
+
+def check(mode: str, shape: Shape) -> None:
+    x, weight, dout = shape.arrays()
+    assert_agrees(mode, kernels.conv2d, x, weight, shape.geometry)
+    assert_agrees(mode, kernels.conv2d_input_grad, dout, weight, shape.geometry, x.shape)
+    assert_agrees(mode, kernels.conv2d_weight_grad, x, dout, shape.geometry, weight.shape)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_kernels_agree_with_the_formula(mode: str) -> None:
+    @settings(max_examples=MODES[mode], derandomize=True, deadline=None, database=None)
+    @given(shape=SHAPES)
+    def agree(shape: Shape) -> None:
+        assume(min(shape.out) > 0)
+        if mode == "threads":
+            assume(np.prod(shape.size) * shape.images * shape.inputs * shape.groups < 20_000)
+        check(mode, shape)
+
+    agree()
+
+
+SAME = Shape(2, 2, 16, 16, (9, 16), (3, 3), (1, 1), (1, 1), (1, 1))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        SAME,
+        SAME._replace(images=16, size=(4, 4), padding=(2, 2), dilation=(2, 2)),  # taps that see padding alone
+        SAME._replace(stride=(2, 2), size=(8, 8)),
+        SAME._replace(size=(1, 40), kernel=(1, 5), padding=(0, 2)),
+        SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(4, 4), images=4),  # rows of 4 become rows of 16
+        SAME._replace(kernel=(1, 1), padding=(0, 0), size=(7, 7), images=4),  # the last row of four is a short one
+        SAME._replace(kernel=(1, 1), padding=(0, 0), size=(13, 17), images=3),
+        SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(13, 17), images=3),
+        SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(7, 7), images=4),  # few pixels to sum weights over
+        SAME._replace(groups=1, kernel=(1, 1), padding=(1, 2), stride=(2, 1)),  # padding larger than the kernel's reach
+        SAME._replace(kernel=(2, 2), stride=(3, 3), padding=(0, 0)),  # inputs that no output sees
+        SAME._replace(stride=(2, 2), dilation=(2, 2), padding=(2, 2)),  # nor every other row or column
+    ],
+    ids=str,
+)
+def test_shapes_that_take_a_path_of_their_own(mode: str, shape: Shape) -> None:
+    check(mode, shape)
+    check(mode, shape._replace(dtype="d"))
+
+
+@pytest.mark.parametrize("images", [1, 4])
+@pytest.mark.parametrize("size", [(7, 7), (14, 14), (13, 11), (3, 1)])
+@pytest.mark.parametrize("for_weights", [False, True])
+def test_pixels_of_a_1x1_kernel_fill_rows_but_for_the_last(
+    images: int, size: tuple[int, int], for_weights: bool
+) -> None:
+    axes = convolution._forward_axes(Geometry((1, 1), (0, 0), (1, 1), 1), size, (1, 1))
+    start = convolution.Layout(*axes, 1, 512, 512, tile_out=8, width=16)
+    layout = convolution._fit(convolution.CPU, start, images, 4, for_weights)
+    assert layout is not None
+    rows, columns = layout.rows.out, layout.columns.out
+    assert rows * columns - layout.missing == size[0] * size[1] and 0 <= layout.missing < columns
+    assert (rows, columns) == (layout.rows.size, layout.columns.size)
+    if not for_weights:  # the last row, and where the row fills half a tile, that half
+        assert layout.work() <= (1.2 if images * size[0] * size[1] >= 143 else 16)
+
+
+def test_several_bands_of_rows_and_slices_of_the_batch() -> None:
+    shape = SAME._replace(images=6, groups=1, size=(40, 70))
+    rows, columns = convolution._forward_axes(shape.geometry, shape.size, shape.kernel)
+    start = convolution.Layout(rows, columns, 1, 16, 16, tile_out=8, width=32)
+    layout = convolution._fit(convolution.CPU, start, 6, 4, True)
+    assert layout is not None and layout.band < 40
+    check("cpu", shape)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_are_the_same_bits_from_run_to_run(mode: str) -> None:
+    x, weight, dout = SAME.arrays()
+    with kernel_mode(mode):
+        for function, args in (
+            (kernels.conv2d_input_grad, (dout, weight, SAME.geometry, x.shape)),
+            (kernels.conv2d_weight_grad, (x, dout, SAME.geometry, weight.shape)),
+        ):
+            assert function(*args).tobytes() == function(*args).tobytes()
+
+
+def test_a_pixel_that_is_not_finite_spoils_only_what_sees_it() -> None:
+    shape = SAME._replace(images=16, size=(4, 4))
+    x, weight, _ = shape.arrays()
+    x[3, 5, 1, 2] = np.nan
+    assert_agrees("cpu", kernels.conv2d, x, weight, shape.geometry)
+
+
+def test_float16_is_summed_in_float32() -> None:
+    x, weight, dout = (a.astype(np.float16) for a in SAME.arrays())
+    with kernel_mode("threads"):
+        found = kernels.conv2d_weight_grad(x, dout, SAME.geometry, weight.shape)
+    with kernel_mode("numpy"):
+        expected = kernels.conv2d_weight_grad(x.astype("f"), dout.astype("f"), SAME.geometry, weight.shape)
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_blocks_share_the_outputs_of_a_group() -> None:
+    check("cpu", SAME._replace(images=1, groups=1, inputs=3, outputs=531, size=(4, 5)))
+
+
+def test_inputs_beyond_a_cache_are_taken_chunk_by_chunk() -> None:
+    shape = SAME._replace(images=1, groups=1, inputs=150, outputs=20, size=(32, 32), kernel=(1, 1), padding=(0, 0))
+    rows, columns = convolution._forward_axes(shape.geometry, shape.size, shape.kernel)
+    layout = convolution._fit(convolution.CPU, convolution.Layout(rows, columns, 1, 150, 20, 4, 64), 1, 4, True)
+    assert layout is not None and 4 * layout.inputs * layout.channel_size > 2 * (256 << 10)
+    check("cpu", shape)

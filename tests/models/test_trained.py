@@ -1,0 +1,48 @@
+"""The network that comes trained: what it answers, and how it is asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minisk as ms
+from minisk import models
+from minisk.__main__ import main
+from minisk.data import make_shapes, normalize
+from minisk.evaluation.classifier import load_classifier
+
+NAME = "sknet_small-cifar10"
+# Of three generated images, as the network answered when it was trained.
+LOGITS = [
+    [0.6127, 0.8546, -0.6182, -0.1753, -0.7053, -1.3040, -0.7971, -1.3578, 0.1410, 3.3504],
+    [2.1564, -0.9837, -0.1520, 0.5081, -1.0379, -0.4368, 0.2713, -1.2494, 1.6009, -0.6758],
+    [-0.9279, -1.3104, 0.4068, 1.2394, 3.4987, -0.5208, 1.1326, -1.5418, -1.1109, -0.8647],
+]
+
+
+def test_the_stored_logits_come_again():
+    classifier = load_classifier(NAME)
+    images = normalize(make_shapes(3, seed=7).images, **classifier.normalization)
+    model = models.load(NAME)
+    assert not model.training
+    for network in (model, classifier.model):
+        with ms.no_grad():
+            np.testing.assert_allclose(network(ms.tensor(images)).numpy(), LOGITS, rtol=0, atol=2e-3)
+
+
+def test_it_is_small_and_knows_its_classes():
+    assert models.TRAINED[NAME].stat().st_size < 3_000_000
+    assert load_classifier(NAME).classes[:3] == ("airplane", "automobile", "bird")
+
+
+def test_predict_uses_it_by_default(tmp_path, capsys):
+    Image.new("RGB", (40, 60), "navy").save(tmp_path / "photo.png")
+    assert main(["predict", str(tmp_path / "photo.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and lines[0].startswith(str(tmp_path / "photo.png")) and lines[0].endswith("%")
+
+
+def test_a_name_that_is_not_known():
+    with pytest.raises(ms.MiniskError, match=r"'resnet152'.*sknet_small-cifar10"):
+        models.load("resnet152")

@@ -1,0 +1,58 @@
+"""A kernel and its NumPy twin must say the same: the comparison every kernel's tests use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minisk.runtime.launcher import why_no_kernels
+
+# Where there is no compiler there is nothing to compare; CI has one, and says so if this skips.
+needs_compiler = pytest.mark.skipif(why_no_kernels() is not None, reason=f"no kernels: {why_no_kernels()}")
+
+TOLERANCE = {np.dtype(np.float16): 2e-3, np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-10}
+
+
+@contextlib.contextmanager
+def kernel_mode(mode: str) -> Iterator[None]:
+    """Run the seam in a mode: numpy, cpu or threads."""
+    before = os.environ.get("MINISK_KERNELS")
+    os.environ["MINISK_KERNELS"] = mode
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MINISK_KERNELS"]
+        else:
+            os.environ["MINISK_KERNELS"] = before
+
+
+def assert_agrees(mode: str, function: Callable[..., Any], *args: Any) -> None:
+    """Check a function of the seam against its NumPy formula: max|Δ| ≤ tolerance · max|formula|; integers equal.
+
+    Arrays among the arguments are copied for each call, and compared afterwards too, for functions that work in place.
+    """
+    outcomes = []
+    for each in ("numpy", mode):
+        copies = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+        with kernel_mode(each):
+            result = function(*copies)
+        results = result if isinstance(result, tuple) else (result,)
+        outcomes.append([r for r in (*results, *copies) if isinstance(r, np.ndarray)])
+    for number, (expected, seen) in enumerate(zip(*outcomes, strict=True)):
+        where = f"{function.__name__} in mode {mode}, result {number}"
+        assert seen.shape == expected.shape and seen.dtype == expected.dtype, where
+        if expected.dtype.kind != "f":
+            np.testing.assert_array_equal(seen, expected, err_msg=where)
+            continue
+        np.testing.assert_array_equal(np.isnan(seen), np.isnan(expected), err_msg=where)
+        finite = np.isfinite(expected)
+        np.testing.assert_array_equal(seen[~finite & ~np.isnan(expected)], expected[~finite & ~np.isnan(expected)])
+        scale = np.abs(expected[finite]).max(initial=0)
+        error = np.abs(seen[finite] - expected[finite]).max(initial=0)
+        assert error <= TOLERANCE[expected.dtype] * scale, f"{where}: off by {error:.2e}, largest value {scale:.2e}"

@@ -1,0 +1,104 @@
+"""Compile a piece of CUDA with the system's C++ compiler and call it through ctypes: the host side, tested by itself.
+
+Nothing of minisk's own Python is used here, so what the tests show is due to the C++ headers alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CUDA = Path(__file__).resolve().parents[2] / "minisk" / "cuda"
+COMPILER = os.environ.get("CXX", "g++")
+# Kernels with planted bugs deserve some of the warnings.
+WARNINGS = "-Wall -Werror -Wno-unknown-pragmas -Wno-sign-compare -Wno-uninitialized -Wno-maybe-uninitialized"
+COMMON = f"-std=c++17 -fPIC -g -fno-strict-aliasing {WARNINGS}"
+FAST_FLOATS = "-fno-math-errno -fno-trapping-math -fassociative-math -fno-signed-zeros"
+FLAGS = {
+    "cpu": f"-DMINISK_ONE_THREAD -O3 -march=native -fopenmp {FAST_FLOATS}",
+    "cpu without OpenMP": "-DMINISK_ONE_THREAD -O2",
+    "threads": "-DMINISK_FIBERS -O2",
+    "check": "-DMINISK_FIBERS -DMINISK_CHECK -O1 -fsanitize=thread -ftrivial-auto-var-init=pattern",
+}
+
+needs_compiler = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or shutil.which(COMPILER) is None, reason="needs Linux and a C++ compiler"
+)
+
+
+class Launch(ctypes.Structure):
+    """struct minisk_launch of launch.h."""
+
+    _fields_ = (
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("dynamic_shared", ctypes.c_uint),
+        ("schedule", ctypes.c_int),
+        ("seed", ctypes.c_uint),
+        ("error", ctypes.c_char * 512),
+    )
+
+
+@functools.cache
+def build(source: str, mode: str, *kernels: str) -> ctypes.CDLL:
+    """Compile source, whose first line is line 1 of kernel.cu, in the mode, and load it."""
+    folder = Path(tempfile.mkdtemp(dir=_folder()))
+    (folder / "kernel.cu").write_text(source)
+    unit = ['#include "cuda_on_cpu.h"', f'#include "{folder}/kernel.cu"', *(f"MINISK_EXPORT({k})" for k in kernels)]
+    (folder / "unit.cpp").write_text("\n".join(unit) + "\n")
+    includes = [f"-I{CUDA}", f"-I{CUDA.parent / 'runtime' / 'include'}"]
+    flags = [*COMMON.split(), *includes, *FLAGS[mode].split()]
+    openmp = [flag for flag in flags if flag == "-fopenmp"]
+    # In two steps, because mode check must not link the sanitizer: checker.h supplies its functions.
+    _run([COMPILER, *flags, "-c", "unit.cpp", "-o", "unit.o"], folder)
+    _run([COMPILER, "-shared", "-Wl,-Bsymbolic", *openmp, "unit.o", "-o", "unit.so"], folder)
+    return ctypes.CDLL(str(folder / "unit.so"))
+
+
+@functools.cache
+def _folder() -> str:
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def three(size: int | Sequence[int]) -> tuple[int, ...]:
+    """Complete a grid or block size to x, y, z."""
+    sizes = (size,) if isinstance(size, int) else tuple(size)
+    return sizes + (1,) * (3 - len(sizes))
+
+
+def launch(
+    library: ctypes.CDLL,
+    kernel: str,
+    grid: int | Sequence[int],
+    block: int | Sequence[int],
+    *arguments: np.ndarray | np.generic,
+    dynamic_shared: int = 0,
+    schedule: int = 0,
+    seed: int = 0,
+) -> str:
+    """Launch a kernel on arrays (passed by address) and scalars. Returns the error, empty if there was none."""
+    scalars = [np.asarray(a.ctypes.data if isinstance(a, np.ndarray) else a) for a in arguments]
+    addresses = (ctypes.c_void_p * len(scalars))(*(value.ctypes.data for value in scalars))
+    request = Launch(three(grid), three(block), dynamic_shared, schedule, seed)
+    failed = library[f"minisk_launch_{kernel}"](ctypes.byref(request), addresses)
+    message = request.error.decode()
+    assert bool(failed) == bool(message)
+    return message

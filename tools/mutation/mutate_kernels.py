@@ -1,0 +1,127 @@
+"""Put mistakes into the kernels, one at a time, and see that each is found: by the checker, or by a wrong result.
+
+python tools/mutate_kernels.py                    all kernels; some minutes
+python tools/mutate_kernels.py axpy.cu            one file
+python tools/mutate_kernels.py --sample 40        as many, drawn by lot
+
+Mutants (mutants.py says which) are built many at a time, each in a namespace of its own, and run in a process of its
+own on the cases that `check:` lines give the kernels it can be seen in, as they are and with some zeros, infinities or
+NaN among the numbers, in float32 and in float64, until one tells. Killed is what
+
+    checker   the checker has a finding for
+    crash     ends in a signal, takes over 1 s of processor time, or spoils memory that Python then trips over
+    value     gives other numbers: by more than 1e-5 of the largest, or written where nothing should be
+
+Kernels for every block size also run in mode cpu, one thread a block, and are compared by value. What survives because
+it does the same is listed in mutations_equivalent.txt, with the reason. Exits with 1 if a survivor is not listed, or
+fewer than 95 % are killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mutant_runs import Work
+from mutants import TUNING, mutants
+
+from minisk.runtime.signature import PACKAGE
+from minisk.sanitizer.cases import cases
+
+EQUIVALENT = Path(__file__).with_name("mutations_equivalent.txt")
+WANTED = 0.95
+
+
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """The survivors that are explained: reason by file, line as it is, line as it becomes."""
+    file, listed = "", dict[tuple[str, str, str], str]()
+    text = EQUIVALENT.read_text(encoding="utf-8")
+    for block in text.split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        if lines and lines[0].startswith("["):
+            file = lines.pop(0).strip("[]")
+        if lines:
+            before, *afters = [line[2:] for line in lines if line[:2] in ("- ", "+ ")]
+            reason = " ".join(line.strip() for line in lines if line[:2] not in ("- ", "+ "))
+            listed |= {(file, before, after): reason for after in afters}
+    return listed
+
+
+def report(work: Work) -> list[tuple[str, str, str]]:
+    """Print the table and the survivors. Returns those that are not explained."""
+    texts = {mutant.file: (PACKAGE / mutant.file).read_text(encoding="utf-8") for mutant in work.chosen}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    explained, unexplained = equivalents(), []
+    for number, mutant in enumerate(work.chosen, start=1):
+        kind = (work.verdicts.get(number) or "survived").partition(":")[0]
+        for row in (mutant.file, "all"):
+            counts[row][kind] += 1
+        if kind == "survived":
+            key = mutant.file, *mutant.told(texts[mutant.file])
+            print(
+                f"{mutant.file}:{mutant.line(texts[mutant.file])} survived ({mutant.operator})\n- {key[1]}\n+ {key[2]}"
+            )
+            print(f"  {explained.get(key, 'NOT EXPLAINED')}\n")
+            if key not in explained:
+                unexplained.append(key)
+    kinds = ("checker", "value", "crash", "does not compile", "survived")
+    print(f"{'file':20} {'mutants':>8} " + " ".join(f"{kind:>16}" for kind in kinds) + "   killed")
+    for file, count in counts.items():
+        compiled = count.total() - count["does not compile"]
+        killed = f"{100 * (compiled - count['survived']) / max(1, compiled):.1f} %"
+        print(f"{file:20} {count.total():8} " + " ".join(f"{count[kind]:16}" for kind in kinds) + f"   {killed}")
+    return unexplained
+
+
+def outdated(work: Work) -> list[tuple[str, str, str]]:
+    """Explanations of what does not survive, or is no mutant any more."""
+    survivors = {
+        (mutant.file, *mutant.told((PACKAGE / mutant.file).read_text(encoding="utf-8")))
+        for number, mutant in enumerate(work.chosen, start=1)
+        if not work.verdicts.get(number)
+    }
+    files = {mutant.file for mutant in work.chosen}
+    return [key for key in equivalents() if key[0] in files and key not in survivors]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Put mistakes into the kernels, and see that each is found.")
+    parser.add_argument("files", nargs="*", help="kernel files, .cu or .cuh (default: all)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--sample", type=int, help="try only as many, drawn by lot")
+    parser.add_argument("--seed", type=int, default=0, help="of the lot (default: 0)")
+    arguments = parser.parse_args(argv)
+    started = time.perf_counter()
+    kernel_files = sorted(path.name for path in PACKAGE.glob("*.cu"))
+    files = arguments.files or sorted(path.name for path in PACKAGE.glob("*.cu*"))
+    chosen = [mutant for file in files for mutant in mutants(PACKAGE / file)]
+    if arguments.sample:
+        chosen = random.Random(arguments.seed).sample(chosen, min(arguments.sample, len(chosen)))
+        chosen.sort(key=lambda mutant: (mutant.file, mutant.start))
+    work = Work(chosen, kernel_files)
+    for file in kernel_files:
+        for name in (name for name, found in cases(file).items() if not found):
+            print(f"{file}: {name} has no line `check:`")
+    work.finish(arguments.jobs)
+    unexplained = report(work)
+    old = [] if arguments.sample else outdated(work)
+    for key in old:
+        print("explained, but no survivor: {}\n- {}\n+ {}\n".format(*key))
+    if not arguments.sample:
+        for (file, name), reason in TUNING.items():
+            print(f"not changed: {name} of {file}, {reason}")
+    compiled = [verdict for verdict in work.verdicts.values() if verdict != "does not compile"]
+    enough = sum(map(bool, compiled)) >= WANTED * len(compiled)
+    print(f"{len(chosen)} mutants in {time.perf_counter() - started:.0f} s; {len(unexplained)} survivors not explained")
+    return int(bool(unexplained or old) or not (enough or arguments.sample))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
