@@ -40,9 +40,9 @@ def jobs(images: int, channels: int, pixels: int) -> dict[str, Job]:
     x, y, scale = random_array(images, channels, pixels, pixels), random_array(images, channels, pixels, pixels), 1
     scale, one = random_array(images, channels), random_array(channels)
     big, groups = x.nbytes, 32
-    half = kernels.Window((2, 2), (2, 2), (0, 0), (pixels // 2, pixels // 2))
-    grouped = kernels.Geometry((1, 1), (1, 1), (1, 1), groups)
-    pointwise = kernels.Geometry((1, 1), (0, 0), (1, 1), 1)
+    half = kernels.PoolWindow((2, 2), (2, 2), (0, 0), (pixels // 2, pixels // 2))
+    grouped = kernels.ConvGeometry((1, 1), (1, 1), (1, 1), groups)
+    pointwise = kernels.ConvGeometry((1, 1), (0, 0), (1, 1), 1)
     few, every = random_array(channels, channels // groups, 3, 3), random_array(channels, channels, 1, 1)
     taps = 2 * x.size * 9 * channels // groups
     return {
@@ -53,7 +53,9 @@ def jobs(images: int, channels: int, pixels: int) -> dict[str, Job]:
         "plane_mean": Job(kernels.plane_mean, (x,), big),
         "batch_norm_train": Job(kernels.batch_norm_train, (x, one, one, 1e-5, True), 2 * big),
         "batch_norm_backward": Job(
-            kernels.batch_norm_backward, (y, x, one, one, kernels.Statistics(one, one, one), 1e-5, True, True), 3 * big
+            kernels.batch_norm_backward,
+            (y, x, one, one, kernels.BatchStatistics(one, one, one), 1e-5, True, True),
+            3 * big,
         ),
         "relu": Job(kernels.relu, (x,), 2 * big),
         "relu_grad": Job(kernels.relu_grad, (y, x), 3 * big),

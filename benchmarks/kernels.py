@@ -82,7 +82,7 @@ def softmax_case(shape: Shape, axis: int, backward: bool = False) -> Call:
 
 def pool_case(shape: Shape, name: str, size: int, stride: int, padding: int) -> Call:
     out = tuple((n + 2 * padding - size) // stride + 1 for n in shape[2:])
-    window = kernels.Window((size, size), (stride, stride), (padding, padding), out)
+    window = kernels.PoolWindow((size, size), (stride, stride), (padding, padding), out)
     x = normal(shape)
     pooled, winner = kernels.max_pool2d(x, window)
     operands = {

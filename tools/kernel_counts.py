@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minisk import kernels
-from minisk.kernels import Window
+from minisk.kernels import PoolWindow
 from minisk.runtime.checked import CheckedKernel, CheckReport
 from minisk.serialization import atomic_write
 
@@ -82,7 +82,7 @@ def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield size, partial(kernels.add_relu, x, y)
         yield size, partial(kernels.select, logits, x, y)
         yield size, partial(kernels.select_grad, dout, logits, kernels.softmax(logits, 1), x, y)
-        window = Window((2, 2), (2, 2), (0, 0), (h // 2, w // 2))
+        window = PoolWindow((2, 2), (2, 2), (0, 0), (h // 2, w // 2))
         pooled, winner = kernels.max_pool2d(x, window)
         yield size, partial(kernels.max_pool2d, x, window)
         yield size, partial(kernels.max_pool2d_scatter, pooled, winner, window, shape)

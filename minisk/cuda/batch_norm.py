@@ -7,7 +7,7 @@ import numpy as np
 from ..backend import Array, array_module
 from ..runtime.launcher import Kernel, launch, with_twin
 from .twins import batch_norm as twins
-from .twins.batch_norm import Statistics
+from .twins.batch_norm import BatchStatistics
 from .twins.planes import narrow
 
 WHOLE, MOMENTS, APPLY, BACKWARD_WHOLE, GRADIENT_SUMS, INPUT_GRAD = (
@@ -20,23 +20,25 @@ PART = 32768  # values of a channel for one block: so many of x and dout stay in
 
 
 @with_twin(twins.batch_norm_train, least=8192)
-def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Statistics]:
+def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, BatchStatistics]:
     sizes, parts, block = _layout(x)
     xp, wide = array_module(x), np.promote_types(x.dtype, np.float32)
     center = xp.empty(sizes[1], wide)
     if parts == 1:
-        out, statistics = xp.empty_like(x), Statistics(center, xp.empty_like(center), xp.empty_like(center))
+        out, statistics = xp.empty_like(x), BatchStatistics(center, xp.empty_like(center), xp.empty_like(center))
         launch(WHOLE, (sizes[1],), block, (*sizes, eps, relu, x, weight, bias, out, *statistics))
         return out, statistics
     sums = xp.empty((2, parts, sizes[1]), wide)
     launch(MOMENTS, (sizes[1], parts), block, (*sizes, x, center, *sums))
     rest, squares = sums.sum(axis=1) / (sizes[0] * sizes[2])
-    statistics = Statistics(center, rest, squares - rest * rest)
+    statistics = BatchStatistics(center, rest, squares - rest * rest)
     return batch_norm_apply(x, weight, bias, statistics, eps, relu), statistics
 
 
 @with_twin(twins.batch_norm_apply, least=8192)
-def batch_norm_apply(x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool) -> Array:
+def batch_norm_apply(
+    x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
+) -> Array:
     sizes, parts, block = _layout(x)
     out = array_module(x).empty_like(x)
     launch(APPLY, (sizes[1], parts), block, (*sizes, eps, relu, x, weight, bias, *statistics, out))
@@ -45,7 +47,14 @@ def batch_norm_apply(x: Array, weight: Array, bias: Array, statistics: Statistic
 
 @with_twin(twins.batch_norm_backward, least=8192)
 def batch_norm_backward(
-    dout: Array, x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool, depends: bool
+    dout: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    statistics: BatchStatistics,
+    eps: float,
+    relu: bool,
+    depends: bool,
 ) -> tuple[Array, Array, Array]:
     sizes, parts, block = _layout(x)
     xp, given = array_module(x), (dout, x, weight, bias, *statistics)

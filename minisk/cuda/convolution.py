@@ -16,7 +16,7 @@ import numpy as np
 from ..backend import Array, array_module, device_of
 from ..runtime.launcher import Kernel, kernel_mode, launch, with_twin
 from .twins import windows as twins
-from .twins.windows import Geometry
+from .twins.windows import ConvGeometry
 
 MOST_TAPS = 64  # as in convolution.cu
 # In mode auto, smaller than this is done by matrix products before the kernels' launches are. Not larger: here OpenBLAS
@@ -201,7 +201,7 @@ def _cut(layout: Layout, for_weights: bool) -> Layout:
     return layout._replace(rows=rows, columns=columns, missing=count * length - pixels)
 
 
-def _forward_axes(geometry: Geometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[Axis]:
+def _forward_axes(geometry: ConvGeometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> list[Axis]:
     out = geometry.output_size(size, kernel)
     each = zip(size, out, kernel, geometry.stride, geometry.dilation, geometry.padding, strict=True)
     return [Axis(n, m, taps, stride, 1, dilation, -padding) for n, m, taps, stride, dilation, padding in each]
@@ -218,7 +218,7 @@ def _table(layout: Layout, device: str, xp: Any) -> Array:
 
 
 @with_twin(twins.conv2d)
-def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
+def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
     axes = _forward_axes(geometry, x.shape[2:], weight.shape[2:])
     layout = _layout(x, axes, len(weight) // geometry.groups, weight.shape[1], geometry.groups)
     if layout is None:
@@ -227,7 +227,7 @@ def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
 
 
 @with_twin(twins.conv2d_input_grad)
-def conv2d_input_grad(dout: Array, weight: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+def conv2d_input_grad(dout: Array, weight: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     forward = _forward_axes(geometry, shape[2:], weight.shape[2:])
     axes = [Axis(a.out, a.size, a.taps, 1, a.out_step, -a.tap_step, -a.shift) for a in forward]
     layout = _layout(dout, axes, weight.shape[1], len(weight) // geometry.groups, geometry.groups)
@@ -253,7 +253,7 @@ def _convolve(layout: Layout, x: Array, weight: Array, strides: tuple[int, int],
 
 
 @with_twin(twins.conv2d_weight_grad)
-def conv2d_weight_grad(x: Array, dout: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+def conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     axes = _forward_axes(geometry, x.shape[2:], shape[2:])
     layout = _layout(x, axes, shape[0] // geometry.groups, shape[1], geometry.groups, for_weights=True)
     if layout is None:

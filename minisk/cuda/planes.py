@@ -13,7 +13,7 @@ from ..backend import Array, array_module
 from ..runtime.launcher import Kernel, launch, with_twin
 from .twins import planes as twins
 from .twins import windows
-from .twins.windows import Window
+from .twins.windows import PoolWindow
 
 AXPY_FORWARD, CHANNEL_DOT = Kernel("axpy.cu", "axpy_forward"), Kernel("axpy.cu", "channel_dot_shuffle")
 CHANNEL_SCALE, CHANNEL_ADD, PLANE_MEAN = (Kernel("axpy.cu", f) for f in ("channel_scale", "channel_add", "plane_mean"))
@@ -123,12 +123,12 @@ def _spread(kernel: Kernel, dout: Array, *rest: Any) -> Array:
     return dx
 
 
-def _sizes(window: Window, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _sizes(window: PoolWindow, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[2:], *window.kernel, *window.stride, *window.padding, *window.out)
 
 
 @with_twin(windows.max_pool2d, least=8192)
-def max_pool2d(x: Array, window: Window) -> tuple[Array, Array]:
+def max_pool2d(x: Array, window: PoolWindow) -> tuple[Array, Array]:
     winner = array_module(x).empty(x.shape[:2] + window.out, np.int32)
     return _pooled(MAX_POOL, x, window, after=(winner,)), winner
 

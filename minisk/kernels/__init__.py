@@ -20,6 +20,6 @@ from ..cuda.planes import (
     max_pool2d_scatter,
 )
 from ..cuda.planes import plane_mean, relu, relu_grad, select, select_grad, sgd_momentum, softmax, softmax_grad
-from ..cuda.twins.batch_norm import Statistics
+from ..cuda.twins.batch_norm import BatchStatistics
 from ..cuda.twins.planes import total
-from ..cuda.twins.windows import Geometry, Window
+from ..cuda.twins.windows import ConvGeometry, PoolWindow

@@ -37,7 +37,7 @@ class BatchNorm(Function):
             _move_towards(running_mean, statistics.mean, momentum)
             _move_towards(running_var, statistics.var * (count / (count - 1)), momentum)
         else:
-            statistics = kernels.Statistics.fixed(running_mean.data, running_var.data, like=x)
+            statistics = kernels.BatchStatistics.fixed(running_mean.data, running_var.data, like=x)
             out = kernels.batch_norm_apply(x, weight, bias, statistics, eps, relu)
         ctx.save_for_backward(x, weight, bias)
         ctx.statistics, ctx.depends, ctx.eps, ctx.relu = statistics, training, eps, relu
@@ -55,7 +55,7 @@ class BatchNorm(Function):
 
 
 def batch_norm_gradients(
-    dout: Tensor, x: Tensor, weight: Tensor, eps: float, fixed: kernels.Statistics | None
+    dout: Tensor, x: Tensor, weight: Tensor, eps: float, fixed: kernels.BatchStatistics | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients as a composition of operations, which can be differentiated in turn.
 

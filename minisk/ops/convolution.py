@@ -21,13 +21,13 @@ from ..autograd.function import Function
 from ..autograd.tensor import Tensor
 from ..backend import Array
 from ..errors import ShapeError
-from ..kernels import Geometry, Window
+from ..kernels import ConvGeometry, PoolWindow
 from .dtypes import require_floating
 from .shape import broadcast_to
 
 
 class Conv2d(Function):
-    def forward(ctx, x: Array, weight: Array, *, geometry: Geometry) -> Array:
+    def forward(ctx, x: Array, weight: Array, *, geometry: ConvGeometry) -> Array:
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
         return kernels.conv2d(x, weight, geometry)
@@ -38,7 +38,7 @@ class Conv2d(Function):
 
 
 class Conv2dInputGrad(Function):
-    def forward(ctx, dout: Array, weight: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, dout: Array, weight: Array, *, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
         ctx.save_for_backward(dout, weight)
         ctx.geometry = geometry
         return kernels.conv2d_input_grad(dout, weight, geometry, shape)
@@ -50,7 +50,7 @@ class Conv2dInputGrad(Function):
 
 
 class Conv2dWeightGrad(Function):
-    def forward(ctx, x: Array, dout: Array, *, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, x: Array, dout: Array, *, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
         ctx.save_for_backward(x, dout)
         ctx.geometry = geometry
         return kernels.conv2d_weight_grad(x, dout, geometry, shape)
@@ -101,13 +101,13 @@ def conv2d(
     """
     require_floating("conv2d", x=x, weight=weight, bias=bias)
     steps, border = pair("conv2d", "stride", stride, 1), pair("conv2d", "padding", padding, 0)
-    geometry = Geometry(steps, border, pair("conv2d", "dilation", dilation, 1), groups)
+    geometry = ConvGeometry(steps, border, pair("conv2d", "dilation", dilation, 1), groups)
     _check(x, weight, bias, geometry)
     out: Tensor = Conv2d.apply(x, weight, geometry=geometry)
     return out if bias is None else out + bias.reshape(1, -1, 1, 1)
 
 
-def _check(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> None:
+def _check(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> None:
     if x.ndim != 4 or weight.ndim != 4:
         raise ShapeError(f"conv2d: x {x.shape} and weight {weight.shape} must have 4 axes each")
     (outputs, per_group), groups = weight.shape[:2], geometry.groups
@@ -126,7 +126,7 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -
 
 
 class MaxPool2d(Function):
-    def forward(ctx, x: Array, *, window: Window) -> Array:
+    def forward(ctx, x: Array, *, window: PoolWindow) -> Array:
         out, ctx.winner = kernels.max_pool2d(x, window)
         ctx.window, ctx.shape = window, x.shape
         return out
@@ -136,7 +136,7 @@ class MaxPool2d(Function):
 
 
 class MaxPool2dScatter(Function):
-    def forward(ctx, dout: Array, winner: Array, *, window: Window, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, dout: Array, winner: Array, *, window: PoolWindow, shape: tuple[int, ...]) -> Array:
         ctx.winner, ctx.window = winner, window
         return kernels.max_pool2d_scatter(dout, winner, window, shape)
 
@@ -145,7 +145,7 @@ class MaxPool2dScatter(Function):
 
 
 class MaxPool2dGather(Function):
-    def forward(ctx, x: Array, winner: Array, *, window: Window) -> Array:
+    def forward(ctx, x: Array, winner: Array, *, window: PoolWindow) -> Array:
         ctx.winner, ctx.window, ctx.shape = winner, window, x.shape
         return kernels.max_pool2d_gather(x, winner, window)
 
@@ -154,7 +154,7 @@ class MaxPool2dGather(Function):
 
 
 class AvgPool2d(Function):
-    def forward(ctx, x: Array, *, window: Window) -> Array:
+    def forward(ctx, x: Array, *, window: PoolWindow) -> Array:
         ctx.window, ctx.shape = window, x.shape
         return kernels.avg_pool2d(x, window)
 
@@ -163,7 +163,7 @@ class AvgPool2d(Function):
 
 
 class AvgPool2dSpread(Function):
-    def forward(ctx, dout: Array, *, window: Window, shape: tuple[int, ...]) -> Array:
+    def forward(ctx, dout: Array, *, window: PoolWindow, shape: tuple[int, ...]) -> Array:
         ctx.window = window
         return kernels.avg_pool2d_spread(dout, window, shape)
 
@@ -207,7 +207,7 @@ def global_avg_pool2d(x: Tensor) -> Tensor:
 
 def _window(
     operation: str, x: Tensor, kernel_size: Size, stride: Size | None, padding: Size, ceil_mode: bool
-) -> Window:
+) -> PoolWindow:
     require_floating(operation, x=x)
     if x.ndim != 4:
         raise ShapeError(f"{operation}: x {x.shape} must be (N, C, H, W)")
@@ -219,7 +219,7 @@ def _window(
     height, width = (_output_size(x.shape[2 + i], kernel[i], step[i], border[i], ceil_mode) for i in range(2))
     if min(height, width) < 1:
         raise ShapeError(f"{operation}: kernel {kernel} is larger than the input {x.shape[2:]} with padding {border}")
-    return Window(kernel, step, border, (height, width))
+    return PoolWindow(kernel, step, border, (height, width))
 
 
 def _output_size(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minisk import kernels
 from minisk.cuda import convolution
-from minisk.kernels import Geometry
+from minisk.kernels import ConvGeometry
 
 pytestmark = needs_compiler
 
@@ -34,8 +34,8 @@ class Shape(NamedTuple):
     dtype: str = "f"
 
     @property
-    def geometry(self) -> Geometry:
-        return Geometry(self.stride, self.padding, self.dilation, self.groups)
+    def geometry(self) -> ConvGeometry:
+        return ConvGeometry(self.stride, self.padding, self.dilation, self.groups)
 
     @property
     def out(self) -> tuple[int, int]:
@@ -126,7 +126,7 @@ def test_shapes_that_take_a_path_of_their_own(mode: str, shape: Shape) -> None:
 def test_pixels_of_a_1x1_kernel_fill_rows_but_for_the_last(
     images: int, size: tuple[int, int], for_weights: bool
 ) -> None:
-    axes = convolution._forward_axes(Geometry((1, 1), (0, 0), (1, 1), 1), size, (1, 1))
+    axes = convolution._forward_axes(ConvGeometry((1, 1), (0, 0), (1, 1), 1), size, (1, 1))
     start = convolution.Layout(*axes, 1, 512, 512, tile_out=8, width=16)
     layout = convolution._fit(convolution.CPU, start, images, 4, for_weights)
     assert layout is not None

@@ -37,9 +37,9 @@ def layer(n: int, c: int, spatial: int, dtype: str = "d", seed: int = 0) -> tupl
     return tuple(array.astype(dtype) for array in (x, weight, bias, dout))
 
 
-def statistics_of(x: np.ndarray) -> kernels.Statistics:
+def statistics_of(x: np.ndarray) -> kernels.BatchStatistics:
     center = x.mean(axis=(0, 2))
-    return kernels.Statistics(center, np.full_like(center, 1 / 64), x.var(axis=(0, 2)))
+    return kernels.BatchStatistics(center, np.full_like(center, 1 / 64), x.var(axis=(0, 2)))
 
 
 @MODES

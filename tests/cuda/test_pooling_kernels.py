@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minisk import kernels
-from minisk.kernels import Window
+from minisk.kernels import PoolWindow
 
 pytestmark = needs_compiler
 
@@ -20,7 +20,7 @@ ALONG = [(1, 1, 0), (2, 2, 0), (2, 2, 1), (2, 1, 1), (3, 2, 1), (3, 2, 0), (3, 1
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> tuple[tuple[int, int], Window]:
+def windows(draw: st.DrawFn) -> tuple[tuple[int, int], PoolWindow]:
     """Height and width of an input, and a window on it."""
     sizes = draw(st.sampled_from([(7, 7), (8, 16), (9, 70), (41, 33), (37, 530)]))  # one tile to two, with tails
     axes = []
@@ -32,7 +32,7 @@ def windows(draw: st.DrawFn) -> tuple[tuple[int, int], Window]:
         if draw(st.booleans()) and free % stride and out * stride < size + padding:
             out += 1
         axes.append((kernel, stride, padding, out))
-    return sizes, Window(*zip(*axes, strict=True))  # type: ignore[arg-type]
+    return sizes, PoolWindow(*zip(*axes, strict=True))  # type: ignore[arg-type]
 
 
 def drawn(shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -43,7 +43,7 @@ def drawn(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 @MODES
 @SOME
 @given(case=windows(), dtype=st.sampled_from("fd"))
-def test_pooling_agrees_with_its_formula(mode: str, case: tuple[tuple[int, int], Window], dtype: str) -> None:
+def test_pooling_agrees_with_its_formula(mode: str, case: tuple[tuple[int, int], PoolWindow], dtype: str) -> None:
     size, window = case
     x, dout = drawn((2, 3, *size), dtype), drawn((2, 3, *window.out), dtype)
     winner = kernels.max_pool2d(x, window)[1]
@@ -60,7 +60,7 @@ def test_pooling_agrees_with_its_formula(mode: str, case: tuple[tuple[int, int],
 def test_nan_wins_and_a_window_of_minus_infinity_has_its_first_tap_as_winner(
     kernel: int, value: float, mode: str
 ) -> None:
-    window = Window((kernel, kernel), (2, 2), (1, 1), (6, 6))
+    window = PoolWindow((kernel, kernel), (2, 2), (1, 1), (6, 6))
     x = drawn((2, 2, 11, 11), "f")
     x[0, 0, 3:5, 4], x[1] = value, -np.inf
     assert_agrees(mode, kernels.max_pool2d, x, window)
@@ -70,7 +70,7 @@ def test_nan_wins_and_a_window_of_minus_infinity_has_its_first_tap_as_winner(
 
 
 def test_gradients_are_the_same_bits_every_time() -> None:
-    window = Window((3, 3), (2, 2), (1, 1), (56, 56))
+    window = PoolWindow((3, 3), (2, 2), (1, 1), (56, 56))
     rng = np.random.default_rng(0)
     x, dout = rng.standard_normal((2, 16, 112, 112), np.float32), rng.standard_normal((2, 16, 56, 56), np.float32)
     with kernel_mode("cpu"):

@@ -18,7 +18,7 @@ from ...backend import Array, array_module
 from .planes import narrow, widen
 
 
-class Statistics(NamedTuple):
+class BatchStatistics(NamedTuple):
     """Mean and biased variance of each channel, (C,) each; float32 for a float16 x.
 
     The mean is center + rest: in one float32, the mean of 1e4 ± 1 would be off by a thousandth of the deviation.
@@ -33,30 +33,39 @@ class Statistics(NamedTuple):
         return self.center + self.rest
 
     @classmethod
-    def fixed(cls, mean: Array, var: Array, like: Array) -> "Statistics":
-        """Statistics from a given mean and variance, copied, to normalise x `like` this one with."""
+    def fixed(cls, mean: Array, var: Array, like: Array) -> "BatchStatistics":
+        """BatchStatistics from a given mean and variance, copied, to normalise x `like` this one with."""
         center, var = (widen(array.astype(like.dtype)) for array in (mean, var))
         return cls(center, array_module(mean).zeros_like(center), var)
 
 
-def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Statistics]:
+def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, BatchStatistics]:
     """Return out, and the batch's statistics."""
     x3, count = _per_channel(x)
     center = _channel_sum(x3) / count
     centred = x3 - center[:, None]
     # A second look corrects what rounding did to the first mean: 1e4 ± 1 survives float32.
     rest = _channel_sum(centred) / count
-    statistics = Statistics(center, rest, _channel_dot(centred, centred) / count - rest * rest)
+    statistics = BatchStatistics(center, rest, _channel_dot(centred, centred) / count - rest * rest)
     return _affine(centred, weight, bias, statistics, eps, relu, like=x), statistics
 
 
-def batch_norm_apply(x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool) -> Array:
+def batch_norm_apply(
+    x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
+) -> Array:
     """Return out for given statistics: evaluation, and what training computed once more."""
     return _affine(_per_channel(x)[0] - statistics.center[:, None], weight, bias, statistics, eps, relu, like=x)
 
 
 def batch_norm_backward(
-    dout: Array, x: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool, depends: bool
+    dout: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    statistics: BatchStatistics,
+    eps: float,
+    relu: bool,
+    depends: bool,
 ) -> tuple[Array, Array, Array]:
     """Return dx, dweight, dbias; depends: whether the statistics are those of x, or constants."""
     (x3, count), (g, _) = _per_channel(x), _per_channel(dout)
@@ -75,7 +84,7 @@ def batch_norm_backward(
     return narrow(dx, like=x).reshape(x.shape), narrow(dweight, like=weight), narrow(dbias, like=weight)
 
 
-def _coefficients(weight: Array, bias: Array, statistics: Statistics, eps: float) -> tuple[Array, Array, Array]:
+def _coefficients(weight: Array, bias: Array, statistics: BatchStatistics, eps: float) -> tuple[Array, Array, Array]:
     """Inverse deviation, and scale and shift of y = (x - center) · scale + shift."""
     inv_std = 1 / array_module(weight).sqrt(statistics.var + eps)
     scale = widen(weight) * inv_std
@@ -83,7 +92,7 @@ def _coefficients(weight: Array, bias: Array, statistics: Statistics, eps: float
 
 
 def _affine(
-    centred: Array, weight: Array, bias: Array, statistics: Statistics, eps: float, relu: bool, like: Array
+    centred: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool, like: Array
 ) -> Array:
     """Turn x - center, in place, into an output like x."""
     _, scale, shift = _coefficients(weight, bias, statistics, eps)

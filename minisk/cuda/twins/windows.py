@@ -29,7 +29,7 @@ COLUMN_BYTES = 1 << 20  # columns that stay in the second-level cache are read b
 GPU_COLUMN_BYTES = 1 << 28  # each slice costs a GPU launches, and its caches hold no columns anyway
 
 
-class Window(NamedTuple):
+class PoolWindow(NamedTuple):
     """Where a window goes; all pairs are (height, width). Images are of the shape (…, …, H, W).
 
     They are laid on a *canvas*, with the padding round them and room for the last window, which ceil_mode may push
@@ -69,7 +69,7 @@ class Window(NamedTuple):
             yield tap, canvas[:, :, i : i + sh * (ho - 1) + 1 : sh, j : j + sw * (wo - 1) + 1 : sw]
 
 
-class Geometry(NamedTuple):
+class ConvGeometry(NamedTuple):
     """How the kernel moves over the image; all pairs are (height, width)."""
 
     stride: Pair
@@ -82,12 +82,14 @@ class Geometry(NamedTuple):
         free = [size[a] + 2 * self.padding[a] - self.dilation[a] * (kernel[a] - 1) - 1 for a in range(2)]
         return free[0] // self.stride[0] + 1, free[1] // self.stride[1] + 1
 
-    def window(self, size: tuple[int, ...], kernel: tuple[int, ...]) -> Window:
+    def window(self, size: tuple[int, ...], kernel: tuple[int, ...]) -> PoolWindow:
         """The kernel as a window on images of a size."""
-        return Window((kernel[0], kernel[1]), self.stride, self.padding, self.output_size(size, kernel), self.dilation)
+        return PoolWindow(
+            (kernel[0], kernel[1]), self.stride, self.padding, self.output_size(size, kernel), self.dilation
+        )
 
 
-def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
+def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
     """Return the convolution of x with weight."""
     window, matrices = geometry.window(x.shape[2:], weight.shape[2:]), _matrices(weight, geometry)
     if window.kernel == window.stride == (1, 1) and geometry.groups == 1 and not any(geometry.padding):
@@ -100,7 +102,7 @@ def conv2d(x: Array, weight: Array, geometry: Geometry) -> Array:
     return out
 
 
-def conv2d_input_grad(dout: Array, weight: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+def conv2d_input_grad(dout: Array, weight: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     """Return dx for an input of this shape: each output's gradient, spread over the inputs it saw."""
     window, matrices = geometry.window(shape[2:], weight.shape[2:]), _matrices(weight, geometry).swapaxes(1, 2)
     if window.kernel == window.stride == (1, 1) and geometry.groups == 1 and not any(geometry.padding):
@@ -116,24 +118,24 @@ def conv2d_input_grad(dout: Array, weight: Array, geometry: Geometry, shape: tup
     return dx
 
 
-def conv2d_weight_grad(x: Array, dout: Array, geometry: Geometry, shape: tuple[int, ...]) -> Array:
+def conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     """Return dweight for a weight of this shape: what each output's gradient finds at each tap."""
     parts = _columns(x, geometry.window(x.shape[2:], shape[2:]), geometry)
     dweight: Any = sum(_by_group(dout[images], geometry) @ columns.swapaxes(1, 2) for images, columns in parts)
     return narrow(dweight, like=x).reshape(shape)
 
 
-def _matrices(weight: Array, geometry: Geometry) -> Array:
+def _matrices(weight: Array, geometry: ConvGeometry) -> Array:
     """The weights of each group: (groups, O / groups, C / groups · kh · kw)."""
     return widen(weight).reshape(geometry.groups, len(weight) // geometry.groups, -1)
 
 
-def _by_group(x: Array, geometry: Geometry) -> Array:
+def _by_group(x: Array, geometry: ConvGeometry) -> Array:
     """The pixels of all images, for the channels of each group: (groups, C / groups, images · H · W)."""
     return widen(x).swapaxes(0, 1).reshape(geometry.groups, x.shape[1] // geometry.groups, -1)
 
 
-def _columns(x: Array, window: Window, geometry: Geometry) -> Iterator[tuple[slice, Array]]:
+def _columns(x: Array, window: PoolWindow, geometry: ConvGeometry) -> Iterator[tuple[slice, Array]]:
     """For slices of the batch: what each output pixel sees, (groups, C / groups · kh · kw, images · Ho · Wo)."""
     for images in _slices(x, window):
         canvas = window.padded(widen(x[images]).swapaxes(0, 1))
@@ -144,14 +146,14 @@ def _columns(x: Array, window: Window, geometry: Geometry) -> Iterator[tuple[sli
         yield images, columns.reshape(geometry.groups, -1, math.prod(shape[2:]))
 
 
-def _slices(x: Array, window: Window) -> Iterator[slice]:
+def _slices(x: Array, window: PoolWindow) -> Iterator[slice]:
     """Cut the batch so that the columns of each slice are of a good size."""
     for_one_image = 4 * x.shape[1] * math.prod(window.kernel) * math.prod(window.out)
     step = max(1, (COLUMN_BYTES if isinstance(x, np.ndarray) else GPU_COLUMN_BYTES) // for_one_image)
     return (slice(start, start + step) for start in range(0, len(x), step))
 
 
-def max_pool2d(x: Array, window: Window) -> tuple[Array, Array]:
+def max_pool2d(x: Array, window: PoolWindow) -> tuple[Array, Array]:
     """Return the maxima and, as int32, the number of the tap each came from."""
     xp = array_module(x)
     best = xp.full(x.shape[:2] + window.out, -np.inf, x.dtype)
@@ -164,7 +166,7 @@ def max_pool2d(x: Array, window: Window) -> tuple[Array, Array]:
     return best, winner
 
 
-def max_pool2d_scatter(dout: Array, winner: Array, window: Window, shape: tuple[int, ...]) -> Array:
+def max_pool2d_scatter(dout: Array, winner: Array, window: PoolWindow, shape: tuple[int, ...]) -> Array:
     """Add every gradient to the element of x that won its window."""
     canvas = window.canvas(dout, shape)
     for tap, view in window.taps(canvas):
@@ -172,7 +174,7 @@ def max_pool2d_scatter(dout: Array, winner: Array, window: Window, shape: tuple[
     return window.inside(canvas, shape)
 
 
-def max_pool2d_gather(x: Array, winner: Array, window: Window) -> Array:
+def max_pool2d_gather(x: Array, winner: Array, window: PoolWindow) -> Array:
     """Read from every window the element that won it: the adjoint of the scatter."""
     xp = array_module(x)
     out = xp.zeros(winner.shape, x.dtype)
@@ -181,7 +183,7 @@ def max_pool2d_gather(x: Array, winner: Array, window: Window) -> Array:
     return out
 
 
-def avg_pool2d(x: Array, window: Window) -> Array:
+def avg_pool2d(x: Array, window: PoolWindow) -> Array:
     """Return the mean of every window, padding included."""
     wide = widen(x)
     out = array_module(x).zeros(x.shape[:2] + window.out, wide.dtype)
@@ -190,7 +192,7 @@ def avg_pool2d(x: Array, window: Window) -> Array:
     return narrow(out / (window.kernel[0] * window.kernel[1]), like=x)
 
 
-def avg_pool2d_spread(dout: Array, window: Window, shape: tuple[int, ...]) -> Array:
+def avg_pool2d_spread(dout: Array, window: PoolWindow, shape: tuple[int, ...]) -> Array:
     """Give every element of a window its share of the gradient: the adjoint of the average."""
     share = widen(dout) / (window.kernel[0] * window.kernel[1])
     canvas = window.canvas(share, shape)
