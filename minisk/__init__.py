@@ -1,27 +1,69 @@
 """minisk: a small tensor and autograd framework on NumPy and CuPy that trains Selective Kernel Networks.
 
-import minisk as ms
+    import minisk as ms
 
-x = ms.tensor([1.0, 2.0], requires_grad=True)
-(x * x).sum().backward()
-x.grad  # tensor([2., 4.])
+    x = ms.tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    x.grad  # tensor([2., 4.])
+
+Packages and tools that not every program needs (`ms.nn`, `ms.optim`, `ms.gradcheck`, …) are imported on first use.
 """
 
-from .backend import cuda_available, manual_seed  # first: it has a word with NumPy's threads before NumPy is loaded
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .backend import cuda_available, manual_seed  # must be first: sets up OpenBLAS before NumPy is imported
 
 # isort: split
 from . import ops
-from .autograd.engine import grad
-from .errors import AnomalyError, CheckpointError, DataError, DeviceError, DtypeError
+from .autograd import Function, Observer, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad, observe
+from .autograd.creation import (
+    arange,
+    eye,
+    from_dlpack,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    randn,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from .errors import (
+    AnomalyError,
+    CheckpointError,
+    DataError,
+    DeviceError,
+    DtypeError,
+    GradcheckError,
+    GraphError,
+    KernelError,
+    MiniskError,
+    ShapeError,
+)
+from .saving import load, save
 
-# isort: split
-from .analysis.profiler import Profile, profile
-from .autograd.function import Function, detect_anomaly, is_grad_enabled, no_grad
-from .autograd.tensor import Tensor, tensor
-from .errors import GradcheckError, GraphError, KernelError, MiniskError, ShapeError
-from .gradient_check import GradcheckReport, gradcheck
+if TYPE_CHECKING:  # imported on first use, by __getattr__
+    from . import cuda, data, kernels, models, nn, optim
+    from .analysis.graph import draw_graph
+    from .analysis.profiler import Profile, profile
+    from .gradient_check import GradcheckReport, gradcheck
 
 __version__ = "0.1.0"
+
+# Names that are imported on first use, and where they are defined: a package, or a name in a module.
+_PACKAGES = ("cuda", "data", "kernels", "models", "nn", "optim")
+_MODULE_OF = {
+    "GradcheckReport": ".gradient_check",
+    "Profile": ".analysis.profiler",
+    "draw_graph": ".analysis.graph",
+    "gradcheck": ".gradient_check",
+    "profile": ".analysis.profiler",
+}
 
 __all__ = [
     "AnomalyError",
@@ -35,17 +77,58 @@ __all__ = [
     "GraphError",
     "KernelError",
     "MiniskError",
+    "Observer",
     "Profile",
     "ShapeError",
     "Tensor",
+    "arange",
+    "cuda",
     "cuda_available",
+    "data",
     "detect_anomaly",
+    "draw_graph",
+    "enable_grad",
+    "eye",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "full_like",
     "grad",
     "gradcheck",
     "is_grad_enabled",
+    "kernels",
+    "linspace",
+    "load",
     "manual_seed",
+    "models",
+    "nn",
     "no_grad",
+    "observe",
+    "ones",
+    "ones_like",
     "ops",
+    "optim",
     "profile",
+    "rand",
+    "randn",
+    "save",
     "tensor",
+    "zeros",
+    "zeros_like",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every unknown name for one of these
+
+    def __getattr__(name: str) -> Any:
+        """Import a package or tool on first use."""
+        if name in _PACKAGES:
+            return importlib.import_module(f".{name}", __name__)
+        if name in _MODULE_OF:
+            value = getattr(importlib.import_module(_MODULE_OF[name], __name__), name)
+            globals()[name] = value
+            return value
+        raise AttributeError(f"module 'minisk' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

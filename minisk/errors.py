@@ -1,7 +1,7 @@
-"""Every error minisk raises on purpose; each names the operation, what it saw and what it expected.
+"""The errors that minisk raises on purpose. Each message names the operation, the values seen and those expected.
 
-All derive from `MiniskError`, so a command-line tool can turn them into one sentence, and each also from
-the built-in exception that a caller would expect.
+All derive from `MiniskError`, so that a command can print any of them as one sentence. Each also derives from the
+built-in exception that a caller would expect.
 """
 
 
@@ -10,39 +10,39 @@ class MiniskError(Exception):
 
 
 class ShapeError(MiniskError, ValueError):
-    """Shapes, axes or sizes that do not fit an operation."""
+    """Shapes, axes or sizes do not fit the operation."""
 
 
 class DtypeError(MiniskError, TypeError):
-    """A dtype that an operation does not take, or two that must not be mixed silently."""
+    """An operation does not accept a dtype, or would have to mix two of them silently."""
 
 
 class DeviceError(MiniskError, RuntimeError):
-    """A device that is not there, or arrays of one operation on two devices."""
+    """A device is not available, or the arrays of one operation are on two devices."""
 
 
 class GraphError(MiniskError, RuntimeError):
-    """A derivative that cannot be had: graph freed, never recorded, or a saved array changed since."""
+    """The derivative cannot be computed: the graph was freed or never recorded, or a saved array was changed."""
 
 
 class AnomalyError(GraphError):
-    """A gradient turned NaN or infinite, or a saved array changed behind minisk's back, in anomaly mode."""
+    """Base of the errors that anomaly mode finds."""
 
 
 class NotFiniteError(AnomalyError):
-    """A gradient turned NaN or infinite."""
+    """A gradient is NaN or infinite."""
 
 
 class SavedValueError(AnomalyError):
-    """An array saved for backward is no longer what it was."""
+    """An array saved for backward was changed before backward ran."""
 
 
 class OverwrittenError(AnomalyError):
-    """A backward wrote to the gradient that was handed to it."""
+    """A backward wrote to its incoming gradient."""
 
 
 class GradcheckError(MiniskError, AssertionError):
-    """A gradient check that did not pass; `report` is what it found."""
+    """A gradient check failed. `report` is its GradcheckReport."""
 
     def __init__(self, report: object) -> None:
         super().__init__(str(report))
@@ -50,12 +50,12 @@ class GradcheckError(MiniskError, AssertionError):
 
 
 class DataError(MiniskError, ValueError):
-    """A data set that is missing, damaged or not what it says it is."""
+    """A data set is missing, damaged, or not of the expected kind."""
 
 
 class CheckpointError(MiniskError, ValueError):
-    """A checkpoint that is missing, damaged, or of another model."""
+    """A checkpoint is missing, damaged, or belongs to another model."""
 
 
 class KernelError(MiniskError, RuntimeError):
-    """A kernel that does not compile, was launched with arguments it does not take, or failed while it ran."""
+    """A kernel does not compile, was launched with wrong arguments, or failed while it ran."""

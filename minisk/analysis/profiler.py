@@ -1,7 +1,7 @@
 """Where the time goes: `with ms.profile(model) as found:`, then `print(found)` or `found.save_trace(path)`.
 
-While it runs, it stands in for `Function.apply` and `Node.run`, through which every operation and every backward goes,
-and for the `forward` of each module, to know whose operation it is. Outside, nothing is slower for it.
+While it runs, it stands in for `Function.apply` and `Node.run_backward`, through which every operation and every
+backward goes, and for the `forward` of each module, to know whose operation it is. Outside, nothing is slower for it.
 """
 
 import contextlib
@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd.function import Function, Node
-from ..autograd.tensor import Tensor
+from ..autograd import Function, Node, Tensor
 from ..backend import array_module
 from ..nn import Module
 from ..serialization import atomic_write
@@ -91,7 +90,7 @@ def profile(model: Module | None = None) -> Iterator[Profile]:
     On a GPU each operation is waited for, so the whole block takes longer than without. For one thread at a time.
     """
     found, layer, makers = Profile(), ["-"], dict[int, str]()  # the layer that runs, last; whose each node is
-    apply, run = Function.__dict__["apply"], Node.run
+    apply, run = Function.__dict__["apply"], Node.run_backward
 
     def watched_apply(cls: type[Function], *inputs: Any, **settings: Any) -> Any:
         read, cat = [x.data for x in inputs if isinstance(x, Tensor)], "backward" if found._depth else "forward"
@@ -120,11 +119,11 @@ def profile(model: Module | None = None) -> Iterator[Profile]:
     try:
         for module, name in modules.items():
             vars(module)["forward"] = named(name or "model", module.forward)
-        Function.apply, Node.run = classmethod(watched_apply), watched_run  # type: ignore[assignment, method-assign]
+        Function.apply, Node.run_backward = classmethod(watched_apply), watched_run  # type: ignore[assignment, method-assign]
         yield found
     finally:
         found.seconds = time.perf_counter() - found._began
-        Function.apply, Node.run = apply, run  # type: ignore[method-assign]
+        Function.apply, Node.run_backward = apply, run  # type: ignore[method-assign]
         for attributes, forward in before:
             attributes.pop("forward", None)
             attributes |= {} if forward is None else {"forward": forward}

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..autograd.function import no_grad
-from ..autograd.tensor import Tensor
+from ..autograd import Tensor, no_grad
 from ..models import SKConv
 from ..nn import Conv2d, Linear, Module
 from ..nn.module import evaluation_mode

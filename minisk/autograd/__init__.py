@@ -1,17 +1,33 @@
-"""Tensors, the graph that operations record, and reverse-mode differentiation over it."""
+"""Tensors, the graph that operations record, and reverse-mode differentiation over it.
 
+tensor        Tensor                                engine      backward, grad
+function      Function: the base of operations      grad_mode   no_grad, enable_grad
+graph         Node, edges, Context, SavedTensor     anomaly     detect_anomaly
+creation      tensor, zeros, rand, …                observers   Observer, observe
+"""
+
+from .anomaly import detect_anomaly
 from .engine import grad
-from .function import Function, detect_anomaly, is_grad_enabled, no_grad
+from .function import Function
+from .grad_mode import GradMode, enable_grad, is_grad_enabled, no_grad
+from .graph import Context, Node
+from .observers import Observer, observe
 from .tensor import Axis, Hook, Operand, Tensor
 
 __all__ = [
     "Axis",
+    "Context",
     "Function",
+    "GradMode",
     "Hook",
+    "Node",
+    "Observer",
     "Operand",
     "Tensor",
     "detect_anomaly",
+    "enable_grad",
     "grad",
     "is_grad_enabled",
     "no_grad",
+    "observe",
 ]

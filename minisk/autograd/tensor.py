@@ -1,31 +1,40 @@
 """Tensor: an array, its gradient, and its place in the graph.
 
-A Tensor knows which `Node` computed it (`node`, and the `index` among that node's outputs); a Tensor that nothing
-computed is a *leaf*. How nodes are recorded and differentiated is told in `autograd`; operators and methods such as
-`+` and `.sum()` are attached by `minisk.ops`, a floor above.
+A Tensor computed by a recorded operation has an edge to that operation's Node; a Tensor without one is a *leaf*.
+The operators and methods at the end of the class call the operations of `minisk.ops`.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..backend import DEFAULT_FLOAT, Array, device_of, to_device
+from ..backend import Array, device_of, to_device
 from ..errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
-    from .function import Node
+    from .graph import Node, OutputEdge
 
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
 Operand: TypeAlias = "Tensor | Array | float | int | bool | np.generic"
 Axis: TypeAlias = int | Sequence[int] | None
 
+# The package `minisk.ops`, once it is imported. It lies above autograd, so autograd can't import it.
+_ops: Any = None
+
+
+def attach(operations: Any) -> None:
+    """Set the package whose functions Tensor's operators and methods call; `minisk.ops` does it on import."""
+    global _ops
+    _ops = operations
+
 
 class Version:
-    """Counts the writes to one piece of memory; shared by every Tensor that looks at it."""
+    """The number of writes to one piece of memory; shared by all Tensors over that memory."""
 
     __slots__ = ("writes",)
 
@@ -36,54 +45,101 @@ class Version:
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
-    data: a NumPy or CuPy array, shared, not copied (`ms.tensor` copies).
-    requires_grad: record what is computed from this Tensor; floating dtypes only, else DtypeError.
+    Attributes:
+        data: the NumPy or CuPy array.
+        requires_grad: whether operations on this Tensor are recorded.
+        grad: the gradient, in the shape and dtype of data; None before a backward reached this leaf.
+        edge: the edge to the Node that computed this Tensor; None for a leaf.
+        hooks: of a leaf, the functions to call with its gradient; None before the first is registered.
+        version: counts the writes to the memory of data.
+        untracked: the operation that computed this Tensor under no_grad, for an error of backward to name.
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "hooks", "index", "node", "requires_grad", "untracked", "version")
+    __slots__ = ("__weakref__", "data", "edge", "grad", "hooks", "requires_grad", "untracked", "version")
     # NumPy then leaves `array + tensor` to Tensor.__radd__.
     __array_ufunc__ = None
 
     def __init__(self, data: Array, requires_grad: bool = False, version: Version | None = None) -> None:
+        """Make a leaf over an array, which is shared, not copied (`ms.tensor` copies).
+
+        Args:
+            data: a NumPy or CuPy array of any shape and a real dtype.
+            requires_grad: record what is computed from this Tensor; floating dtypes only.
+            version: the count of writes to the array's memory, if other Tensors share it.
+
+        Raises:
+            DtypeError: if requires_grad and the dtype is not floating.
+        """
         if requires_grad and data.dtype.kind != "f":
             raise DtypeError(f"tensor: only floating dtypes can require gradients, not {data.dtype}")
         self.data = data
         self.requires_grad = requires_grad
         self.grad: Tensor | None = None
-        self.node: Node | None = None
-        self.index = 0
+        self.edge: OutputEdge | None = None
         self.version = version or Version()
-        self.hooks: list[Hook] = []
-        # Name of the operation whose graph was dropped under no_grad: backward's error can then say so.
+        self.hooks: list[Hook] | None = None
         self.untracked: str | None = None
 
-    # What it is
+    # Properties
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
         return self.data.shape
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return self.data.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The NumPy dtype of the elements."""
         return self.data.dtype
 
     @property
     def device(self) -> str:
-        """Where the array lives: "cpu" or "cuda:INDEX"."""
+        """The device of the array: "cpu" or "cuda:INDEX"."""
         return device_of(self.data)
+
+    @property
+    def node(self) -> Node | None:
+        """The recorded operation that computed this Tensor; None for a leaf."""
+        return None if self.edge is None else self.edge.node
 
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation computed this Tensor."""
-        return self.node is None
+        return self.edge is None
+
+    @property
+    def T(self) -> Tensor:
+        """The Tensor with its axes in reverse order."""
+        return _ops.transpose(self)
+
+    # Conversions: none of these is recorded
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """Return the values as a NumPy array: the Tensor's own memory on the CPU, a copy from a GPU."""
+        return to_device(self.data, "cpu")
+
+    def item(self) -> Any:
+        """Return the only element as a Python number. Raises ShapeError unless there is exactly one."""
+        if self.size != 1:
+            raise ShapeError(f"item: expected a tensor of one element, got shape {self.shape}")
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """Return a Tensor over the same memory that does not require gradients."""
+        return Tensor(self.data, version=self.version)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -102,34 +158,16 @@ class Tensor:
     def __int__(self) -> int:
         return int(self.item())
 
-    # Tensors compare element by element (==), yet serve as dictionary keys by identity.
-    __hash__ = object.__hash__
+    def __format__(self, spec: str) -> str:
+        """Format the only element, as in `f"{loss:.3f}"`. An empty spec formats a Tensor of any shape."""
+        return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
         body = np.array2string(self.numpy(), separator=", ", threshold=50, precision=4, prefix="tensor(")
         where = "" if self.device == "cpu" else f", device={self.device!r}"
         tracked = ", requires_grad=True" if self.requires_grad else ""
-        made_by = f", grad_fn={self.node.operation}" if self.node else tracked
+        made_by = tracked if self.node is None else f", grad_fn={self.node.operation}"
         return f"tensor({body}, dtype={self.dtype}{where}{made_by})"
-
-    # Out of the graph
-
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """Return the values as a NumPy array: the Tensor's own memory on the CPU, a copy from a GPU."""
-        return to_device(self.data, "cpu")
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def item(self) -> Any:
-        """Return the one value as a Python number. Raises ShapeError if there are more."""
-        if self.size != 1:
-            raise ShapeError(f"item: expected a tensor of one element, got shape {self.shape}")
-        return self.data.item()
-
-    def detach(self) -> Tensor:
-        """Return a Tensor over the same memory that does not require gradients."""
-        return Tensor(self.data, version=self.version)
 
     # Differentiation
 
@@ -138,85 +176,231 @@ class Tensor:
     ) -> None:
         """Add the gradient of this Tensor to `.grad` of every leaf it was computed from.
 
-        grad: the gradient of something with respect to this Tensor, in its shape; 1 for a single element.
-        retain_graph: keep the graph for another backward (default: as create_graph).
-        create_graph: record the gradient's own computation, so that it can be differentiated in turn.
-        Raises GraphError if there is no graph, or it has been freed, or what it saved was overwritten.
-        """
-        from .engine import accumulate_gradients
+        Args:
+            grad: the gradient to start from, in this Tensor's shape and dtype; default 1, for a single element.
+            retain_graph: keep the graph for another backward (default: as create_graph).
+            create_graph: record the computation of the gradients, so that they can be differentiated in turn.
 
-        accumulate_gradients(self, grad, retain_graph, create_graph)
+        Raises:
+            GraphError: if there is no graph, it was freed, or an array it saved was overwritten.
+            ShapeError: if grad does not fit, or is missing for more than one element.
+        """
+        from .engine import backward
+
+        backward(self, grad, retain_graph, create_graph)
 
     def register_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call hook(gradient) once this Tensor's gradient is known; what it returns, if anything, replaces it.
+        """Call hook(gradient) once this Tensor's gradient is complete.
 
-        Returns a function that removes the hook.
+        Args:
+            hook: gets a Tensor of this shape and dtype; if it returns one, that replaces the gradient.
+
+        Returns:
+            A function that removes the hook.
+
+        Raises:
+            GraphError: if this Tensor does not require gradients.
         """
         if not self.requires_grad:
             raise GraphError("register_hook: this tensor does not require gradients")
-        hooks = self.hooks if self.node is None else self.node.hooks.setdefault(self.index, [])
+        if self.edge is None:
+            self.hooks = hooks = [] if self.hooks is None else self.hooks
+        else:
+            hooks = self.edge.node.hooks_of(self.edge.index)
         hooks.append(hook)
         return lambda: hooks.remove(hook)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this Tensor in `.grad` although it is not a leaf."""
-        if self.node is not None:
-            self.node.retain_grad(self)
+        from .engine import accumulate_grad
+
+        if self.edge is None:
+            return
+        reference = weakref.ref(self)  # weak: the graph must not keep its own results alive
+
+        def keep(gradient: Tensor) -> None:
+            if (tensor := reference()) is not None:
+                accumulate_grad(tensor, gradient)
+
+        self.register_hook(keep)
 
     def mark_written(self) -> None:
-        """Note that the memory was written to, so that a backward which saved it can tell."""
+        """Count a write to the memory, so that a backward which saved it raises an error."""
         self.version.writes += 1
 
-    # Operators and methods that minisk.ops attaches; declared here for readers and for type checkers.
-    if TYPE_CHECKING:
+    # Arithmetic: element by element, broadcast; ShapeError and DtypeError as in minisk.ops
 
-        def __add__(self, other: Operand) -> Tensor: ...
+    def __add__(self, other: Operand) -> Tensor:
+        return _ops.add(self, other)
 
-        __radd__ = __iadd__ = __sub__ = __rsub__ = __isub__ = __mul__ = __rmul__ = __imul__ = __add__
-        __truediv__ = __rtruediv__ = __itruediv__ = __matmul__ = __rmatmul__ = __add__
+    def __radd__(self, other: Operand) -> Tensor:
+        return _ops.add(other, self)
 
-        def __pow__(self, exponent: float) -> Tensor: ...
-        def __rpow__(self, base: float) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __eq__(self, other: Operand) -> Tensor: ...  # type: ignore[override]
-        def __lt__(self, other: Operand) -> Tensor: ...
+    def __iadd__(self, other: Operand) -> Tensor:
+        return _ops.indexing.iadd(self, other)
 
-        __ne__ = __le__ = __gt__ = __ge__ = __lt__  # type: ignore[assignment]
+    def __sub__(self, other: Operand) -> Tensor:
+        return _ops.sub(self, other)
 
-        def __getitem__(self, index: Any) -> Tensor: ...
-        def __setitem__(self, index: Any, value: Operand) -> None: ...
-        def abs(self) -> Tensor: ...
+    def __rsub__(self, other: Operand) -> Tensor:
+        return _ops.sub(other, self)
 
-        exp = log = relu = sigmoid = sqrt = tanh = abs
+    def __isub__(self, other: Operand) -> Tensor:
+        return _ops.indexing.isub(self, other)
 
-        def argmax(self, axis: int | None = None) -> Tensor: ...
-        def broadcast_to(self, shape: Sequence[int]) -> Tensor: ...
-        def clip(self, min: float | None = None, max: float | None = None) -> Tensor: ...
-        def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+    def __mul__(self, other: Operand) -> Tensor:
+        return _ops.mul(self, other)
 
-        mean = min = sum = max
+    def __rmul__(self, other: Operand) -> Tensor:
+        return _ops.mul(other, self)
 
-        def reshape(self, *shape: int | Sequence[int]) -> Tensor: ...
-        def to(self, device: str | None = None, dtype: DTypeLike | None = None) -> Tensor: ...
-        def transpose(self, *axes: int) -> Tensor: ...
-        def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor: ...
-        @property
-        def T(self) -> Tensor: ...
+    def __imul__(self, other: Operand) -> Tensor:
+        return _ops.indexing.imul(self, other)
 
+    def __truediv__(self, other: Operand) -> Tensor:
+        return _ops.div(self, other)
 
-def tensor(data: Any, requires_grad: bool = False, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
-    """Make a leaf Tensor from numbers, nested lists, an array or a Tensor; the values are copied.
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return _ops.div(other, self)
 
-    dtype: default: an array keeps its own; Python floats become float32, ints int64, bools bool.
-    device: "cpu", "cuda" or "cuda:1"; default: where the data is. Raises DtypeError, DeviceError.
-    """
-    source = data.data if isinstance(data, Tensor) else data
-    keeps_dtype = hasattr(source, "dtype")
-    array = source.copy() if hasattr(source, "get") else np.array(source)
-    if array.dtype.kind not in "fiub":
-        raise DtypeError(f"tensor: expected numbers of a real dtype, got {array.dtype}")
-    if dtype is None and not keeps_dtype and array.dtype.kind == "f":
-        dtype = DEFAULT_FLOAT
-    if dtype is not None:
-        array = array.astype(dtype, copy=False)
-    return Tensor(array if device is None else to_device(array, device), requires_grad)
+    def __itruediv__(self, other: Operand) -> Tensor:
+        return _ops.indexing.idiv(self, other)
+
+    def __matmul__(self, other: Operand) -> Tensor:
+        return _ops.matmul(self, other)
+
+    def __rmatmul__(self, other: Operand) -> Tensor:
+        return _ops.matmul(other, self)
+
+    def __pow__(self, exponent: float) -> Tensor:
+        return _ops.pow(self, exponent)
+
+    def __rpow__(self, base: float) -> Tensor:
+        return _ops.arithmetic.rpow(self, base)
+
+    def __neg__(self) -> Tensor:
+        return _ops.neg(self)
+
+    def __abs__(self) -> Tensor:
+        return _ops.abs(self)
+
+    # Comparisons: bool Tensors without a gradient
+
+    # Tensors compare element by element, yet serve as dictionary keys by identity.
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return _ops.equal(self, other)
+
+    def __ne__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return _ops.not_equal(self, other)
+
+    def __lt__(self, other: Operand) -> Tensor:
+        return _ops.less(self, other)
+
+    def __le__(self, other: Operand) -> Tensor:
+        return _ops.less_equal(self, other)
+
+    def __gt__(self, other: Operand) -> Tensor:
+        return _ops.greater(self, other)
+
+    def __ge__(self, other: Operand) -> Tensor:
+        return _ops.greater_equal(self, other)
+
+    # Indexing
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return _ops.get_item(self, index)
+
+    def __setitem__(self, index: Any, value: Operand) -> None:
+        _ops.set_item(self, index, value)
+
+    # Functions of each element: the result has this shape
+
+    def abs(self) -> Tensor:
+        """Return |x|. See `ops.abs`."""
+        return _ops.abs(self)
+
+    def clip(self, min: float | None = None, max: float | None = None) -> Tensor:
+        """Return x limited to [min, max]. See `ops.clip`."""
+        return _ops.clip(self, min, max)
+
+    def exp(self) -> Tensor:
+        """Return eˣ. See `ops.exp`."""
+        return _ops.exp(self)
+
+    def log(self) -> Tensor:
+        """Return the natural logarithm. See `ops.log`."""
+        return _ops.log(self)
+
+    def relu(self) -> Tensor:
+        """Return max(x, 0). See `ops.relu`."""
+        return _ops.relu(self)
+
+    def sigmoid(self) -> Tensor:
+        """Return 1 / (1 + e⁻ˣ). See `ops.sigmoid`."""
+        return _ops.sigmoid(self)
+
+    def sqrt(self) -> Tensor:
+        """Return the square root. See `ops.sqrt`."""
+        return _ops.sqrt(self)
+
+    def tanh(self) -> Tensor:
+        """Return the hyperbolic tangent. See `ops.tanh`."""
+        return _ops.tanh(self)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """Return eˣ / Σ eˣ along an axis. See `ops.softmax`."""
+        return _ops.softmax(self, axis)
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """Return log(softmax(x)) along an axis. See `ops.log_softmax`."""
+        return _ops.log_softmax(self, axis)
+
+    # Reductions: over one axis, several, or all (None); keepdims leaves them in the shape with size 1
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        """Return the int64 index of the first largest value. See `ops.argmax`."""
+        return _ops.argmax(self, axis)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Return the largest values. See `ops.max`."""
+        return _ops.max(self, axis, keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Return the mean. See `ops.mean`."""
+        return _ops.mean(self, axis, keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Return the smallest values. See `ops.min`."""
+        return _ops.min(self, axis, keepdims)
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Return the sum. See `ops.sum`."""
+        return _ops.sum(self, axis, keepdims)
+
+    def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        """Return the variance, Σ (x - mean)² / (count - ddof). See `ops.var`."""
+        return _ops.var(self, axis, ddof, keepdims)
+
+    # Shape, dtype and device
+
+    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
+        """Return x repeated along new axes and axes of size 1, in this shape. See `ops.broadcast_to`."""
+        return _ops.broadcast_to(self, shape)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """Return x in another shape of equal size; one axis may be -1. See `ops.reshape`."""
+        return _ops.reshape(self, *shape)
+
+    def squeeze(self, axis: int | None = None) -> Tensor:
+        """Return x without this axis of size 1, or without all such axes. See `ops.squeeze`."""
+        return _ops.squeeze(self, axis)
+
+    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
+        """Return x with its axes in this order; by default reversed. See `ops.transpose`."""
+        return _ops.transpose(self, *axes)
+
+    def to(self, device: str | None = None, dtype: DTypeLike | None = None) -> Tensor:
+        """Return x on another device or in another dtype, in its shape. See `ops.to`."""
+        return _ops.to(self, device, dtype)

@@ -2,7 +2,7 @@
 
 from .threads import configure_blas
 
-configure_blas()  # before NumPy is imported, which the next lines do
+configure_blas()  # must run before the next lines, which import NumPy
 
 # isort: split
 from .device import (  # noqa: E402
@@ -11,6 +11,7 @@ from .device import (  # noqa: E402
     array_module,
     cuda_available,
     device_of,
+    full_device_name,
     parse_device,
     storage,
     to_device,
@@ -23,6 +24,7 @@ __all__ = [
     "array_module",
     "cuda_available",
     "device_of",
+    "full_device_name",
     "manual_seed",
     "parse_device",
     "random_generator",

@@ -1,7 +1,7 @@
-"""Where arrays live: NumPy on the CPU, CuPy on a GPU.
+"""Devices: NumPy arrays on the CPU, CuPy arrays on a GPU.
 
-Everything else asks `array_module` which library an array belongs to. CuPy is imported
-only when a GPU is asked for, and only once the driver library has been found.
+All other code asks `array_module` which library an array belongs to. CuPy is imported only when a GPU is asked for,
+and only after the driver library was found.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from ..errors import DeviceError
 
 log = logging.getLogger(__name__)
 
-# Stands for numpy.ndarray and cupy.ndarray alike: the code between this floor and the kernels is the same for both.
+# Stands for numpy.ndarray and cupy.ndarray alike: the code from here up to the operations is the same for both.
 Array: TypeAlias = np.ndarray[Any, Any]
 
 DEFAULT_FLOAT = np.dtype(np.float32)
@@ -23,9 +23,9 @@ DEFAULT_FLOAT = np.dtype(np.float32)
 
 @functools.cache
 def cuda_available() -> bool:
-    """Whether a CUDA driver, a device and CuPy are all present. Imports CuPy only if the driver is there."""
+    """Return whether a CUDA driver, a GPU and CuPy are all present."""
     try:
-        ctypes.CDLL("libcuda.so.1")
+        ctypes.CDLL("libcuda.so.1")  # before CuPy is imported, which takes long and succeeds without a GPU
     except OSError:
         return False
     try:
@@ -34,7 +34,7 @@ def cuda_available() -> bool:
         return bool(cupy.cuda.is_available())
     except ImportError:
         return False
-    except Exception as error:  # one built for another CUDA, say
+    except Exception as error:  # CuPy built for another CUDA version, for example
         log.warning("CuPy can't be used, the CPU is: %s", error)
         return False
 
@@ -50,6 +50,12 @@ def parse_device(device: str) -> tuple[str, int]:
     if number > 0 and number >= _gpu_count():
         raise DeviceError(f"device {device!r} asked for, but there are {_gpu_count()}, counted from 0")
     return kind, number
+
+
+def full_device_name(device: str) -> str:
+    """Return "cpu" or "cuda:INDEX", as `device_of` does; "cuda" is "cuda:0". Raises DeviceError as parse_device."""
+    kind, index = parse_device(device)
+    return kind if kind == "cpu" else f"{kind}:{index}"
 
 
 def _gpu_count() -> int:
@@ -68,14 +74,18 @@ def array_module(array: Array) -> Any:
 
 
 def device_of(array: Array) -> str:
-    """Name the device of an array: "cpu" or "cuda:INDEX"."""
+    """Return the name of the array's device: "cpu" or "cuda:INDEX"."""
     return "cpu" if isinstance(array, np.ndarray) else f"cuda:{array.device.id}"
 
 
 def to_device(array: Array, device: str) -> Array:
-    """Return the array on the named device, copied only if it lives elsewhere.
+    """Return the array on the named device; it is copied only if it lies on another one.
 
-    A GPU becomes the thread's current one, on which CuPy makes new arrays: a network stays on the GPU it was moved to.
+    A GPU also becomes the thread's current one, on which CuPy makes new arrays. So after a network is moved to a GPU,
+    its intermediate results are made on that GPU too.
+
+    Raises:
+        DeviceError: if the device is not there.
     """
     kind, index = parse_device(device)
     if kind == "cpu":

@@ -1,4 +1,4 @@
-"""Random numbers that minisk draws itself (initial weights, dropout): one seeded generator per device."""
+"""minisk's own random numbers (initial weights, dropout, `ms.rand`): one seeded generator for each device."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ import numpy as np
 
 from .device import parse_device
 
-# Generators are made on first use.
+# One seed for all devices (None: from the system), and the generators by device name, made on first use.
 _streams = SimpleNamespace(seed=None, generators={})
 
 
 def manual_seed(seed: int) -> None:
-    """Seed every random number that minisk draws itself: initial weights and dropout, on every device."""
+    """Seed all of minisk's random numbers on every device: initial weights, dropout, `ms.rand` and `ms.randn`."""
     _streams.seed = int(seed)
     _streams.generators.clear()
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from freshly seeded generators inside; afterwards, go on with those from before."""
+    """Use freshly seeded generators inside a `with` block; afterwards, continue with the earlier ones."""
     before = _streams.seed, _streams.generators
     _streams.seed, _streams.generators = seed, {}
     try:
@@ -31,7 +31,11 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def random_generator(device: str = "cpu") -> Any:
-    """Return the generator (NumPy's or CuPy's `Generator`) that minisk draws from on this device."""
+    """Return minisk's generator for a device: NumPy's or CuPy's `Generator`.
+
+    Args:
+        device: a full name: "cpu" or "cuda:INDEX".
+    """
     if device not in _streams.generators and device == "cpu":
         _streams.generators[device] = np.random.default_rng(_streams.seed)
     elif device not in _streams.generators:
@@ -43,15 +47,15 @@ def random_generator(device: str = "cpu") -> Any:
 
 
 def random_state() -> dict[str, Any]:
-    """Return, as JSON, the seed and where the CPU's generator is: what `set_random_state` needs to go on from here.
+    """Return the seed and the state of the CPU's generator, as JSON; `set_random_state` continues from there.
 
-    CuPy does not tell where a GPU's generator is, so that one is not in it.
+    A GPU's generator is not included, because CuPy does not expose its state.
     """
     return {"seed": _streams.seed, "cpu": random_generator().bit_generator.state}
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Go back to a random_state(). A GPU's generator starts again from the seed. Raises TypeError, LookupError."""
+    """Continue from a random_state(). A GPU's generator starts again from the seed. Raises TypeError, LookupError."""
     _streams.seed = state["seed"]
     _streams.generators.clear()
     random_generator().bit_generator.state = state["cpu"]

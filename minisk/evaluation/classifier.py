@@ -20,8 +20,7 @@ from PIL import Image
 
 from .. import models, ops
 from ..analysis.figures import draw_confusion, draw_mistakes
-from ..autograd.function import no_grad
-from ..autograd.tensor import Tensor
+from ..autograd import Tensor, no_grad
 from ..backend import cuda_available, parse_device
 from ..data import Batch, ImageDataset, Loader, normalize
 from ..errors import CheckpointError, MiniskError, ShapeError

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.engine import grad
-from ..autograd.function import Function, detect_anomaly, is_grad_enabled, no_grad, switch_mode
-from ..autograd.tensor import Tensor
+from ..autograd import Context, Function, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad
 from ..backend import seeded, to_device
 from ..errors import DtypeError
 from ..nn.module import Module
@@ -126,7 +124,7 @@ class GradientSubject(Subject):
 
     def run(self, leaves: list[Tensor]) -> list[Tensor]:
         count, is_recorded = len(self.base.arrays), is_grad_enabled()
-        with switch_mode("grad", True):
+        with enable_grad():
             outputs = self.base.run(leaves[:count])
             return differentiate(outputs, leaves[:count], leaves[count:], create_graph=is_recorded)
 
@@ -140,12 +138,14 @@ def _joined(pair: tuple[Any, Any], positions: list[int]) -> type[Function]:
     forward, backward = pair
 
     class Pair(Function):
-        def forward(ctx, *inputs: Any) -> Any:
+        @staticmethod
+        def forward(ctx: Context, *inputs: Any) -> Any:
             ctx.given = inputs
             outputs = forward(*inputs)
             return tuple(outputs) if isinstance(outputs, tuple | list) else np.asarray(outputs)
 
-        def backward(ctx, *incoming: Tensor) -> Any:
+        @staticmethod
+        def backward(ctx: Context, *incoming: Tensor) -> Any:
             arrays = tuple(gradient.data for gradient in incoming)
             results = backward(arrays[0] if len(arrays) == 1 else arrays, *ctx.given)
             gradients = [Tensor(np.asarray(result)) for result in _listed(results)]

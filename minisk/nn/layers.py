@@ -6,7 +6,7 @@ from .. import ops
 from ..autograd.tensor import Tensor
 from ..backend import DEFAULT_FLOAT
 from ..errors import ShapeError
-from ..ops.convolution import Size, pair
+from ..ops.shape import Size, pair
 from . import init
 from .module import Buffer, Module, Parameter
 

@@ -6,9 +6,7 @@ Source: Chen et al., *Training Deep Nets with Sublinear Memory Cost*, 2016.
 import contextlib
 from collections.abc import Iterator
 
-from ..autograd.engine import grad
-from ..autograd.function import Function, is_grad_enabled, no_grad, switch_mode
-from ..autograd.tensor import Tensor
+from ..autograd import Context, Function, Tensor, enable_grad, grad, is_grad_enabled, no_grad
 from ..backend import Array, random_generator, seeded
 from ..errors import DtypeError
 from .module import Module, in_modes
@@ -17,7 +15,8 @@ from .module import Module, in_modes
 class Recompute(Function):
     """A whole module as one operation of its inputs and parameters, which keeps nothing else for backward."""
 
-    def forward(ctx, *arrays: Array, module: Module, count: int) -> Array:
+    @staticmethod
+    def forward(ctx: Context, *arrays: Array, module: Module, count: int) -> Array:
         # The parameters too, although they live on anyway: one that is changed meanwhile is then told.
         ctx.save_for_backward(*arrays)
         ctx.module, ctx.count, ctx.seed = module, count, int(random_generator().integers(1 << 62))
@@ -28,13 +27,14 @@ class Recompute(Function):
             raise DtypeError(f"recompute: {type(module).__name__} returned a {type(out).__name__}, expected one Tensor")
         return out.data
 
-    def backward(ctx, dout: Tensor) -> tuple[Tensor | None, ...]:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor | None, ...]:
         given, is_recorded = list(ctx.saved_tensors), is_grad_enabled()
         if not is_recorded:  # the way back ends at the inputs, as the rest of it is another node's work
             for i, wanted in enumerate(ctx.needs_input_grad[: ctx.count]):
                 given[i] = Tensor(given[i].data, requires_grad=wanted)
         leaves = [x for x in given if x.requires_grad]
-        with seeded(ctx.seed), in_modes(ctx.module, ctx.modes), _statistics_kept(ctx.module), switch_mode("grad", True):
+        with seeded(ctx.seed), in_modes(ctx.module, ctx.modes), _statistics_kept(ctx.module), enable_grad():
             out = ctx.module(*given[: ctx.count])
             found = iter(grad(out, leaves, dout, create_graph=is_recorded, allow_unused=True))
         return tuple(next(found) if x.requires_grad else None for x in given)

@@ -1,20 +1,35 @@
-"""Every operation as a function of Tensors, one family a file; importing this also attaches them to Tensor."""
+"""Every operation as a function of Tensors, one family a file. Tensor's operators and methods call these.
 
-from ..autograd.tensor import Tensor
-from .arithmetic import add, div, equal, greater, greater_equal, less, less_equal, linear, matmul, mul, neg, not_equal
+arithmetic   add sub mul div neg pow rpow                 activation    relu add_relu sigmoid tanh
+comparison   equal less greater …                         softmax       softmax log_softmax
+matmul       matmul linear                                loss          cross_entropy
+elementwise  exp log sqrt abs clip where maximum …        dropout       dropout
+reduction    sum mean var max min argmax                  convolution   conv2d
+shape        reshape transpose concatenate pad …          pooling       max_pool2d avg_pool2d global_avg_pool2d
+indexing     get_item set_item iadd isub imul idiv        batch_norm    batch_norm
+dtypes       cast                                         axpy, select  axpy channel_scale channel_dot; select
+"""
 
-# isort: split
-from .arithmetic import pow, reflected, rpow, sub
+import sys
+
+from ..autograd.tensor import attach
+from .activation import add_relu, relu, sigmoid, tanh
+from .arithmetic import add, div, mul, neg, pow, sub
+from .axpy import axpy, channel_dot, channel_scale
 from .batch_norm import batch_norm
-from .convolution import avg_pool2d, conv2d, global_avg_pool2d, max_pool2d
-from .elementwise import abs, add_relu, clip, dropout, exp, log, maximum, minimum, relu, sigmoid, sqrt, tanh, where
-from .indexing import get_item, iadd, idiv, imul, isub, set_item
-from .reduction import argmax, cross_entropy, log_softmax, max, mean, min, softmax, sum, var
-from .select import axpy, channel_dot, channel_scale, select
-from .shape import broadcast_to, cast, concatenate, expand_dims, pad, reshape
-
-# isort: split
-from .shape import split, squeeze, stack, sum_to, to, transpose
+from .comparison import equal, greater, greater_equal, less, less_equal, not_equal
+from .convolution import conv2d
+from .dropout import dropout
+from .dtypes import cast
+from .elementwise import abs, clip, exp, log, maximum, minimum, sqrt, where
+from .indexing import get_item, set_item
+from .loss import cross_entropy
+from .matmul import linear, matmul
+from .pooling import avg_pool2d, global_avg_pool2d, max_pool2d
+from .reduction import argmax, max, mean, min, sum, var
+from .select import select
+from .shape import broadcast_to, concatenate, expand_dims, pad, reshape, split, squeeze, stack, sum_to, to, transpose
+from .softmax import log_softmax, softmax
 
 __all__ = [
     "abs",
@@ -78,30 +93,4 @@ __all__ = [
     "where",
 ]
 
-# Attach operations to Tensor, as methods under the names they have here, and as operators.
-NAMED = (abs, argmax, broadcast_to, clip, exp, log, max, mean, min, relu, reshape, sigmoid, sqrt, sum, tanh, to)
-BINARY = {"add": add, "sub": sub, "mul": mul, "truediv": div, "matmul": matmul}
-OPERATORS = {
-    **BINARY,
-    **{f"r{name}": reflected(operation) for name, operation in BINARY.items()},
-    "iadd": iadd,
-    "isub": isub,
-    "imul": imul,
-    "itruediv": idiv,
-    "pow": pow,
-    "rpow": rpow,
-    "neg": neg,
-    "eq": equal,
-    "ne": not_equal,
-    "lt": less,
-    "le": less_equal,
-    "gt": greater,
-    "ge": greater_equal,
-    "getitem": get_item,
-    "setitem": set_item,
-}
-METHODS = {operation.__name__: operation for operation in (*NAMED, transpose, var)} | {"T": property(transpose)}
-METHODS |= {f"__{name}__": operation for name, operation in OPERATORS.items()}
-
-for _name, _method in METHODS.items():
-    setattr(Tensor, _name, _method)
+attach(sys.modules[__name__])

@@ -1,25 +1,28 @@
-"""Batch norm with its affine part fused, the "CuDNNBatchNorm" of the original, and if asked for the ReLU behind it.
+"""Batch norm with scale and bias (the CuDNNBatchNorm layer of the original), optionally with the ReLU after it.
 
-    out = weight · (x - mean) / sqrt(var + eps) + bias        per channel; mean and var over images and pixels
+    out = weight · xhat + bias     xhat = (x - mean) / √(var + eps)     per channel; mean, var over images and pixels
 
-Training takes mean and (biased) var from the batch, and they depend on x; evaluation takes the running ones.
+    dbias = Σ dout    dweight = Σ dout·xhat    dx = weight / √(var + eps) · (dout - mean(dout) - xhat · mean(dout·xhat))
+
+Training takes mean and biased variance from the batch: they depend on x, which adds the two last terms to dx.
+Evaluation takes the running statistics, which are constants: dx = weight / √(var + eps) · dout.
 Source: Ioffe and Szegedy, 2015; the CuDNNBatchNorm layer of the GENet and SKNet Caffe forks.
 """
 
 import math
 
 from .. import kernels
-from ..autograd.function import Function, is_grad_enabled
-from ..autograd.tensor import Tensor
+from ..autograd import Context, Function, Tensor, is_grad_enabled
 from ..backend import Array
 from ..errors import ShapeError
-from .dtypes import require_floating
-from .elementwise import ReluGrad
+from .activation import ReluGrad
+from .dtypes import floating_operands
 
 
 class BatchNorm(Function):
+    @staticmethod
     def forward(
-        ctx,
+        ctx: Context,
         x: Array,
         weight: Array,
         bias: Array,
@@ -34,34 +37,37 @@ class BatchNorm(Function):
         if training:
             out, statistics = kernels.batch_norm_train(x, weight, bias, eps, relu)
             count = x.size // x.shape[1]
-            _move_towards(running_mean, statistics.mean, momentum)
-            _move_towards(running_var, statistics.var * (count / (count - 1)), momentum)
+            _update_running(running_mean, statistics.mean, momentum)
+            _update_running(running_var, statistics.var * (count / (count - 1)), momentum)
         else:
             statistics = kernels.BatchStatistics.fixed(running_mean.data, running_var.data, like=x)
             out = kernels.batch_norm_apply(x, weight, bias, statistics, eps, relu)
         ctx.save_for_backward(x, weight, bias)
-        ctx.statistics, ctx.depends, ctx.eps, ctx.relu = statistics, training, eps, relu
+        ctx.statistics, ctx.training, ctx.eps, ctx.relu = statistics, training, eps, relu
         return out
 
-    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight, bias = ctx.saved_tensors
-        given = x.data, weight.data, bias.data, ctx.statistics, ctx.eps, ctx.relu
-        if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
-            dx, dweight, dbias = kernels.batch_norm_backward(dout.data, *given, ctx.depends)
+        arguments = x.data, weight.data, bias.data, ctx.statistics, ctx.eps, ctx.relu
+        if not is_grad_enabled():  # no graph is recorded, so the fused kernel can be used
+            dx, dweight, dbias = kernels.batch_norm_backward(dout.data, *arguments, ctx.training)
             return Tensor(dx), Tensor(dweight), Tensor(dbias)
         if ctx.relu:
-            dout = ReluGrad.apply(dout, Tensor(kernels.batch_norm_apply(*given)))
-        return batch_norm_gradients(dout, x, weight, ctx.eps, None if ctx.depends else ctx.statistics)
+            dout = ReluGrad.apply(dout, Tensor(kernels.batch_norm_apply(*arguments)))
+        return batch_norm_gradients(dout, x, weight, ctx.eps, None if ctx.training else ctx.statistics)
 
 
 def batch_norm_gradients(
     dout: Tensor, x: Tensor, weight: Tensor, eps: float, fixed: kernels.BatchStatistics | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients as a composition of operations, which can be differentiated in turn.
+    """Return dx, dweight and dbias as a composition of operations, which can be differentiated in turn.
 
-    fixed: statistics that are constants; else they depend on x, and dx loses what moves them:
-
-    dbias = Σ dout    dweight = Σ dout·xhat    dx = weight / std · (dout - mean(dout) - xhat · mean(dout·xhat))
+    Args:
+        dout, x: (N, C, …).
+        weight: (C,).
+        eps: added to the variance.
+        fixed: the statistics, if they are constants; None: they are computed from x.
     """
     axes = (0, *range(2, x.ndim))
     per_channel = (1, -1) + (1,) * (x.ndim - 2)
@@ -78,7 +84,8 @@ def batch_norm_gradients(
     return weight.reshape(per_channel) * inv_std * dout, dweight, dbias
 
 
-def _move_towards(running: Tensor, value: Array, momentum: float) -> None:
+def _update_running(running: Tensor, value: Array, momentum: float) -> None:
+    """Set running to (1 - momentum) · running + momentum · value, in place."""
     running.data *= 1 - momentum
     running.data += (momentum * value).astype(running.dtype)
     running.mark_written()
@@ -95,13 +102,28 @@ def batch_norm(
     eps: float = 1e-5,
     relu: bool = False,
 ) -> Tensor:
-    """Normalise each channel to mean `bias` and deviation `weight`; relu: and return max(that, 0), in the same pass.
+    """Return x with each channel normalised to mean `bias` and standard deviation `weight`.
 
-    x: (N, C, …); weight, bias, running_mean, running_var: (C,). In training the running statistics are updated in
-    place: (1 - momentum) · old + momentum · new, the variance unbiased. In evaluation they are used, and x, weight and
-    bias still have gradients. Raises ShapeError (also for a single value per channel in training), DtypeError.
+    In training the running statistics are updated in place: (1 - momentum) · old + momentum · new. In evaluation they
+    are used instead of the batch's; x, weight and bias have gradients in both.
+
+    Args:
+        x: (N, C, …), floating.
+        weight, bias: (C,), of the same dtype.
+        running_mean, running_var: (C,); running_var holds the unbiased variance.
+        training: whether to use the batch's statistics.
+        momentum: the weight of the new value.
+        eps: added to the variance.
+        relu: also apply ReLU, fused; saves nothing extra for backward.
+
+    Returns:
+        A Tensor in the shape of x.
+
+    Raises:
+        ShapeError: also for a single value per channel in training, whose variance is 0.
+        DtypeError.
     """
-    require_floating("batch_norm", x=x, weight=weight, bias=bias)
+    x, weight, bias = floating_operands("batch_norm", x=x, weight=weight, bias=bias)
     per_channel = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
     for name, tensor in per_channel.items():
         if x.ndim < 2 or tensor.shape != x.shape[1:2]:

@@ -1,12 +1,12 @@
-"""Indexing: slices, integers, integer and boolean arrays, as NumPy's; reading is an operation, writing is in place.
+"""Indexing with slices, integers, integer and boolean arrays, as in NumPy; and changes in place.
 
-y = x[index]      dx = zeros, with dx[index] += dy (an element read twice gets both gradients)
+y = x[index]      dx = zeros in the shape of x, then dx[index] += dy: an element read twice gets both gradients
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from ..autograd.function import Function, is_grad_enabled
-from ..autograd.tensor import Operand, Tensor
+from ..autograd import Context, Function, Operand, Tensor, is_grad_enabled
 from ..backend import Array, array_module
 from ..errors import GraphError, ShapeError
 from .arithmetic import add, div, mul, sub
@@ -14,18 +14,21 @@ from .dtypes import operands
 
 
 class GetItem(Function):
-    def forward(ctx, x: Array, *, index: Any) -> Array:
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, index: Any) -> Array:
         ctx.index, ctx.shape = index, x.shape
         return x[index]
 
-    def backward(ctx, dout: Tensor) -> Tensor:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> Tensor:
         return ScatterAdd.apply(dout, index=ctx.index, shape=ctx.shape)
 
 
 class ScatterAdd(Function):
     """The adjoint of x[index]: zeros of x's shape with the values added at the index."""
 
-    def forward(ctx, values: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+    @staticmethod
+    def forward(ctx: Context, values: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
         ctx.index = index
         xp = array_module(values)
         out = xp.zeros(shape, values.dtype)
@@ -35,7 +38,8 @@ class ScatterAdd(Function):
             xp.add.at(out, index, values)
         return out
 
-    def backward(ctx, dout: Tensor) -> Tensor:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> Tensor:
         return get_item(dout, ctx.index)
 
 
@@ -45,7 +49,7 @@ def _reads_each_once(index: Any) -> bool:
 
 
 def _plain_index(index: Any) -> Any:
-    """Replace Tensors inside an index by their arrays, copied: backward must find the index as it was."""
+    """Return the index with copies of its arrays, and arrays for its Tensors: backward must find it unchanged."""
     if isinstance(index, tuple):
         return tuple(_plain_index(part) for part in index)
     array = index.data if isinstance(index, Tensor) else index
@@ -53,7 +57,7 @@ def _plain_index(index: Any) -> Any:
 
 
 def get_item(x: Tensor, index: Any) -> Tensor:
-    """Return x[index]. Raises ShapeError for an index that does not fit."""
+    """Return x[index], in the shape that NumPy's indexing gives. Raises ShapeError for an index that does not fit."""
     try:
         return GetItem.apply(x, index=_plain_index(index))
     except IndexError as error:
@@ -61,8 +65,19 @@ def get_item(x: Tensor, index: Any) -> Tensor:
 
 
 def set_item(x: Tensor, index: Any, value: Operand) -> None:
-    """Write `x[index] = value` into x's memory. Raises GraphError if a graph being recorded would miss the write."""
-    _refuse_in_graph("x[...] = value", x, value)
+    """Write value into x's memory: `x[index] = value`.
+
+    Args:
+        x: any shape.
+        index: as NumPy's.
+        value: a Tensor, an array or a number that broadcasts to the shape of x[index].
+
+    Raises:
+        GraphError: if the write would have to be recorded.
+        ShapeError: if index or value do not fit.
+    """
+    if _is_recorded(x, value):
+        raise _not_recordable("x[...] = value")
     try:
         x.data[_plain_index(index)] = value.data if isinstance(value, Tensor) else value
     except (IndexError, ValueError) as error:
@@ -70,30 +85,47 @@ def set_item(x: Tensor, index: Any, value: Operand) -> None:
     x.mark_written()
 
 
-def _refuse_in_graph(what: str, x: Tensor, value: Operand) -> None:
-    if is_grad_enabled() and (x.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
-        raise GraphError(f"{what}: an in-place write can't be recorded; use where() or concatenate(), or no_grad()")
+def iadd(x: Tensor, value: Operand) -> Tensor:
+    """Return x after `x += value`; value broadcasts to the shape of x. Raises GraphError, ShapeError, DtypeError.
+
+    In place, unless the addition is recorded: then the result is a new Tensor, and x stays as it was. A recorded
+    addition to a leaf is a GraphError.
+    """
+    return _in_place("x += value", add, x, value)
 
 
-def _in_place(name: str, symbol: str, operation: Any) -> Any:
-    def update(x: Tensor, value: Operand) -> Tensor:
-        recording = is_grad_enabled() and (x.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
-        if recording and x.is_leaf:
-            _refuse_in_graph(f"x {symbol}= value on a leaf", x, value)
-        result = operation(x, value)
-        if recording:  # part of a graph: the name is bound to a new Tensor, the old one stays as it was
-            return result
-        if result.shape != x.shape:
-            raise ShapeError(f"{name}: in place, {x.shape} can't become {result.shape}")
-        x.data[...] = operands(name, x, result)[1].data
-        x.mark_written()
-        return x
-
-    update.__doc__ = f"`x {symbol}= value`: in place, unless a graph is recorded: then a new Tensor takes the name."
-    return update
+def isub(x: Tensor, value: Operand) -> Tensor:
+    """Return x after `x -= value`; otherwise as `iadd`."""
+    return _in_place("x -= value", sub, x, value)
 
 
-iadd = _in_place("add", "+", add)
-isub = _in_place("sub", "-", sub)
-imul = _in_place("mul", "*", mul)
-idiv = _in_place("div", "/", div)
+def imul(x: Tensor, value: Operand) -> Tensor:
+    """Return x after `x *= value`; otherwise as `iadd`."""
+    return _in_place("x *= value", mul, x, value)
+
+
+def idiv(x: Tensor, value: Operand) -> Tensor:
+    """Return x after `x /= value`; otherwise as `iadd`."""
+    return _in_place("x /= value", div, x, value)
+
+
+def _in_place(statement: str, operation: Callable[[Operand, Operand], Tensor], x: Tensor, value: Operand) -> Tensor:
+    is_recorded = _is_recorded(x, value)
+    if is_recorded and x.is_leaf:
+        raise _not_recordable(f"{statement} on a leaf")
+    result = operation(x, value)
+    if is_recorded:
+        return result
+    if result.shape != x.shape:
+        raise ShapeError(f"{statement}: {x.shape} can't become {result.shape} in place")
+    x.data[...] = operands(statement, x, result)[1].data
+    x.mark_written()
+    return x
+
+
+def _is_recorded(x: Tensor, value: Operand) -> bool:
+    return is_grad_enabled() and (x.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
+
+
+def _not_recordable(statement: str) -> GraphError:
+    return GraphError(f"{statement}: an in-place write can't be recorded; use where() or concatenate(), or no_grad()")

@@ -1,64 +1,35 @@
-"""The select step of a selective-kernel unit, whole and in parts. Axpy: scale every channel of x and add y.
+"""Select: the last step of a selective-kernel unit, in one pass: a softmax over branches and their weighted sum.
 
-    out[n,c,h,w] = a[n,c] · x[n,c,h,w] + y[n,c,h,w]
+    w[n,m,c] = softmax_m(logits)[n,m,c]       out[n,c,h,w] = Σ_m w[n,m,c] · branch_m[n,c,h,w]
 
-    da[n,c] = Σ_hw dout · x        dx = a · dout        dy = dout
+    da[n,m,c] = Σ_hw dout · branch_m + dw     dlogits = w · (da - Σ_m w·da)     dbranch_m = w[:,m] · dout
 
-The two gradients are operations themselves, channel_dot and channel_scale, and each one's gradients are these again.
-`select` is a softmax over branches and a chain of Axpys, in one pass.
-Source: the Axpy layer of the SENet and SKNet Caffe forks.
+Source: Li et al., *Selective Kernel Networks*, 2019, equations 5 and 6. The Caffe original uses a
+softmax and Axpy layers.
 """
 
 from collections.abc import Sequence
 
 from .. import kernels
-from ..autograd.function import Function, is_grad_enabled
-from ..autograd.tensor import Tensor
+from ..autograd import Context, Function, Tensor, is_grad_enabled
 from ..backend import Array
 from ..errors import ShapeError
-from .dtypes import require_floating
+from .axpy import channel_dot, channel_scale
+from .dtypes import floating_operands
 from .shape import stack
 
 
-class Axpy(Function):
-    def forward(ctx, a: Array, x: Array, y: Array) -> Array:
-        ctx.save_for_backward(a, x)
-        return kernels.axpy(a, x, y)
-
-    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        a, x = ctx.saved_tensors
-        return channel_dot(dout, x), channel_scale(a, dout), dout
-
-
-class ChannelScale(Function):
-    def forward(ctx, a: Array, x: Array) -> Array:
-        ctx.save_for_backward(a, x)
-        return kernels.channel_scale(a, x)
-
-    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor]:
-        a, x = ctx.saved_tensors
-        return channel_dot(dout, x), channel_scale(a, dout)
-
-
-class ChannelDot(Function):
-    def forward(ctx, x: Array, y: Array) -> Array:
-        ctx.save_for_backward(x, y)
-        return kernels.channel_dot(x, y)
-
-    def backward(ctx, dout: Tensor) -> tuple[Tensor, Tensor]:
-        x, y = ctx.saved_tensors
-        return channel_scale(dout, y), channel_scale(dout, x)
-
-
 class Select(Function):
-    def forward(ctx, logits: Array, *branches: Array) -> tuple[Array, Array]:
+    @staticmethod
+    def forward(ctx: Context, logits: Array, *branches: Array) -> tuple[Array, Array]:
         out, weights = kernels.select(logits, *branches)
         ctx.save_for_backward(weights, *branches)
         return out, weights
 
-    def backward(ctx, dout: Tensor, dweights: Tensor) -> tuple[Tensor, ...]:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor, dweights: Tensor) -> tuple[Tensor, ...]:
         weights, *branches = ctx.saved_tensors
-        if not is_grad_enabled():  # nobody will differentiate this: the fused kernel may run
+        if not is_grad_enabled():  # no graph is recorded, so the fused kernel can be used
             arrays = [tensor.data for tensor in (dout, dweights, weights, *branches)]
             return tuple(Tensor(gradient) for gradient in kernels.select_grad(*arrays))
         da = stack([channel_dot(dout, branch) for branch in branches], axis=1) + dweights
@@ -67,49 +38,22 @@ class Select(Function):
 
 
 def select(logits: Tensor, branches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the branches' sum, weighted in each channel by a softmax over branches, and the weights, (N, M, C).
+    """Return the sum of the branches, weighted in each channel by a softmax over branches; and the weights.
 
-    logits: (N, M, C); branches: M ≥ 1 of (N, C, H, W); all of one dtype. Raises ShapeError, DtypeError.
+    Args:
+        logits: (N, M, C), floating.
+        branches: M ≥ 1 Tensors (N, C, H, W), of the same dtype.
+
+    Returns:
+        The sum, (N, C, H, W), and the weights, (N, M, C).
+
+    Raises:
+        ShapeError, DtypeError.
     """
-    require_floating("select", logits=logits, **{f"branch_{m}": branch for m, branch in enumerate(branches)})
+    named = {f"branch_{m}": branch for m, branch in enumerate(branches)}
+    logits, *branches = floating_operands("select", logits=logits, **named)
     shapes = [branch.shape for branch in branches]
     fits = bool(shapes) and len(shapes[0]) == 4 and logits.shape == (shapes[0][0], len(shapes), shapes[0][1])
     if not fits or len(set(shapes)) > 1:
         raise ShapeError(f"select: logits {logits.shape} must be (N, M, C) for M branches (N, C, H, W), got {shapes}")
     return Select.apply(logits, *branches)
-
-
-def axpy(a: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return ``a * x + y`` with one scale per image and channel.
-
-    a: (N, C) or (N, C, 1, 1); x, y: (N, C, H, W) of one dtype. Raises ShapeError, DtypeError.
-    """
-    require_floating("axpy", a=a, x=x, y=y)
-    _check_scale("axpy", a, x)
-    if x.shape != y.shape:
-        raise ShapeError(f"axpy: y {y.shape} must have the shape of x {x.shape}")
-    return Axpy.apply(a.reshape(a.shape[:2]), x, y)
-
-
-def channel_scale(a: Tensor, x: Tensor) -> Tensor:
-    """Return ``a * x`` with one scale per image and channel.
-
-    a: (N, C) or (N, C, 1, 1); x: (N, C, H, W) of one dtype. Raises ShapeError, DtypeError.
-    """
-    require_floating("channel_scale", a=a, x=x)
-    _check_scale("channel_scale", a, x)
-    return ChannelScale.apply(a.reshape(a.shape[:2]), x)
-
-
-def channel_dot(x: Tensor, y: Tensor) -> Tensor:
-    """Return the inner product of each plane of x with that of y: (N, C, H, W) twice → (N, C). Raises ShapeError."""
-    require_floating("channel_dot", x=x, y=y)
-    if x.ndim != 4 or x.shape != y.shape:
-        raise ShapeError(f"channel_dot: x {x.shape} and y {y.shape} must be (N, C, H, W), and equal")
-    return ChannelDot.apply(x, y)
-
-
-def _check_scale(operation: str, a: Tensor, x: Tensor) -> None:
-    fits = x.ndim == 4 and a.ndim in (2, 4) and a.shape[:2] == x.shape[:2] and a.shape[2:] in ((), (1, 1))
-    if not fits:
-        raise ShapeError(f"{operation}: scale {a.shape} must be (N, C) or (N, C, 1, 1) of x {x.shape}, (N, C, H, W)")

@@ -1,32 +1,36 @@
-"""Operations that move values without changing them; each one's gradient moves back.
+"""Operations that move values without changing them; each gradient moves back.
 
-reshape, transpose, broadcast_to and its adjoint sum_to, expand_dims, pad, concatenate, stack, split, cast, to.
+reshape, transpose, expand_dims, squeeze, broadcast_to and its adjoint sum_to, pad, concatenate, stack, split, to.
+And what all operations need about shapes: broadcasting of operands, and the positions of axes.
 """
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import kernels
-from ..autograd.function import Function
-from ..autograd.tensor import Tensor
-from ..backend import Array, array_module, device_of, parse_device, to_device
-from ..errors import DtypeError, ShapeError
+from ..autograd import Axis, Context, Function, Operand, Tensor
+from ..backend import Array, array_module, device_of, full_device_name, to_device
+from ..errors import ShapeError
+from .dtypes import cast, operands, require_one_dtype
 
 
 class Reshape(Function):
-    def forward(ctx, x: Array, *, shape: tuple[int, ...]) -> Array:
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         return x.reshape(shape)
 
-    def backward(ctx, dout: Tensor) -> Tensor:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> Tensor:
         return reshape(dout, ctx.shape)
 
 
 def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
-    """Return x in another shape; one size may be -1. Raises ShapeError."""
+    """Return x in another shape of equal size, given as `2, 3` or `(2, 3)`; one axis may be -1. Raises ShapeError."""
     sizes = _as_tuple(shape)
     try:
         return Reshape.apply(x, shape=sizes)
@@ -35,16 +39,19 @@ def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
 
 
 class Transpose(Function):
-    def forward(ctx, x: Array, *, axes: tuple[int, ...]) -> Array:
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, axes: tuple[int, ...]) -> Array:
         ctx.axes = axes
         return x.transpose(axes)
 
-    def backward(ctx, dout: Tensor) -> Tensor:
-        return transpose(dout, *map(ctx.axes.index, range(len(ctx.axes))))
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> Tensor:
+        inverse = [ctx.axes.index(axis) for axis in range(len(ctx.axes))]
+        return transpose(dout, inverse)
 
 
 def transpose(x: Tensor, *axes: int | Sequence[int]) -> Tensor:
-    """Return x with its axes in the given order; with none given, reversed. Raises ShapeError."""
+    """Return x, of any shape, with its axes in the given order; with none given, reversed. Raises ShapeError."""
     order = _as_tuple(axes) if axes else tuple(reversed(range(x.ndim)))
     positive = tuple(a + x.ndim if a < 0 else a for a in order)
     if sorted(positive) != list(range(x.ndim)):
@@ -53,23 +60,25 @@ def transpose(x: Tensor, *axes: int | Sequence[int]) -> Tensor:
 
 
 def _as_tuple(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
-    """Take both spellings, f(x, 2, 3) and f(x, (2, 3))."""
+    """Accept both `f(x, 2, 3)` and `f(x, (2, 3))`."""
     if len(sizes) == 1 and isinstance(sizes[0], Sequence):
         return tuple(sizes[0])
     return tuple(int(size) for size in sizes)  # type: ignore[arg-type]
 
 
 class BroadcastTo(Function):
-    def forward(ctx, x: Array, *, shape: tuple[int, ...]) -> Array:
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         return array_module(x).broadcast_to(x, shape)
 
-    def backward(ctx, dout: Tensor) -> Tensor:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> Tensor:
         return sum_to(dout, ctx.shape)
 
 
 def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return x repeated along new and one-sized axes until it has the shape. Raises ShapeError."""
+    """Return x repeated along new axes and axes of size 1, in the given shape. Raises ShapeError."""
     sizes = tuple(shape)
     if x.shape == sizes:
         return x
@@ -80,32 +89,37 @@ def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 class SumTo(Function):
-    """The adjoint of broadcast_to: what was repeated is summed."""
+    """The adjoint of broadcast_to: sums over the axes that were repeated."""
 
-    def forward(ctx, x: Array, *, shape: tuple[int, ...]) -> Array:
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, shape: tuple[int, ...]) -> Array:
         ctx.shape = x.shape
         added = x.ndim - len(shape)
         stretched = tuple(added + i for i, size in enumerate(shape) if size == 1 and x.shape[added + i] != 1)
         return kernels.total(x, tuple(range(added)) + stretched, keepdims=True).reshape(shape)
 
-    def backward(ctx, dout: Tensor) -> Tensor:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> Tensor:
         return broadcast_to(dout, ctx.shape)
 
 
 def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Sum x over the axes along which a Tensor of this shape was broadcast: every broadcast's way back."""
+    """Return x summed over the axes that broadcasting from the given shape would repeat: the adjoint of broadcast_to.
+
+    Raises ShapeError unless the shape broadcasts to that of x.
+    """
     target = tuple(shape)
     if x.shape == target:
         return x
     trailing = x.shape[x.ndim - len(target) :]
     if len(target) > x.ndim or any(size not in (1, own) for size, own in zip(target, trailing, strict=True)):
-        raise ShapeError(f"sum_to: {x.shape} is not what {target} broadcasts to")
+        raise ShapeError(f"sum_to: {target} does not broadcast to {x.shape}")
     return SumTo.apply(x, shape=target)
 
 
 def broadcast_shape(operation: str, *tensors: Tensor) -> tuple[int, ...]:
     """Return the common shape of the Tensors. Raises ShapeError naming the operation."""
-    shapes = [x.shape for x in tensors]
+    shapes = [x.data.shape for x in tensors]
     if shapes.count(shapes[0]) == len(shapes):
         return shapes[0]
     try:
@@ -114,21 +128,56 @@ def broadcast_shape(operation: str, *tensors: Tensor) -> tuple[int, ...]:
         raise ShapeError(f"{operation}: shapes {' and '.join(map(str, shapes))} do not broadcast") from None
 
 
-def position_of(operation: str, axis: int, shape: tuple[int, ...], count: int) -> int:
-    """Return an axis, out of so many, as a number from 0."""
+def broadcast_operands(operation: str, a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
+    """Return a and b as Tensors of one dtype, after a check that their shapes broadcast.
+
+    Args:
+        operation: the name for an error.
+        a, b: Tensors, arrays or numbers.
+
+    Raises:
+        ShapeError, DtypeError.
+    """
+    x, y = operands(operation, a, b)
+    if x.data.shape != y.data.shape:
+        broadcast_shape(operation, x, y)
+    return x, y
+
+
+def axis_position(operation: str, axis: int, shape: tuple[int, ...], count: int) -> int:
+    """Return the axis as a position in [0, count). Raises ShapeError, naming operation, axis and shape."""
     if not -count <= axis < count:
         raise ShapeError(f"{operation}: axis {axis} is out of range for shape {shape}")
     return axis % count
 
 
+def normalize_axes(operation: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes of a shape as sorted positions.
+
+    Args:
+        operation: the name for an error.
+        axis: one axis, several, or None for all; negative ones count from the end.
+
+    Raises:
+        ShapeError: if an axis is out of range or named twice.
+    """
+    if axis is None:
+        return tuple(range(len(shape)))
+    axes = [axis] if isinstance(axis, int | np.integer) else axis
+    positions = sorted(axis_position(operation, int(a), shape, len(shape)) for a in axes)
+    if len(set(positions)) < len(positions):
+        raise ShapeError(f"{operation}: axis {axis} names an axis of {shape} twice")
+    return tuple(positions)
+
+
 def expand_dims(x: Tensor, axis: int) -> Tensor:
-    """Return x with a new axis of size one at this position of the result. Raises ShapeError."""
-    position = position_of("expand_dims", axis, x.shape, x.ndim + 1)
+    """Return x with a new axis of size 1 at this position of the result. Raises ShapeError."""
+    position = axis_position("expand_dims", axis, x.shape, x.ndim + 1)
     return reshape(x, (*x.shape[:position], 1, *x.shape[position:]))
 
 
 def squeeze(x: Tensor, axis: int | None = None) -> Tensor:
-    """Return x without this axis of size one, or without all such axes. Raises ShapeError."""
+    """Return x without this axis of size 1, or without all such axes. Raises ShapeError."""
     if axis is None:
         return reshape(x, tuple(size for size in x.shape if size != 1))
     if not -x.ndim <= axis < x.ndim or x.shape[axis] != 1:
@@ -138,18 +187,28 @@ def squeeze(x: Tensor, axis: int | None = None) -> Tensor:
 
 
 class Pad(Function):
-    def forward(ctx, x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
         ctx.window = tuple(slice(before, before + size) for (before, _), size in zip(pad_width, x.shape, strict=True))
         return array_module(x).pad(x, pad_width)
 
-    def backward(ctx, dout: Tensor) -> Tensor:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> Tensor:
         return dout[ctx.window]
 
 
 def pad(x: Tensor, pad_width: int | Sequence[Any]) -> Tensor:
-    """Surround x with zeros.
+    """Return x with zeros around it.
 
-    pad_width: as numpy.pad's: one number, one pair (before, after) for all axes, or a pair for each. Raises ShapeError.
+    Args:
+        x: any shape.
+        pad_width: how many zeros: one number, one pair (before, after) for all axes, or a pair for each axis.
+
+    Returns:
+        A Tensor whose axis of size s has size before + s + after.
+
+    Raises:
+        ShapeError: if pad_width does not fit, or is negative.
     """
     try:
         pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2))
@@ -161,21 +220,26 @@ def pad(x: Tensor, pad_width: int | Sequence[Any]) -> Tensor:
 
 
 class Concatenate(Function):
-    def forward(ctx, *arrays: Array, axis: int) -> Array:
+    @staticmethod
+    def forward(ctx: Context, *arrays: Array, axis: int) -> Array:
         ctx.axis = axis
         ctx.ends = [int(end) for end in np.cumsum([array.shape[axis] for array in arrays])[:-1]]
         return array_module(arrays[0]).concatenate(arrays, axis=axis)
 
-    def backward(ctx, dout: Tensor) -> tuple[Tensor, ...]:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor, ...]:
         return tuple(split(dout, ctx.ends, ctx.axis))
 
 
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Join Tensors of one dtype along an existing axis. Raises ShapeError, DtypeError."""
+    """Return the Tensors joined along an existing axis. Raises ShapeError, DtypeError.
+
+    tensors: at least one, of one dtype, whose shapes differ along the axis at most.
+    """
     shapes = [x.shape for x in tensors]
     if not tensors or not -tensors[0].ndim <= axis < tensors[0].ndim:
         raise ShapeError(f"concatenate: axis {axis} of shapes {shapes}")
-    _require_one_dtype("concatenate", tensors)
+    require_one_dtype("concatenate", tensors)
     position = axis % tensors[0].ndim
     if len({(len(s), s[:position], s[position + 1 :]) for s in shapes}) > 1:
         raise ShapeError(f"concatenate: shapes {shapes} differ outside axis {axis}")
@@ -183,22 +247,29 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
 
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Join Tensors of one shape and dtype along a new axis. Raises ShapeError, DtypeError."""
+    """Return the Tensors joined along a new axis of the result. Raises ShapeError, DtypeError.
+
+    tensors: at least one, of one shape and dtype.
+    """
     if len({x.shape for x in tensors}) != 1:
         raise ShapeError(f"stack: shapes {[x.shape for x in tensors]} must be equal")
-    position = position_of("stack", axis, tensors[0].shape, tensors[0].ndim + 1)
-    _require_one_dtype("stack", tensors)
+    position = axis_position("stack", axis, tensors[0].shape, tensors[0].ndim + 1)
+    require_one_dtype("stack", tensors)
     return concatenate([expand_dims(x, position) for x in tensors], position)
 
 
-def _require_one_dtype(operation: str, tensors: Sequence[Tensor]) -> None:
-    if len({x.dtype for x in tensors}) > 1:
-        raise DtypeError(f"{operation}: dtypes {', '.join(str(x.dtype) for x in tensors)} differ")
-
-
 def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """Cut x along an axis into that many equal parts, or at these indices (as numpy.split). Raises ShapeError."""
-    position = position_of("split", axis, x.shape, x.ndim)
+    """Return the parts of x along an axis, as numpy.split.
+
+    Args:
+        x: any shape.
+        indices_or_sections: the number of equal parts, or the indices at which the parts after the first begin.
+        axis: the axis to cut.
+
+    Raises:
+        ShapeError: if the axis is out of range or does not divide into equal parts.
+    """
+    position = axis_position("split", axis, x.shape, x.ndim)
     size = x.shape[position]
     if isinstance(indices_or_sections, int | np.integer):
         sections = int(indices_or_sections)
@@ -211,39 +282,49 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
     return [x[(*before, slice(start, stop))] for start, stop in zip([0, *cuts], [*cuts, size], strict=True)]
 
 
-class Cast(Function):
-    def forward(ctx, x: Array, *, dtype: np.dtype[Any]) -> Array:
-        ctx.dtype = x.dtype
-        return x.astype(dtype)
-
-    def backward(ctx, dout: Tensor) -> Tensor:
-        return cast(dout, ctx.dtype)
-
-
-def cast(x: Tensor, dtype: DTypeLike) -> Tensor:
-    """Return x in another dtype; the same Tensor if it has it already. Gradients flow between floating dtypes."""
-    try:
-        target = np.dtype(dtype)
-    except TypeError:
-        raise DtypeError(f"cast: {dtype!r} is not a dtype") from None
-    if target.kind not in "fiub":
-        raise DtypeError(f"cast: {target} is not a real number's dtype")
-    return x if x.dtype == target else Cast.apply(x, dtype=target)
-
-
 class ToDevice(Function):
-    def forward(ctx, x: Array, *, device: str) -> Array:
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, device: str) -> Array:
         ctx.device = device_of(x)
         return to_device(x, device)
 
-    def backward(ctx, dout: Tensor) -> Tensor:
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> Tensor:
         return to(dout, ctx.device)
 
 
 def to(x: Tensor, device: str | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    """Return x on another device or in another dtype; the same Tensor if nothing changes. Raises DeviceError."""
+    """Return x on another device or in another dtype, in its shape; x itself if nothing changes.
+
+    Args:
+        x: any shape.
+        device: "cpu", "cuda" or "cuda:1"; None: the device of x.
+        dtype: a floating, integer or bool dtype or its name; None: that of x.
+
+    Raises:
+        DeviceError, DtypeError.
+    """
     if device is not None:
-        kind, index = parse_device(device)
-        name = kind if kind == "cpu" else f"{kind}:{index}"
+        name = full_device_name(device)
         x = x if x.device == name else ToDevice.apply(x, device=name)
     return x if dtype is None else cast(x, dtype)
+
+
+Size = int | Sequence[int]  # of two axes: one number, or (height, width)
+
+
+def pair(operation: str, name: str, value: Any, least: int) -> tuple[int, int]:
+    """Return (height, width) from one number or two. Raises ShapeError if either is below `least`.
+
+    Args:
+        operation, name: of the argument, for an error.
+        value: one integer, or a sequence of two.
+    """
+    given = (value, value) if np.ndim(value) == 0 else value
+    try:
+        height, width = (index(size) for size in given)
+    except (TypeError, ValueError):
+        height = width = least - 1
+    if min(height, width) < least:
+        raise ShapeError(f"{operation}: {name} {value!r} must be one or two integers of at least {least}")
+    return height, width

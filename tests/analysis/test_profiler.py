@@ -12,7 +12,7 @@ from tiny_run import use_tiny
 
 import minisk as ms
 from minisk import nn, ops
-from minisk.autograd.function import Function, Node
+from minisk.autograd import Function, Node
 
 
 class Net(nn.Module):
@@ -90,10 +90,10 @@ def test_a_trace_that_chrome_reads(tmp_path):
 
 
 def test_nothing_stays_behind_even_after_an_error():
-    apply, run, model = Function.__dict__["apply"], Node.run, Net()
+    apply, run, model = Function.__dict__["apply"], Node.run_backward, Net()
     with pytest.raises(ms.ShapeError), ms.profile(model):
         model(ms.tensor(np.ones((1, 2, 4, 4), np.float32)))
-    assert Function.__dict__["apply"] is apply and Node.run is run
+    assert Function.__dict__["apply"] is apply and Node.run_backward is run
     assert all("forward" not in vars(module) for module in model.modules())
 
 

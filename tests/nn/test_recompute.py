@@ -9,7 +9,7 @@ import pytest
 
 import minisk as ms
 from minisk import models, nn, ops
-from minisk.autograd.engine import _reachable
+from minisk.autograd.engine import reachable
 from minisk.errors import SavedValueError
 
 BRANCHES = [(3, 1, 2), (3, 2, 2)]
@@ -22,7 +22,7 @@ def images(*shape: int, dtype: str = "f", requires_grad: bool = True) -> ms.Tens
 
 def kept(loss: ms.Tensor) -> int:
     """Bytes of the activations that a graph holds for backward, each counted once."""
-    nodes, leaves = _reachable([loss])
+    nodes, leaves = reachable([loss])
     arrays = {id(s.array): s.array.nbytes for node in nodes for s in node.saved}
     return sum(arrays.values()) - sum(arrays.get(id(leaf.data), 0) for leaf in leaves)
 

@@ -15,7 +15,6 @@ from parity import distinct, positive
 
 import minisk as ms
 from minisk import ops
-from minisk.autograd.function import switch_mode
 from minisk.gradient_check import Verdict
 
 
@@ -44,7 +43,7 @@ def above_zero(*shapes: tuple[int, ...]) -> list[np.ndarray]:
 
 
 def true_gradients(function: Any, arrays: Any, dout: np.ndarray) -> list[np.ndarray]:
-    with switch_mode("grad", True):
+    with ms.enable_grad():
         xs = [ms.Tensor(np.array(a), requires_grad=True) for a in arrays]
         out = function(*xs)
         return [g.numpy().copy() for g in ms.grad(out, xs, ms.Tensor(np.array(dout)), allow_unused=True)]

@@ -1,0 +1,288 @@
+"""The graph: one Node for each recorded operation, with edges to where the gradients of its inputs go.
+
+    x ──edge── Node(mul) ◄── y.edge       Node.edges lead from a result towards the leaves.
+    w ──edge──┘
+
+A Node owns a Context, which keeps what the operation's backward needs. Freeing the Node drops it.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ..backend import array_module
+from ..errors import DtypeError, GraphError, NotFiniteError, OverwrittenError, SavedValueError, ShapeError
+from . import anomaly, grad_mode
+from .observers import observers
+from .tensor import Hook, Tensor
+
+if TYPE_CHECKING:
+    from .function import Function
+
+Slot: TypeAlias = tuple[int, int]  # identifies where a gradient arrives: id of a node or leaf, index of the output
+Signature: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype
+
+
+class OutputEdge:
+    """An edge to output `index` of `node`; signature: the shape and dtype of that output."""
+
+    __slots__ = ("index", "node", "signature")
+
+    def __init__(self, node: Node, index: int, signature: Signature) -> None:
+        self.node = node
+        self.index = index
+        self.signature = signature
+
+    @property
+    def slot(self) -> Slot:
+        return id(self.node), self.index
+
+
+class LeafEdge:
+    """An edge to a leaf, a Tensor that no recorded operation computed; signature: its shape and dtype."""
+
+    __slots__ = ("leaf", "signature")
+
+    def __init__(self, leaf: Tensor) -> None:
+        self.leaf = leaf
+        self.signature: Signature = leaf.data.shape, leaf.data.dtype
+
+    @property
+    def slot(self) -> Slot:
+        return id(self.leaf), 0
+
+
+Edge: TypeAlias = OutputEdge | LeafEdge
+
+
+def edge_to(tensor: Tensor) -> Edge:
+    """Return the edge that leads to where the gradient of this Tensor goes."""
+    return tensor.edge or LeafEdge(tensor)
+
+
+class Role(enum.Enum):
+    """What a saved array is to the operation that saved it."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    INTERMEDIATE = "intermediate"  # neither: a second derivative can't know how it depends on the inputs
+
+
+class SavedTensor:
+    """An array saved for backward, its role, and how it looked when it was saved.
+
+    Args:
+        array: the array that forward saved.
+        role: what it is to the operation.
+        owner: the input or output Tensor that holds it; None for an intermediate or an input that is no Tensor.
+        edge: of an input, where its gradient goes.
+    """
+
+    __slots__ = ("array", "checksum", "edge", "output", "role", "version", "writes")
+
+    def __init__(self, array: Any, role: Role, owner: Tensor | None = None, edge: Edge | None = None) -> None:
+        # NumPy returns results of shape () as scalars; the Tensor holds an array.
+        self.array = array if owner is None else owner.data
+        self.role = role
+        self.edge = edge
+        self.version = None if owner is None else owner.version
+        self.writes = 0 if owner is None else owner.version.writes
+        self.checksum = anomaly.checksum(self.array) if anomaly.state.enabled else None
+        # Weak: the node owns this object, and a cycle would keep a dropped graph alive.
+        self.output: tuple[weakref.ref[Node], int] | None = None
+        if role is Role.OUTPUT and owner is not None and owner.edge is not None:
+            self.output = weakref.ref(owner.edge.node), owner.edge.index
+
+    def unpack(self, name: str) -> Tensor:
+        """Return the array as a Tensor at its place in the graph. Raises GraphError if it was changed since.
+
+        Args:
+            name: how an error names this array.
+        """
+        self._check(name)
+        edge = self._edge()
+        if isinstance(edge, LeafEdge):
+            return edge.leaf
+        tensor = Tensor(self.array, version=self.version)
+        if edge is not None and self.array.dtype.kind == "f":
+            tensor.edge = edge
+            tensor.requires_grad = True
+        return tensor
+
+    def _check(self, name: str) -> None:
+        if self.version is not None and self.version.writes != self.writes:
+            advice = "change a copy instead, or call backward first"
+            raise SavedValueError(f"{name} was changed in place after the operation ran; {advice}")
+        if self.checksum is not None and self.checksum != anomaly.checksum(self.array):
+            raise SavedValueError(f"{name} was written to through .data or .numpy() after the operation ran")
+        if self.role is Role.INTERMEDIATE and grad_mode.state.enabled and self.array.dtype.kind == "f":
+            advice = "compute it from inputs in backward, or set it as an attribute of ctx if it is a constant"
+            missed = "so a second derivative would miss how it depends on them"
+            raise GraphError(f"{name} is neither input nor output, {missed}; {advice}")
+
+    def _edge(self) -> Edge | None:
+        if self.output is None:
+            return self.edge
+        node, index = self.output[0](), self.output[1]
+        return None if node is None else OutputEdge(node, index, node.outputs[index])
+
+
+class Context:
+    """What one call of an operation keeps for its backward: the `ctx` of forward and backward.
+
+    Attributes set in forward (`ctx.axis = axis`) can be read in backward. They are constants to any derivative.
+
+    needs_input_grad: for each input, whether its gradient is used; backward may return None for the others.
+    """
+
+    if TYPE_CHECKING:  # the attributes that forward sets
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def __init__(self, operation: str, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self._operation = operation
+        self._to_save: tuple[Any, ...] = ()
+        self._saved: tuple[SavedTensor, ...] = ()
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        """Keep inputs and outputs of forward for backward. A later change in place is found and is an error."""
+        self._to_save = arrays
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor, ...]:
+        """The arrays that forward saved, as Tensors in the graph. Raises GraphError if one was changed since."""
+        return tuple([saved.unpack(self._name(i, saved)) for i, saved in enumerate(self._saved)])
+
+    def _name(self, position: int, saved: SavedTensor) -> str:
+        return f"backward of {self._operation!r}: saved array {position} of shape {saved.array.shape}"
+
+
+_births = itertools.count()
+
+
+class Node:
+    """One recorded call of an operation.
+
+    Attributes:
+        function: the Function class. `operation` is its name.
+        ctx: what its backward needs; None once the node is freed.
+        edges: for each input, where its gradient goes; None if it needs none.
+        outputs: shape and dtype of each output.
+        hooks: for an output index, the functions to call with its gradient; None before the first is registered.
+        birth: a serial number. A node is always younger than the nodes its edges lead to.
+        site: in anomaly mode, the user's line that called the operation.
+    """
+
+    __slots__ = ("__weakref__", "birth", "ctx", "edges", "function", "hooks", "outputs", "site")
+
+    def __init__(
+        self, function: type[Function], ctx: Context, inputs: Sequence[Any], outputs: Sequence[Tensor]
+    ) -> None:
+        self.function = function
+        self.ctx: Context | None = ctx
+        self.birth = next(_births)
+        self.edges = tuple([edge_to(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
+        self.outputs: tuple[Signature, ...] = tuple([(out.data.shape, out.data.dtype) for out in outputs])
+        self.hooks: dict[int, list[Hook]] | None = None
+        self.site = anomaly.user_line() if anomaly.state.enabled else None
+        for index, out in enumerate(outputs):
+            if out.data.dtype.kind == "f":
+                out.edge = OutputEdge(self, index, self.outputs[index])
+                out.requires_grad = True
+
+    @property
+    def operation(self) -> str:
+        return self.function.operation
+
+    @property
+    def freed(self) -> bool:
+        return self.ctx is None
+
+    @property
+    def saved(self) -> tuple[SavedTensor, ...]:
+        """The arrays saved for backward; none once the node is freed."""
+        return () if self.ctx is None else self.ctx._saved
+
+    def hooks_of(self, index: int) -> list[Hook]:
+        """Return the functions to call with the gradient of an output, to add one to them."""
+        if self.hooks is None:
+            self.hooks = {}
+        return self.hooks.setdefault(index, [])
+
+    def free(self) -> None:
+        """Release the saved arrays and the edges. A later backward through this node is an error."""
+        self.ctx = None
+        self.edges = ()
+        self.hooks = None
+
+    def run_backward(self, gradients: list[Tensor | None], needs_input_grad: tuple[bool, ...]) -> list[Tensor | None]:
+        """Call the operation's backward and check its results.
+
+        Args:
+            gradients: one for each output; None counts as zeros.
+            needs_input_grad: for each input, whether its gradient will be used.
+
+        Returns:
+            One gradient for each input, in the input's shape and dtype; None where backward returned None.
+
+        Raises:
+            GraphError, DtypeError, ShapeError: naming the operation, if the results are not that.
+        """
+        assert self.ctx is not None
+        if observers:
+            for observer in observers:
+                observer.before_backward(self, gradients)
+        incoming = _with_zeros(gradients, self.outputs)
+        before = [anomaly.checksum(gradient.data) for gradient in incoming] if anomaly.state.enabled else None
+        self.ctx.needs_input_grad = needs_input_grad
+        returned = self.function.backward(self.ctx, *incoming)
+        if before is not None and before != [anomaly.checksum(gradient.data) for gradient in incoming]:
+            raise OverwrittenError(f"backward of {self.operation!r} overwrote its incoming gradient")
+        results = list(returned) if isinstance(returned, tuple) else [returned]
+        if len(results) != len(self.edges):
+            counts = f"{len(results)} gradients for {len(self.edges)} inputs"
+            raise GraphError(f"backward of {self.operation!r} returned {counts}")
+        for i, result in enumerate(results):
+            edge = self.edges[i]
+            if result is not None and needs_input_grad[i] and edge is not None:
+                self._check(result, i, edge.signature)
+        if observers:
+            for observer in observers:
+                observer.after_backward(self, gradients, results)
+        return results
+
+    def _check(self, gradient: Any, i: int, expected: Signature) -> None:
+        is_right = isinstance(gradient, Tensor) and (gradient.data.shape, gradient.data.dtype) == expected
+        if is_right and not anomaly.state.enabled:
+            return
+        name = f"backward of {self.operation!r}: gradient of input {i}"
+        if not isinstance(gradient, Tensor):
+            raise DtypeError(f"{name} is a {type(gradient).__name__}, expected a Tensor")
+        shape, dtype = expected
+        if gradient.data.shape != shape:
+            raise ShapeError(f"{name} has shape {gradient.shape}, but the input has {shape}")
+        if gradient.data.dtype != dtype:
+            raise DtypeError(f"{name} has dtype {gradient.dtype}, but the input has {dtype}")
+        if not array_module(gradient.data).isfinite(gradient.data).all():
+            where = f", called at {self.site}," if self.site else ""
+            raise NotFiniteError(f"{name}{where} is NaN or infinite")
+
+
+def _with_zeros(gradients: list[Tensor | None], outputs: Sequence[Signature]) -> list[Tensor]:
+    """Return the gradients, with zeros for those that did not arrive. At least one did."""
+    arrived = [gradient for gradient in gradients if gradient is not None]
+    if len(arrived) == len(gradients):
+        return arrived
+    xp = array_module(arrived[0].data)
+    return [
+        Tensor(xp.zeros(shape, dtype)) if gradient is None else gradient
+        for gradient, (shape, dtype) in zip(gradients, outputs, strict=True)
+    ]
