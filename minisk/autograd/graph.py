@@ -237,9 +237,8 @@ class Node:
             GraphError, DtypeError, ShapeError: naming the operation, if the results are not that.
         """
         assert self.ctx is not None
-        if observers:
-            for observer in observers:
-                observer.before_backward(self, gradients)
+        for observer in observers:
+            observer.before_backward(self, gradients)
         incoming = _with_zeros(gradients, self.outputs)
         before = [anomaly.checksum(gradient.data) for gradient in incoming] if anomaly.state.enabled else None
         self.ctx.needs_input_grad = needs_input_grad
@@ -254,9 +253,8 @@ class Node:
             edge = self.edges[i]
             if result is not None and needs_input_grad[i] and edge is not None:
                 self._check(result, i, edge.signature)
-        if observers:
-            for observer in observers:
-                observer.after_backward(self, gradients, results)
+        for observer in observers:
+            observer.after_backward(self, gradients, results)
         return results
 
     def _check(self, gradient: Any, i: int, expected: Signature) -> None:
@@ -282,7 +280,4 @@ def _with_zeros(gradients: list[Tensor | None], outputs: Sequence[Signature]) ->
     if len(arrived) == len(gradients):
         return arrived
     xp = array_module(arrived[0].data)
-    return [
-        Tensor(xp.zeros(shape, dtype)) if gradient is None else gradient
-        for gradient, (shape, dtype) in zip(gradients, outputs, strict=True)
-    ]
+    return [Tensor(xp.zeros(*zeros)) if g is None else g for g, zeros in zip(gradients, outputs, strict=True)]
