@@ -78,10 +78,11 @@ class Function:
         node = None
         if True in needs_grad and grad_mode.state.enabled:
             node = Node(cls, ctx, inputs, outputs)
-            given = list(zip(inputs, arrays, node.edges, strict=True))
-            made = list(zip(outputs, returned, strict=True))
-            ctx._saved = tuple([_saved_tensor(array, given, made) for array in ctx._to_save])
-            ctx._to_save = ()
+            if ctx._to_save:
+                given = list(zip(inputs, arrays, node.edges, strict=True))
+                made = list(zip(outputs, returned, strict=True))
+                ctx._saved = tuple([_saved_tensor(array, given, made) for array in ctx._to_save])
+                ctx._to_save = ()
         elif True in needs_grad or any([x.untracked for x in tensors]):
             for out in outputs:
                 out.untracked = cls.operation

@@ -146,11 +146,12 @@ class Context:
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
 
+    _to_save: tuple[Any, ...] = ()
+    _saved: tuple[SavedTensor, ...] = ()
+
     def __init__(self, operation: str, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self._operation = operation
-        self._to_save: tuple[Any, ...] = ()
-        self._saved: tuple[SavedTensor, ...] = ()
 
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep inputs and outputs of forward for backward. A later change in place is found and is an error."""
@@ -189,7 +190,9 @@ class Node:
         self.function = function
         self.ctx: Context | None = ctx
         self.birth = next(_births)
-        self.edges = tuple([edge_to(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
+        self.edges = tuple(
+            [(x.edge or LeafEdge(x)) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
+        )
         self.outputs: tuple[Signature, ...] = tuple([(out.data.shape, out.data.dtype) for out in outputs])
         self.hooks: dict[int, list[Hook]] | None = None
         self.site = anomaly.user_line() if anomaly.state.enabled else None
