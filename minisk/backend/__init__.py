@@ -1,6 +1,6 @@
 """The lowest package: NumPy or CuPy, random numbers, and process-wide settings."""
 
-from .threads import configure_blas
+from .threads import Setting, configure_blas, process_settings
 
 configure_blas()  # before NumPy is imported, which the next lines do
 
@@ -20,11 +20,13 @@ from .random import manual_seed, random_generator, random_state, seeded, set_ran
 __all__ = [
     "DEFAULT_FLOAT",
     "Array",
+    "Setting",
     "array_module",
     "cuda_available",
     "device_of",
     "manual_seed",
     "parse_device",
+    "process_settings",
     "random_generator",
     "random_state",
     "seeded",
