@@ -3,7 +3,7 @@
     // check: <<<(6, 3), 64>>> spatial=2051 a[6] x[6*spatial] out[6*spatial]
 
 Between <<< and >>> stand grid, block and optionally bytes of dynamic shared memory (64*real: room for 64 elements).
-Then comes every scalar with its value, and every array with its length:
+Then comes every scalar with its value, and every array with its length, each without spaces:
 
     n=5                   a scalar; a name that is no argument is a macro to compile with
     x[6*n]                an array: random if the kernel declares it const, otherwise uninitialised

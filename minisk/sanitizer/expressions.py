@@ -61,7 +61,7 @@ class _Parser:
         while position < len(self.text):
             token = _TOKEN.match(self.text, position)
             if token is None:
-                raise ExpressionError(f"{self.text!r}: unexpected character {self.text[position]!r}")
+                raise ExpressionError(f"{self.text!r}: unexpected character {self.text[position:].lstrip()[0]!r}")
             self.tokens.append(token)
             position = token.end()
         self.position = 0
