@@ -75,14 +75,14 @@ def test_minisk_check_runs_the_cases_of_the_case_file(file: Path, capsys: pytest
     [
         ("scale <<<3, 32>>> n=5", "expected `kernel: <<<grid, block>>> values`, not 'scale <<<3, 32>>> n=5'"),
         ("shift: <<<3, 32>>> n=5", "two.cu has no kernel 'shift'; it has scale, steps"),
-        ("scale: <<<3>>> n=5", "scale: '3' ends where ',' is expected"),
+        ("scale: <<<3>>> n=5", "scale: '3' must be grid, block and, optionally, bytes"),
         ("scale: 3, 32 n=5", "scale: expected `<<<grid, block>>> values`, not '3, 32 n=5'"),
         ("scale: <<<3, 32>>> n=5 x[n out[n]", "scale: expected name=value or name[length], not 'x[n'"),
         ("scale: <<<3, 32>>> n=5 x[n]", "scale: the array out has no length"),
         ("scale: <<<3, 32>>> n=5 x[n] y[n] out[n]", "scale: the kernel has no array y"),
         ("scale: <<<3, 32>>> n=5 x[n]=1,2 out[n]", "scale: the array x has the length 5, but 2 values"),
         ("scale: <<<3, 32>>> n=5 x[n-6] out[n]", "scale: the array x has the length -1"),
-        ("scale: <<<3, 32>>> n=5 x[n]=under(3) out[n]", "scale: 'under(3)': the name 'under' has no value"),
+        ("scale: <<<3, 32>>> n=5 x[n]=under(3) out[n]", "scale: 'under(3)' is not a number, a name"),
     ],
 )
 def test_an_error_names_file_and_line(file: Path, line: str, message: str) -> None:

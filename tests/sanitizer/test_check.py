@@ -86,7 +86,7 @@ def test_a_training_step_of_a_narrow_network_is_clean() -> None:
     [
         (("out[n]", "out"), "scale.cu:2: scale: out has neither a value (out=5) nor a length (out[5])"),
         (("n=50 ", ""), "scale.cu:2: scale: the argument n has no value; expected n=5, for example"),
-        (("x[n]", "x[m]"), "scale.cu:2: scale: 'm': the name 'm' has no value here; known names: n"),
+        (("x[n]", "x[m]"), "scale.cu:2: scale: the name 'm' has no value here; known names: n"),
         (("<<<2, 32>>>", "<<<2, 32"), "scale.cu:2: scale: expected `<<<grid, block>>> values`, not '<<<2, 32 n=50"),
         (("// check: <<<2, 32>>> n=50 x[n] out[n]\n", ""), "not tried"),
     ],
