@@ -63,4 +63,5 @@ class CheckReport(NamedTuple):
     def __str__(self) -> str:
         if self.ok:
             return f"{self.launch}: clean"
-        return "\n  ".join([f"{self.launch}: {len(self.findings)} findings", *map(str, self.findings)])
+        count = "1 finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
+        return "\n  ".join([f"{self.launch}: {count}", *map(str, self.findings)])

@@ -31,8 +31,10 @@ def test_every_command_of_the_page_prints_the_output_shown(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert sum(language == "" for language, _ in blocks) == 5
+    assert [language for language, _ in blocks].count("") == 5
     for language, text in blocks:
+        if language == "text":  # a line by itself: see the next test
+            continue
         if language == "cuda":
             name = re.match(r"// (\w+\.cu):", text)
             assert name is not None
@@ -46,6 +48,17 @@ def test_every_command_of_the_page_prints_the_output_shown(
         except SystemExit as end:
             assert end.code == 1
         assert capsys.readouterr().out == shown
+
+
+def test_the_syntax_that_the_page_explains_is_read(tmp_path: Path) -> None:
+    (line,) = re.findall(r"^```text\n(.*)\n```$", PAGE, re.MULTILINE)
+    arrays = "const real* x, const int* table, const int* winner, real* total, real* out"
+    kernel = f'extern "C" __global__ void syntax(const int n, const int m, {arrays}) {{}}\n'
+    (tmp_path / "syntax.cu").write_text(f"{line}\n{kernel}")
+    (case,) = cases(tmp_path / "syntax.cu")["syntax"]
+    n, m, x, table, winner, _, _ = case.args
+    assert (case.grid, case.block, case.dynamic_shared, case.uninitialised) == ((6, 3), (64,), 256, {"out"})
+    assert (n, m, len(x), table.tolist(), set(winner)) == (50, 100, 5000, [4, 50, -1], set(range(9)))
 
 
 @needs_compiler
