@@ -8,18 +8,16 @@ import ctypes
 import subprocess
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ..errors import KernelError
 from .cpu import Args, HostKernel, Three, aligned_copy
 from .findings import SHARED_MEMORY, CheckReport, Finding, Site
-from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite
+from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
-
-Record = TypeVar("Record", MiniskFinding, MiniskSite)
 
 
 class CheckedKernel(HostKernel):
@@ -48,8 +46,8 @@ class CheckedKernel(HostKernel):
         del buffers  # the checker wrote to them during the launch
         for i in self.outputs:
             args[i][...] = watched[i]
-        found = _fetch(self.library.minisk_check_finding, MiniskFinding)
-        sites = _fetch(self.library.minisk_check_site, MiniskSite)
+        found = fetch(self.library.minisk_check_finding, MiniskFinding)
+        sites = fetch(self.library.minisk_check_site, MiniskSite)
         addresses = {accessor.address for each in found for accessor in (each.here, each.other)}
         lines = self._lines(addresses | {site.address for site in sites})
         findings = [self._finding(each, lines) for each in found]
@@ -119,16 +117,6 @@ class CheckedKernel(HostKernel):
         else:
             sentence += f", {finding.bytes} bytes ({thread})"
         return Finding(kind, sentence, finding.count)
-
-
-def _fetch(function: Any, structure: type[Record]) -> list[Record]:
-    """Call the function with index 0, 1, … and a structure to fill, until it returns 0."""
-    fetched: list[Record] = []
-    while True:
-        item = structure()
-        if not function(len(fetched), ctypes.byref(item)):
-            return fetched
-        fetched.append(item)
 
 
 def _action(accessor: MiniskAccessor, lines: dict[int, str]) -> str:

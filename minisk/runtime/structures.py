@@ -4,6 +4,7 @@ A test parses the headers and compares names, types and order.
 """
 
 import ctypes
+from typing import Any, TypeVar
 
 # enum minisk_kind and enum minisk_access of include/checker.h, in their order.
 KINDS = ("out_of_bounds", "misaligned", "race", "uninitialised", "read_only")
@@ -63,3 +64,16 @@ class MiniskSite(ctypes.Structure):
         ("block_bytes", ctypes.c_uint64),
         ("example", ctypes.c_int64 * 32),
     )
+
+
+Record = TypeVar("Record", MiniskFinding, MiniskSite)
+
+
+def fetch(function: Any, structure: type[Record]) -> list[Record]:
+    """Call minisk_check_finding or minisk_check_site with index 0, 1, … until it returns 0; return the structures."""
+    fetched: list[Record] = []
+    while True:
+        item = structure()
+        if not function(len(fetched), ctypes.byref(item)):
+            return fetched
+        fetched.append(item)

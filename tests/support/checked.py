@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from host_library import build, launch
 
-from minisk.runtime.structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite
+from minisk.runtime.structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 
 DYNAMIC_SHARED, STATIC_SHARED = -1, -2
 SCHEDULES = [(0, 0), (1, 0), (2, 1), (2, 2)]  # findings must not depend on the order of execution
@@ -83,7 +83,7 @@ def check(
     error = launch(library, kernel, grid, block, *arguments, **options)
     findings = [
         Finding(_kind(f), f.array, f.offset, f.count, _accessor(library, f.here), _accessor(library, f.other))
-        for f in _fetch(library.minisk_check_finding, MiniskFinding)
+        for f in fetch(library.minisk_check_finding, MiniskFinding)
     ]
     sites = [
         Site(
@@ -97,7 +97,7 @@ def check(
             s.block_bytes,
             list(s.example),
         )
-        for s in _fetch(library.minisk_check_site, MiniskSite)
+        for s in fetch(library.minisk_check_site, MiniskSite)
     ]
     return Report(error, findings, sites)
 
@@ -134,15 +134,6 @@ def _kind(finding: MiniskFinding) -> str:
 def _accessor(library: ctypes.CDLL, accessor: MiniskAccessor) -> Accessor:
     line = line_of(library, accessor.address)
     return Accessor(line, ACCESSES[accessor.access], tuple(accessor.block), tuple(accessor.thread))
-
-
-def _fetch(function: Any, record: Any) -> list[Any]:
-    found = []
-    while True:
-        item = record()
-        if not function(len(found), ctypes.byref(item)):
-            return found
-        found.append(item)
 
 
 def numbers(*shape: int, dtype: type = np.float32) -> np.ndarray:
