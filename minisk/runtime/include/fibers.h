@@ -66,7 +66,7 @@ static KernelCall kernel_call;
 static Fiber fibers[most_threads];
 static char* stacks;
 static int threads;             // in a block
-static int current = no_thread; // the running thread; no_thread while the scheduler runs
+static int current = no_thread;  // the running thread; no_thread while the scheduler runs
 static void* scheduler_stack_pointer;
 static Bytes dynamic_shared;
 static uint32_t seed;
