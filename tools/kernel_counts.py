@@ -22,7 +22,8 @@ import numpy as np
 
 from minisk import kernels
 from minisk.kernels import PoolWindow
-from minisk.runtime.checked import CheckedKernel, CheckReport
+from minisk.runtime.checked import CheckedKernel
+from minisk.runtime.findings import CheckReport
 from minisk.serialization import atomic_write
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "kernels.md"

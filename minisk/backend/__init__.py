@@ -1,6 +1,6 @@
 """The lowest package: NumPy or CuPy, random numbers, and process-wide settings."""
 
-from .threads import configure_blas
+from .threads import Setting, configure_blas, process_settings
 
 configure_blas()  # must run before the next lines, which import NumPy
 
@@ -19,5 +19,5 @@ from .device import (  # noqa: E402
 from .random import manual_seed, random_generator, random_state, seeded, set_random_state  # noqa: E402
 
 __all__ = ["DEFAULT_FLOAT", "Array", "array_module", "cuda_available", "device_of", "full_device_name"]
-__all__ += ["parse_device", "storage", "to_device"]
+__all__ += ["Setting", "parse_device", "process_settings", "storage", "to_device"]
 __all__ += ["manual_seed", "random_generator", "random_state", "seeded", "set_random_state"]

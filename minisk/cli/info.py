@@ -18,10 +18,10 @@ import numpy as np
 
 from .. import __version__
 from ..backend import cuda_available
+from ..runtime import kernel_mode, kernels_in_use
 from ..runtime.build import cache_folder, find_compiler
-from ..runtime.launcher import kernel_mode, kernels_in_use
 
-_VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
+_VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX(FLAGS)?$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
 _THREAD_COUNTS = ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads")
 
 

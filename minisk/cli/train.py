@@ -18,7 +18,7 @@ from typing import Any
 from .. import MiniskError, profile
 from ..data.download import download_cifar
 from ..evaluation.classifier import load_classifier, report_run
-from ..runtime.launcher import kernels_in_use
+from ..runtime import kernels_in_use
 from ..training.config import kind_of
 from ..training.trainer import Config, Trainer
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import Array, array_module, device_of
-from ..runtime.launcher import Kernel, kernel_mode, launch, with_twin
+from ..runtime import Kernel, kernel_mode, launch
+from ..runtime.launcher import with_twin
 from .twins import windows as twins
 from .twins.windows import ConvGeometry
 

@@ -1,5 +1,6 @@
 """Compile and launch CUDA kernels: on a GPU through CuPy, on a CPU through the system's C++ compiler."""
 
-from .launcher import Kernel, examine, kernel_mode, kernels_in_use, launch, why_no_kernels
+from .launcher import Kernel, examine, launch
+from .mode import kernel_mode, kernels_in_use, why_no_kernels
 
 __all__ = ["Kernel", "examine", "kernel_mode", "kernels_in_use", "launch", "why_no_kernels"]

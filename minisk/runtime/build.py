@@ -1,7 +1,8 @@
-"""Builds kernel files with the system's C++ compiler, and keeps what it built in a folder private to the user.
+"""Build kernel files with the system's C++ compiler, and cache the libraries in a folder private to the user.
 
-An entry is named by everything that decides its content: source, headers, compiler, flags, the processor's features.
-It ends in its own SHA-256, so that one cut short or damaged is seen before it is loaded, and built again.
+The name of a cached library contains a hash of everything that decides its content: source, headers, compiler, flags
+and the processor's features. The file ends with its own SHA-256, so a truncated or damaged one is detected before it is
+loaded, and built again.
 """
 
 import functools
@@ -10,6 +11,7 @@ import logging
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,14 +28,15 @@ HEADERS = Path(__file__).resolve().parent / "include"
 _BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-w", "-fno-strict-aliasing"]
 # One thread a block: sums may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
 _FAST = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros"]
+_OPENMP = "-fopenmp"
 FLAGS = {
-    "cpu": ["-DMINISK_ONE_THREAD", *_FAST, "-fopenmp"],
+    "cpu": ["-DMINISK_ONE_THREAD", *_FAST, _OPENMP],
     "threads": ["-DMINISK_FIBERS", "-O2"],
-    # Instrumented as for ThreadSanitizer, whose functions include/checker.h then supplies itself; registers that
-    # nothing was written to hold a pattern.
+    # The calls that ThreadSanitizer's instrumentation makes are defined by include/checker.h. Registers that are read
+    # before they are written hold a pattern.
     "check": ["-DMINISK_FIBERS", "-DMINISK_CHECK", "-O1", "-g", "-fsanitize=thread", "-ftrivial-auto-var-init=pattern"],
 }
-_DIGEST = 32
+_DIGEST = 32  # bytes of a SHA-256
 
 
 @functools.cache
@@ -42,25 +45,33 @@ def find_compiler() -> tuple[str, str]:
     if platform.system() != "Linux":
         raise KernelError(f"kernels are built on Linux only, this is {platform.system()}")
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
+    paths = [path for path in map(shutil.which, names) if path is not None]
+    if not paths:
         raise KernelError(f"no C++ compiler found (looked for {', '.join(names)})")
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run([paths[0], "--version"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        raise KernelError(f"the C++ compiler {path} does not run: {error}") from error
-    return path, done.stdout.partition("\n")[0]
+        raise KernelError(f"the C++ compiler {paths[0]} does not run: {error}") from error
+    return paths[0], done.stdout.partition("\n")[0]
 
 
 def build(source: Path, mode: str, defines: Sequence[str]) -> Path:
-    """Return a shared library with the kernels of `source`, built if it is not in the cache yet.
+    """Return the path of a shared library with the kernels of a file, building it if it is not in the cache.
 
-    mode: a key of FLAGS; defines: like "REAL=float". Raises KernelError with the compiler's message.
+    Flags in $CXXFLAGS are appended to minisk's own.
+
+    Args:
+        source: the kernel file.
+        mode: a key of FLAGS.
+        defines: macros such as "REAL=float".
+
+    Raises:
+        KernelError: with the compiler's message.
     """
-    flags = [*FLAGS[mode], *(f"-D{define}" for define in defines)]
+    flags = [*FLAGS[mode], *(f"-D{define}" for define in defines), *shlex.split(os.environ.get("CXXFLAGS", ""))]
     library = cache_folder() / f"{source.stem}-{mode}-{_key(source, flags)}.so"
-    if not _is_whole(library):
-        _say(f"building {source.name} for the CPU ({' '.join([mode, *defines])}); kept in {library.parent}")
+    if not _is_intact(library):
+        _announce(f"building {source.name} for the CPU ({' '.join([mode, *defines])}); kept in {library.parent}")
         unit = f'#include "cuda_on_cpu.h"\n#include "{source}"\n'
         unit += "".join(f"MINISK_EXPORT({name})\n" for name in signatures(source))
         _compile(unit, flags, library)
@@ -68,15 +79,16 @@ def build(source: Path, mode: str, defines: Sequence[str]) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder of built kernels, made if need be: $MINISK_CACHE, or minisk in the user's cache folder.
+    """Return the folder of built kernels: $MINISK_CACHE/kernels, or minisk/kernels in the user's cache folder.
 
-    Only its owner may write there, since what lies there is run; where that can't be had, a temporary folder serves.
+    It is created if necessary. Only its owner may write there, because the libraries in it are executed. If that is
+    impossible, a temporary folder is used.
     """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("MINISK_CACHE") or Path(base) / "minisk") / "kernels"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)  # raises for a folder of somebody else's
+        folder.chmod(0o700)  # raises if the folder belongs to another user
     except OSError as error:
         return _temporary_folder(f"{folder} can't be used ({error})")
     return folder if os.access(folder, os.W_OK) else _temporary_folder(f"{folder} can't be written")
@@ -102,38 +114,43 @@ def _headers() -> tuple[str, ...]:
 
 @functools.cache
 def _processor() -> str:
-    """What -march=native looks at: a home directory may be shared by machines that differ."""
+    """Return what -march=native depends on: machines that differ may share a home directory."""
     features = re.search(r"^(flags|Features).*", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return platform.machine() + (features[0] if features else "")
 
 
 def _compile(unit: str, flags: list[str], library: Path) -> None:
-    """Compile the unit and move it into place whole: of two processes that build at once, the later one wins."""
+    """Compile the unit and move the library into place atomically: of two concurrent builds, the later one remains."""
     with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as folder:
         text, built = Path(folder) / "unit.cpp", Path(folder) / library.name
         text.write_text(unit, encoding="utf-8")
-        wrong = _run_compiler(flags, text, built)
-        if wrong and "-fopenmp" in flags and not _run_compiler([f for f in flags if f != "-fopenmp"], text, built):
+        error = _run_compiler(flags, text, built)
+        if error and _OPENMP in flags and not _run_compiler([f for f in flags if f != _OPENMP], text, built):
             log.warning("%s has no OpenMP: kernels run on one processor", find_compiler()[0])
-        elif wrong:
-            raise KernelError(f"{library.stem.partition('-')[0]}.cu does not compile:\n{wrong}")
+        elif error:
+            raise KernelError(f"{library.stem.partition('-')[0]}.cu does not compile:\n{error}")
         content = built.read_bytes()
         built.write_bytes(content + hashlib.sha256(content).digest())
         os.replace(built, library)
 
 
 def _run_compiler(flags: list[str], text: Path, built: Path) -> str:
-    """Compile and link, in two steps, so that mode `check` is not linked with the sanitizer; return what is wrong."""
-    unit, openmp = built.with_suffix(".o"), [flag for flag in flags if flag == "-fopenmp"]
-    compiling = [*_BASE, f"-I{PACKAGE}", f"-I{HEADERS}", *flags, "-c", text, "-o", unit]
-    for step in (compiling, ["-shared", "-Wl,-Bsymbolic", *openmp, unit, "-o", built]):
-        done = subprocess.run([find_compiler()[0], *map(str, step)], capture_output=True, text=True)
+    """Compile and link; return the error message, or "" if there was none.
+
+    In two steps, so that a library of mode `check` is not linked with ThreadSanitizer's runtime.
+    """
+    unit, openmp = built.with_suffix(".o"), [flag for flag in flags if flag == _OPENMP]
+    compiling = [*_BASE, f"-I{PACKAGE}", f"-I{HEADERS}", *flags, "-c", str(text), "-o", str(unit)]
+    linking = ["-shared", "-Wl,-Bsymbolic", *openmp, str(unit), "-o", str(built)]
+    for arguments in (compiling, linking):
+        done = subprocess.run([find_compiler()[0], *arguments], capture_output=True, text=True)
         if done.returncode:
             return done.stderr.strip() or f"status {done.returncode}"
     return ""
 
 
-def _is_whole(library: Path) -> bool:
+def _is_intact(library: Path) -> bool:
+    """Return whether a cached library exists in a private folder and matches its own checksum."""
     try:
         content = library.read_bytes()
     except OSError:
@@ -142,8 +159,8 @@ def _is_whole(library: Path) -> bool:
     return is_private and hashlib.sha256(content[:-_DIGEST]).digest() == content[-_DIGEST:]
 
 
-def _say(message: str) -> None:
-    """Tell a person at a terminal why it takes a moment; a log, if one is kept."""
+def _announce(message: str) -> None:
+    """Log the message, and print it at a terminal: compiling takes seconds."""
     log.info("%s", message)
     if sys.stderr.isatty():
         print(f"minisk: {message}", file=sys.stderr)

@@ -1,14 +1,14 @@
-"""Runs built kernels on the CPU: packs the arguments, calls the library, and turns what went wrong into an error.
+"""Run built kernels on the CPU: pack the arguments, call the library, and turn its message into an error.
 
-Mode `cpu` runs each block as one thread, blocks side by side. Mode `threads` runs every thread of the block at its
-true size, in several orders, with shared memory poisoned and guard bands round the arrays.
+Mode `cpu` runs each block as one thread, blocks in parallel. Mode `threads` runs every thread of a block at the true
+block size, in several orders, with undefined shared memory filled with NaN and guard bytes around the arrays.
 """
 
 import ctypes
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,74 +16,77 @@ from ..backend.threads import configure_openmp, keep_freed_memory
 from ..errors import KernelError
 from .build import build
 from .signature import Parameter, signatures
+from .structures import MiniskLaunch
 
-Three = tuple[int, int, int]
-Args = Sequence[Any]
+Three: TypeAlias = tuple[int, int, int]  # x, y, z of a grid or a block
+Args: TypeAlias = Sequence[Any]  # a kernel's arguments: arrays and NumPy scalars
+
+# By NumPy's letter, the format of a scalar argument for `struct`, padded to 8 bytes.
 _FORMATS = {"f": "f4x", "d": "d", "i": "i4x", "I": "I4x", "q": "q", "l": "q", "B": "B7x", "?": "?7x"}
 _GUARD = 4096  # bytes on either side of an array in mode `threads`
-_ALIGNMENT = 256
-# Blocks one way and the other, then two orders drawn by lot: a missing barrier is wrong in some of them only.
+_ALIGNMENT = 256  # bytes; CuPy's arrays start at a multiple of it
+# Orders of the threads, as (schedule, seed): forward, reverse, two random permutations. A missing barrier gives a wrong
+# result in some of them only.
 SCHEDULES = ((0, 0), (1, 0), (2, 1), (2, 2))
 
 
-class _Launch(ctypes.Structure):
-    """`struct minisk_launch` of include/launch.h."""
-
-    _fields_ = (
-        ("grid", ctypes.c_uint * 3),
-        ("block", ctypes.c_uint * 3),
-        ("dynamic_shared", ctypes.c_uint),
-        ("schedule", ctypes.c_int),
-        ("seed", ctypes.c_uint),
-        ("error", ctypes.c_char * 512),
-    )
-
-
 class HostKernel:
-    """One kernel in a loaded library."""
+    """One kernel of a library built for the CPU.
+
+    Args:
+        source: the kernel file.
+        name: the kernel's name in it.
+        mode: "cpu", "threads" or "check".
+        defines: macros such as "REAL=float".
+        dtypes: the dtype of each argument.
+
+    Raises:
+        KernelError: there is no compiler, or it refuses the file.
+    """
 
     def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str], dtypes: Sequence[Any]) -> None:
-        configure_openmp()
-        keep_freed_memory()
         self.name, self.mode = name, mode
         self.parameters = signatures(source)[name].parameters
         self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
-        self.path = build(source, mode, defines)
-        self.library = ctypes.CDLL(str(self.path))
+        self.path, self.library = load_library(source, mode, defines)
         self.function = self.library[f"minisk_launch_{name}"]
         formats = ["Q" if p.is_array else _FORMATS[t.char] for p, t in zip(self.parameters, dtypes, strict=True)]
         self.pack = struct.Struct("=" + "".join(formats)).pack
         self.pointers = ctypes.c_void_p * len(self.parameters)
 
     def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
-        """Run once in mode `cpu`; in mode `threads`, once for every schedule. Raises KernelError."""
+        """Run the kernel: once in mode `cpu`, in every order of the threads in mode `threads`. Raises KernelError."""
         if self.mode == "cpu":
-            self._run(grid, (1, 1, 1), args, dynamic_shared)
-            return
-        results = []
-        for schedule in SCHEDULES:
-            guards = {i: _Guarded(a) for i, a in enumerate(args) if isinstance(a, np.ndarray)}
-            results.append([guards[i].inner if i in guards else a for i, a in enumerate(args)])
-            self._run(grid, block, results[-1], dynamic_shared, *schedule)
-            for i, guard in guards.items():
-                guard.check(self.name, self.parameters[i], args[i])
-        self._write_back(args, results)
-
-    def _run(self, *request: Any) -> None:
-        error = self.call(*request)
-        if error:
-            raise KernelError(f"{self.name}: {error}")
+            self._call(grid, (1, 1, 1), args, dynamic_shared)
+        else:
+            self._call_in_every_order(grid, block, args, dynamic_shared)
 
     def call(self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0) -> str:
-        """Run the kernel once; return what the executor says went wrong, nothing if nothing did."""
+        """Run the kernel once; return the executor's error message, or "" if there was none."""
         packed = self.pack(*[_address(a) if isinstance(a, np.ndarray) else a for a in args])
         values = ctypes.create_string_buffer(packed, len(packed))
         start = ctypes.addressof(values)
         pointers = self.pointers(*range(start, start + len(packed), 8))
-        launch = _Launch(grid, block, dynamic_shared, schedule, seed)
+        launch = MiniskLaunch(grid, block, dynamic_shared, schedule, seed)
         return launch.error.decode(errors="replace") if self.function(ctypes.byref(launch), pointers) else ""
 
-    def _write_back(self, args: Args, results: list[list[Any]]) -> None:
+    def _call(
+        self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0
+    ) -> None:
+        error = self.call(grid, block, args, dynamic_shared, schedule, seed)
+        if error:
+            raise KernelError(f"{self.name}: {error}")
+
+    def _call_in_every_order(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
+        """Run on guarded copies for each schedule; results must be bit-identical, and are then copied to args."""
+        results = []
+        for schedule, seed in SCHEDULES:
+            guarded = {i: _Guarded(arg) for i, arg in enumerate(args) if isinstance(arg, np.ndarray)}
+            inner = [guarded[i].inner if i in guarded else arg for i, arg in enumerate(args)]
+            self._call(grid, block, inner, dynamic_shared, schedule, seed)
+            for i, copy in guarded.items():
+                copy.check(self.name, self.parameters[i], args[i])
+            results.append(inner)
         for i in self.outputs:
             args[i][...] = results[0][i]
             for (schedule, seed), other in zip(SCHEDULES[1:], results[1:], strict=True):
@@ -93,34 +96,52 @@ class HostKernel:
                     raise KernelError(f"{self.name}: {self.parameters[i].name} depends on {order}: {cause}")
 
 
+def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path, ctypes.CDLL]:
+    """Build a kernel file if it is not in the cache, and load it. Returns the library's path and the library.
+
+    Makes the process-wide settings for kernels first. Raises KernelError or OSError.
+    """
+    configure_openmp()
+    keep_freed_memory()
+    path = build(source, mode, defines)
+    return path, ctypes.CDLL(str(path))
+
+
 def _address(array: np.ndarray[Any, Any]) -> int:
-    # Three times as fast as array.ctypes.data, which is for arrays that may not be written.
+    # Three times as fast as array.ctypes.data, but works for writable arrays only.
     is_writable = array.flags.writeable
     return ctypes.addressof(ctypes.c_char.from_buffer(array)) if is_writable else array.ctypes.data  # type: ignore[arg-type]
 
 
-def aligned_copy(array: np.ndarray[Any, Any], room: int = 0, offset: int = 0) -> np.ndarray[Any, Any]:
-    """Copy an array to memory that starts at a multiple of 256 bytes, as CuPy's does, plus offset; room beside it."""
-    memory = np.empty(array.nbytes + 2 * room + 2 * _ALIGNMENT, np.uint8)
-    skipped = (offset - room - _address(memory)) % _ALIGNMENT + room
+def aligned_copy(array: np.ndarray[Any, Any], margin: int = 0, offset: int = 0) -> np.ndarray[Any, Any]:
+    """Copy an array to memory aligned as CuPy's is.
+
+    Args:
+        array: what to copy.
+        margin: bytes of further memory on either side of the copy.
+        offset: the copy's address modulo 256.
+    """
+    memory = np.empty(array.nbytes + 2 * margin + 2 * _ALIGNMENT, np.uint8)
+    skipped = (offset - margin - _address(memory)) % _ALIGNMENT + margin
     copy = memory[skipped : skipped + array.nbytes].view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
 
 
 class _Guarded:
-    """A copy of an array between two bands of bytes that no kernel may touch, aligned in memory as the original is."""
+    """A copy of an array between two bands of guard bytes, aligned in memory like the original."""
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         self.inner = aligned_copy(array, _GUARD, _address(array) % _ALIGNMENT)
         start = _address(self.inner) - _GUARD
         memory = (ctypes.c_uint8 * (array.nbytes + 2 * _GUARD)).from_address(start)
         self.whole = np.ctypeslib.as_array(memory)
-        # A band of random bytes: an equal byte in every band would hide what is copied from one to another.
+        # Random bytes: with constant ones, a write that copies a guard byte onto another would go unnoticed.
         self.band = np.random.default_rng(array.nbytes).integers(0, 256, _GUARD, np.uint8)
         self.whole[:_GUARD] = self.whole[-_GUARD:] = self.band
 
     def check(self, kernel: str, parameter: Parameter, before: np.ndarray[Any, Any]) -> None:
+        """Raise KernelError if the kernel wrote to a guard band or to a const array."""
         for side, band in (("before", self.whole[:_GUARD]), ("after", self.whole[-_GUARD:])):
             if not np.array_equal(band, self.band):
                 raise KernelError(f"{kernel}: writes {side} the array {parameter.name}, of shape {before.shape}")

@@ -1,23 +1,14 @@
-"""Launching a kernel: on a GPU through CuPy, on the CPU through the library built from the same `.cu`.
+"""Launch a kernel: on a GPU through CuPy, on the CPU through the library built from the same `.cu`.
 
     SCALE = Kernel("scale.cu", "scale")
     launch(SCALE, grid=(planes,), block=(256,), args=(spatial, factor, x, out))
 
-The environment variable MINISK_KERNELS chooses what runs behind the seam, here and nowhere else:
-
-    auto      CUDA kernels for CuPy arrays; for NumPy arrays those of mode `cpu`, the NumPy formula without a compiler
-    numpy     the NumPy (or CuPy) formula
-    cpu       each block one thread, blocks side by side on all processors; refuses kernels not marked ANY_BLOCK
-    threads   every thread of every block, at its true size, in several orders: slow, for proving a kernel
-    check     once, with every access to memory watched: slower, and certain
+The device of the arrays and MINISK_KERNELS (mode.py) decide which one.
 """
 
 import functools
-import logging
 import math
 import operator
-import os
-import zlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -26,24 +17,29 @@ import numpy as np
 
 from ..backend import Array, array_module, device_of
 from ..errors import DeviceError, DtypeError, KernelError, ShapeError
-from .build import find_compiler
-from .checked import CheckedKernel, CheckReport
+from .checked import CheckedKernel
 from .cpu import Args, HostKernel, Three
-from .signature import PACKAGE, REAL, WIDE, Parameter, locate, signatures
+from .findings import CheckReport
+from .gpu import compile_for_gpu
+from .mode import kernel_mode, why_no_kernels
+from .signature import REAL, Parameter, locate, signatures, type_names
 
-log = logging.getLogger(__name__)
-
-MODES = ("auto", "numpy", "cpu", "threads", "check")
 _LARGEST_INDEX = 2**31 - 1
+_LARGEST_YZ = 65535  # CUDA's limit for y and z of a grid
 Sizes: TypeAlias = Sequence[int]  # of a grid or a block, one to three
 Compiled: TypeAlias = tuple[list[np.dtype[Any]], Callable[..., None]]
 
 
 class Kernel:
-    """One kernel of a `.cu` file, with the constants it is compiled with.
+    """One kernel of a `.cu` file, with the constants it is compiled with. Nothing is compiled before the first launch.
 
-    file: a file of minisk's own by name, or the path of yours; name: an `extern "C" __global__` function in it;
-    constants: macros. Nothing is compiled before the first launch. Raises KernelError if there is no such kernel.
+    Args:
+        file: the name of a file of minisk's own, or the path of yours.
+        name: an `extern "C" __global__` function in it.
+        constants: macros to compile it with.
+
+    Raises:
+        KernelError: there is no such file or kernel.
     """
 
     def __init__(self, file: str | Path, name: str, **constants: int | str) -> None:
@@ -55,77 +51,108 @@ class Kernel:
         self._compiled: dict[tuple[str, str, bool], Compiled] = {}
 
     def compiled(self, target: str, real: str = "f", is_huge: bool = False) -> Compiled:
-        """Return its arguments' dtypes, and a function that runs it, compiled on the first call.
+        """Return the arguments' dtypes and a function that runs the kernel, compiled on the first call.
 
-        target: "cuda:0", "cpu", "threads" or "check"; real: NumPy's letter, "e", "f" or "d"; is_huge: index with 64
-        bits. Raises KernelError.
+        Args:
+            target: "cuda:0", "cpu", "threads" or "check".
+            real: NumPy's letter for the stored dtype, "e", "f" or "d".
+            is_huge: index with 64 bits.
+
+        Raises:
+            KernelError: there is no compiler, or it refuses the file.
         """
         key = (target, real, is_huge)
         if key not in self._compiled:
-            types = {"real": REAL[real], "wide": WIDE[real], "index_t": "long long" if is_huge else "int"}
+            types = type_names(real, is_huge)
             defines = [f"REAL={types['real']}", f"INDEX={types['index_t']}"]
             defines += [f"{name}={value}" for name, value in self.constants.items()]
             dtypes = [parameter.dtype(types) for parameter in self.signature.parameters]
-            if target.startswith("cuda"):
-                run = _compile_for_gpu(self.path, self.name, tuple(defines), int(target[5:]))
+            run: Callable[..., None]
+            if target.startswith("cuda:"):
+                run = compile_for_gpu(self.path, self.name, defines, int(target.removeprefix("cuda:")))
+            elif target == "check":
+                run = CheckedKernel(self.path, self.name, target, defines, dtypes)
             else:
-                kind = CheckedKernel if target == "check" else HostKernel
-                run = kind(self.path, self.name, target, defines, dtypes)
+                run = HostKernel(self.path, self.name, target, defines, dtypes)
             self._compiled[key] = dtypes, run
         return self._compiled[key]
 
 
 def launch(kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared: int = 0) -> None:
-    """Run a kernel: grid and block of one to three numbers, args as its signature has them, in order.
+    """Run a kernel.
 
-    Arrays must be C-contiguous, of the dtype declared (`real`: all of one of float16, float32, float64), and all NumPy
-    or all on one GPU; Python numbers are turned into the type declared. dynamic_shared: bytes.
-    Raises KernelError, DtypeError, DeviceError, ShapeError, each before anything runs; KernelError also for what the
-    kernel does wrong in modes `threads` and `check`.
+    Args:
+        kernel: which one.
+        grid: blocks, one to three numbers.
+        block: threads of a block, one to three numbers.
+        args: the arguments in the order of the kernel's signature. Arrays must be C-contiguous and of the dtype
+            declared (`real`: all of one of float16, float32, float64), all NumPy or all on one GPU. Python numbers
+            are converted to the type declared.
+        dynamic_shared: bytes of dynamic shared memory.
+
+    Raises:
+        KernelError, DtypeError, DeviceError, ShapeError: something does not fit; nothing has run.
+        KernelError: in modes `threads` and `check`, the kernel makes a mistake.
     """
-    run, request = _prepared(kernel, grid, block, args)
-    run(*request, dynamic_shared)
+    run, blocks, threads, values = _prepare(kernel, grid, block, args)
+    run(blocks, threads, values, dynamic_shared)
 
 
 def examine(
     kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared: int = 0, uninitialised: Collection[str] = ()
 ) -> CheckReport:
-    """Run a kernel on NumPy arrays as `launch` does, with every access watched, and return what was found and counted.
+    """Run a kernel once on NumPy arrays with every memory access instrumented, and return the report.
 
-    uninitialised: names of the arrays that hold nothing yet; reading them before writing is then a finding.
-    Raises as `launch`, but not for what the kernel does wrong.
+    Args:
+        kernel, grid, block, args, dynamic_shared: as for `launch`.
+        uninitialised: names of the arrays whose contents are undefined; reading them before writing is a finding.
+
+    Raises:
+        as `launch`, except that mistakes of the kernel are returned.
     """
-    run, request = _prepared(kernel, grid, block, args, target="check")
+    run, blocks, threads, values = _prepare(kernel, grid, block, args, target="check")
     assert isinstance(run, CheckedKernel)
-    return run.examine(*request, dynamic_shared, uninitialised)
+    return run.examine(blocks, threads, values, dynamic_shared, uninitialised)
 
 
-def _prepared(
-    kernel: Kernel, grid: Sizes, block: Sizes, args: Args, target: str = ""
-) -> tuple[Callable[..., None], tuple[Three, Three, list[Any]]]:
-    """Check and type what a launch was given: the kernel, compiled for it, and grid, block and arguments."""
+def _prepare(
+    kernel: Kernel, grid: Sizes, block: Sizes, args: Args, target: str | None = None
+) -> tuple[Callable[..., None], Three, Three, list[Any]]:
+    """Check a launch; return the compiled kernel, the grid, the block and the arguments with their declared types."""
+    parameters, most_threads = kernel.signature.parameters, kernel.signature.most_threads
+    arrays, real = _arrays_and_dtype(kernel, args)
+    blocks, threads = _three(kernel, "grid", grid), _three(kernel, "block", block)
+    count = math.prod(threads)
+    if count > most_threads:
+        raise KernelError(f"{kernel.name}: block {tuple(block)} has {count} threads, it takes {most_threads} at most")
+    is_huge = any(array.size > _LARGEST_INDEX for array in arrays)
+    dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, is_huge)
+    values = [_typed(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)]
+    return run, blocks, threads, values
+
+
+def _arrays_and_dtype(kernel: Kernel, args: Args) -> tuple[list[Array], str]:
+    """Return the arrays among the arguments, and NumPy's letter for the dtype of those declared `real`."""
     parameters = kernel.signature.parameters
     if len(args) != len(parameters):
         expected = ", ".join(parameter.name for parameter in parameters)
         raise KernelError(f"{kernel.name} takes {len(parameters)} arguments ({expected}), got {len(args)}")
-    given = [(parameter, arg) for parameter, arg in zip(parameters, args, strict=True) if parameter.is_array]
-    for parameter, arg in given:
+    arrays, real = [], "f"
+    for parameter, arg in zip(parameters, args, strict=True):
+        if not parameter.is_array:
+            continue
         if not hasattr(arg, "flags"):
             raise DtypeError(f"{kernel.name}: argument {parameter.name} is a {type(arg).__name__}, not an array")
-    real = ["f", *(array.dtype.char for parameter, array in given if parameter.type == "real")][-1]
+        arrays.append(arg)
+        if parameter.type == "real":
+            real = arg.dtype.char
     if real not in REAL:
         raise DtypeError(f"{kernel.name}: arrays are {np.dtype(real)}, expected float16, float32 or float64")
-    blocks, threads, most = _three(kernel, "grid", grid), _three(kernel, "block", block), kernel.signature.most_threads
-    count = math.prod(threads)
-    if count > most:
-        raise KernelError(f"{kernel.name}: block {tuple(block)} has {count} threads, it takes {most} at most")
-    arrays = [array for _, array in given]
-    dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, any(a.size > _LARGEST_INDEX for a in arrays))
-    return run, (blocks, threads, [_checked(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)])
+    return arrays, real
 
 
-def _checked(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any]) -> Any:
-    """The argument as it will be passed: an array as it is, a number in exactly the type the kernel declares."""
+def _typed(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any]) -> Any:
+    """Return an array unchanged, after checking it, and a number as a NumPy scalar of the type declared."""
     if parameter.is_array:
         if arg.dtype != dtype:
             raise DtypeError(f"{kernel.name}: argument {parameter.name} is {arg.dtype}, expected {dtype}")
@@ -139,6 +166,7 @@ def _checked(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any
 
 
 def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
+    """Return the target to compile for: the arrays' GPU, or a mode of the CPU."""
     device, *others = sorted({device_of(array) for array in arrays}) or ["cpu"]
     if others:
         raise DeviceError(f"{kernel.name}: arrays are on {device}, {', '.join(others)}, expected one device")
@@ -146,7 +174,7 @@ def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
         return device
     mode = kernel_mode()
     if mode == "cpu" and not kernel.signature.any_block:
-        # It may need all threads of its block, and mode cpu runs one.
+        # It may need all threads of its block; mode cpu runs one.
         raise KernelError(f"{kernel.name} is not marked ANY_BLOCK, as mode cpu needs: mark it, or use mode threads")
     if mode in ("threads", "check"):
         return mode
@@ -154,61 +182,15 @@ def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
 
 
 def _three(kernel: Kernel, what: str, sizes: Sizes) -> Three:
-    if not 1 <= len(sizes) <= 3 or any(size < 1 for size in sizes):
+    """Return x, y and z of a grid or block; missing ones are 1."""
+    if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
         raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} must be one to three positive numbers")
-    x, y, z = (*sizes, 1, 1)[:3]
-    if x > _LARGEST_INDEX or max(y, z) > 65535:
+    x = sizes[0]
+    y = sizes[1] if len(sizes) > 1 else 1
+    z = sizes[2] if len(sizes) > 2 else 1
+    if x > _LARGEST_INDEX or y > _LARGEST_YZ or z > _LARGEST_YZ:
         raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} is beyond CUDA's limit, (2**31 - 1, 65535, 65535)")
     return x, y, z
-
-
-def _compile_for_gpu(path: Path, name: str, defines: tuple[str, ...], device: int) -> Callable[..., None]:
-    import cupy
-
-    # CuPy keeps what it built by source and options, and does not look into headers: their digest is made an option.
-    headers = "".join(header.read_text(encoding="utf-8") for header in sorted(PACKAGE.glob("*.cuh")))
-    digest = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
-    options = ("-std=c++17", f"-I{PACKAGE}", digest, *(f"-D{define}" for define in defines))
-    function = cupy.RawModule(code=path.read_text(encoding="utf-8"), options=options).get_function(name)
-
-    def run(grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
-        with cupy.cuda.Device(device):
-            function(grid, block, tuple(args), shared_mem=dynamic_shared)
-
-    return run
-
-
-def kernel_mode() -> str:
-    """Return MINISK_KERNELS, "auto" if it is not set. Raises KernelError for a word that is no mode."""
-    mode = os.environ.get("MINISK_KERNELS", "auto")
-    if mode not in MODES:
-        raise KernelError(f"MINISK_KERNELS is {mode!r}, expected one of {', '.join(MODES)}")
-    return mode
-
-
-PROBE = Kernel("axpy.cu", "channel_scale")
-
-
-@functools.cache
-def why_no_kernels() -> str | None:
-    """Return why NumPy arrays can't have compiled kernels, None if they can; tries the compiler once."""
-    try:
-        find_compiler()
-        PROBE.compiled("cpu")
-    except (KernelError, OSError) as error:
-        log.warning("NumPy formulas in use instead of compiled kernels: %s", error)
-        return str(error)
-    return None
-
-
-def kernels_in_use(device: str) -> str:
-    """Say, for a person, what runs behind the seam on a device."""
-    if kernel_mode() == "numpy":
-        return "the formulas, in NumPy" if device == "cpu" else "the formulas, in CuPy"
-    if device != "cpu":
-        return "CUDA kernels"
-    reason = why_no_kernels()
-    return f"kernels built by {find_compiler()[1]}" if reason is None else f"the formulas, in NumPy ({reason})"
 
 
 Seam = TypeVar("Seam", bound=Callable[..., Any])

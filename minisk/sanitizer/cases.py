@@ -1,32 +1,44 @@
-"""With what sizes a kernel is to be tried: a line of comment above it, in CUDA's own words.
+"""The sizes and values to check a kernel with: lines of comment above it, and lines of a text file.
 
     // check: <<<(6, 3), 64>>> spatial=2051 a[6] x[6*spatial] out[6*spatial]
 
-Between <<< and >>> stand grid, block and, if need be, bytes of dynamic shared memory (64*real: room for 64 numbers);
-then every number, and every array with its length. What the kernel declares const is filled with random numbers; other
-arrays are not initialised, unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)`
-(integers, 0 to 8) or `sizes[2]=5,n`. A name that is no argument is a macro to compile with. A kernel may have several
-such lines.
+Between <<< and >>> stand grid, block and optionally bytes of dynamic shared memory (64*real: room for 64 elements).
+Then comes every scalar with its value, and every array with its length, each without spaces:
+
+    n=5                   a scalar; a name that is no argument is a macro to compile with
+    x[6*n]                an array: random if the kernel declares it const, otherwise uninitialised
+    x[n]=random           normally distributed elements
+    x[n]=below(9)         random integers, 0 to 8
+    x[n]=0                one value for all elements
+    x[2]=5,n              one value for each element
+
+A kernel may have several such lines. Further ones for the kernels of `scale.cu` may stand in `cases/scale.txt` beside
+it, each after the kernel's name. Empty lines and lines that begin with # are skipped there.
+
+    scale: <<<2, 32>>> n=50 x[n] out[n]
 """
 
 import re
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import KernelError
-from ..runtime.launcher import Kernel
-from ..runtime.signature import REAL, WIDE, locate, signatures
+from ..runtime import Kernel
+from ..runtime.signature import Parameter, locate, signatures, type_names
+from .expressions import Number, parse_number, parse_numbers, parse_sizes
 
-_LINE = re.compile(r"//\s*check:\s*<<<(?P<shape>.*?)>>>(?P<values>.*)|__global__[^(;]*?(?P<kernel>\w+)\s*\(")
-_VALUE = re.compile(r"(?P<name>\w+)(?:\[(?P<size>[^\]]+)\])?(?:=(?P<value>\S+))?")
+_COMMENT = re.compile(r"\s*//\s*check:(?P<text>.*)")
+_CASE_FILE_LINE = re.compile(r"(?P<kernel>\w+)\s*:(?P<text>.*)")
+_CASE = re.compile(r"\s*<<<(?P<sizes>.*?)>>>(?P<values>.*)")
+_VALUE = re.compile(r"(?P<name>\w+)(?:\[(?P<length>[^\]]+)\])?(?:=(?P<value>\S+))?")
+_BELOW = re.compile(r"below\((?P<bound>.*)\)")
 
 
 class Case(NamedTuple):
-    """One way to run a kernel, in the order that `examine` takes it."""
+    """One launch to check; its fields are the arguments of `examine`, in order."""
 
     kernel: Kernel
     grid: tuple[int, ...]
@@ -36,53 +48,133 @@ class Case(NamedTuple):
     uninitialised: frozenset[str]
 
 
+class _Line(NamedTuple):
+    """A case as written. place: file and line."""
+
+    place: str
+    kernel: str
+    text: str
+
+
+class _Values(NamedTuple):
+    """The values of a case. arrays: for each name, the expression of its length and that of its elements, or None."""
+
+    scalars: dict[str, Number]
+    arrays: dict[str, tuple[str, str | None]]
+
+
 def cases(file: str | Path, dtype: str = "float32") -> dict[str, list[Case]]:
-    """Return the cases of every kernel in a file, none for a kernel without a `check:` line. Raises KernelError."""
+    """Return the cases of every kernel in a file; a kernel without any has an empty list.
+
+    Args:
+        file: the name of a file of minisk's own, or the path of yours.
+        dtype: the stored dtype, `real`: float16, float32 or float64.
+
+    Raises:
+        KernelError: a case cannot be read; the message names file and line.
+    """
     path = locate(file)
     found: dict[str, list[Case]] = {name: [] for name in signatures(path)}
-    waiting: list[re.Match[str]] = []
-    for match in _LINE.finditer(path.read_text(encoding="utf-8")):
-        if match["kernel"] is None:
-            waiting.append(match)
-        elif match["kernel"] in found:
-            found[match["kernel"]] = [_case(path, match["kernel"], line, np.dtype(dtype)) for line in waiting]
-            waiting = []
+    for line in [*_lines_above_kernels(path), *_lines_of_case_file(path)]:
+        try:
+            found[line.kernel].append(_case(path, line, np.dtype(dtype)))
+        except ValueError as error:
+            raise KernelError(f"{line.place}: {line.kernel}: {error}") from error
     return found
 
 
-def _case(path: Path, kernel: str, line: re.Match[str], real: np.dtype[Any]) -> Case:
-    parameters = {parameter.name: parameter for parameter in signatures(path)[kernel].parameters}
-    types = {"real": REAL[real.char], "wide": WIDE[real.char], "index_t": "int"}
-    try:
-        shape = _value(f"{line['shape']},", {"real": real.itemsize})
-        given = {m["name"]: m for m in map(_VALUE.fullmatch, line["values"].split()) if m}
-        numbers: dict[str, Any] = {}
-        for name, match in given.items():
-            if match["size"] is None:
-                numbers[name] = _value(match["value"], numbers)
-        random = np.random.default_rng(0)
-        args, unset = [], set()
-        for name, parameter in parameters.items():
-            if not parameter.is_array:
-                args.append(numbers[name])
-                continue
-            size, value = _value(given[name]["size"], numbers), given[name]["value"]
-            if not (value or parameter.is_const):
-                unset.add(name)
-            draws = {"random": random.standard_normal(size), "below": partial(random.integers, 0, size=size)}
-            values = _value(value or ("random" if parameter.is_const else "0"), numbers | draws)
-            args.append(np.full(size, values, parameter.dtype(types)))
-    except KeyError as error:
-        raise KernelError(f"{path.name}: {line[0]!r}, above {kernel}: says nothing of {error}") from error
-    except (ArithmeticError, NameError, SyntaxError, TypeError, ValueError) as error:
-        raise KernelError(f"{path.name}: {line[0]!r}, above {kernel}: {error}") from error
-    macros = {name: value for name, value in numbers.items() if name not in parameters}
-    grid, block = (tuple(np.atleast_1d(sizes).tolist()) for sizes in shape[:2])
-    return Case(Kernel(path, kernel, **macros), grid, block, tuple(args), (*shape, 0)[2], frozenset(unset))
+def _lines_above_kernels(path: Path) -> Iterator[_Line]:
+    """Yield the `check:` lines of a kernel file; each belongs to the next kernel below it."""
+    kernels = sorted((signature.line, name) for name, signature in signatures(path).items())
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        match = _COMMENT.match(text)
+        if match is None:
+            continue
+        below = [name for line, name in kernels if line > number]
+        if not below:
+            raise KernelError(f"{path.name}:{number}: no kernel stands below this `check:` line")
+        yield _Line(f"{path.name}:{number}", below[0], match["text"])
 
 
-def _value(text: str | None, names: Mapping[str, Any]) -> Any:
-    if not text:
-        raise ValueError("a number has a value, and an array a length: n=5 x[n]")
-    # No more is trusted than anyway: the file this stands in is compiled, and run in this process.
-    return eval(text, {"__builtins__": {}, **names})
+def _lines_of_case_file(path: Path) -> Iterator[_Line]:
+    """Yield the lines of `cases/<stem>.txt` beside a kernel file, if there is one."""
+    file, kernels = path.parent / "cases" / f"{path.stem}.txt", signatures(path)
+    if not file.is_file():
+        return
+    for number, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if not text.strip() or text.startswith("#"):
+            continue
+        place, match = f"cases/{file.name}:{number}", _CASE_FILE_LINE.match(text)
+        if match is None:
+            raise KernelError(f"{place}: expected `kernel: <<<grid, block>>> values`, not {text!r}")
+        if match["kernel"] not in kernels:
+            raise KernelError(f"{place}: {path.name} has no kernel {match['kernel']!r}; it has {', '.join(kernels)}")
+        yield _Line(place, match["kernel"], match["text"])
+
+
+def _case(path: Path, line: _Line, real: np.dtype[Any]) -> Case:
+    """Evaluate a line. Raises ValueError."""
+    match = _CASE.fullmatch(line.text)
+    if match is None:
+        raise ValueError(f"expected `<<<grid, block>>> values`, not {line.text.strip()!r}")
+    grid, block, dynamic_shared = parse_sizes(match["sizes"], {"real": real.itemsize})
+    values = _values(match["values"])
+    types, random = type_names(real.char), np.random.default_rng(0)
+    args: list[Any] = []
+    uninitialised = set()
+    macros: dict[str, Any] = dict(values.scalars)
+    for parameter in signatures(path)[line.kernel].parameters:
+        name = parameter.name
+        if not parameter.is_array:
+            if name not in values.scalars:
+                raise ValueError(f"the argument {name} has no value; expected {name}=5, for example")
+            args.append(macros.pop(name))
+            continue
+        if name not in values.arrays:
+            raise ValueError(f"the array {name} has no length; expected {name}[5], for example")
+        length, elements = values.arrays.pop(name)
+        if elements is None and not parameter.is_const:
+            uninitialised.add(name)
+        args.append(_array(parameter, length, elements, values.scalars, random).astype(parameter.dtype(types)))
+    for name in values.arrays:
+        raise ValueError(f"the kernel has no array {name}")
+    return Case(Kernel(path, line.kernel, **macros), grid, block, tuple(args), dynamic_shared, frozenset(uninitialised))
+
+
+def _values(text: str) -> _Values:
+    """Read scalars and arrays; a scalar's value may use the names of those before it."""
+    values = _Values({}, {})
+    for word in text.split():
+        match = _VALUE.fullmatch(word)
+        if match is None:
+            raise ValueError(f"expected name=value or name[length], not {word!r}")
+        name, length, value = match["name"], match["length"], match["value"]
+        if length is not None:
+            values.arrays[name] = length, value
+        elif value is not None:
+            values.scalars[name] = parse_number(value, values.scalars)
+        else:
+            raise ValueError(f"{name} has neither a value ({name}=5) nor a length ({name}[5])")
+    return values
+
+
+def _array(
+    parameter: Parameter, length: str, elements: str | None, names: Mapping[str, Number], random: np.random.Generator
+) -> np.ndarray[Any, Any]:
+    """Return an array of a case: of a length, filled as `elements` says."""
+    size = parse_number(length, names)
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"the array {parameter.name} has the length {size}")
+    # Drawn even where it is not used, so that filling one array differently leaves the others as they are.
+    normal = random.standard_normal(size)
+    if elements == "random" or (elements is None and parameter.is_const):
+        return normal
+    if elements is None:
+        return np.zeros(size)
+    below = _BELOW.fullmatch(elements)
+    if below is not None:
+        return random.integers(0, int(parse_number(below["bound"], names)), size)
+    values = parse_numbers(elements, names)
+    if len(values) not in (1, size):
+        raise ValueError(f"the array {parameter.name} has the length {size}, but {len(values)} values")
+    return np.full(size, values)

@@ -12,8 +12,7 @@ from cupy_standin.ledger import Ledger
 import minisk as ms
 from minisk.backend import cuda_available, parse_device
 from minisk.errors import DeviceError, DtypeError
-from minisk.runtime import launcher
-from minisk.runtime.launcher import Kernel, launch
+from minisk.runtime import Kernel, gpu, launch
 
 SCALE = '#include "common.cuh"\nextern "C" __global__ ANY_BLOCK void scale(const int n, const real factor, real* x)'
 SCALE += "{ GRID_LOOP(int, i, n) x[i] *= factor; }"
@@ -191,7 +190,7 @@ def test_a_changed_header_is_compiled_anew(cp, tmp_path, monkeypatch):
     monkeypatch.setattr(cp, "get_function", lambda name: None, raising=False)
     path = tmp_path / "scale.cu"
     path.write_text(SCALE)
-    monkeypatch.setattr(launcher, "PACKAGE", tmp_path)
+    monkeypatch.setattr(gpu, "PACKAGE", tmp_path)
     for header in ("one", "one", "another"):
         (tmp_path / "common.cuh").write_text(header)
         Kernel(path, "scale").compiled("cuda:0")

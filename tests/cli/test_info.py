@@ -12,8 +12,8 @@ import pytest
 import minisk
 from minisk.__main__ import main
 from minisk.cli import info
+from minisk.runtime import why_no_kernels
 from minisk.runtime.build import find_compiler
-from minisk.runtime.launcher import why_no_kernels
 
 REPOSITORY = Path(__file__).parents[2]
 NAMES = ["minisk", "python", "numpy", "blas", "devices", "cpus", "compiler", "kernels", "variables", "caches"]

@@ -1,4 +1,4 @@
-"""Every kernel compiles for every GPU, without a warning or a spilled register; docs/kernels.md lists them all."""
+"""Every kernel compiles for every GPU without warnings or spilled registers; docs/kernels.md lists all kernels."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def test_occupancy_counts_registers_threads_and_shared_memory() -> None:
     assert gpu_compile.Usage(32, 48 << 10, 0).occupancy(a100) == 3 / 8  # 3 × 49 KiB of 164
 
 
-def test_the_document_lists_the_kernels_there_are() -> None:
+def test_the_document_lists_every_kernel() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", gpu_compile.DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(listed) == {name for path in PACKAGE.glob("*.cu") for name in signatures(path)}

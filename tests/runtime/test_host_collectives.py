@@ -1,4 +1,4 @@
-"""The executors of minisk/cuda/host: shuffles and votes, by which the lanes of a warp meet."""
+"""The warp collectives of runtime/include: shuffles and votes in mode threads, errors in mode cpu."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_shuffles_and_votes_return_what_cuda_defines(schedule, seed):
 
 
 @pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
-def test_groups_of_lanes_named_by_different_masks_meet_separately(schedule, seed):
+def test_groups_of_lanes_with_different_masks_exchange_separately(schedule, seed):
     x, out = np.arange(32, dtype=np.float64), np.zeros(2)
     library = build(SHUFFLES, "threads", *SHUFFLE_KERNELS)
     assert launch(library, "half_sums", 1, 32, x, out, schedule=schedule, seed=seed) == ""
@@ -87,20 +87,20 @@ def test_a_lane_missing_from_a_collective_is_an_error_that_names_both_lines():
     assert "kernel.cu:27" in error and "kernel.cu:28" in error and "thread (37,0,0)" in error
 
 
-def test_a_lane_that_its_own_mask_does_not_name_is_an_error():
+def test_a_lane_missing_from_its_own_mask_is_an_error():
     library = build(SHUFFLES, "threads", *SHUFFLE_KERNELS)
     error = launch(library, "lane_not_in_mask", 1, 32, np.zeros(32, np.float32))
     assert "kernel.cu:32" in error and "lane 0" in error and "0x0000fffe" in error
 
 
-def test_what_comes_from_an_absent_lane_is_not_a_number():
-    out = np.zeros(20, np.float32)  # a warp of 20 lanes: 12 … 19 ask lanes 20 … 27, which do not exist
+def test_a_value_from_an_absent_lane_is_nan():
+    out = np.zeros(20, np.float32)  # a warp of 20 lanes: 12 … 19 read lanes 20 … 27, which do not exist
     assert launch(build(SHUFFLES, "threads", *SHUFFLE_KERNELS), "reads_absent_lane", 1, 20, out) == ""
     assert np.isnan(out[12:]).all() and (out[:12] == 1).all()
 
 
 @pytest.mark.parametrize("mode", ["cpu", "cpu without OpenMP"])
-def test_one_thread_mode_refuses_warp_collectives_and_names_the_line(mode):
+def test_a_warp_collective_in_mode_cpu_is_an_error_that_names_the_line(mode):
     library = build(SHUFFLES, mode, *SHUFFLE_KERNELS)
     error = launch(library, "lane_not_in_mask", 100, 1, np.zeros(32, np.float32))
     assert "kernel.cu:32" in error and "mode threads" in error

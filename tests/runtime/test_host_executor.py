@@ -1,4 +1,4 @@
-"""The executors of minisk/cuda/host: one thread per block (mode cpu), or one fiber per CUDA thread (mode threads)."""
+"""The executors of runtime/include: one thread a block (mode cpu), or one fiber for each CUDA thread (mode threads)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEDULES = [(0, 0), (1, 0), (2, 1), (2, 2), (2, 3)]
 
 
 def row_sums(mode: str, without: str = "", schedule: int = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of 5 rows by 2 blocks of 64 threads, 2 rounds and a tail each; and the sums expected."""
+    """Sum 5 rows with 2 blocks of 64 threads, 2 rounds and a tail each; return the sums and the expected ones."""
     x = np.arange(5 * 150, dtype=np.float32).reshape(5, 150)  # sums below 2²⁴ are exact in every order
     out = np.full(5, -1, np.float32)
     library = build(reduction(without), mode, "row_sums")
@@ -25,7 +25,7 @@ def row_sums(mode: str, without: str = "", schedule: int = 0, seed: int = 0) -> 
 
 
 @pytest.mark.parametrize("mode", ["cpu", "cpu without OpenMP", "threads"])
-def test_a_kernel_for_any_block_gives_the_same_sums_in_every_mode(mode):
+def test_a_kernel_for_any_block_size_gives_the_same_sums_in_every_mode(mode):
     out, expected = row_sums(mode)
     np.testing.assert_array_equal(out, expected)
 
@@ -42,7 +42,7 @@ def test_a_missing_barrier_shows_in_some_schedule(barrier):
     assert any((out != expected).any() or np.isnan(out).any() for out, expected in runs)
 
 
-def test_schedules_visit_threads_and_blocks_in_their_own_order():
+def test_each_schedule_has_its_own_order_of_threads_and_blocks():
     source = """
 extern "C" __global__ void arrivals(int* counter, int* order) {
     order[atomicAdd(counter, 1)] = blockIdx.x * blockDim.x + threadIdx.x;
@@ -90,7 +90,7 @@ def test_a_thread_that_exits_before_a_barrier_is_named():
     assert "block (0,0,0)" in error and "kernel.cu:13" in error and "thread (7,0,0) has exited" in error
 
 
-def test_a_block_whose_threads_all_exit_early_is_fine():
+def test_all_threads_of_a_block_may_exit_early():
     out = np.zeros(64, np.int32)
     assert launch(build(DIVERGENT, "threads", "leaves_early"), "leaves_early", 1, 64, np.int32(0), out) == ""
     assert launch(build(DIVERGENT, "threads", "leaves_early"), "leaves_early", 1, 64, np.int32(64), out) == ""
@@ -174,7 +174,7 @@ extern "C" __global__ void reversed(const int* x, int* out) {
 """
 
 
-def test_shared_memory_holds_no_number_until_it_is_written():
+def test_shared_memory_is_nan_until_it_is_written():
     a, b, c = np.zeros(32, np.float32), np.zeros(32), np.zeros(32, np.int32)
     dynamic, address = np.zeros(32, np.float32), np.zeros(1, np.uint64)
     library = build(SHARED, "threads", "unwritten")
@@ -191,7 +191,7 @@ def test_dynamic_shared_memory_belongs_to_the_block(mode, block):
     np.testing.assert_array_equal(out.reshape(9, 100), x.reshape(9, 100)[:, ::-1])
 
 
-def test_more_dynamic_shared_memory_than_a_block_has_is_refused():
+def test_more_than_48_kib_of_dynamic_shared_memory_is_an_error():
     library, x = build(SHARED, "threads", "reversed"), np.arange(100, dtype=np.int32)
     assert launch(library, "reversed", 1, 32, x, x.copy(), dynamic_shared=48 * 1024) == ""
     error = launch(library, "reversed", 1, 32, x, x.copy(), dynamic_shared=48 * 1024 + 1)
@@ -208,10 +208,10 @@ def test_more_dynamic_shared_memory_than_a_block_has_is_refused():
         (1, 1025, "block.x is 1025"),
         (1, (1, 1, 65), "block.z is 65"),
         (1, (32, 33, 1), "1056 threads"),
-        (1, (1 << 31, 1 << 31, 4), "block.x is 2147483648"),  # the product would wrap round to 0
+        (1, (1 << 31, 1 << 31, 4), "block.x is 2147483648"),  # the product overflows to 0
     ],
 )
-def test_what_no_gpu_would_launch_is_an_error(mode, grid, block, message):
+def test_sizes_that_no_gpu_accepts_are_errors(mode, grid, block, message):
     out = np.full(1, 5, np.float32)
     error = launch(build(POSITIONS, mode, "positions"), "positions", grid, block, out, out)
     assert message in error
@@ -230,20 +230,20 @@ extern "C" __global__ void deep(int* out) {
 """
 
 
-def test_a_block_may_have_1024_threads_each_with_much_local_memory():
+def test_1024_threads_may_have_60_kb_of_local_memory_each():
     out = np.zeros(1024, np.int32)
     assert launch(build(DEEP.replace("BYTES", "60000"), "threads", "deep"), "deep", 1, 1024, out) == ""
     np.testing.assert_array_equal(out, np.arange(1024) % 100 * 60)
 
 
-def test_more_local_memory_than_a_stack_holds_is_an_error():
-    # A step of 8 bytes, so that none of the local array is skipped.
+def test_a_stack_overflow_is_an_error():
+    # Every 8th byte is written, so the canary below the stack is too.
     source = DEEP.replace("BYTES", "150000").replace("1000", "8")
     error = launch(build(source, "threads", "deep"), "deep", 1, 64, np.zeros(64, np.int32))
     assert "thread (0,0,0)" in error and "128 KiB of local memory" in error
 
 
-def test_an_error_does_not_spoil_the_next_launch():
+def test_a_launch_succeeds_after_one_that_failed():
     library = build(DIVERGENT, "threads", "branches", "leaves_early")
     assert launch(library, "branches", 1, 64, np.zeros(64, np.int32)) != ""
     out = np.zeros(64, np.int32)
@@ -287,7 +287,7 @@ extern "C" __global__ void __launch_bounds__(256) words(float* f, int* i, float4
 
 
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
-def test_the_vocabulary_means_what_it_means_in_cuda(mode):
+def test_functions_and_types_of_cuda_have_their_meaning(mode):
     f, i = np.zeros(7, np.float32), np.zeros(5, np.int32)
     v, d = np.zeros(8, np.float32), np.zeros(2)
     assert launch(build(VOCABULARY, mode, "words"), "words", 1, 1, f, i, v, d) == ""

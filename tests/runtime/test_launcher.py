@@ -1,4 +1,4 @@
-"""Launching: what is refused before anything runs, what is said of a kernel that does not compile, and the cache."""
+"""Launching: errors before anything runs, compiler errors, and the cache of built kernels."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from agreement import kernel_mode, needs_compiler
 
 from minisk.errors import DtypeError, KernelError, ShapeError
-from minisk.runtime import build as compiler
-from minisk.runtime import launcher
-from minisk.runtime.launcher import Kernel, launch
+from minisk.runtime import Kernel, launch, why_no_kernels
+from minisk.runtime import kernel_mode as current_mode
+from minisk.runtime.build import find_compiler
 
 SCALE = """
 #include "common.cuh"
@@ -49,12 +49,12 @@ def run(kernel: Kernel) -> np.ndarray:
     return out
 
 
-# --- A kernel of one's own ---------------------------------------------------------------------------------
+# --- A user's kernel file ----------------------------------------------------------------------------------
 
 
 @needs_compiler
 @pytest.mark.parametrize("mode", ["auto", "cpu", "threads"])
-def test_numbers_take_the_type_the_kernel_declares(scale: Path, mode: str) -> None:
+def test_scalars_are_converted_to_the_declared_type(scale: Path, mode: str) -> None:
     with kernel_mode(mode):
         np.testing.assert_array_equal(run(Kernel(scale, "scale")), 2 * X)
         out = np.zeros(5)
@@ -62,14 +62,14 @@ def test_numbers_take_the_type_the_kernel_declares(scale: Path, mode: str) -> No
     np.testing.assert_array_equal(out, 0.1 * X.astype(float))
 
 
-def test_a_kernel_or_file_that_is_not_there(scale: Path) -> None:
+def test_a_missing_kernel_or_file_is_an_error(scale: Path) -> None:
     with pytest.raises(KernelError, match=r"scale\.cu has no kernel 'shift'; it has scale, whole_block"):
         Kernel(scale, "shift")
     with pytest.raises(KernelError, match=r"'nowhere\.cu' is neither in .* nor a path that exists"):
         Kernel("nowhere.cu", "scale")
 
 
-def test_an_argument_type_that_cannot_be_passed(tmp_path: Path) -> None:
+def test_a_parameter_type_that_cannot_be_passed_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "odd.cu").write_text('extern "C" __global__ void odd(float4 v, int n) {}')
     with pytest.raises(KernelError, match=r"odd\.cu: odd takes 'float4 v'; an argument's type is one of real, "):
         Kernel(tmp_path / "odd.cu", "odd")
@@ -95,7 +95,7 @@ def test_an_argument_type_that_cannot_be_passed(tmp_path: Path) -> None:
         ({"grid": ()}, KernelError, r"scale: grid \(\) must be one to three positive numbers"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_the_launch(
+def test_arguments_that_do_not_fit_are_errors_before_the_launch(
     scale: Path, change: dict, error: type[Exception], message: str
 ) -> None:
     given = {"n": 5, "factor": 2, "x": X, "out": np.zeros(5, np.float32)} | change
@@ -104,18 +104,18 @@ def test_what_does_not_fit_is_refused_before_the_launch(
         launch(Kernel(scale, "scale"), change.get("grid", (1,)), change.get("block", (32,)), args)
 
 
-def test_arrays_of_no_floating_dtype_are_refused(scale: Path) -> None:
+def test_real_arrays_of_integers_are_an_error(scale: Path) -> None:
     with pytest.raises(DtypeError, match="scale: arrays are int64, expected float16, float32 or float64"):
         launch(Kernel(scale, "scale"), (1,), (32,), (5, 2, np.arange(5), np.arange(5)))
 
 
-def test_the_declared_most_threads_hold(scale: Path) -> None:
+def test_a_block_beyond_the_launch_bounds_is_an_error(scale: Path) -> None:
     with pytest.raises(KernelError, match=r"whole_block: block \(129,\) has 129 threads, it takes 128 at most"):
         launch(Kernel(scale, "whole_block"), (1,), (129,), (X,))
 
 
 @needs_compiler
-def test_a_kernel_that_needs_its_whole_block_is_refused_in_mode_cpu_and_runs_in_mode_auto(scale: Path) -> None:
+def test_a_kernel_not_marked_any_block_is_an_error_in_mode_cpu_and_runs_in_mode_auto(scale: Path) -> None:
     out = np.zeros(100, np.float32)
     with kernel_mode("cpu"), pytest.raises(KernelError, match="whole_block is not marked ANY_BLOCK"):
         launch(Kernel(scale, "whole_block"), (1,), (100,), (out,))
@@ -124,21 +124,21 @@ def test_a_kernel_that_needs_its_whole_block_is_refused_in_mode_cpu_and_runs_in_
     np.testing.assert_array_equal(out, np.arange(100))
 
 
-def test_a_mode_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_mode_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINISK_KERNELS", "fast")
     with pytest.raises(KernelError, match="MINISK_KERNELS is 'fast', expected one of auto, numpy, cpu, threads"):
-        launcher.kernel_mode()
+        current_mode()
 
 
 @needs_compiler
-def test_source_that_does_not_compile_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_compiler_error_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "wrong.cu"
     path.write_text(SCALE.replace("factor * x[i]", "factr * x[i]"))
     with pytest.raises(KernelError, match=r"wrong\.cu does not compile:\n(?s:.*)wrong\.cu:6:.*factr"):
         run(Kernel(path, "scale"))
 
 
-# --- Mode threads finds what mode cpu can't ----------------------------------------------------------------
+# --- Mistakes that mode threads finds and mode cpu cannot --------------------------------------------------
 
 
 @needs_compiler
@@ -154,7 +154,7 @@ def test_source_that_does_not_compile_is_told_with_its_line(tmp_path: Path) -> N
         ),
     ],
 )
-def test_mode_threads_names_what_is_written_wrong(tmp_path: Path, body: str, message: str) -> None:
+def test_mode_threads_names_the_array_written_wrongly(tmp_path: Path, body: str, message: str) -> None:
     path = tmp_path / "bad.cu"
     path.write_text(f'#include "common.cuh"\nextern "C" __global__ void bad(const real* x, real* out) {{ {body} }}')
     with kernel_mode("threads"), pytest.raises(KernelError, match=f"bad: .*{message}"):
@@ -165,19 +165,19 @@ def test_mode_threads_names_what_is_written_wrong(tmp_path: Path, body: str, mes
 
 
 @needs_compiler
-def test_planes_beyond_2_to_the_31_elements_are_found() -> None:
-    """A 9 GB array of zeros, none of which is in memory: only its last plane has been written."""
-    from minisk.cuda import planes
+def test_planes_beyond_2_to_the_31_elements_are_addressed() -> None:
+    """A 9 GB array of zeros takes no memory: only its last plane has been written."""
+    from minisk import kernels
 
     x = np.zeros((1, 2**11 + 1, 2**10, 2**10), np.float32)
     x[0, -1, -1, -3:] = 2
     with kernel_mode("cpu"):
-        dot = planes.channel_dot(x, x)
+        dot = kernels.channel_dot(x, x)
     assert dot[0, -1] == 12 and not dot[0, :-1].any()
 
 
 @needs_compiler
-def test_indices_have_64_bits_where_the_array_needs_them(scale: Path) -> None:
+def test_indices_have_64_bits_for_large_arrays_only(scale: Path) -> None:
     source = SCALE.replace("const int n", "const index_t n").replace("GRID_LOOP(index_t, i, n) out[i]", "out[0]")
     scale.write_text(source.replace("factor * x[i]", "sizeof(index_t)"))
     for elements, size in ((5, 4), (2**31, 8)):
@@ -186,11 +186,11 @@ def test_indices_have_64_bits_where_the_array_needs_them(scale: Path) -> None:
         assert out[0] == size
 
 
-# --- Building and keeping ----------------------------------------------------------------------------------
+# --- The cache of built kernels ----------------------------------------------------------------------------
 
 
-def in_a_process_of_its_own(scale: Path) -> list[str]:
-    """The command that runs the kernel and prints the result."""
+def separate_process(scale: Path) -> list[str]:
+    """Return the command of a process that runs the kernel and prints the result."""
     code = "import sys; sys.path[:0] = [sys.argv[2], sys.argv[3]]\n"
     code += "from test_launcher import Kernel, run; print(run(Kernel(sys.argv[1], 'scale')).tolist())"
     return [
@@ -204,7 +204,7 @@ def in_a_process_of_its_own(scale: Path) -> list[str]:
 
 
 @needs_compiler
-def test_what_was_built_is_private_and_found_again(scale: Path, fresh_cache: Path) -> None:
+def test_a_built_library_is_private_and_used_again(scale: Path, fresh_cache: Path) -> None:
     run(Kernel(scale, "scale"))
     (library,) = fresh_cache.glob("scale-*.so")
     assert stat.S_IMODE(fresh_cache.stat().st_mode) == 0o700
@@ -214,9 +214,20 @@ def test_what_was_built_is_private_and_found_again(scale: Path, fresh_cache: Pat
 
 
 @needs_compiler
+def test_cxxflags_are_passed_to_the_compiler_and_are_part_of_the_cache_key(
+    scale: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale.write_text(SCALE.replace("factor * x[i]", "FACTOR * x[i]"))
+    for factor in (3, 4):
+        monkeypatch.setenv("CXXFLAGS", f"-O0 -DFACTOR={factor} -D'UNUSED=a b'")
+        np.testing.assert_array_equal(run(Kernel(scale, "scale")), factor * X)
+    assert len(list(fresh_cache.glob("scale-*.so"))) == 2
+
+
+@needs_compiler
 @pytest.mark.parametrize("damage", ["cut short", "emptied", "one byte changed"])
-def test_a_damaged_entry_is_built_again(scale: Path, fresh_cache: Path, damage: str) -> None:
-    subprocess.run(in_a_process_of_its_own(scale), check=True, capture_output=True)
+def test_a_damaged_library_is_built_again(scale: Path, fresh_cache: Path, damage: str) -> None:
+    subprocess.run(separate_process(scale), check=True, capture_output=True)
     (library,) = fresh_cache.glob("scale-*.so")
     whole = library.read_bytes()
     damaged = {
@@ -225,20 +236,20 @@ def test_a_damaged_entry_is_built_again(scale: Path, fresh_cache: Path, damage: 
         "one byte changed": whole[:900] + bytes([whole[900] ^ 1]) + whole[901:],
     }
     library.write_bytes(damaged[damage])
-    done = subprocess.run(in_a_process_of_its_own(scale), check=True, capture_output=True, text=True)
+    done = subprocess.run(separate_process(scale), check=True, capture_output=True, text=True)
     assert done.stdout.strip() == str((2 * X).tolist())
     assert library.read_bytes() != damaged[damage]
 
 
 @needs_compiler
 def test_two_processes_that_build_at_once_both_succeed(scale: Path, fresh_cache: Path) -> None:
-    both = [subprocess.Popen(in_a_process_of_its_own(scale), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [subprocess.Popen(separate_process(scale), stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0].strip() for process in both] == [str((2 * X).tolist())] * 2
     assert len(list(fresh_cache.glob("scale-*.so"))) == 1
 
 
 @needs_compiler
-def test_a_folder_that_cannot_be_used_costs_the_cache_only(
+def test_kernels_run_even_if_the_cache_folder_cannot_be_used(
     scale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -258,17 +269,13 @@ def fake_compiler(folder: Path, script: str) -> str:
 
 
 @pytest.fixture
-def forgetful() -> object:
-    """Ask again which compiler there is, in this test and after it."""
-    caches = (compiler.find_compiler, launcher.why_no_kernels)
-    for cache in caches:
-        cache.cache_clear()
-    before = dict(launcher.PROBE._compiled)
-    launcher.PROBE._compiled.clear()
+def new_search() -> object:
+    """Search for the compiler again, in this test and after it."""
+    for cached in (find_compiler, why_no_kernels):
+        cached.cache_clear()
     yield
-    launcher.PROBE._compiled.update(before)
-    for cache in caches:
-        cache.cache_clear()
+    for cached in (find_compiler, why_no_kernels):
+        cached.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -279,12 +286,12 @@ def forgetful() -> object:
         ("case $1 in --version) echo toy 1;; *) echo broken >&2; exit 1;; esac", "does not compile:\nbroken"),
     ],
 )
-def test_without_a_compiler_the_formulas_run_and_a_log_line_says_so_once(
+def test_without_a_compiler_the_formulas_run_and_one_log_line_says_so(
     script: str | None,
     reason: str,
     tmp_path: Path,
     fresh_cache: Path,
-    forgetful: object,
+    new_search: object,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -305,12 +312,12 @@ def test_without_openmp_kernels_run_on_one_processor(
     scale: Path,
     tmp_path: Path,
     fresh_cache: Path,
-    forgetful: object,
+    new_search: object,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    real = compiler.find_compiler()[0]
-    compiler.find_compiler.cache_clear()
+    real = find_compiler()[0]
+    find_compiler.cache_clear()
     refuse = f'for a in "$@"; do [ "$a" = -fopenmp ] && {{ echo no OpenMP >&2; exit 1; }}; done; exec {real} "$@"'
     monkeypatch.setenv("CXX", fake_compiler(tmp_path, refuse))
     np.testing.assert_array_equal(run(Kernel(scale, "scale")), 2 * X)

@@ -1,4 +1,4 @@
-"""`minisk check`, docs/check.md, and a whole training step with every access to memory watched."""
+"""`minisk check`, docs/check.md, and a training step with every memory access instrumented."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from minisk.analysis.summary import summarize
 from minisk.models.attention.selective_kernel import SKUnit
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
 from minisk.optim.optimizer import SGD
-from minisk.runtime.signature import PACKAGE
-from minisk.sanitizer.cases import cases
+from minisk.sanitizer import cases, own_kernel_files
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
 SCALE = """#include "common.cuh"
@@ -27,13 +26,15 @@ extern "C" __global__ void scale(const int n, const real* x, real* out) { GRID_L
 
 
 @needs_compiler
-def test_every_output_of_the_page_is_what_its_command_prints(
+def test_every_command_of_the_page_prints_the_output_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert sum(language == "" for language, _ in blocks) == 5
+    assert [language for language, _ in blocks].count("") == 5
     for language, text in blocks:
+        if language == "text":  # a line by itself: see the next test
+            continue
         if language == "cuda":
             name = re.match(r"// (\w+\.cu):", text)
             assert name is not None
@@ -49,17 +50,28 @@ def test_every_output_of_the_page_is_what_its_command_prints(
         assert capsys.readouterr().out == shown
 
 
+def test_the_syntax_that_the_page_explains_is_read(tmp_path: Path) -> None:
+    (line,) = re.findall(r"^```text\n(.*)\n```$", PAGE, re.MULTILINE)
+    arrays = "const real* x, const int* table, const int* winner, real* total, real* out"
+    kernel = f'extern "C" __global__ void syntax(const int n, const int m, {arrays}) {{}}\n'
+    (tmp_path / "syntax.cu").write_text(f"{line}\n{kernel}")
+    (case,) = cases(tmp_path / "syntax.cu")["syntax"]
+    n, m, x, table, winner, _, _ = case.args
+    assert (case.grid, case.block, case.dynamic_shared, case.uninitialised) == ((6, 3), (64,), 256, {"out"})
+    assert (n, m, len(x), table.tolist(), set(winner)) == (50, 100, 5000, [4, 50, -1], set(range(9)))
+
+
 @needs_compiler
-@pytest.mark.parametrize("file", sorted(path.name for path in PACKAGE.glob("*.cu")))
+@pytest.mark.parametrize("file", [path.name for path in own_kernel_files()])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_kernels_of_the_package_are_clean(file: str, dtype: str) -> None:
-    assert all(cases(file).values()), "each kernel says with what sizes it is to be tried"
+    assert all(cases(file).values()), "every kernel needs a `check:` line"
     assert main(["check", file, "--dtype", dtype]) == 0
 
 
 @needs_compiler
 def test_a_training_step_of_a_narrow_network_is_clean() -> None:
-    """Forward, backward and SGD of an SKNet whose every launch is watched: a finding would be an error."""
+    """Forward, backward and SGD of an SKNet with every launch checked: a finding would be an error."""
     ms.manual_seed(0)
 
     def unit(in_channels: int, width: int, out_channels: int, stride: int, project: bool) -> SKUnit:
@@ -85,14 +97,14 @@ def test_a_training_step_of_a_narrow_network_is_clean() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("out[n]", "out"), "an array a length"),
-        (("n=50 ", ""), "says nothing of 'n'"),
-        (("x[n]", "x[m]"), "name 'm' is not defined"),
-        (("<<<2, 32>>>", "<<<2, 32"), "not tried"),
+        (("out[n]", "out"), "scale.cu:2: scale: out has neither a value (out=5) nor a length (out[5])"),
+        (("n=50 ", ""), "scale.cu:2: scale: the argument n has no value; expected n=5, for example"),
+        (("x[n]", "x[m]"), "scale.cu:2: scale: the name 'm' has no value here; known names: n"),
+        (("<<<2, 32>>>", "<<<2, 32"), "scale.cu:2: scale: expected `<<<grid, block>>> values`, not '<<<2, 32 n=50"),
         (("// check: <<<2, 32>>> n=50 x[n] out[n]\n", ""), "not tried"),
     ],
 )
-def test_a_line_that_says_too_little_is_told(
+def test_an_incomplete_line_is_an_error_that_names_file_and_line(
     tmp_path: Path, change: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "scale.cu").write_text(SCALE.replace(*change))
@@ -104,6 +116,6 @@ def test_a_line_that_says_too_little_is_told(
     assert message in seen.out + seen.err
 
 
-def test_a_file_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "nowhere.cu"]) == 1
     assert "kernel file 'nowhere.cu' is neither in" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The checker of minisk/cuda/host: bad accesses and barriers are found and named, clean kernels stay clean."""
+"""The checker of runtime/include/checker.h: findings of bad accesses and barriers, and none for clean kernels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ extern "C" __global__ void bounds(int shift, const float* x, float* out) {
 )
 @pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
 def test_the_first_access_out_of_bounds_ends_the_launch_and_is_named(access, kind, where, offset, schedule, seed):
-    x, out = np.zeros(64, np.float32), np.zeros(64, np.float32)  # room for the fault itself
+    x, out = np.zeros(64, np.float32), np.zeros(64, np.float32)  # room for the bad access itself
     source = BOUNDS.replace("ACCESS", access)
     arguments = (np.int32(1), x[:32], out[16:48])
     report = check(source, "bounds", 1, 32, *arguments, dynamic_shared=128, schedule=schedule, seed=seed)
@@ -59,7 +59,7 @@ def test_accesses_within_bounds_are_clean(schedule, seed):
     assert report.error == "" and (out == 1).all()
 
 
-def test_a_local_array_is_nobody_elses_business():
+def test_accesses_to_local_arrays_are_not_counted():
     source = """
 extern "C" __global__ void local(int* out) {
     int cells[16];
@@ -72,7 +72,7 @@ extern "C" __global__ void local(int* out) {
     assert report.findings == [] and len(report.sites) == 1
 
 
-def test_a_vector_load_off_its_alignment_ends_the_launch():
+def test_a_misaligned_vector_load_ends_the_launch():
     report = check(WHOLE, "whole", 1, 8, np.int32(1), numbers(36), np.zeros(32, np.float32))
     (finding,) = report.findings
     assert "misaligned" in report.error and finding.kind == "misaligned"
@@ -108,7 +108,7 @@ extern "C" __global__ void sums(int n, const float* x, float* out) {
         ("out[i] += cells[i % 20]", 2, 0),
     ],
 )
-def test_a_read_of_memory_that_nobody_has_written_is_found(read, array, offset):
+def test_a_read_of_uninitialised_memory_is_found(read, array, offset):
     source = UNINITIALISED.replace("READ", read)
     out = np.zeros(32, np.float32)
     report = check(source, "sums", 3, 32, np.int32(20), numbers(32), out, undefined=(2,), dynamic_shared=128)
@@ -129,7 +129,7 @@ extern "C" __global__ void inherits(int* out) {
     assert finding.kind == "uninitialised" and finding.here.block == (1, 0, 0)
 
 
-def test_a_register_that_was_never_given_a_value_shows_in_the_result():
+def test_an_uninitialised_register_gives_a_wrong_result():
     source = """
 extern "C" __global__ void forgot(int n, const float* x, float* out) {
     float sum;
@@ -144,7 +144,7 @@ extern "C" __global__ void forgot(int n, const float* x, float* out) {
 # ---- barriers and collectives ----
 
 
-def test_a_barrier_that_some_threads_never_reach_is_named_in_check_mode_too():
+def test_a_barrier_that_some_threads_miss_is_named_in_mode_check_too():
     source = """
 extern "C" __global__ void leaves(int n, int* out) {
     if (threadIdx.x >= n) return;
@@ -155,7 +155,7 @@ extern "C" __global__ void leaves(int n, int* out) {
     assert "barrier divergence" in report.error and "kernel.cu:4" in report.error and "(63,0,0)" in report.error
 
 
-def test_a_lane_missing_from_a_shuffle_is_named_in_check_mode_too():
+def test_a_lane_missing_from_a_shuffle_is_named_in_mode_check_too():
     source = """
 extern "C" __global__ void part(int* out) {
     if (threadIdx.x != 5) out[threadIdx.x] = __shfl_xor_sync(~0u, 1, 1);
@@ -190,7 +190,7 @@ extern "C" __global__ void double_buffered(int tiles, const float* x, float* out
     const int i = threadIdx.x;
     tile[0][i] = x[i];
     for (int t = 0; t < tiles; t++) {
-        __syncthreads();  // one a tile: what is read now was written before, what is written now is read after
+        __syncthreads();  // one for each tile, between its writes and its reads
         if (t + 1 < tiles) tile[(t + 1) % 2][i] = x[(t + 1) * 64 + i];
         out[t * 64 + i] = tile[t % 2][63 - i];
     }
@@ -220,7 +220,7 @@ extern "C" __global__ void histogram(int n, const int* x, int* counts) {
     __syncthreads();
     if (threadIdx.x < 10) atomicAdd(&counts[threadIdx.x], local[threadIdx.x]);
 }
-extern "C" __global__ void neighbours(const double* x, double* out) {  // a warp's cells, no block barrier
+extern "C" __global__ void neighbours(const double* x, double* out) {  // within a warp, without a barrier of the block
     __shared__ double cells[64];
     const int i = threadIdx.x;
     for (int round = 0; round < 3; round++) {

@@ -1,4 +1,4 @@
-"""The checker of minisk/cuda/host: what the accesses cost is counted as a profiler of a GPU would."""
+"""The counters of runtime/include/counters.h: transactions of memory accesses, as a GPU profiler counts them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_sectors_of_a_request(stride, first, sectors):
     assert load.example == [4 * (first + i * stride) for i in range(32)]
 
 
-def test_requests_of_a_long_loop_are_whole_however_long():
+def test_requests_of_a_long_loop_are_complete():
     n = 2 * 64 * 70 + 40  # 70 rounds of 2 blocks of 2 warps, and one warp and a quarter more
     load, store = copy_cost(n, 1, 0, grid=2, block=64)
     assert load.requests == store.requests == 4 * 70 + 2
@@ -56,7 +56,7 @@ def test_requests_are_the_same_in_every_schedule():
     assert sites[0] == sites[1] == sites[2] == sites[3]
 
 
-def test_a_block_that_reads_a_byte_twice_needs_it_once():
+def test_bytes_of_a_block_are_distinct_bytes():
     source = """
 extern "C" __global__ void twice(const float* x, float* out) {
     for (int round = 0; round < 3; round++) out[blockIdx.x * 64 + threadIdx.x] = x[threadIdx.x % 16] + round;

@@ -1,4 +1,4 @@
-"""The checker of minisk/cuda/host: a race is found in every order of execution, and both its lines are named."""
+"""The checker of runtime/include/checker.h finds a race in every order of execution, and names both lines."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_missing_barrier_is_a_race_in_every_schedule_and_both_lines_are_named(
         assert "write" in (race.here.access, race.other.access)
 
 
-def test_several_findings_of_one_launch_are_told_apart_by_their_lines():
+def test_findings_of_one_launch_are_distinguished_by_their_lines():
     report, _, _ = check_reduction(reduction("AFTER_STORE", "AFTER_ROW"))
     places = [(f.kind, f.here.line, f.other.line) for f in report.findings]
     assert len({place[1:] for place in places if place[0] == "race"}) >= 2
@@ -62,7 +62,7 @@ extern "C" __global__ void add(const float* x, float* sum) {
 """
 
 
-def test_two_blocks_adding_to_one_cell_without_an_atomic_is_a_race_that_names_both():
+def test_two_blocks_adding_without_an_atomic_are_a_race_that_names_both():
     source = BLOCKS.replace("ADD", "sum[1] += x[i]")
     report = check(source, "add", (2, 2), 8, numbers(32), np.zeros(2, np.float32))
     (race,) = (f for f in report.findings if f.here.access == "write")
@@ -79,7 +79,7 @@ def test_blocks_may_add_atomically():
     assert sum_[1] == 3 + 11 + 3 + 11  # both rows of blocks have the same i
 
 
-def test_an_atomic_does_not_excuse_a_plain_access_to_the_same_cell():
+def test_an_atomic_and_a_plain_access_to_one_cell_race():
     source = BLOCKS.replace("ADD", "blockIdx.x ? (void)atomicAdd(&sum[1], x[i]) : (void)(sum[1] = 1)")
     (race,) = check(source, "add", 2, 8, numbers(32), np.zeros(2, np.float32)).findings
     assert {race.here.access, race.other.access} == {"atomic", "write"}
@@ -102,9 +102,9 @@ HALVES = {"MEET_LOW": "__shfl_sync(0x0000ffffu, 0, 0)", "MEET_HIGH": "__syncwarp
     [
         (1, "MEET_LOW", "MEET_HIGH", True),
         (15, "MEET_LOW", "MEET_HIGH", True),
-        (16, "MEET_LOW", "MEET_HIGH", False),  # each half of the warp met by itself
+        (16, "MEET_LOW", "MEET_HIGH", False),  # each half of the warp synchronised separately
         (1, "MEET_LOW", "{}", False),
-        (32, "MEET_LOW", "MEET_HIGH", False),  # two warps never met
+        (32, "MEET_LOW", "MEET_HIGH", False),  # two warps never synchronised
     ],
 )
 @pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
@@ -120,7 +120,7 @@ def test_a_collective_orders_exactly_the_lanes_that_take_part(distance, low, hig
         assert "race" in report.kinds
 
 
-def test_lanes_that_met_through_a_third_are_ordered():
+def test_synchronisation_is_transitive():
     source = """
 extern "C" __global__ void chain(int* out) {
     __shared__ int cell;
@@ -135,7 +135,7 @@ extern "C" __global__ void chain(int* out) {
     assert out[0] == 7
 
 
-def test_neighbouring_bytes_are_not_a_race_and_one_byte_is():
+def test_writes_race_on_one_byte_but_not_on_neighbouring_bytes():
     source = """
 extern "C" __global__ void mask(const float* x, unsigned char* positive, unsigned char* any) {
     positive[threadIdx.x] = x[threadIdx.x] > 0;
@@ -158,14 +158,14 @@ extern "C" __global__ void widths(int* words) {
     assert race.offset == 6 and (race.here.thread, race.other.thread) == ((40, 0, 0), (0, 0, 0))
 
 
-def test_a_launch_is_forgotten_by_the_next():
+def test_a_launch_leaves_nothing_for_the_next():
     report, _, _ = check_reduction(reduction("IN_TREE"))
     assert report.findings
     again, _, _ = check_reduction(reduction("IN_TREE"))
     assert again == report
 
 
-def test_an_array_that_was_not_named_is_out_of_bounds():
+def test_an_unregistered_array_is_out_of_bounds():
     library = build(reduction(), "check", "row_sums")
     library.minisk_check_begin()
     error = launch(library, "row_sums", 1, 64, np.int32(1), np.int32(1), numbers(1), np.zeros(1, np.float32))

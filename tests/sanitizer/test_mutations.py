@@ -1,4 +1,4 @@
-"""tools/mutate_kernels.py, a sample of it: mistakes put into kernels are found. Without arguments it tries them all."""
+"""tools/mutation: mistakes put into kernels are found; here a sample of them, the tool itself tries all."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from minisk.runtime.build import find_compiler
 TOOLS = Path(__file__).parents[2] / "tools" / "mutation"
 sys.path.insert(0, str(TOOLS))
 
-import mutants  # noqa: E402  found in tools/
+import mutants  # noqa: E402  found in tools/mutation
 
 KERNEL = """
 #define ROOM 64
@@ -36,7 +36,7 @@ extern "C" __global__ void total(const int n, const real* x, real* out) {
 def of_kernel(tmp_path, text=KERNEL):
     file = tmp_path / "total.cu"
     file.write_text(text, encoding="utf-8")
-    return [(mutant, *mutant.told(text)) for mutant in mutants.mutants(file)]
+    return [(mutant, *mutant.changed_lines(text)) for mutant in mutants.mutants(file)]
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def of_kernel(tmp_path, text=KERNEL):
         ("#define CLAMPED(i, n) ((i) < (n) ? (i) : (n) - 1)", "#define CLAMPED(i, n) (true ? (i) : (n) - 1)"),
     ],
 )
-def test_a_mistake_is_put_in(before, after, tmp_path):
-    assert (before, after) in [told[1:] for told in of_kernel(tmp_path)]
+def test_each_kind_of_mistake_is_made(before, after, tmp_path):
+    assert [before, after] in [lines for _, *lines in of_kernel(tmp_path)]
 
 
-def test_every_kind_of_operand_is_dropped(tmp_path):
+def test_operands_of_every_kind_are_dropped(tmp_path):
     line = "for (int i = 0; i < (int)blockDim.x; i++) out[blockIdx.x] = sum + 2 * partial[i];"
     dropped = {
         after.partition(" = sum")[2] or after.partition("x] = ")[2]
@@ -71,7 +71,7 @@ def test_every_kind_of_operand_is_dropped(tmp_path):
     assert {"2 * partial[i];", " ;", " - 2 * partial[i];", " + partial[i];", " + 2 ;", " + 3 * partial[i];"} <= dropped
 
 
-def test_no_comment_is_changed_and_no_mistake_made_twice(tmp_path):
+def test_comments_stay_and_no_two_mutants_are_equal(tmp_path):
     found = of_kernel(tmp_path)
     assert not any("comment" in before for _, before, _ in found)
     assert len({mutant.applied(KERNEL) for mutant, _, _ in found}) == len(found)
@@ -86,11 +86,11 @@ def test_code_for_one_thread_runs_in_mode_cpu_only(tmp_path):
 def test_tuning_constants_are_not_changed(tmp_path, monkeypatch):
     defined = "#define ROOM 64"
     assert defined in [before for _, before, _ in of_kernel(tmp_path)]
-    monkeypatch.setitem(mutants.TUNING, ("total.cu", "ROOM"), "more room changes nothing")
+    monkeypatch.setitem(mutants.TUNING, ("total.cu", "ROOM"), "a larger array changes nothing")
     assert defined not in [before for _, before, _ in of_kernel(tmp_path)]
 
 
-def test_a_mistake_is_seen_in_what_uses_it():
+def test_a_change_affects_everything_that_uses_it():
     text = "#define TWICE(x) (2 * (x))\nint one(int x) { return TWICE(x); }\nint two(int x) { return one(x); }\n"
     assert mutants.affected(mutants.parts(text), {"TWICE"}) == {"TWICE", "one", "two"}
 

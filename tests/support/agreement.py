@@ -1,4 +1,4 @@
-"""A kernel and its NumPy twin must say the same: the comparison every kernel's tests use."""
+"""Compare a kernel with its NumPy reference implementation, as the tests of every kernel do."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minisk.runtime.launcher import why_no_kernels
+from minisk.runtime import why_no_kernels
 
-# Where there is no compiler there is nothing to compare; CI has one, and says so if this skips.
+# Without a compiler there is nothing to compare.
 needs_compiler = pytest.mark.skipif(why_no_kernels() is not None, reason=f"no kernels: {why_no_kernels()}")
 
 TOLERANCE = {np.dtype(np.float16): 2e-3, np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-10}
@@ -20,7 +20,7 @@ TOLERANCE = {np.dtype(np.float16): 2e-3, np.dtype(np.float32): 2e-5, np.dtype(np
 
 @contextlib.contextmanager
 def kernel_mode(mode: str) -> Iterator[None]:
-    """Run the seam in a mode: numpy, cpu or threads."""
+    """Set MINISK_KERNELS inside a `with` block: numpy, cpu, threads or check."""
     before = os.environ.get("MINISK_KERNELS")
     os.environ["MINISK_KERNELS"] = mode
     try:
@@ -33,9 +33,10 @@ def kernel_mode(mode: str) -> Iterator[None]:
 
 
 def assert_agrees(mode: str, function: Callable[..., Any], *args: Any) -> None:
-    """Check a function of the seam against its NumPy formula: max|Δ| ≤ tolerance · max|formula|; integers equal.
+    """Compare a function of `minisk.kernels` in a mode with mode numpy: max|Δ| ≤ tolerance · max|reference|.
 
-    Arrays among the arguments are copied for each call, and compared afterwards too, for functions that work in place.
+    Integers must be equal. Arrays among the arguments are copied for each call and compared afterwards too, because
+    some functions work in place.
     """
     outcomes = []
     for each in ("numpy", mode):

@@ -1,4 +1,4 @@
-"""Launch a kernel in mode check through ctypes, and read what the checker found and counted."""
+"""Launch a kernel in mode check through ctypes, and read the findings and counts of the checker."""
 
 from __future__ import annotations
 
@@ -11,57 +11,15 @@ from typing import Any
 import numpy as np
 from host_library import build, launch
 
-KINDS = ("out of bounds", "misaligned", "race", "uninitialised", "read only")
-ACCESSES = ("read", "write", "atomic")
+from minisk.runtime.structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
+
 DYNAMIC_SHARED, STATIC_SHARED = -1, -2
-SCHEDULES = [(0, 0), (1, 0), (2, 1), (2, 2)]  # what is found must not depend on the order of execution
-
-
-class _Accessor(ctypes.Structure):
-    """struct minisk_accessor of checker.h."""
-
-    _fields_ = (
-        ("address", ctypes.c_uint64),
-        ("block", ctypes.c_uint * 3),
-        ("thread", ctypes.c_uint * 3),
-        ("access", ctypes.c_int),
-    )
-
-
-class _Finding(ctypes.Structure):
-    """struct minisk_finding of checker.h."""
-
-    _fields_ = (
-        ("kind", ctypes.c_int),
-        ("array", ctypes.c_int),
-        ("offset", ctypes.c_int64),
-        ("bytes", ctypes.c_uint),
-        ("count", ctypes.c_uint64),
-        ("here", _Accessor),
-        ("other", _Accessor),
-    )
-
-
-class _Site(ctypes.Structure):
-    """struct minisk_site of counters.h."""
-
-    _fields_ = (
-        ("address", ctypes.c_uint64),
-        ("array", ctypes.c_int),
-        ("access", ctypes.c_int),
-        ("bytes", ctypes.c_uint),
-        ("requests", ctypes.c_uint64),
-        ("lanes", ctypes.c_uint64),
-        ("transactions", ctypes.c_uint64),
-        ("least_transactions", ctypes.c_uint64),
-        ("block_bytes", ctypes.c_uint64),
-        ("example", ctypes.c_int64 * 32),
-    )
+SCHEDULES = [(0, 0), (1, 0), (2, 1), (2, 2)]  # findings must not depend on the order of execution
 
 
 @dataclass
 class Accessor:
-    """Who accessed: the line of kernel.cu, and the first two letters of the access with block and thread."""
+    """One access: the line of kernel.cu, "read", "write" or "atomic", and the block and thread that made it."""
 
     line: int
     access: str
@@ -71,7 +29,7 @@ class Accessor:
 
 @dataclass
 class Finding:
-    """What the checker found. array: argument index, DYNAMIC_SHARED or STATIC_SHARED."""
+    """One mistake. array: argument index, DYNAMIC_SHARED or STATIC_SHARED."""
 
     kind: str
     array: int
@@ -83,7 +41,7 @@ class Finding:
 
 @dataclass
 class Site:
-    """What a line's accesses cost."""
+    """The cost of a line's accesses."""
 
     line: int
     array: int
@@ -98,7 +56,7 @@ class Site:
 
 @dataclass
 class Report:
-    """A checked launch."""
+    """The result of a checked launch."""
 
     error: str
     findings: list[Finding]
@@ -119,13 +77,13 @@ def check(
     constant: tuple[int, ...] = (),
     **options: Any,
 ) -> Report:
-    """Launch in mode check. undefined: the arguments that hold nothing yet; constant: those that may not be written."""
+    """Launch in mode check. undefined, constant: indices of uninitialised and of const arguments."""
     library = build(source, "check", kernel)
-    _name_arrays(library, arguments, undefined, constant)
+    _register_arrays(library, arguments, undefined, constant)
     error = launch(library, kernel, grid, block, *arguments, **options)
     findings = [
-        Finding(KINDS[f.kind], f.array, f.offset, f.count, _accessor(library, f.here), _accessor(library, f.other))
-        for f in _fetch(library.minisk_check_finding, _Finding)
+        Finding(_kind(f), f.array, f.offset, f.count, _accessor(library, f.here), _accessor(library, f.other))
+        for f in fetch(library.minisk_check_finding, MiniskFinding)
     ]
     sites = [
         Site(
@@ -139,12 +97,12 @@ def check(
             s.block_bytes,
             list(s.example),
         )
-        for s in _fetch(library.minisk_check_site, _Site)
+        for s in fetch(library.minisk_check_site, MiniskSite)
     ]
     return Report(error, findings, sites)
 
 
-def _name_arrays(
+def _register_arrays(
     library: ctypes.CDLL, arguments: tuple[Any, ...], undefined: tuple[int, ...], constant: tuple[int, ...]
 ) -> None:
     library.minisk_check_begin()
@@ -156,12 +114,12 @@ def _name_arrays(
             _KEPT.append(known)
 
 
-_KEPT: list[Any] = []  # maps that a library still points at
+_KEPT: list[Any] = []  # maps that a library still points to
 
 
 @functools.cache
 def line_of(library: ctypes.CDLL, address: int) -> int:
-    """The line of kernel.cu that an offset in the library belongs to; 0 for none."""
+    """Return the line of kernel.cu that an offset in the library belongs to; 0 for none."""
     if address == 0:
         return 0
     command = ["addr2line", "-i", "-e", library._name, hex(address)]
@@ -169,18 +127,13 @@ def line_of(library: ctypes.CDLL, address: int) -> int:
     return next(int(place.split(":")[1].split()[0]) for place in chain if "kernel.cu" in place)
 
 
-def _accessor(library: ctypes.CDLL, accessor: _Accessor) -> Accessor:
+def _kind(finding: MiniskFinding) -> str:
+    return KINDS[finding.kind].replace("_", " ")
+
+
+def _accessor(library: ctypes.CDLL, accessor: MiniskAccessor) -> Accessor:
     line = line_of(library, accessor.address)
     return Accessor(line, ACCESSES[accessor.access], tuple(accessor.block), tuple(accessor.thread))
-
-
-def _fetch(function: Any, record: Any) -> list[Any]:
-    found = []
-    while True:
-        item = record()
-        if not function(len(found), ctypes.byref(item)):
-            return found
-        found.append(item)
 
 
 def numbers(*shape: int, dtype: type = np.float32) -> np.ndarray:
@@ -188,11 +141,11 @@ def numbers(*shape: int, dtype: type = np.float32) -> np.ndarray:
 
 
 def line_with(source: str, text: str) -> int:
-    """The line on which the text stands, counted from 1."""
+    """Return the number of the first line with this text, counted from 1."""
     return next(i for i, line in enumerate(source.splitlines(), 1) if text in line)
 
 
-# A sum in shared memory, with its barriers: tests leave some out.
+# A sum in shared memory. Tests leave some of its barriers out.
 REDUCTION = """
 extern "C" __global__ void row_sums(int rows, int width, const float* x, float* out) {
     __shared__ float partial[64];
@@ -215,14 +168,14 @@ BARRIERS = ("AFTER_STORE", "IN_TREE", "AFTER_ROW")
 
 
 def reduction(*without: str) -> str:
-    """The kernel's source in one piece, some of its barriers left out."""
+    """Return the source of the reduction without the barriers named."""
     source = REDUCTION
     for barrier in BARRIERS:
         source = source.replace(barrier, "" if barrier in without else "__syncthreads()")
     return source
 
 
-# A vector of four numbers, read and written as one.
+# A vector of four elements, read and written in one request.
 WHOLE = """
 extern "C" __global__ void whole(int first, const float* x, float* out) {
     minisk_store_whole(out + 4 * threadIdx.x, minisk_load_whole<float4>(x + first + 4 * threadIdx.x));

@@ -1,6 +1,6 @@
-"""Compile a piece of CUDA with the system's C++ compiler and call it through ctypes: the host side, tested by itself.
+"""Compile CUDA source with the system's C++ compiler and call it through ctypes, to test the C++ headers by themselves.
 
-Nothing of minisk's own Python is used here, so what the tests show is due to the C++ headers alone.
+Of minisk's Python only the structures are used, so a failing test points at the headers.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minisk.runtime.structures import MiniskLaunch
+
 CUDA = Path(__file__).resolve().parents[2] / "minisk" / "cuda"
 COMPILER = os.environ.get("CXX", "g++")
-# Kernels with planted bugs deserve some of the warnings.
+# Kernels with planted bugs cause some of the warnings that are switched off here.
 WARNINGS = "-Wall -Werror -Wno-unknown-pragmas -Wno-sign-compare -Wno-uninitialized -Wno-maybe-uninitialized"
 COMMON = f"-std=c++17 -fPIC -g -fno-strict-aliasing {WARNINGS}"
 FAST_FLOATS = "-fno-math-errno -fno-trapping-math -fassociative-math -fno-signed-zeros"
@@ -37,22 +39,12 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-class Launch(ctypes.Structure):
-    """struct minisk_launch of launch.h."""
-
-    _fields_ = (
-        ("grid", ctypes.c_uint * 3),
-        ("block", ctypes.c_uint * 3),
-        ("dynamic_shared", ctypes.c_uint),
-        ("schedule", ctypes.c_int),
-        ("seed", ctypes.c_uint),
-        ("error", ctypes.c_char * 512),
-    )
-
-
 @functools.cache
 def build(source: str, mode: str, *kernels: str) -> ctypes.CDLL:
-    """Compile source, whose first line is line 1 of kernel.cu, in the mode, and load it."""
+    """Compile the kernels of a source text in a mode of FLAGS, and load the library.
+
+    Line 1 of the source is line 1 of "kernel.cu" in error messages.
+    """
     folder = Path(tempfile.mkdtemp(dir=_folder()))
     (folder / "kernel.cu").write_text(source)
     unit = ['#include "cuda_on_cpu.h"', f'#include "{folder}/kernel.cu"', *(f"MINISK_EXPORT({k})" for k in kernels)]
@@ -60,7 +52,7 @@ def build(source: str, mode: str, *kernels: str) -> ctypes.CDLL:
     includes = [f"-I{CUDA}", f"-I{CUDA.parent / 'runtime' / 'include'}"]
     flags = [*COMMON.split(), *includes, *FLAGS[mode].split()]
     openmp = [flag for flag in flags if flag == "-fopenmp"]
-    # In two steps, because mode check must not link the sanitizer: checker.h supplies its functions.
+    # In two steps, because mode check must not link ThreadSanitizer's runtime: checker.h defines its functions.
     _run([COMPILER, *flags, "-c", "unit.cpp", "-o", "unit.o"], folder)
     _run([COMPILER, "-shared", "-Wl,-Bsymbolic", *openmp, "unit.o", "-o", "unit.so"], folder)
     return ctypes.CDLL(str(folder / "unit.so"))
@@ -79,7 +71,7 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 
 def three(size: int | Sequence[int]) -> tuple[int, ...]:
-    """Complete a grid or block size to x, y, z."""
+    """Return x, y, z of a grid or block size; missing ones are 1."""
     sizes = (size,) if isinstance(size, int) else tuple(size)
     return sizes + (1,) * (3 - len(sizes))
 
@@ -94,10 +86,10 @@ def launch(
     schedule: int = 0,
     seed: int = 0,
 ) -> str:
-    """Launch a kernel on arrays (passed by address) and scalars. Returns the error, empty if there was none."""
+    """Launch a kernel on arrays (passed by address) and scalars; return the error message, "" if there was none."""
     scalars = [np.asarray(a.ctypes.data if isinstance(a, np.ndarray) else a) for a in arguments]
     addresses = (ctypes.c_void_p * len(scalars))(*(value.ctypes.data for value in scalars))
-    request = Launch(three(grid), three(block), dynamic_shared, schedule, seed)
+    request = MiniskLaunch(three(grid), three(block), dynamic_shared, schedule, seed)
     failed = library[f"minisk_launch_{kernel}"](ctypes.byref(request), addresses)
     message = request.error.decode()
     assert bool(failed) == bool(message)

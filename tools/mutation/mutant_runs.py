@@ -1,4 +1,4 @@
-"""Builds mutants of the kernels many at a time, runs each in a process of its own, and says what kills it."""
+"""Build many mutants of the kernels together, run each in a separate process, and report how it is killed."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ import numpy as np
 from mutants import Mutant, Part, affected, parts
 
 from minisk.errors import KernelError
+from minisk.runtime import Kernel, examine
 from minisk.runtime import build as compiler
 from minisk.runtime.checked import CheckedKernel
-from minisk.runtime.launcher import Kernel, examine
 from minisk.runtime.signature import PACKAGE, signatures
-from minisk.sanitizer.cases import Case, cases
+from minisk.sanitizer import Case, cases
 
 BATCH = 24  # mutants built together
-PROCESSOR_SECONDS = 1  # that one launch may take
-SECONDS = 300  # that a mutant may take
+PROCESSOR_SECONDS = 1  # limit for one launch
+SECONDS = 300  # limit for a mutant
 TOLERANCE = 1e-5
 SPECIAL = (0.0, -np.inf, np.nan)
-UNSET = 777  # what an output array holds before a kernel has written it
-ONE_THREAD = {"LANES": 1}  # macros in mode cpu: a team of threads is one
+UNSET = 777  # the elements of an uninitialised array
+ONE_THREAD = {"LANES": 1}  # macros that have another value in mode cpu: a team has one thread
 BAND = 4096  # bytes of NaN on either side of an array in mode cpu
 
 _INCLUDE = re.compile(r'^#include "([\w.]+)"\n', re.MULTILINE)
 _KERNEL = re.compile(r'(extern\s+"C"\s+__global__\s+(?:ANY_BLOCK\s+)?void\s+(?:__launch_bounds__\(\w+\)\s*)?)(\w+)')
 
-Result = list[np.ndarray[Any, Any]] | str  # what a kernel wrote, or what was found
+Result = list[np.ndarray[Any, Any]] | str  # the arrays a kernel wrote, or the first finding
+Batch = list[tuple[int, Mutant | None, list[str]]]  # number, mutant (None: the original), kernels that it affects
 
 
 class Run(NamedTuple):
-    """Cases that one library can run: those of a file, in a mode, of a dtype, compiled with the same macros."""
+    """The cases that one library can run: of one file, mode and dtype, compiled with the same macros."""
 
     file: str
     mode: str
@@ -56,7 +57,7 @@ class Run(NamedTuple):
 
 
 def expanded(file: str, mutant: Mutant | None = None) -> str:
-    """A kernel file with its includes in place, and the mistake in it."""
+    """Return the text of a kernel file with its includes expanded and the mistake put in."""
     text = (PACKAGE / file).read_text(encoding="utf-8")
     if mutant and mutant.file == file:
         text = mutant.applied(text)
@@ -66,7 +67,7 @@ def expanded(file: str, mutant: Mutant | None = None) -> str:
 
 @functools.cache
 def included(file: str) -> frozenset[str]:
-    """The files that make up a kernel file."""
+    """Return the name of a kernel file and of all that it includes."""
     names = _INCLUDE.findall((PACKAGE / file).read_text(encoding="utf-8"))
     return frozenset({file}).union(*map(included, names))
 
@@ -78,21 +79,21 @@ def parts_of(file: str, is_expanded: bool) -> list[Part]:
 
 @functools.cache
 def kernels_using(file: str, names: frozenset[str]) -> list[str]:
-    """The kernels of a file that use one of the names, or others that do."""
+    """Return the kernels of a file that use one of the names, directly or through others."""
     found = affected(parts_of(file, True), names)
     return [name for name in signatures(PACKAGE / file) if name in found]
 
 
 def kernels_affected(file: str, mutant: Mutant) -> list[str]:
-    """The kernels of a file in which a mistake may be seen."""
+    """Return the kernels of a file that a mistake affects."""
     if mutant.file not in included(file):
         return []
     changed = [part.names for part in parts_of(mutant.file, False) if part.start <= mutant.start < part.end]
     return kernels_using(file, frozenset[str]().union(*changed))
 
 
-def batch_text(file: str, batch: Sequence[tuple[int, Mutant | None, list[str]]]) -> str:
-    """A kernel file that has each mutant's kernels, named kernel_number, without those it can't be seen in."""
+def batch_text(file: str, batch: Batch) -> str:
+    """Return the text of a kernel file with the affected kernels of each mutant, named kernel_number."""
     pieces = []
     for number, mutant, kernels in batch:
         text = expanded(file, mutant)
@@ -109,14 +110,14 @@ def batch_text(file: str, batch: Sequence[tuple[int, Mutant | None, list[str]]])
 
 
 def in_child(function: Callable[[], Any]) -> Any:
-    """What the function returns in a process of its own; None if that crashes, or goes on for too long."""
+    """Return the result of a function run in a child process; None if that crashes or exceeds the time limit."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.alarm(SECONDS)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the C library says of a crash
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hides the C library's messages about a crash
             answer = pickle.dumps(function())
             with open(writer, "wb") as pipe:
                 pipe.write(answer)
@@ -141,7 +142,7 @@ def loaded(library: Path, name: str, given: tuple[tuple[str, Any], ...]) -> Kern
 
 
 def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
-    """Run a case with the kernel of a mutant."""
+    """Run a case with the kernel of one mutant in a library."""
     most = int(time.process_time()) + PROCESSOR_SECONDS + 1
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
     kernel = loaded(library, f"{case.kernel.name}_{number}", macros(case, mode))
@@ -162,16 +163,16 @@ def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
     else:
         real = next(arg.dtype for parameter, arg in zip(parameters, args, strict=True) if parameter.type == "real")
         run = kernel.compiled("cpu", real.char)[1]
-        x, y, z = (*case.grid, 1, 1)[:3]
+        x, y, z = case.grid + (1,) * (3 - len(case.grid))
         run((x, y, z), (1, 1, 1), args, case.dynamic_shared)
         if any(not (memory[:BAND] == 255).all() or not (memory[-BAND:] == 255).all() for memory in memories):
-            return "written beside an array"
+            return "write outside an array"
     pairs = zip(parameters, args, strict=True)
     return [arg.copy() for parameter, arg in pairs if parameter.is_array and not parameter.is_const]
 
 
 def is_same(result: list[np.ndarray[Any, Any]], expected: list[np.ndarray[Any, Any]]) -> bool:
-    """Whether two kernels wrote the same, up to rounding."""
+    """Return whether two kernels wrote the same arrays, up to rounding."""
     for one, other in zip(result, expected, strict=True):
         largest = np.abs(other[np.isfinite(other)].astype(float)).max(initial=0)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -181,7 +182,7 @@ def is_same(result: list[np.ndarray[Any, Any]], expected: list[np.ndarray[Any, A
 
 
 def verdict(library: Path, number: int, mode: str, tried: Sequence[tuple[Case, Any]]) -> str:
-    """What kills a mutant: "checker: …", "value", or nothing. tried: cases, and what is right."""
+    """Return how a mutant is killed, "checker: …" or "value", or "" if it survives. tried: cases and right results."""
     for case, right in tried:
         result = run_case(library, number, case, mode)
         if isinstance(result, str):
@@ -192,7 +193,7 @@ def verdict(library: Path, number: int, mode: str, tried: Sequence[tuple[Case, A
 
 
 def with_some(value: float, case: Case) -> Case:
-    """The same case with the value here and there in what the kernel reads."""
+    """Return the same case with every 97th element of the arrays that the kernel reads replaced by the value."""
     args = [np.array(arg) if isinstance(arg, np.ndarray) else arg for arg in case.args]
     for position, parameter in enumerate(case.kernel.signature.parameters):
         arg = args[position]
@@ -202,23 +203,23 @@ def with_some(value: float, case: Case) -> Case:
 
 
 def macros(case: Case, mode: str) -> tuple[tuple[str, Any], ...]:
-    """What a case is compiled with."""
-    given = case.kernel.constants
-    return tuple(
-        sorted({**given, **{name: ONE_THREAD[name] for name in given if name in ONE_THREAD and mode == "cpu"}}.items())
-    )
+    """Return the macros that a case is compiled with in a mode, sorted by name."""
+    given = dict(case.kernel.constants)
+    if mode == "cpu":
+        given.update({name: value for name, value in ONE_THREAD.items() if name in given})
+    return tuple(sorted(given.items()))
 
 
 def cases_of(run: Run) -> list[Case]:
-    """The cases that a library can run."""
+    """Return the cases that a library can run."""
     found = [case for of_kernel in cases(run.file, run.dtype).values() for case in of_kernel]
     if run.mode == "cpu":
         found = [case for case in found if case.kernel.signature.any_block]
     return [case for case in found if macros(case, run.mode) == run.macros]
 
 
-def build(run: Run, library: Path, batch: list[tuple[int, Mutant | None, list[str]]]) -> set[int]:
-    """Build a batch without those mutants that don't compile; returns their numbers."""
+def build(run: Run, library: Path, batch: Batch) -> set[int]:
+    """Build a batch without the mutants that do not compile; return their numbers."""
     failed: set[int] = set()
     while True:
         left = [each for each in batch if each[0] not in failed]
@@ -227,7 +228,7 @@ def build(run: Run, library: Path, batch: list[tuple[int, Mutant | None, list[st
             Kernel(library, f"{left[0][2][0]}_0", **dict(run.macros)).compiled(run.mode, np.dtype(run.dtype).char)
             return failed
         except KernelError as error:
-            # What the compiler or, after it, the linker complains of.
+            # Errors of the compiler or of the linker.
             named = re.findall(
                 r"^mutant-(\d+):\d+:\d+: (?:fatal )?error|in function `\w+_(\d+)'", str(error), re.MULTILINE
             )
@@ -238,11 +239,11 @@ def build(run: Run, library: Path, batch: list[tuple[int, Mutant | None, list[st
             failed |= wrong
 
 
-def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> dict[int, str]:
-    """Build and run a batch, whose first is the kernel as it is. Returns what kills each, nothing for survivors."""
+def run_batch(run: Run, batch: Batch) -> dict[int, str]:
+    """Build and run a batch, whose first entry is the original; return how each mutant is killed, "" for survivors."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MINISK_CACHE"] = folder
-        # What is not initialised is a huge negative number in one run, and 0 in another.
+        # Uninitialised variables are huge negative numbers with one dtype, and 0 with the other.
         compiler.FLAGS["cpu"][-1] = f"-ftrivial-auto-var-init={'pattern' if run.dtype == 'float32' else 'zero'}"
         library = Path(folder) / run.file
         failed = build(run, library, batch)
@@ -252,24 +253,23 @@ def run_batch(run: Run, batch: list[tuple[int, Mutant | None, list[str]]]) -> di
         expected = in_child(lambda: [run_case(library, 0, case, run.mode) for case in tried])
         for case, result in zip(tried, expected, strict=True):
             if isinstance(result, str):
-                raise KernelError(f"{case.kernel.name}, with no mistake put in: {result}")
+                raise KernelError(f"{case.kernel.name}, without a mistake: {result}")
         for number, _, kernels in batch[1:]:
             if number not in failed:
-                own = [
-                    (case, right) for case, right in zip(tried, expected, strict=True) if case.kernel.name in kernels
-                ]
+                pairs = zip(tried, expected, strict=True)
+                affected_cases = [(case, right) for case, right in pairs if case.kernel.name in kernels]
                 try:
-                    told = in_child(functools.partial(verdict, library, number, run.mode, own))
-                except (ValueError, MemoryError, SystemError):  # it wrote into what Python or NumPy keeps beside
-                    told = None
-                verdicts[number] = "crash" if told is None else told
+                    found = in_child(functools.partial(verdict, library, number, run.mode, affected_cases))
+                except (ValueError, MemoryError, SystemError):  # it overwrote memory of Python or NumPy
+                    found = None
+                verdicts[number] = "crash" if found is None else found
     return verdicts
 
 
 def _prepare_process() -> None:
-    """Build faster, as no line numbers are asked for; and don't ask for them."""
-    bounds = ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]  # of a thread's own arrays
-    # Without the second, gcc takes an array of one element for a register, and forgets the pattern in it.
+    """Prepare a worker process: build without debug information, and do not look up line numbers."""
+    bounds = ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]  # local arrays
+    # With tree-sra, gcc replaces an array of one element by a register and loses its initial pattern.
     compiler.FLAGS["check"] += ["-g0", "-fno-tree-sra", *bounds]
     compiler.FLAGS["cpu"] += ["-O1", "-g0", *bounds, ""]
     os.environ.update(OMP_NUM_THREADS="1", LC_ALL="C")
@@ -277,7 +277,7 @@ def _prepare_process() -> None:
 
 
 class Work:
-    """Mutants on their way: each is run on one library after the other, until one tells."""
+    """The mutants and their runs: each is run with one library after the other, until one kills it."""
 
     def __init__(self, chosen: Sequence[Mutant], files: Sequence[str]) -> None:
         self.chosen = chosen
@@ -293,15 +293,15 @@ class Work:
                         runs[Run(file, mode, dtype, given)].append(kernel)
             self.seen_in[number] = dict(runs)
 
-    def batches(self) -> Iterator[tuple[Run, list[tuple[int, Mutant | None, list[str]]]]]:
-        """What is to be run next of each mutant that nothing has killed; empty when all is done."""
+    def batches(self) -> Iterator[tuple[Run, Batch]]:
+        """Yield the next run of every mutant that is alive, in batches; nothing when all runs are done."""
         waiting: dict[Run, list[int]] = defaultdict(list)
         for number, runs in self.seen_in.items():
             if runs and not self.verdicts.get(number):
                 waiting[next(iter(runs))].append(number)
         for run, numbers in waiting.items():
             for first in range(0, len(numbers), BATCH):
-                batch: list[tuple[int, Mutant | None, list[str]]] = []
+                batch: Batch = []
                 for number in numbers[first : first + BATCH]:
                     batch.append((number, self.chosen[number - 1], self.seen_in[number].pop(run)))
                 all_kernels = {kernel for _, _, kernels in batch for kernel in kernels}
@@ -309,7 +309,7 @@ class Work:
 
     def finish(self, jobs: int) -> None:
         with get_context("fork").Pool(jobs, _prepare_process, maxtasksperchild=4) as pool:
-            while batches := [*self.batches()]:
+            while batches := list(self.batches()):
                 tasks = [pool.apply_async(run_batch, batch) for batch in batches]
                 for done, task in enumerate(tasks, start=1):
                     self.verdicts |= task.get()

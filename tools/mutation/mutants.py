@@ -1,12 +1,12 @@
-"""Mutants of a kernel file: its text with one mistake put in, such as a person makes.
+"""Mutants of a kernel file: its text with one typical mistake put in.
 
     barrier      __syncthreads() removed                          bound    < for <=, > for >=, == for !=
     constant     n + 1 or n - 1 for an integer n                  guard    a condition negated, dropped, or one side of
     assignment   `= x` of a variable or an array's element dropped         its && or || dropped; min for max
     coordinate   blockDim.x for gridDim.x, x for y                offset   + for -, / for %, a term or a factor dropped
 
-There is no parser: C++ is read as a row of tokens. Two habits of the kernels tell what a parser would: a binary
-operator stands between spaces, and brackets close in the branch of an #if that they were opened in.
+C++ is read as a sequence of tokens, not parsed. Two conventions of the kernels make that sufficient: a binary operator
+stands between spaces, and brackets close in the branch of an #if in which they were opened.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-# Constants that decide how fast a kernel is, not what it computes: not changed. By file, name, reason.
+# Constants that decide the speed of a kernel, not its result, are not changed: (file, name) and the reason.
 TUNING = {
-    ("axpy.cu", "TREE_BLOCK"): "the most threads of a block; the launcher refuses more",
-    ("common.cuh", "REAL"): "a type, given at each build",
-    ("common.cuh", "INDEX"): "a type, given at each build",
-    ("common.cuh", "INFINITY"): "of NVRTC; a C++ compiler has its own",
-    ("common.cuh", "NEIGHBOURS"): "how many neighbours a thread takes; any number is right",
-    ("select.cu", "BRANCHES"): "given at each build",
-    ("convolution.cu", "TILE_OUT"): "size of the register tile, given at each build",
-    ("convolution.cu", "LANES"): "size of a team, given at each build",
-    ("convolution.cu", "IMAGES"): "images shuffled into one, given at each build",
-    ("convolution.cu", "CHUNK_BYTES"): "of the inputs that are taken together; any number is right",
-    ("convolution.cu", "MOST_TAPS"): "room for taps; the caller sends larger kernels another way",
+    ("axpy.cu", "TREE_BLOCK"): "the largest block; the launcher refuses larger ones",
+    ("common.cuh", "REAL"): "a type, set at each build",
+    ("common.cuh", "INDEX"): "a type, set at each build",
+    ("common.cuh", "INFINITY"): "for NVRTC only; C++ compilers define it",
+    ("common.cuh", "NEIGHBOURS"): "neighbours of a thread; every number is right",
+    ("select.cu", "BRANCHES"): "set at each build",
+    ("convolution.cu", "TILE_OUT"): "size of the register tile, set at each build",
+    ("convolution.cu", "LANES"): "size of a team, set at each build",
+    ("convolution.cu", "IMAGES"): "images shuffled into one, set at each build",
+    ("convolution.cu", "CHUNK_BYTES"): "size of the inputs processed together; every number is right",
+    ("convolution.cu", "MOST_TAPS"): "size of an array; larger convolutions use matrix products",
     ("convolution.cu", "VECTOR_BYTES"): "size of the processor's registers",
-    ("convolution.cu", "VECTOR"): "numbers in a register",
+    ("convolution.cu", "VECTOR"): "elements in a register",
     ("convolution.cu", "SUMS"): "registers for sums",
     ("convolution.cu", "TILE_TAPS"): "size of the register tile",
     ("convolution.cu", "TILE_VECTORS"): "size of the register tile",
     ("convolution.cu", "STEP"): "positions read at once, by the sizes above",
     ("convolution.cu", "SPAN"): "positions of a tile, by the sizes above",
-    ("convolution.cu", "HALF"): "vectors of a tile that are enough at a row's end; any number is right",
+    ("convolution.cu", "HALF"): "vectors of a tile used at the end of a row; every number is right",
 }
 
 _TOKEN = re.compile(
@@ -52,7 +52,7 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 
 _TYPES = {"int", "unsigned", "long", "bool", "char", "float", "double", "real", "wide", "index_t", "lanes", "T"}
 _ARITHMETIC = {"+", "-", "*", "/", "%"}
-# What ends an operand, from the operators that bind least to those that bind most.
+# Tokens that end an operand, by operator precedence, lowest first.
 _OUTER = {",", ";", "?", ":", "=", "+=", "-=", "*=", "/=", "return", "else"}
 _LOGIC = _OUTER | {"||"}
 _COMPARED = _LOGIC | {"&&", "|", "^", "&", "==", "!=", "<", ">", "<=", ">=", "<<", ">>"}
@@ -80,7 +80,7 @@ _COORDINATES = {"blockDim": "gridDim", "gridDim": "blockDim", "threadIdx": "bloc
 
 
 class Mutant(NamedTuple):
-    """A mistake: text[start:end] of a file replaced. modes: in which the changed code runs, of "check" and "cpu"."""
+    """A mistake: text[start:end] of a file is replaced. modes: those that run the changed code, "check" and "cpu"."""
 
     file: str
     start: int
@@ -95,21 +95,26 @@ class Mutant(NamedTuple):
     def line(self, text: str) -> int:
         return text.count("\n", 0, self.start) + 1
 
-    def told(self, text: str) -> tuple[str, str]:
-        """The lines it changes, as they are and as they become, each as one line."""
+    def changed_lines(self, text: str) -> tuple[str, str]:
+        """Return the lines that it changes, before and after: each joined to one line, without comments."""
         first, last = text.rfind("\n", 0, self.start) + 1, text.find("\n", self.end)
         before = text[first:last]
         after = text[first : self.start] + self.replacement + text[self.end : last]
-        return " ".join(before.split()), " ".join(after.split())
+        return without_comments(before), without_comments(after)
 
 
 class Token(NamedTuple):
-    """text at start; is_binary: spaces on both sides."""
+    """A token: text[start:end] of the file. is_binary: there is a space on both sides."""
 
     text: str
     start: int
     end: int
     is_binary: bool
+
+
+def without_comments(code: str) -> str:
+    """Return lines of C++ joined to one line, without // comments."""
+    return " ".join(re.sub(r"//[^\n]*", "", code).split())
 
 
 def mutants(file: Path) -> list[Mutant]:
@@ -149,14 +154,14 @@ def _macro_bodies(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def _modes(text: str) -> list[tuple[str, ...]]:
-    """For each line, the modes in which what it says is compiled."""
+    """Return for each line the modes in which it is compiled."""
     both = frozenset({"check", "cpu"})
     meant = {
         "MINISK_ONE_THREAD": frozenset({"cpu"}),
         "MINISK_CHECK": frozenset({"check"}),
         "__CUDACC__": frozenset[str](),
     }
-    lines, stack = [], [(both, both)]  # what is compiled now, and what was outside this #if
+    lines, stack = [], [(both, both)]  # the modes inside and outside the current #if
     for line in text.split("\n"):
         match = _DIRECTIVE.match(line)
         name, rest = (match["name"], match["rest"].strip()) if match else ("", "")
@@ -176,7 +181,7 @@ def _modes(text: str) -> list[tuple[str, ...]]:
 
 
 class _Changes:
-    """All changes to a row of tokens, as (operator, start, end, replacement)."""
+    """All changes to a sequence of tokens, as (operator, start, end, replacement)."""
 
     def __init__(self, text: str, tokens: list[Token], is_macro: bool) -> None:
         self.text, self.tokens, self.is_macro = text, tokens, is_macro
@@ -236,7 +241,7 @@ class _Changes:
         assert match
         value = int(match[1], 0)
         is_size = self._text(i - 1) == "[" and (self._text(i - 3) in _TYPES or self._text(i - 3) == "*")
-        if not is_size and match[1].isdigit():  # an array with room for one more does the same
+        if not is_size and match[1].isdigit():  # a larger array changes nothing
             yield "constant", token.start, token.end, f"{value + 1}{match[2]}"
         if value:
             yield "constant", token.start, token.end, f"{value - 1}{match[2]}"
@@ -248,7 +253,7 @@ class _Changes:
 
     def _condition(self, i: int) -> Iterator[tuple[str, int, int, str]]:
         closed = self.partner[i + 1]
-        # An exit's guard is dropped with the exit.
+        # The condition of an exit is dropped together with the exit.
         dropped = "false" if self._text(closed + 1) in ("return", "continue", "break") else "true"
         yield from self._replaced("guard", i + 2, closed - 1, ("!({})", dropped))
 
@@ -262,7 +267,7 @@ class _Changes:
     def _dropped(
         self, operator: str, i: int, stops: Collection[str], both: bool
     ) -> Iterator[tuple[str, int, int, str]]:
-        """One operand of the operator at i, and the operator with it."""
+        """Yield changes that drop one operand of the operator at i, and the operator."""
         left, right = self._left(i, stops), self._right(i, stops)
         if left < i < right:
             yield operator, self.tokens[i].start, self.tokens[right].end, ""
@@ -289,14 +294,14 @@ class _Changes:
         return token.text in stops and (token.is_binary or not is_operator)
 
     def _left(self, i: int, stops: Collection[str], is_target: bool = False) -> int:
-        """Where the operand before token i begins."""
+        """Return the index of the first token of the operand before token i."""
         j = i - 1
         while j >= 0:
             text = self._text(j)
             if text in _OPEN or text in ";}" or self._is_stop(j, stops):
                 break
             if text == ")":
-                # TILE_LOOP(i, n) out[i] = …, if (…) x = …: what is assigned to begins after the bracket.
+                # TILE_LOOP(i, n) out[i] = …, if (…) x = …: the target of the assignment begins after the bracket.
                 if is_target and self._text(j + 1) not in (".", "[", "->"):
                     break
                 j = self.partner[j]
@@ -306,7 +311,7 @@ class _Changes:
         return j + 1
 
     def _right(self, i: int, stops: Collection[str]) -> int:
-        """Where the operand after token i ends."""
+        """Return the index of the last token of the operand after token i."""
         j = i + 1
         while j < len(self.tokens):
             if self._text(j) in _CLOSED or self._text(j) == ";" or self._is_stop(j, stops):
@@ -317,7 +322,7 @@ class _Changes:
 
 
 class Part(NamedTuple):
-    """A function, kernel, structure or macro: its span, its own names, and all names it mentions."""
+    """A function, kernel, structure or macro: its span, the names it defines, and all names it mentions."""
 
     start: int
     end: int
@@ -326,7 +331,7 @@ class Part(NamedTuple):
 
 
 def parts(text: str) -> list[Part]:
-    """Cut a file at its outermost level."""
+    """Return the parts of a file, cut at its outermost level."""
     found = []
     for directive in _DIRECTIVE.finditer(text):
         macro = _MACRO.match(directive["rest"])
@@ -339,19 +344,18 @@ def parts(text: str) -> list[Part]:
         ends = token.text == ";" or (token.text == "}" and i + 1 < len(tokens) and tokens[i + 1].text != ";")
         if depth == 0 and (ends or i + 1 == len(tokens)):
             piece = tokens[first : i + 1]
-            spoken = [t.text for t in piece]
-            called = next(
-                (spoken[j] for j in range(len(spoken) - 1) if spoken[j + 1] == "(" and _WORD.match(spoken[j])), ""
-            )
-            named = {after for before, after in itertools.pairwise(spoken) if before == "struct"}
-            mentions = frozenset(filter(_WORD.fullmatch, spoken))
-            found.append(Part(piece[0].start, piece[-1].end, frozenset(named or {called}), mentions))
+            texts = [t.text for t in piece]
+            structures = [after for before, after in itertools.pairwise(texts) if before == "struct"]
+            functions = [before for before, after in itertools.pairwise(texts) if after == "(" and _WORD.match(before)]
+            names = structures or functions[:1] or [""]
+            mentions = frozenset(text for text in texts if _WORD.fullmatch(text))
+            found.append(Part(piece[0].start, piece[-1].end, frozenset(names), mentions))
             first = i + 1
     return found
 
 
 def affected(all_parts: Collection[Part], changed: Collection[str]) -> set[str]:
-    """Return the names of all that mentions one of the names changed, directly or through others."""
+    """Return the changed names and those of all parts that mention one, directly or through other parts."""
     names = set(changed)
     while True:
         more = set().union(*(part.names for part in all_parts if part.mentions & names)) - names

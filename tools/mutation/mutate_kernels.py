@@ -1,19 +1,19 @@
-"""Put mistakes into the kernels, one at a time, and see that each is found: by the checker, or by a wrong result.
+"""Put mistakes into the kernels, one at a time, and test that each is found: by the checker, or by a wrong result.
 
-python tools/mutate_kernels.py                    all kernels; some minutes
-python tools/mutate_kernels.py axpy.cu            one file
-python tools/mutate_kernels.py --sample 40        as many, drawn by lot
+python tools/mutation/mutate_kernels.py                    all kernels; some minutes
+python tools/mutation/mutate_kernels.py axpy.cu            one file
+python tools/mutation/mutate_kernels.py --sample 40        40 random mutants
 
-Mutants (mutants.py says which) are built many at a time, each in a namespace of its own, and run in a process of its
-own on the cases that `check:` lines give the kernels it can be seen in, as they are and with some zeros, infinities or
-NaN among the numbers, in float32 and in float64, until one tells. Killed is what
+Many mutants (mutants.py) are built together, each in a namespace of its own. Each runs in a separate process on the
+cases (sanitizer/cases.py) of the kernels that it affects, in float32 and float64, as they are and with some zeros,
+infinities or NaN among the inputs, until one run kills it. A mutant is killed by
 
-    checker   the checker has a finding for
-    crash     ends in a signal, takes over 1 s of processor time, or spoils memory that Python then trips over
-    value     gives other numbers: by more than 1e-5 of the largest, or written where nothing should be
+    checker   a finding of the checker
+    crash     a signal, more than 1 s of processor time, or memory corrupted so that Python fails
+    value     a result that differs by more than 1e-5 of the largest element, or a write outside the arrays
 
-Kernels for every block size also run in mode cpu, one thread a block, and are compared by value. What survives because
-it does the same is listed in mutations_equivalent.txt, with the reason. Exits with 1 if a survivor is not listed, or
+Kernels for every block size also run in mode cpu, one thread a block, and are compared by value. Survivors that compute
+the same are listed in mutations_equivalent.txt, with the reason. The exit status is 1 if a survivor is not listed, or
 fewer than 95 % are killed.
 """
 
@@ -30,17 +30,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mutant_runs import Work
-from mutants import TUNING, mutants
+from mutants import TUNING, mutants, without_comments
 
 from minisk.runtime.signature import PACKAGE
-from minisk.sanitizer.cases import cases
+from minisk.sanitizer import cases
 
 EQUIVALENT = Path(__file__).with_name("mutations_equivalent.txt")
 WANTED = 0.95
 
 
 def equivalents() -> dict[tuple[str, str, str], str]:
-    """The survivors that are explained: reason by file, line as it is, line as it becomes."""
+    """Return the explained survivors: the reason for each file, line before and line after."""
     file, listed = "", dict[tuple[str, str, str], str]()
     text = EQUIVALENT.read_text(encoding="utf-8")
     for block in text.split("\n\n"):
@@ -48,14 +48,14 @@ def equivalents() -> dict[tuple[str, str, str], str]:
         if lines and lines[0].startswith("["):
             file = lines.pop(0).strip("[]")
         if lines:
-            before, *afters = [line[2:] for line in lines if line[:2] in ("- ", "+ ")]
+            before, *afters = [without_comments(line[2:]) for line in lines if line[:2] in ("- ", "+ ")]
             reason = " ".join(line.strip() for line in lines if line[:2] not in ("- ", "+ "))
             listed |= {(file, before, after): reason for after in afters}
     return listed
 
 
 def report(work: Work) -> list[tuple[str, str, str]]:
-    """Print the table and the survivors. Returns those that are not explained."""
+    """Print the survivors and a table; return the survivors that are not explained."""
     texts = {mutant.file: (PACKAGE / mutant.file).read_text(encoding="utf-8") for mutant in work.chosen}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     explained, unexplained = equivalents(), []
@@ -64,7 +64,7 @@ def report(work: Work) -> list[tuple[str, str, str]]:
         for row in (mutant.file, "all"):
             counts[row][kind] += 1
         if kind == "survived":
-            key = mutant.file, *mutant.told(texts[mutant.file])
+            key = mutant.file, *mutant.changed_lines(texts[mutant.file])
             print(
                 f"{mutant.file}:{mutant.line(texts[mutant.file])} survived ({mutant.operator})\n- {key[1]}\n+ {key[2]}"
             )
@@ -81,9 +81,9 @@ def report(work: Work) -> list[tuple[str, str, str]]:
 
 
 def outdated(work: Work) -> list[tuple[str, str, str]]:
-    """Explanations of what does not survive, or is no mutant any more."""
+    """Return the explanations of mutants that do not survive, or do not exist any more."""
     survivors = {
-        (mutant.file, *mutant.told((PACKAGE / mutant.file).read_text(encoding="utf-8")))
+        (mutant.file, *mutant.changed_lines((PACKAGE / mutant.file).read_text(encoding="utf-8")))
         for number, mutant in enumerate(work.chosen, start=1)
         if not work.verdicts.get(number)
     }
@@ -92,11 +92,11 @@ def outdated(work: Work) -> list[tuple[str, str, str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Put mistakes into the kernels, and see that each is found.")
+    parser = argparse.ArgumentParser(description="Put mistakes into the kernels, and test that each is found.")
     parser.add_argument("files", nargs="*", help="kernel files, .cu or .cuh (default: all)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
-    parser.add_argument("--sample", type=int, help="try only as many, drawn by lot")
-    parser.add_argument("--seed", type=int, default=0, help="of the lot (default: 0)")
+    parser.add_argument("--sample", type=int, help="try only this many, chosen at random")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random choice (default: 0)")
     arguments = parser.parse_args(argv)
     started = time.perf_counter()
     kernel_files = sorted(path.name for path in PACKAGE.glob("*.cu"))

@@ -1,24 +1,24 @@
-// checker.h: mode "check": every access of a kernel to memory is watched, as NVIDIA's compute-sanitizer does on a GPU.
+// checker.h: mode "check": every memory access of a kernel is checked, as NVIDIA's compute-sanitizer does on a GPU.
 //
-// The compiler's -fsanitize=thread puts a call before each load and store; here are the functions called. For each cell
-// of global and shared memory they remember the last write and two reads, with block, thread, source line and a logical
-// time. From that follows, whatever order the threads were executed in:
+// The compiler's -fsanitize=thread inserts a call before each load and store; this file defines the functions called.
+// For each cell of global and shared memory they record the last write and two reads, with block, thread, source line
+// and a logical time. These records suffice to find, independently of the order in which threads were executed:
 //
 //   out of bounds, misaligned   the launch stops there: the access itself could crash
 //   race                        two accesses with no barrier or collective between, one a write, not both atomic
-//   uninitialised               shared memory not written by this block; an output array not written at all
+//   uninitialised               a read of shared memory not written by this block, or of an unwritten output array
 //
-// Python names the arrays first (minisk_check_array), launches, then fetches findings and, from counters.h, sites.
+// Python registers the arrays first (minisk_check_array), launches, then fetches findings and, from counters.h, sites.
 #pragma once
 #include "counters.h"
 #include "shadow.h"
 
-// ---- what Python sees ----
+// ---- the interface to Python: runtime/structures.py has the same fields ----
 
 enum minisk_kind { minisk_out_of_bounds, minisk_misaligned, minisk_race, minisk_uninitialised, minisk_read_only };
 enum minisk_access { minisk_read, minisk_write, minisk_atomic };
 
-// Who accessed: `address` is the call's offset in the library, for addr2line -i.
+// One access: `address` is the call's offset in the library, for addr2line -i.
 struct minisk_accessor {
     uint64_t address;
     unsigned block[3], thread[3];
@@ -30,20 +30,20 @@ struct minisk_finding {
     int array;                      // argument index; −1 dynamic shared memory, −2 __shared__ arrays
     int64_t offset;                 // bytes from the array's start
     unsigned bytes;                 // size of the access
-    uint64_t count;                 // how often, from the same lines
-    minisk_accessor here, other;    // other: of a race
+    uint64_t count;                 // occurrences from the same lines
+    minisk_accessor here, other;    // other: the earlier access, if it is a race
 };
 
 namespace minisk {
 
-// From the linker: where this library begins and ends.
+// Defined by the linker: the start and end of this library.
 extern "C" __attribute__((visibility("hidden"))) char __ehdr_start[], _end[];
 constexpr int most_findings = 20;
 static minisk_finding findings[most_findings];
 static int finding_count;
 static unsigned block_number;                      // 1, 2, …
-static unsigned now, last_barrier;                 // logical time: a tick for each barrier and collective
-static unsigned met[most_threads][32];             // met[t][l]: when thread t last synchronised with lane l of its warp
+static unsigned now, last_barrier;                 // logical time: incremented at each barrier and collective
+static unsigned met[most_threads][32];             // met[t][l]: time when thread t last met lane l of its warp
 
 // ---- findings ----
 
@@ -52,7 +52,7 @@ MINISK_UNWATCHED static void locate(const Record& record, minisk_accessor& acces
     accessor = {record.address, {block.x, block.y, block.z}, {thread.x, thread.y, thread.z}, record.access};
 }
 
-// Findings from the same lines are one. Beyond the first 20 kinds, none is added.
+// Adds a finding. Those from the same lines are counted as one; at most 20 are kept.
 MINISK_UNWATCHED static void find(minisk_kind kind, const Region& region, uintptr_t address, size_t bytes,
                                   const Record& here, const Record& other = {}) {
     for (int i = 0; i < finding_count; ++i) {
@@ -73,7 +73,7 @@ MINISK_UNWATCHED static void stop(const char* reason) {
     wait(State::ready, {});
 }
 
-// ---- order: which accesses are certain to come after which ----
+// ---- order: which accesses certainly happen before which (happens-before) ----
 
 MINISK_UNWATCHED static bool is_before_me(const Record& record) {
     if (record.block != block_number) return false;  // blocks run in any order
@@ -87,8 +87,8 @@ MINISK_UNWATCHED static bool races(const Record& earlier, const Record& mine, bo
     return !is_before_me(earlier);
 }
 
-// Keeps two readers such that any later write that races with some reader races with one of these: a reader that was
-// certain to come before me is not needed beside me, and of readers from one warp one is enough.
+// Records a read. Two readers are kept, such that any later write that races with some reader races with one of these:
+// a reader that certainly came before the current thread is replaced by it, and one reader of each warp is enough.
 MINISK_UNWATCHED static void remember_read(Cell& cell, const Record& mine) {
     for (Record& read : cell.reads) {
         if (read.block == 0 || is_before_me(read)) return void(read = mine);
@@ -112,7 +112,8 @@ MINISK_UNWATCHED static bool is_initialised(const Region& region, const Cell* ce
     return true;
 }
 
-// Looks for races with earlier accesses to the cell. True if this block had not accessed it in this way before.
+// Finds races with earlier accesses to the cell, and records this one. Returns true if it is this block's first of its
+// kind (read or write).
 MINISK_UNWATCHED static bool visit(Cell& cell, const Record& mine, const Region& region, uintptr_t address,
                                    size_t bytes) {
     const bool writes = mine.access != minisk_read;
@@ -135,9 +136,10 @@ MINISK_UNWATCHED static bool is_private(uintptr_t address) {
     return is_local || (address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end));  // threadIdx, constants
 }
 
+// Checks one access of the running thread.
 MINISK_UNWATCHED static void watch(void* pointer, size_t bytes, minisk_access access, void* return_address) {
     const uintptr_t address = uintptr_t(pointer);
-    if (current == nobody || is_private(address)) return;
+    if (current == no_thread || is_private(address)) return;
     Site& site = site_at(uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start));  // − 1: in the call, not after it
     wait_for_room(site);
     const Record mine{block_number, now, unsigned(site.result.address), uint16_t(current), uint8_t(access)};
@@ -172,7 +174,7 @@ MINISK_UNWATCHED static void watch_range(void* start, size_t bytes, minisk_acces
     for (size_t i = 0; i < bytes; i += step) watch(static_cast<char*>(start) + i, step, access, return_address);
 }
 
-// ---- what fibers.h tells ----
+// ---- events that fibers.h and scheduler.h notify of ----
 
 MINISK_UNWATCHED static void launch_begins(Bytes static_shared) {
     add_region(static_shared.start, static_shared.size, -2, true, true, nullptr);
@@ -195,7 +197,7 @@ MINISK_UNWATCHED static void block_begins() {
 
 MINISK_UNWATCHED static void barrier_passed() { last_barrier = ++now; }
 
-// The lanes of the group have met: each knows of all that any of them knew of before.
+// The lanes of the group have synchronised: each now comes after everything that any of them came after.
 MINISK_UNWATCHED static void collective_completed(int first_thread, unsigned group) {
     unsigned known[32] = {};
     ++now;
@@ -216,7 +218,7 @@ MINISK_UNWATCHED static inline void watch_atomic(void* address, size_t bytes, vo
 
 }  // namespace minisk
 
-// A vector in one request, as a GPU loads it. Instrumentation would split it into its parts.
+// Load or store a vector as one access, as a GPU does. The instrumentation would see one access per component.
 template <class Vector> MINISK_UNWATCHED __attribute__((noinline)) Vector minisk_load_whole(const void* address) {
     minisk::watch(const_cast<void*>(address), sizeof(Vector), minisk_read, __builtin_return_address(0));
     return *static_cast<const Vector*>(address);
@@ -226,16 +228,17 @@ template <class Vector> MINISK_UNWATCHED __attribute__((noinline)) void minisk_s
     *static_cast<Vector*>(address) = v;
 }
 
-// Before each launch: forgets everything; then the arrays of the launch are named one by one.
+// Resets the checker; called before each launch.
 MINISK_VISIBLE void minisk_check_begin() {
     minisk::region_count = minisk::finding_count = 0;
     minisk::forget_sites();
 }
-// `known` has a byte for each of the array's, not 0 if it holds a value; null if all do. The launch updates it.
+// Registers an array of the next launch. `known` has a byte for each byte of the array: 0 if it is uninitialised. The
+// launch updates it. Null: all bytes are initialised.
 MINISK_VISIBLE void minisk_check_array(void* start, size_t bytes, int argument, int writable, unsigned char* known) {
     minisk::add_region(start, bytes, argument, false, writable, known);
 }
-// After it, for index 0, 1, … until they return 0.
+// Called after the launch, for index 0, 1, … until they return 0.
 MINISK_VISIBLE int minisk_check_finding(int index, minisk_finding* finding) {
     if (index >= minisk::finding_count) return 0;
     *finding = minisk::findings[index];
@@ -247,7 +250,7 @@ MINISK_VISIBLE int minisk_check_site(int index, minisk_site* site) {
     return 1;
 }
 
-// ---- what the instrumentation calls ----
+// ---- called by the instrumentation ----
 
 #define MINISK_WATCH(name, bytes, access)                                    \
     MINISK_VISIBLE void name(void* address) {                                \

@@ -1,7 +1,7 @@
-// context_switch.h: leave one stack and go on with another, in the few instructions each processor needs.
+// context_switch.h: switch from one stack to another, in the few instructions that each processor needs.
 //
 // minisk_switch_stack(&left, entered) pushes the registers that a function must preserve, stores the stack pointer in
-// `left`, takes up `entered`, pops the registers kept there and returns to whoever was suspended with them.
+// `left`, sets it to `entered`, pops the registers saved there, and returns to the function that was suspended there.
 #pragma once
 
 extern "C" void minisk_switch_stack(void** left, void* entered);
@@ -17,8 +17,8 @@ minisk_switch_stack:
     popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; popq %rbp
     ret
 )");
-// Six registers, the return address, and one word that makes the stack pointer 8 above a multiple of 16 on a function's
-// entry, as the calling convention has it.
+// Six registers, the return address, and one word of padding: on a function's entry the stack pointer must be 8 above a
+// multiple of 16 (System V ABI).
 constexpr int minisk_frame_words = 8, minisk_return_word = 6;
 #elif defined(__aarch64__)
 asm(R"(
@@ -45,7 +45,7 @@ constexpr int minisk_frame_words = 20, minisk_return_word = 11;  // x30 is the r
 
 namespace minisk {
 
-// A stack (top: its highest address, a multiple of 16) which, when entered for the first time, calls `start`.
+// Prepares a stack (top: its highest address, a multiple of 16) that calls `start` when it is first entered.
 MINISK_UNWATCHED static inline void* fresh_stack(char* top, void (*start)()) {
     void** frame = reinterpret_cast<void**>(top) - minisk_frame_words;
     for (int word = 0; word < minisk_frame_words; ++word) frame[word] = nullptr;

@@ -1,22 +1,24 @@
-// counters.h: what a profiler would show: how many memory transactions a kernel's accesses cost, line by line.
+// counters.h: count the memory transactions that a kernel's accesses cost, line by line, as a GPU profiler does.
 //
-// The lanes of a warp access memory together: their accesses from one place in the source, each lane's k-th one, make a
-// request. Fibers run one by one, so requests are put together here, in a window of each place's next 32 accesses: a
-// lane that has filled the window waits until the others come along.
+// The lanes of a warp access memory together: the k-th access of each lane from one place in the source is one request.
+// Fibers run one by one, so requests are assembled here, in a window of each place's next 32 accesses. A lane that has
+// filled the window waits for the other lanes.
 //
-//   global   a request moves 32-byte sectors; the least possible is its distinct bytes / 32
+//   global   a request moves 32-byte sectors; the least possible number is its distinct bytes / 32
 //   shared   memory has 32 banks of 4 bytes; a request takes one wavefront for each different word within one bank
+//
+// Source: NVIDIA, CUDA C++ Best Practices Guide, "Coalesced Access to Global Memory", "Shared Memory and Memory Banks".
 #pragma once
 #include "shadow.h"
 
 extern "C" struct minisk_site {
     uint64_t address;  // the access, as an offset in the library, for addr2line -i
-    int array;         // as in minisk_finding; negative for shared memory, which has wavefronts in place of sectors
+    int array;         // as in minisk_finding; negative: shared memory, whose transactions are wavefronts, not sectors
     int access;        // minisk_access
     unsigned bytes;    // per lane
     uint64_t requests, lanes, transactions, least_transactions;
     uint64_t block_bytes;  // distinct bytes that a block accesses, summed over blocks; in a global array
-    // Of the costliest request: the bytes from the array's start, lane by lane; −1 where the lane took no part.
+    // The costliest request: each lane's offset in bytes from the array's start; −1 for a lane that took no part.
     int64_t example[32];
 };
 
@@ -25,8 +27,8 @@ namespace minisk {
 constexpr int window = 32, most_sites = 1024;
 
 struct Request {
-    unsigned lanes;  // a bit each
-    uint64_t offset[32];  // from the array's start, which a GPU aligns to 256 bytes, and Python may not
+    unsigned lanes;  // a bit for each lane that takes part
+    uint64_t offset[32];  // from the array's start: on a GPU that is a multiple of 256 bytes, here not always
 };
 
 // A place in the source that accesses memory.
@@ -34,8 +36,8 @@ struct Site {
     minisk_site result;
     Region* region;
     int64_t worst_excess;
-    unsigned filled;                // of the window, by the lane that is furthest
-    uint8_t count[32];              // by each lane
+    unsigned filled;                // requests in the window: the largest count of a lane
+    uint8_t count[32];              // requests that each lane takes part in
     Request requests[window];
 };
 
@@ -102,7 +104,7 @@ MINISK_UNWATCHED static Cost sectors(const Request& request, unsigned bytes) {
     return {transactions, (distinct_bytes + 31) / 32};
 }
 
-// Wider accesses than 4 bytes are served in groups of lanes: 16 lanes of 8 bytes, 8 of 16.
+// Accesses wider than 4 bytes are served in groups of lanes: 16 lanes of 8 bytes, 8 lanes of 16 bytes.
 MINISK_UNWATCHED static Cost wavefronts(const Request& request, unsigned bytes) {
     const unsigned words = larger(1u, bytes / 4), together = 32 / words;
     Cost cost{0, 0};
@@ -137,7 +139,7 @@ MINISK_UNWATCHED static void count_request(Site& site, const Request& request) {
         result.example[lane] = request.lanes >> lane & 1 ? int64_t(request.offset[lane]) : -1;
 }
 
-// The lanes of a warp have run as far as they can: what is in the windows are whole requests.
+// Counts the requests in all windows. They are complete when the lanes of a warp have run as far as they can.
 MINISK_UNWATCHED static void close_requests() {
     for (int i = 0; i < site_count; ++i) {
         Site& site = sites[i];

@@ -5,10 +5,10 @@
 //
 //   MINISK_ONE_THREAD       mode "cpu"      blocks of one thread, spread over the cores: fast             one_thread.h
 //   MINISK_FIBERS           mode "threads"  every CUDA thread a fiber, at the true block size: exact      fibers.h
-//   and with MINISK_CHECK   mode "check"    every access to memory watched as well                        checker.h
+//   and with MINISK_CHECK   mode "check"    every memory access checked as well                           checker.h
 //
-// Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, and the checker:
-// shadow.h, checker.h, counters.h.
+// Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, scheduler.h, and the
+// checker: shadow.h, checker.h, counters.h.
 #pragma once
 #include "vocabulary.h"
 
@@ -26,6 +26,6 @@
 #error "minisk: compile with -DMINISK_ONE_THREAD or -DMINISK_FIBERS"
 #endif
 
-// Two libraries made of one file (modes, dtypes) live in one process: nothing of one may stand in for the other's,
-// least of all a template's shared array. Only what MINISK_EXPORT defines is seen from outside.
+// One process loads several libraries of one file (modes, dtypes). The dynamic linker must not merge their symbols, for
+// example a template's shared array: only the functions that MINISK_EXPORT defines are visible.
 #pragma GCC visibility push(hidden)

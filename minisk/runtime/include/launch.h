@@ -1,21 +1,22 @@
 // launch.h: from a request in C to a kernel called with typed arguments.
 //
-// MINISK_EXPORT(kernel) makes the C function minisk_launch_kernel, which Python calls through ctypes. It refuses what a
-// GPU would refuse, and hands the grid to run_grid of the executor the library was compiled for.
+// MINISK_EXPORT(kernel) defines the C function minisk_launch_kernel, which Python calls through ctypes. If the
+// sizes fit a GPU, it calls run_grid of the executor that the library was compiled for; otherwise it sets an error.
 #pragma once
 #include <cstdarg>
 #include <cstddef>
 #include <utility>
 
+// runtime/structures.py has the same fields.
 struct minisk_launch {
     unsigned grid[3], block[3];  // x, y, z
     unsigned dynamic_shared;     // bytes per block
-    int schedule;                // 0 forward, 1 reverse, 2 and above random by seed; only where threads are executed
+    int schedule;                // order of threads: 0 forward, 1 reverse, 2 random by seed; ignored in mode "cpu"
     unsigned seed;
     char error[512];
 };
 
-// Instrumented libraries watch the kernel, not the machinery that executes it.
+// Marks functions of the executor: only the kernel itself is instrumented.
 #define MINISK_UNWATCHED __attribute__((no_sanitize("thread")))
 
 namespace minisk {
@@ -25,13 +26,13 @@ using Launch = minisk_launch;
 static inline dim3 grid_of(const Launch& launch) { return {launch.grid[0], launch.grid[1], launch.grid[2]}; }
 static inline dim3 block_of(const Launch& launch) { return {launch.block[0], launch.block[1], launch.block[2]}; }
 
-// The coordinates of the index-th block of a grid, or thread of a block; x is counted up first.
+// Returns the coordinates of a block in a grid, or of a thread in a block; x varies fastest.
 MINISK_UNWATCHED static inline uint3 position(size_t index, dim3 extent) {
     const size_t row = index / extent.x;
     return {unsigned(index % extent.x), unsigned(row % extent.y), unsigned(row / extent.y)};
 }
 
-// Says what went wrong. What is said first is kept: the rest usually follows from it.
+// Sets the error message. The first one is kept: later ones usually follow from it.
 __attribute__((format(printf, 2, 3))) MINISK_UNWATCHED static void report(Launch& launch, const char* format, ...) {
     if (launch.error[0]) return;
     va_list values;

@@ -1,8 +1,8 @@
-// one_thread.h: mode "cpu": every block has one thread, and the blocks are spread over OpenMP's threads.
+// one_thread.h: mode "cpu": every block has one thread, and OpenMP's threads share the blocks.
 //
-// With blockDim = 1 a barrier has nobody to wait for, a block-stride loop is a plain loop, a reduction tree is empty,
-// and the compiler makes of a kernel what it makes of any loop. A kernel that exchanges registers between lanes of a
-// warp has no such reading: it fails, naming the line, and runs in mode "threads".
+// With blockDim = 1 a barrier does nothing, a block-stride loop is a plain loop, a reduction tree is empty, and the
+// compiler optimises a kernel as any other loop. A kernel that exchanges registers between the lanes of a warp cannot
+// run so: it fails with the line, and needs mode "threads".
 #pragma once
 #include <vector>
 #ifdef _OPENMP
@@ -29,7 +29,7 @@ static int lane() { return 0; }
 template <class T> static T from_lane(unsigned, T, int, Place place) { throw NeedsFullWarp{place}; }
 static unsigned ballot(unsigned, bool, Place place) { throw NeedsFullWarp{place}; }
 
-// Two blocks may update one address at the same time, on two cores.
+// Two blocks may update one address at the same time, on two cores, so this is a compare-and-swap loop.
 template <class T, class Update> static inline T atomic_update(T* address, Update update) {
     T old, updated;
     __atomic_load(address, &old, __ATOMIC_RELAXED);
@@ -38,11 +38,11 @@ template <class T, class Update> static inline T atomic_update(T* address, Updat
     return old;
 }
 
-// Kept from launch to launch. A CPU's caches are larger than a GPU's shared memory: here there is no limit.
+// Kept from launch to launch. There is no limit to its size: a CPU's caches are larger than a GPU's shared memory.
 struct alignas(64) Line { char bytes[64]; };
 static thread_local std::vector<Line> dynamic_shared_memory;
 
-// Runs the blocks from first up to last, one after the other.
+// Runs the blocks first … last − 1, one after the other.
 static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall call) try {
     dynamic_shared_memory.resize(max(dynamic_shared_memory.size(), launch.dynamic_shared / sizeof(Line) + 1));
     gridDim = grid_of(launch);
@@ -56,8 +56,8 @@ static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall cal
            refusal.place.line);
 }
 
-// Each OpenMP thread takes one contiguous run of blocks, the same at every launch: results don't change between runs,
-// and neighbouring blocks find each other's data in their core's cache.
+// Each OpenMP thread takes one contiguous range of blocks, the same at every launch: results are reproducible, and
+// neighbouring blocks share their core's cache.
 static void run_grid(Launch& launch, KernelCall call) {
     const size_t blocks = size_t(launch.grid[0]) * launch.grid[1] * launch.grid[2];
     const size_t runs = min(blocks, size_t(omp_get_max_threads()));

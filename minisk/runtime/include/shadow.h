@@ -1,14 +1,15 @@
-// shadow.h: what the checker remembers of the memory a kernel may touch: of every cell, who wrote and read it last.
-// Sized about twelve times the memory watched, taken up page by page as it is accessed.
+// shadow.h: shadow memory: for every cell of memory that a kernel may access, the last write and two reads.
+//
+// It takes about twelve times the memory of the arrays, allocated page by page as they are accessed.
 #pragma once
 #include <cstdlib>
 
 namespace minisk {
 
-// std::max would be instrumented.
+// Used in place of std::max, which would be instrumented.
 template <class T> MINISK_UNWATCHED static T larger(T a, T b) { return a < b ? b : a; }
 
-// One access, as far as later ones need to know it. block 0: none.
+// One access, as later ones are compared with it. block: counted from 1; 0 for no access.
 struct Record {
     unsigned block, time, address;
     uint16_t thread;
@@ -17,13 +18,13 @@ struct Record {
 
 struct Cell { Record write, reads[2]; };
 
-// Memory that a kernel may touch, in cells as small as the smallest access so far.
+// Memory that a kernel may access, in cells as small as the smallest access so far.
 struct Region {
     uintptr_t start;
     size_t bytes;
     int array;
     bool is_shared, is_writable;
-    unsigned char* initialised;  // a byte for each byte, or null: all of it
+    unsigned char* initialised;  // a byte for each byte, 0 if uninitialised; null if all are initialised
     unsigned unit;
     Cell* cells;
 
@@ -42,7 +43,7 @@ MINISK_UNWATCHED static void add_region(void* start, size_t bytes, int array, bo
     regions[region_count++] = {uintptr_t(start), bytes, array, is_shared, is_writable, initialised, 0, nullptr};
 }
 
-// Records are kept for each `unit` bytes: when smaller ones are accessed, every cell becomes several.
+// Splits every cell of a region into cells of `unit` bytes, when an access of that size comes.
 MINISK_UNWATCHED static void refine(Region& region, unsigned unit) {
     const size_t cells = (region.bytes + unit - 1) / unit, factor = region.unit / unit;
     Cell* finer = static_cast<Cell*>(calloc(cells, sizeof(Cell)));
@@ -61,7 +62,7 @@ MINISK_UNWATCHED static Region* region_of(uintptr_t address, size_t bytes) {
     return nullptr;
 }
 
-// The gaps between __shared__ arrays: nobody's memory.
+// The gaps between __shared__ arrays, which belong to no array.
 static char* gaps[most_regions];
 static int gap_count;
 
@@ -76,7 +77,7 @@ MINISK_UNWATCHED static inline void keep_clear(char* gap) {
     if (!is_in_gap(uintptr_t(gap)) && gap_count < most_regions) gaps[gap_count++] = gap;
 }
 
-// The region whose start or end is closest: most likely the array that was meant.
+// Returns the region whose start or end is closest: probably the array that was intended.
 MINISK_UNWATCHED static const Region& nearest_region(uintptr_t address) {
     const Region* nearest = &regions[0];
     auto distance = [address](const Region& region) MINISK_UNWATCHED {

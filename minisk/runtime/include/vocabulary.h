@@ -1,7 +1,7 @@
-// vocabulary.h: the words of CUDA C that a C++ compiler does not know, as far as kernels need them.
+// vocabulary.h: the keywords, types and functions of CUDA C that kernels use and a C++ compiler does not define.
 //
-// What depends on how threads are executed (threadIdx, __shared__, __syncthreads, shuffles, atomics) is in one_thread.h
-// and fibers.h; the rest is here.
+// Those that depend on how threads are executed (threadIdx, __shared__, __syncthreads, shuffles, atomics) are in
+// one_thread.h and fibers.h.
 #pragma once
 #include <cassert>
 #include <cfloat>
@@ -28,7 +28,7 @@ struct dim3 {
 
 static constexpr int warpSize = 32;
 
-// Vectors, aligned as a GPU's vector loads need them.
+// Vector types, aligned as vector loads on a GPU require.
 template <class T> struct alignas(2 * sizeof(T)) minisk_vector2 { T x, y; };
 template <class T> struct alignas(16) minisk_vector4 { T x, y, z, w; };
 using int2 = minisk_vector2<int>;
@@ -40,7 +40,7 @@ static inline float2 make_float2(float x, float y) { return {x, y}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 static inline double2 make_double2(double x, double y) { return {x, y}; }
 
-// Sixteen-bit storage, computed on as float; absent where the compiler has no such type (gcc before 12 on x86-64).
+// float16 for storage; arithmetic is done in float. Some compilers have no such type (gcc before 12 on x86-64).
 #if defined(__ARM_FP16_FORMAT_IEEE)
 #define MINISK_HAS_HALF
 using minisk_half = __fp16;
@@ -49,7 +49,7 @@ using minisk_half = __fp16;
 using minisk_half = _Float16;
 #endif
 
-// min and max take any two arithmetic types; of a number and a NaN they return the number, as on a GPU.
+// min and max take any two arithmetic types; if one argument is NaN they return the other, as on a GPU.
 #define MINISK_EXTREME(name, of_floats, before)                                            \
     template <class A, class B> constexpr std::common_type_t<A, B> name(A a, B b) {        \
         using T = std::common_type_t<A, B>;                                                \
@@ -59,7 +59,7 @@ using minisk_half = _Float16;
 MINISK_EXTREME(min, std::fmin, <)
 MINISK_EXTREME(max, std::fmax, >)
 
-// A GPU's fast and rounded forms of what <cmath> has. Macros, because glibc declares __expf and its like for itself.
+// CUDA's fast and rounded variants of <cmath> functions. Macros, because glibc itself declares names such as __expf.
 #define __expf expf
 #define __logf logf
 #define __powf powf
@@ -76,21 +76,21 @@ static inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 namespace minisk {
 
-// A line of a kernel's source. As the default argument of a function, here() is the line of that function's caller.
+// A line of a kernel's source. As a function's default argument, here() is the line of the call.
 struct Place {
     const char* file;
     int line;
     static constexpr Place here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) { return {f, l}; }
 };
 
-// Defined by the executor: *address = update(*address) in one step, whatever other threads do. Returns the old value.
+// Defined by the executor: atomically sets *address = update(*address). Returns the old value.
 template <class T, class Update> static inline T atomic_update(T* address, Update update);
 
 }  // namespace minisk
 
 #define MINISK_HERE minisk::Place place = minisk::Place::here()
 
-// The type of the value never decides: atomicAdd(float*, 1) adds 1.0f.
+// The address decides the type, not the value: atomicAdd(float*, 1) adds 1.0f.
 template <class T> using minisk_value = std::common_type_t<T>;
 #define MINISK_ATOMIC(name, updated)                                                             \
     template <class T> static __forceinline__ T name(T* address, minisk_value<T> value) {        \

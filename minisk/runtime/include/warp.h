@@ -1,13 +1,13 @@
-// warp.h: the warp collectives, in terms of what an executor defines: lane, from_lane, ballot.
+// warp.h: the warp collectives of CUDA, built from three functions of the executor: lane, from_lane, ballot.
 //
-// `mask` has a bit for each lane that takes part; `width` divides the warp into segments that exchange by themselves.
+// `mask` has a bit for each lane that takes part; `width` divides the warp into segments that exchange separately.
 #pragma once
 
 namespace minisk {
 
-static int lane();
-template <class T> static T from_lane(unsigned mask, T value, int source, Place place);  // what `source` gave as value
-static unsigned ballot(unsigned mask, bool vote, Place place);                           // a bit for each yes
+static int lane();  // of the running thread, 0 to 31
+template <class T> static T from_lane(unsigned mask, T value, int source, Place place);  // the value of lane `source`
+static unsigned ballot(unsigned mask, bool vote, Place place);                           // a bit for each true vote
 
 static inline int segment(int width) { return lane() & ~(width - 1); }
 
@@ -17,7 +17,7 @@ template <class T> static inline T __shfl_sync(unsigned mask, T value, int sourc
     return minisk::from_lane(mask, value, minisk::segment(width) + (source & (width - 1)), place);
 }
 
-// A lane whose partner would be outside its segment keeps its own value.
+// In the next three, a lane whose partner lies outside its segment gets its own value.
 template <class T> static inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, MINISK_HERE) {
     const int source = minisk::lane() - int(delta);
     return minisk::from_lane(mask, value, source < minisk::segment(width) ? minisk::lane() : source, place);

@@ -1,0 +1,36 @@
+"""Compile and launch kernels on a GPU, through CuPy and NVRTC."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .cpu import Three
+from .signature import PACKAGE
+
+
+def compile_for_gpu(path: Path, name: str, defines: Sequence[str], device: int) -> Callable[..., None]:
+    """Compile a kernel for a GPU and return a function that launches it.
+
+    Args:
+        path: the kernel file.
+        name: the kernel's name in it.
+        defines: macros such as "REAL=float".
+        device: the GPU's number.
+
+    Returns:
+        A function of grid, block, arguments and bytes of dynamic shared memory.
+    """
+    import cupy
+
+    # CuPy's cache is keyed by source and options, not by the included headers: pass a checksum of them as an option.
+    headers = "".join(header.read_text(encoding="utf-8") for header in sorted(PACKAGE.glob("*.cuh")))
+    checksum = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
+    options = ("-std=c++17", f"-I{PACKAGE}", checksum, *(f"-D{define}" for define in defines))
+    function = cupy.RawModule(code=path.read_text(encoding="utf-8"), options=options).get_function(name)
+
+    def run(grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
+        with cupy.cuda.Device(device):
+            function(grid, block, tuple(args), shared_mem=dynamic_shared)
+
+    return run

@@ -1,0 +1,219 @@
+// scheduler.h: resumes the fibers of fibers.h: grid by block, block by warp, warp by lane.
+//
+// Blocks run one after the other. Before each, shared memory is filled with NaN bytes: on a GPU it is undefined.
+// A block runs in rounds: each warp runs until all its lanes wait at a barrier or have exited, then the barrier opens.
+#pragma once
+#include <link.h>
+#include <sys/mman.h>
+
+namespace minisk {
+
+MINISK_UNWATCHED static bool same(Place a, Place b) { return a.line == b.line && strcmp(a.file, b.file) == 0; }
+
+MINISK_UNWATCHED static void resume(int thread) {
+    current = thread;
+    threadIdx = fibers[thread].index;
+    minisk_switch_stack(&scheduler_stack_pointer, fibers[thread].stack_pointer);
+    current = no_thread;
+}
+
+// A bit for each lane of a warp that waits at the same collective as `caller`.
+MINISK_UNWATCHED static unsigned lanes_beside(const Fiber& caller, const Fiber* warp, int lanes) {
+    unsigned beside = 0;
+    for (int lane = 0; lane < lanes; ++lane) {
+        const Fiber& other = warp[lane];
+        const bool waits = other.state == State::at_collective && other.mask == caller.mask;
+        if (waits && same(other.place, caller.place)) beside |= 1u << lane;
+    }
+    return beside;
+}
+
+MINISK_UNWATCHED static void exchange(Fiber* warp, unsigned group) {
+    unsigned votes = 0;
+    MINISK_NOTIFY(collective_completed(int(warp - fibers), group));
+    for (int lane = 0; lane < warpSize; ++lane) {
+        if (group >> lane & 1) votes |= unsigned(warp[lane].vote) << lane;
+    }
+    for (int lane = 0; lane < warpSize; ++lane) {
+        if (!(group >> lane & 1)) continue;
+        Fiber& fiber = warp[lane];
+        // A value from a lane that takes no part is undefined on a GPU; here it is NaN.
+        fiber.received = group >> fiber.source & 1 ? warp[fiber.source].offered : ~uint64_t(0);
+        fiber.votes = votes;
+        fiber.state = State::ready;
+    }
+}
+
+// The position of a thread, in words.
+struct Whereabouts {
+    char text[220];
+
+    explicit Whereabouts(const Fiber& fiber) {
+        const auto [x, y, z] = fiber.index;
+        const char* what = fiber.state == State::at_barrier ? "__syncthreads" : "a warp collective";
+        if (fiber.state == State::exited) snprintf(text, sizeof text, "thread (%u,%u,%u) has exited", x, y, z);
+        else snprintf(text, sizeof text, "thread (%u,%u,%u) waits at %s:%d (%s)", x, y, z, fiber.place.file,
+                      fiber.place.line, what);
+    }
+};
+
+static void report_apart(const char* problem, const Fiber& one, const Fiber& other) {
+    report(*running, "%s in block (%u,%u,%u): %s, %s", problem, blockIdx.x, blockIdx.y, blockIdx.z,
+           Whereabouts(one).text, Whereabouts(other).text);
+}
+
+// Completes the collectives whose lanes have all arrived. Returns false if there is none.
+MINISK_UNWATCHED static bool complete_collectives(Fiber* warp, int lanes) {
+    unsigned alive = 0;  // collectives do not wait for lanes that have exited or that a narrow last warp lacks
+    for (int lane = 0; lane < lanes; ++lane) alive |= unsigned(warp[lane].state != State::exited) << lane;
+    const Fiber *stuck = nullptr, *missing = nullptr;
+    bool completed = false;
+    for (int lane = 0; lane < lanes; ++lane) {
+        if (warp[lane].state != State::at_collective) continue;
+        const unsigned group = lanes_beside(warp[lane], warp, lanes), absent = warp[lane].mask & alive & ~group;
+        if (absent) {
+            stuck = &warp[lane];
+            missing = &warp[__builtin_ctz(absent)];
+        } else {
+            exchange(warp, group);
+            completed = true;
+        }
+    }
+    if (stuck && !completed) report_apart("a lane that the mask names misses a warp collective", *stuck, *missing);
+    return completed;
+}
+
+// Resumes each ready lane of a warp once. Returns false if there was none.
+MINISK_UNWATCHED static bool run_lanes(int first, int lanes) {
+    const Order order(lanes);
+    bool ran = false;
+    for (int i = 0; i < lanes && !running->error[0]; ++i) {
+        const int thread = first + int(order[i]);
+        if (fibers[thread].state != State::ready) continue;
+        resume(thread);
+        ran = true;
+    }
+    MINISK_NOTIFY(close_requests());
+    return ran;
+}
+
+// Runs the lanes of a warp until each waits at a barrier or has exited.
+MINISK_UNWATCHED static void run_warp(int warp) {
+    const int first = warp * warpSize, lanes = min(threads - first, warpSize);
+    do {
+        while (!running->error[0] && run_lanes(first, lanes)) {}
+    } while (!running->error[0] && complete_collectives(fibers + first, lanes));
+}
+
+// Opens the barrier at which all threads wait. Returns false if all have exited; reports if only some wait there.
+MINISK_UNWATCHED static bool pass_barrier() {
+    const Fiber* waiting = nullptr;
+    for (int thread = 0; thread < threads; ++thread) {
+        if (fibers[thread].state == State::at_barrier) waiting = &fibers[thread];
+    }
+    if (!waiting) return false;
+    for (int thread = 0; thread < threads; ++thread) {
+        Fiber& fiber = fibers[thread];
+        if (fiber.state == State::exited || !same(fiber.place, waiting->place)) {
+            report_apart("barrier divergence", *waiting, fiber);
+            return false;
+        }
+        fiber.state = State::ready;
+    }
+    MINISK_NOTIFY(barrier_passed());
+    return true;
+}
+
+MINISK_UNWATCHED static char* stack_of(int thread) { return stacks + thread * stack_bytes; }
+MINISK_UNWATCHED static uint64_t& canary_of(int thread) {
+    return *reinterpret_cast<uint64_t*>(stack_of(thread) + stack_reserve);
+}
+
+// Allocates the stacks, and above them the dynamic shared memory; later launches with no more threads use them again.
+static bool make_room() {
+    static int room = 0;
+    if (threads <= room) return true;
+    if (stacks) munmap(stacks, (room + 1) * stack_bytes);
+    room = 0;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* memory = mmap(nullptr, (threads + 1) * stack_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    stacks = memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
+    if (!stacks) return false;
+    for (int thread = 0; thread < threads; ++thread) canary_of(thread) = canary;
+    dynamic_shared.start = stack_of(room = threads);
+    return true;
+}
+
+MINISK_UNWATCHED static void check_stacks() {
+    for (int thread = 0; thread < threads; ++thread) {
+        if (canary_of(thread) == canary) continue;
+        const uint3 index = fibers[thread].index;
+        report(*running, "thread (%u,%u,%u) needs more than its %zu KiB of local memory", index.x, index.y, index.z,
+               (stack_bytes - stack_reserve) / 1024);
+        canary_of(thread) = canary;
+    }
+}
+
+MINISK_UNWATCHED static void run_block() {
+    for (int thread = 0; thread < threads; ++thread) {
+        Fiber& fiber = fibers[thread];
+        fiber.state = State::ready;
+        fiber.stack_pointer = fresh_stack(stack_of(thread + 1), fiber_main);
+        fiber.index = position(thread, blockDim);
+    }
+    const int warps = (threads + warpSize - 1) / warpSize;
+    do {
+        const Order order(warps);
+        for (int i = 0; i < warps && !running->error[0]; ++i) run_warp(int(order[i]));
+    } while (!running->error[0] && pass_barrier());
+    check_stacks();
+}
+
+// Returns all __shared__ arrays of this library: its thread-local memory in the calling thread.
+static Bytes static_shared_memory() {
+    static thread_local char anchor;  // one byte in that memory
+    Bytes found{&anchor, 1};
+    dl_iterate_phdr(
+        [](dl_phdr_info* library, size_t, void* result) {
+            auto found = static_cast<Bytes*>(result);
+            for (int i = 0; i < library->dlpi_phnum; ++i) {
+                const auto& part = library->dlpi_phdr[i];
+                const auto start = static_cast<char*>(library->dlpi_tls_data);
+                if (part.p_type != PT_TLS || found->start < start || found->start >= start + part.p_memsz) continue;
+                *found = {start, part.p_memsz};
+                return 1;
+            }
+            return 0;
+        },
+        &found);
+    return found;
+}
+
+static void run_grid(Launch& launch, KernelCall call) {
+    const std::lock_guard<std::mutex> lock(one_launch);
+    running = &launch;
+    kernel_call = call;
+    seed = launch.seed;
+    gridDim = grid_of(launch);
+    blockDim = block_of(launch);
+    threads = int(blockDim.x * blockDim.y * blockDim.z);
+    dynamic_shared.size = launch.dynamic_shared;
+    if (launch.dynamic_shared > 48 * 1024)
+        return report(launch, "%u bytes of dynamic shared memory: at most 49152", launch.dynamic_shared);
+    if (!make_room()) return report(launch, "no memory for the stacks of %d threads", threads);
+
+    const Bytes static_shared = static_shared_memory();
+    MINISK_NOTIFY(launch_begins(static_shared));
+    const uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z;
+    const Order order(blocks);
+    for (uint64_t i = 0; i < blocks && !launch.error[0]; ++i) {
+        blockIdx = position(order[i], gridDim);
+        static_shared.fill(0xff);
+        dynamic_shared.fill(0xff);
+        MINISK_NOTIFY(block_begins());
+        run_block();
+    }
+    MINISK_NOTIFY(launch_ends());
+}
+
+}  // namespace minisk

@@ -1,0 +1,53 @@
+"""Which implementation runs: the environment variable MINISK_KERNELS, and whether kernels can be compiled.
+
+    auto      CUDA kernels for CuPy arrays; mode `cpu` for NumPy arrays, or the NumPy formulas without a C++ compiler
+    numpy     the NumPy (or CuPy) formulas
+    cpu       each block as one thread, blocks in parallel on all processors; refuses kernels not marked ANY_BLOCK
+    threads   every thread of every block, at the true block size, in several orders: slow, to prove a kernel right
+    check     one run with every memory access instrumented: slower still, deterministic
+
+The variable is read at every launch.
+"""
+
+import functools
+import logging
+import os
+
+from ..errors import KernelError
+from .build import find_compiler
+from .cpu import load_library
+from .signature import locate
+
+log = logging.getLogger(__name__)
+
+MODES = ("auto", "numpy", "cpu", "threads", "check")
+
+
+def kernel_mode() -> str:
+    """Return the value of MINISK_KERNELS, or "auto" if it is not set. Raises KernelError if it is not a mode."""
+    mode = os.environ.get("MINISK_KERNELS", "auto")
+    if mode not in MODES:
+        raise KernelError(f"MINISK_KERNELS is {mode!r}, expected one of {', '.join(MODES)}")
+    return mode
+
+
+@functools.cache
+def why_no_kernels() -> str | None:
+    """Return why NumPy arrays cannot use compiled kernels, or None if they can. Tries the compiler once."""
+    try:
+        find_compiler()
+        load_library(locate("axpy.cu"), "cpu", ("REAL=float", "INDEX=int"))
+    except (KernelError, OSError) as error:
+        log.warning("NumPy formulas in use instead of compiled kernels: %s", error)
+        return str(error)
+    return None
+
+
+def kernels_in_use(device: str) -> str:
+    """Describe in words what runs the operations on a device ("cpu", "cuda:0")."""
+    if kernel_mode() == "numpy":
+        return "the formulas, in NumPy" if device == "cpu" else "the formulas, in CuPy"
+    if device != "cpu":
+        return "CUDA kernels"
+    reason = why_no_kernels()
+    return f"kernels built by {find_compiler()[1]}" if reason is None else f"the formulas, in NumPy ({reason})"

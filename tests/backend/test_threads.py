@@ -1,0 +1,63 @@
+"""Process-wide settings: made unless the user has set them, all switched off by one variable, and listed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from minisk.backend import process_settings
+
+NAMES = ["OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT", "M_MMAP_THRESHOLD", "M_TRIM_THRESHOLD", "M_TOP_PAD"]
+LIST = """
+import minisk.backend as backend
+from minisk.backend.threads import configure_openmp, keep_freed_memory
+configure_openmp()
+keep_freed_memory()
+for each in backend.process_settings():
+    print(each.name, each.value or "-", each.set_by)
+import os
+print("environment", *(name for name in ("OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT") if name in os.environ))
+"""
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallopt is glibc's")
+
+
+def listed(**variables: str) -> dict[str, str]:
+    """Import minisk in a process with these environment variables; return "value set_by" of each setting."""
+    environment = {k: v for k, v in os.environ.items() if k not in NAMES and not k.startswith(("MALLOC_", "MINISK_P"))}
+    done = subprocess.run(
+        [sys.executable, "-c", LIST], env={**environment, **variables}, capture_output=True, text=True, check=True
+    )
+    pairs = (line.partition(" ") for line in done.stdout.splitlines())
+    return {name: rest for name, _, rest in pairs}
+
+
+@linux
+def test_minisk_makes_every_setting() -> None:
+    found = listed()
+    assert [name for name in found if name != "environment"] == NAMES
+    assert found["OPENBLAS_THREAD_TIMEOUT"] == "20 minisk"
+    assert found["GOMP_SPINCOUNT"] == "20000 minisk"
+    assert found["M_MMAP_THRESHOLD"] == f"{32 << 20} minisk"
+    assert found["environment"] == "OPENBLAS_THREAD_TIMEOUT GOMP_SPINCOUNT"
+
+
+@linux
+def test_settings_of_the_user_are_kept() -> None:
+    found = listed(OPENBLAS_THREAD_TIMEOUT="4", MALLOC_ARENA_MAX="1")
+    assert found["OPENBLAS_THREAD_TIMEOUT"] == "4 user"
+    assert found["GOMP_SPINCOUNT"] == "20000 minisk"
+    assert [found[name] for name in NAMES[2:]] == ["- user"] * 3
+
+
+def test_one_variable_switches_all_off() -> None:
+    found = listed(MINISK_PROCESS_SETTINGS="0", GOMP_SPINCOUNT="7")
+    assert found.pop("GOMP_SPINCOUNT") == "7 user"
+    assert found.pop("environment") == "GOMP_SPINCOUNT"
+    assert set(found.values()) == {"- default"}
+
+
+def test_every_setting_has_a_purpose() -> None:
+    assert all(setting.purpose for setting in process_settings())
