@@ -1,4 +1,4 @@
-"""Fixtures that tests of several packages share."""
+"""Fixtures that tests of several packages share, and the marks of `pytest -m core`."""
 
 import pytest
 

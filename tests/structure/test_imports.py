@@ -22,6 +22,8 @@ ORDER = [
     "optim",
     "nn",
     "ops",
+    "creation",
+    "saving",
     "autograd",
     "kernels",
     "cuda",
