@@ -1,7 +1,7 @@
-"""What the benchmarks share: contenders that work in turn, each in a process of its own, and what is told of a time.
+"""Shared by the benchmarks: contenders take turns, each in a process of its own; the times are summarised.
 
-In its own process no contender touches another's threads, allocator or peak of memory. One of them works at a time, so
-scripts that start contests import no library at their top: a process sets its number of threads before it does.
+Separate processes keep threads, allocators and memory peaks apart. Only one contender works at a time. Scripts that
+start contests import no library at their top: a process must set its number of threads before it imports one.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 
 Step = Callable[[], float]
 SPAWN = multiprocessing.get_context("spawn")
-REST = 0.1  # seconds between turns: OpenBLAS's threads go on spinning for some 30 ms after a product
+REST = 0.1  # seconds between turns: the threads of OpenBLAS keep spinning for about 30 ms after a product
 WARM_UPS = 3  # steps: the first builds kernels, and tinygrad replays a step from its third on
 TOLERANCE = 1e-3
 
 
 class Contender(NamedTuple):
-    """What one process does: set its environment, import libraries, call build(*arguments), repeat the step it returns.
+    """The work of one process: set environment, import libraries, call build(*arguments), repeat the step it returns.
 
     A step returns its loss.
     """
@@ -43,9 +43,9 @@ class Contender(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Seconds of a step in each round, the loss of the first step, and the most bytes held beyond those after imports.
+    """Seconds of a step in each round, the loss of the first step, and the peak of memory in bytes.
 
-    peak: None where the system does not tell.
+    The peak counts from the end of the imports. It is None where the system does not report it.
     """
 
     seconds: list[float]
@@ -64,7 +64,7 @@ def compete(contenders: Sequence[Contender], rounds: int, turn: float = 0.0) -> 
     for contender in contenders:
         channels[contender.name], far_end = SPAWN.Pipe()
         SPAWN.Process(target=_serve, args=(far_end, contender, turn), daemon=True).start()
-        far_end.close()  # so that its death ends the conversation
+        far_end.close()  # so that recv() raises EOFError when the process ends
         losses[contender.name] = _answer(channels, contender.name)
     times: dict[str, list[float]] = {name: [] for name in channels}
     for _ in range(rounds):
@@ -87,13 +87,13 @@ def _serve(channel: Connection, contender: Contender, turn: float) -> None:
     os.environ.update(contender.environment)
     for library in contender.libraries:
         importlib.import_module(library)
-    with contextlib.suppress(OSError):  # where the system has it and allows it
+    with contextlib.suppress(OSError):  # a system may lack this file or forbid writing
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
     before = _resident("VmRSS")
     step = contender.build(*contender.arguments)
     first_loss, *_ = (step() for _ in range(WARM_UPS))
     channel.send(first_loss)
-    with contextlib.suppress(EOFError):  # another contender failed, and nobody asks any more
+    with contextlib.suppress(EOFError):  # the main process stopped because another contender failed
         while channel.recv() == "step":
             channel.send(mean_seconds(step, turn))
         peak = _resident("VmHWM") - before
@@ -101,9 +101,9 @@ def _serve(channel: Connection, contender: Contender, turn: float) -> None:
 
 
 def _resident(field: str) -> int:
-    """Read from the kernel's account the bytes this process holds: now (VmRSS), or at most since it was reset (VmHWM).
+    """Return the bytes that this process holds now (VmRSS), or its peak since the reset (VmHWM), as Linux reports them.
 
-    Less those that come from files: of a library's code, parts are read in only when they first run.
+    Pages of files are subtracted: parts of a library's code are loaded only when they first run.
     """
     status = Path("/proc/self/status")
     sizes = dict(re.findall(r"(\w+):\s+(\d+) kB", status.read_text())) if status.exists() else {}
@@ -113,7 +113,7 @@ def _resident(field: str) -> int:
 def mean_seconds(
     work: Callable[[], object], turn: float = 0.0, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Return the seconds that work takes: once, or on average over as many times as fit in `turn` seconds."""
+    """Return the seconds of one call of work, averaged over as many calls as fit in `turn` seconds."""
     count, started = 0, clock()
     while True:
         work()
@@ -124,17 +124,17 @@ def mean_seconds(
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function, and keep what it imports out of this process."""
+    """Call a function in a new process, so that its imports do not reach this one."""
     with ProcessPoolExecutor(1, SPAWN) as pool:
         return pool.submit(function, *arguments).result()
 
 
-def training_step(loss_of: Callable[[], Any], forget: Callable[[], Any], update: Callable[[], Any]) -> Step:
-    """A training step of any library: loss, gradients (those of before forgotten), optimizer. Returns the loss."""
+def training_step(loss_of: Callable[[], Any], clear: Callable[[], Any], update: Callable[[], Any]) -> Step:
+    """Return the training step of any library: loss, gradients from zero, update. The step returns its loss."""
 
     def step() -> float:
         loss = loss_of()
-        forget()
+        clear()
         loss.backward()
         update()
         return float(loss.item() if hasattr(loss, "item") else loss.data)
@@ -143,7 +143,7 @@ def training_step(loss_of: Callable[[], Any], forget: Callable[[], Any], update:
 
 
 def matrix_product(size: int = 2048) -> Step:
-    """The roof: what np.matmul makes of the processor, 2·size³ operations on float32."""
+    """Return the step that measures the processor's limit: np.matmul, 2·size³ floating-point operations in float32."""
     import numpy as np
 
     a, b = np.random.default_rng(0).standard_normal((2, size, size), np.float32)
@@ -160,27 +160,27 @@ MATRIX_PRODUCT_FLOPS = 2 * 2048**3
 
 
 def require_agreement(results: dict[str, Result]) -> None:
-    """Exit if the first losses differ by more than 1e-3 of themselves: then not the same thing was timed."""
+    """Exit if the first losses differ by more than a relative 1e-3: then the contenders did not do the same work."""
     losses = {name: result.first_loss for name, result in results.items()}
     reference = next(iter(losses.values()))
-    # A NaN is close to nothing.
+    # isclose is False for NaN.
     if not all(math.isclose(loss, reference, rel_tol=TOLERANCE) for loss in losses.values()):
         sys.exit(f"the first losses do not agree: {losses}")
 
 
 def ratios(seconds: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Round by round: what slows down both in a round cancels."""
+    """Return the ratio of each round: a disturbance that slows both cancels."""
     return [a / b for a, b in zip(seconds, others, strict=True)]
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Tell the median, and in brackets the least and the greatest."""
+    """Format the median, with the least and the greatest in brackets."""
     middle, low, high = (f"{f(values):.{digits}f}" for f in (statistics.median, min, max))
     return f"{middle} ({low} to {high})"
 
 
 def processor() -> str:
-    """Name the processor, as well as the system knows it."""
+    """Return the name of the processor, as far as the system reports it."""
     about = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.+)", about.read_text()) if about.exists() else None
     return found[1] if found else platform.processor() or platform.machine()

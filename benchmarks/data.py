@@ -3,9 +3,9 @@
     OPENBLAS_NUM_THREADS=1 python benchmarks/data.py
     OPENBLAS_NUM_THREADS=1 python benchmarks/data.py --model sknet_small --steps 20
 
-Images are random bytes of CIFAR's size. The first table is made by one thread with nothing beside it: images per second
-of one core. The second is what a consumer that does nothing gets, and what the workers' start costs each epoch. With
---model, the third is a training step: milliseconds per batch in all, and in next(batch) alone.
+Images are random bytes of CIFAR's size. The first table gives the images per second of one core, without other threads.
+The second gives the rate for a consumer that does nothing else, and the cost of starting the workers in each epoch.
+With --model, the third gives a training step: milliseconds per batch in total, and those spent in next(batch).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import minisk as ms
 from minisk import models, ops
 from minisk.data import Augment, Batch, ImageDataset, Loader, Mix
-from minisk.optim.optimizer import SGD
+from minisk.optim import SGD
 
 AUGMENTATIONS = {
     "none": (None, None),
@@ -35,7 +35,7 @@ AUGMENTATIONS = {
 
 
 def waited(batches: Iterable[Batch], seconds: list[float]) -> Iterator[Batch]:
-    """Pass batches on, and append to ``seconds`` how long each was waited for: wrap any Loader's epoch in it."""
+    """Yield the batches of a Loader's epoch, and append the seconds spent waiting for each to ``seconds``."""
     iterator = iter(batches)
     while True:
         started = time.perf_counter()
@@ -47,7 +47,7 @@ def waited(batches: Iterable[Batch], seconds: list[float]) -> Iterator[Batch]:
 
 
 def waits(loader: Loader, rounds: int) -> tuple[list[float], list[float]]:
-    """Run epochs with a consumer that does nothing; return the seconds of their first batches, and of the others."""
+    """Run epochs without a consumer. Return the seconds of the first batches, and those of all others."""
     first, others = [], []
     for epoch in range(rounds):
         seconds: list[float] = []
@@ -59,7 +59,7 @@ def waits(loader: Loader, rounds: int) -> tuple[list[float], list[float]]:
 
 
 def train_steps(loader: Loader, model_name: str, steps: int) -> tuple[list[float], list[float]]:
-    """Train on the first batches; return the seconds of each step in all, and those waited, without the first."""
+    """Train on the first batches. Return the seconds of each step, and those spent waiting, without the first step."""
     model = models.create(model_name, 10).train()
     optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9)
     waiting: list[float] = []
@@ -106,11 +106,11 @@ def main() -> None:
     if arguments.model:
         print(f"\n{'training ' + arguments.model:24s} {'ms/step':>10s} {'waiting, ms':>12s} {'share':>8s}")
         for workers, prefetch in ((0, 0), (0, 2), (1, 2), (2, 4)):
-            made_by = f"{workers} workers" if workers else "a thread" if prefetch else "no thread"
+            source = f"{workers} workers" if workers else "a thread" if prefetch else "no thread"
             batches = loader("crop, mirror", workers=workers, prefetch=prefetch)
             total, waiting = train_steps(batches, arguments.model, arguments.steps)
             step, wait = statistics.mean(total), statistics.mean(waiting)
-            print(f"{made_by:24s} {step * 1e3:10.1f} {wait * 1e3:12.3f} {wait / step:8.2%}")
+            print(f"{source:24s} {step * 1e3:10.1f} {wait * 1e3:12.3f} {wait / step:8.2%}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Time minisk on a GPU: each kernel against what the machine could do at best, a training step against PyTorch's.
+"""Time minisk on a GPU: each kernel against the limits of the machine, a training step against PyTorch's.
 
     python benchmarks/gpu.py
     python benchmarks/gpu.py --model sknet50 --batch-size 64
 
-The best is measured in the same run: a copy on the device for bytes, a matrix product for arithmetic. No job can be
-faster than reading its inputs and writing its outputs once, and doing its arithmetic. PyTorch needs a GPU of its own.
+The limits are measured in the same run: a copy on the device for bytes, a matrix product for arithmetic. A job takes at
+least the time to read its inputs and write its outputs once, and to do its arithmetic. PyTorch must be built for CUDA.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from minisk.backend import cuda_available, to_device
 
 
 class Job(NamedTuple):
-    """A call of the seam; how many bytes it must move at least, and how many operations on numbers it takes."""
+    """A call of minisk.kernels, the bytes that it moves at least, and its floating-point operations."""
 
     call: Callable[..., Any]
     args: tuple[Any, ...]
@@ -36,8 +36,8 @@ def random_array(*shape: int) -> Any:
 
 
 def jobs(images: int, channels: int, pixels: int) -> dict[str, Job]:
-    """What SKNet is made of, on activations (images, channels, pixels, pixels) of float32."""
-    x, y, scale = random_array(images, channels, pixels, pixels), random_array(images, channels, pixels, pixels), 1
+    """Return the kernels that SKNet uses, on activations (images, channels, pixels, pixels) of float32."""
+    x, y = random_array(images, channels, pixels, pixels), random_array(images, channels, pixels, pixels)
     scale, one = random_array(images, channels), random_array(channels)
     big, groups = x.nbytes, 32
     half = kernels.PoolWindow((2, 2), (2, 2), (0, 0), (pixels // 2, pixels // 2))
@@ -71,7 +71,7 @@ def jobs(images: int, channels: int, pixels: int) -> dict[str, Job]:
 
 
 def seconds(call: Callable[..., Any], *args: Any, rounds: int, repeats: int = 10) -> float:
-    """Return the median time of a call on the device, by its own clock, after one to warm up."""
+    """Return the median seconds of a call, by the clock of the device, after one call to warm up."""
     import cupy
 
     call(*args)
@@ -88,14 +88,14 @@ def seconds(call: Callable[..., Any], *args: Any, rounds: int, repeats: int = 10
 
 
 def steps_of(model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], float]]:
-    """Make the same training step for minisk and, if it has a GPU, for PyTorch."""
+    """Make the same training step for minisk and, if it finds the GPU, for PyTorch."""
     steps = {}
     with contextlib.suppress(ImportError):
         import torch
-        from torch_twin import twin
+        from torch_models import torch_model
 
-        if torch.cuda.is_available():  # first: minisk's step moves the model away
-            steps["PyTorch"] = torch_step(twin(model), x, y, "cuda")
+        if torch.cuda.is_available():  # before minisk's step, which moves the model to the GPU
+            steps["PyTorch"] = torch_step(torch_model(model), x, y, "cuda")
     steps["minisk"] = minisk_step(model, x, y, "cuda")
     return steps
 
@@ -105,8 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--channels", type=int, default=256, help="a multiple of 32")
     parser.add_argument("--pixels", type=int, default=32)
-    parser.add_argument("--megabytes", type=int, default=512, help="of the copy that measures the memory")
-    parser.add_argument("--matrix", type=int, default=4096, help="rows of the product that measures arithmetic")
+    parser.add_argument(
+        "--megabytes", type=int, default=512, help="size of the array that is copied to measure the bandwidth"
+    )
+    parser.add_argument("--matrix", type=int, default=4096, help="rows of the square matrices that measure arithmetic")
     parser.add_argument("--model", choices=models.NAMES, default="sknet29")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=9)
@@ -125,9 +127,9 @@ def time_kernels(chosen: argparse.Namespace) -> None:
     print(f"copy {bandwidth / 1e9:.0f} GB/s, matrix product {arithmetic / 1e12:.2f} TFLOP/s")
     for name, job in jobs(chosen.images, chosen.channels, chosen.pixels).items():
         taken = seconds(job.call, *job.args, rounds=chosen.rounds)
-        floors = {"bytes": job.bytes / bandwidth, "arithmetic": job.flops / arithmetic}
-        limit = max(floors, key=lambda kind: floors[kind])
-        print(f"{name:24s} {1e6 * taken:10.1f} µs, {100 * floors[limit] / taken:6.1f} % of the {limit} possible")
+        least = {"bytes": job.bytes / bandwidth, "arithmetic": job.flops / arithmetic}
+        limit = max(least, key=lambda kind: least[kind])
+        print(f"{name:24s} {1e6 * taken:10.1f} µs, {100 * least[limit] / taken:6.1f} % of the {limit} possible")
 
 
 def time_steps(chosen: argparse.Namespace) -> None:
@@ -137,7 +139,7 @@ def time_steps(chosen: argparse.Namespace) -> None:
     losses = {name: step() for name, step in steps.items()}
     print(f"{chosen.model}, batch {chosen.batch_size}, {size} pixels, first losses {losses}")
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(chosen.rounds):  # interleaved: a GPU that slows down slows both
+    for _ in range(chosen.rounds):  # interleaved: if the GPU slows down, it slows both
         for name, step in steps.items():
             times[name].append(seconds(step, rounds=1, repeats=1))
     for name, taken in times.items():

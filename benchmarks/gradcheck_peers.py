@@ -1,16 +1,18 @@
-"""Planted bugs, side by side: what minisk's gradient checker, PyTorch's and JAX's say, and what a check costs.
+"""Planted bugs: compare the verdicts of minisk's gradient checker with PyTorch's and JAX's, and the cost of a check.
 
 python benchmarks/gradcheck_peers.py        (PyTorch and JAX take part where they are installed)
 
-A cell counts the tries (seeds) in which the checker complained: it should for a bug, it should not for what is right.
+A cell counts the tries (seeds) in which the checker complained. It should complain about a bug, and not about correct
+gradients.
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,15 +20,46 @@ import minisk as ms
 from minisk import ops
 
 TRIES = 10
-AT = (7, 3)  # the wrong one among 100 elements
+HUNDRED = (10, 10)
+AT = (7, 3)  # the wrong element among 100
 Checker = Callable[[np.random.Generator], bool]  # → whether it complained
-BUGS = [
-    "softmax: backward is 0",
-    "1 of 100 gradients × 1.01",
-    "1 of 100 gradients × 1.1",
-    "right, in float32",
-    "incoming gradient overwritten",
-]
+
+
+class Library(NamedTuple):
+    """The functions of a library, and its checker.
+
+    planted(forward, backward) returns a differentiable function with the given backward (x, d) → dx.
+    complains(function, shape, dtype) returns a Checker.
+    overwriting: a backward that overwrites d; None if the library's arrays cannot be changed.
+    """
+
+    softmax: Callable[[Any], Any]
+    sigmoid: Callable[[Any], Any]
+    planted: Callable[[Any, Any], Any]
+    complains: Callable[[Any, tuple[int, ...], str], Checker]
+    array: Callable[[Any], Any]
+    overwriting: Callable[[Any, Any], Any] | None = None
+
+
+def checks_of(library: Library) -> dict[str, Checker]:
+    """Return the checker of each bug, and of one function without a bug."""
+
+    def scaled_element(factor: float) -> Checker:
+        marks = library.array(marked(factor))
+        function = library.planted(lambda x: x * x, lambda x, d: 2 * x * d * marks)
+        return library.complains(function, HUNDRED, "float64")
+
+    zero = library.planted(library.softmax, lambda x, d: 0 * d)
+    found = {
+        "softmax: backward is 0": library.complains(zero, (4, 5), "float64"),
+        "1 of 100 gradients × 1.01": scaled_element(1.01),
+        "1 of 100 gradients × 1.1": scaled_element(1.1),
+        "right, in float32": library.complains(library.sigmoid, HUNDRED, "float32"),
+    }
+    if library.overwriting is not None:
+        overwriting = library.planted(lambda x: x * x, library.overwriting)
+        found["incoming gradient overwritten"] = library.complains(overwriting, HUNDRED, "float64")
+    return found
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -34,106 +67,68 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return e / e.sum(-1, keepdims=True)
 
 
-def minisk_column() -> dict[str, Checker]:
-    def function(forward: Any, backward: Any) -> type[ms.Function]:
-        class Planted(ms.Function):
-            @staticmethod
-            def forward(ctx: Any, x: Any) -> Any:
-                ctx.save_for_backward(x)
-                return forward(x)
+def function_class(base: Any, forward: Any, backward: Any) -> Any:
+    """Return a subclass of minisk's or PyTorch's Function: both have the same interface."""
 
-            @staticmethod
-            def backward(ctx: Any, dout: Any) -> Any:
-                return ms.Tensor(backward(ctx.saved_tensors[0].data, dout.data))
+    class Planted(base):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return forward(x)
 
-        return Planted
+        @staticmethod
+        def backward(ctx: Any, dout: Any) -> Any:
+            return backward(ctx.saved_tensors[0], dout)
 
-    def complains(fn: Any, shape: tuple[int, ...], dtype: str = "float64") -> Checker:
+    return Planted
+
+
+def minisk_library() -> Library:
+    def planted(forward: Any, backward: Any) -> Any:
+        return function_class(ms.Function, forward, lambda x, d: ms.Tensor(backward(x.data, d.data))).apply
+
+    def complains(fn: Any, shape: tuple[int, ...], dtype: str) -> Checker:
         def check(rng: np.random.Generator) -> bool:
             x = rng.standard_normal(shape)
             return not ms.gradcheck(fn, x, dtype=dtype, seed=int(rng.integers(2**31)), raise_on_failure=False).ok
 
         return check
 
-    def one_of_100(factor: float) -> Checker:
-        return complains(function(np.square, lambda x, d: 2 * x * d * marked(factor)), (10, 10))
-
     def overwriting(x: np.ndarray, d: np.ndarray) -> np.ndarray:
         d *= 2 * x
         return d
 
-    return dict(
-        zip(
-            BUGS,
-            [
-                complains(function(softmax, lambda x, d: 0 * d), (4, 5)),
-                one_of_100(1.01),
-                one_of_100(1.1),
-                complains(ops.sigmoid, (10, 10), "float32"),
-                complains(function(np.square, overwriting), (10, 10)),
-            ],
-            strict=True,
-        )
-    )
+    return Library(softmax, ops.sigmoid, planted, complains, np.asarray, overwriting)
 
 
-def torch_column(fast: bool) -> dict[str, Checker]:
+def torch_library(fast: bool) -> Library:
     import torch
 
-    def function(forward: Any, backward: Any) -> Any:
-        class Planted(torch.autograd.Function):
-            @staticmethod
-            def forward(ctx: Any, x: Any) -> Any:
-                ctx.save_for_backward(x)
-                return forward(x)
+    def planted(forward: Any, backward: Any) -> Any:
+        return function_class(torch.autograd.Function, forward, backward).apply
 
-            @staticmethod
-            def backward(ctx: Any, dout: Any) -> Any:
-                return backward(ctx.saved_tensors[0], dout)
-
-        return Planted.apply
-
-    def complains(fn: Any, shape: tuple[int, ...], dtype: Any = torch.float64) -> Checker:
+    def complains(fn: Any, shape: tuple[int, ...], dtype: str) -> Checker:
         def check(rng: np.random.Generator) -> bool:
-            x = torch.tensor(rng.standard_normal(shape), dtype=dtype, requires_grad=True)
+            x = torch.tensor(rng.standard_normal(shape), dtype=getattr(torch, dtype), requires_grad=True)
             return not torch.autograd.gradcheck(fn, (x,), fast_mode=fast, raise_exception=False)
 
         return check
 
-    def one_of_100(factor: float) -> Checker:
-        marks = torch.tensor(marked(factor))
-        return complains(function(torch.square, lambda x, d: 2 * x * d * marks), (10, 10))
-
-    def overwriting(x: Any, d: Any) -> Any:
-        return d.mul_(2 * x)
-
-    return dict(
-        zip(
-            BUGS,
-            [
-                complains(function(lambda x: x.softmax(-1), lambda x, d: 0 * d), (4, 5)),
-                one_of_100(1.01),
-                one_of_100(1.1),
-                complains(torch.sigmoid, (10, 10), torch.float32),
-                complains(function(torch.square, overwriting), (10, 10)),
-            ],
-            strict=True,
-        )
-    )
+    return Library(lambda x: x.softmax(-1), torch.sigmoid, planted, complains, torch.tensor, lambda x, d: d.mul_(2 * x))
 
 
-def jax_column() -> dict[str, Checker]:
+def jax_library() -> Library:
     import jax
     from jax.test_util import check_grads
 
     jax.config.update("jax_enable_x64", True)
 
-    def function(forward: Any, backward: Any) -> Any:
-        planted = jax.custom_vjp(forward)
-        planted.defvjp(lambda x: (forward(x), x), lambda x, d: (backward(x, d),))
-        return planted
+    def planted(forward: Any, backward: Any) -> Any:
+        function = jax.custom_vjp(forward)
+        function.defvjp(lambda x: (forward(x), x), lambda x, d: (backward(x, d),))
+        return function
 
-    def complains(fn: Any, shape: tuple[int, ...], dtype: str = "float64") -> Checker:
+    def complains(fn: Any, shape: tuple[int, ...], dtype: str) -> Checker:
         def check(rng: np.random.Generator) -> bool:
             np.random.seed(int(rng.integers(2**31)))
             try:
@@ -144,45 +139,31 @@ def jax_column() -> dict[str, Checker]:
 
         return check
 
-    def one_of_100(factor: float) -> Checker:
-        return complains(function(lambda x: x * x, lambda x, d: 2 * x * d * marked(factor)), (10, 10))
-
-    return dict(
-        zip(
-            BUGS[:-1],
-            [
-                complains(function(lambda x: jax.nn.softmax(x, -1), lambda x, d: 0 * d), (4, 5)),
-                one_of_100(1.01),
-                one_of_100(1.1),
-                complains(jax.nn.sigmoid, (10, 10), "float32"),
-            ],
-            strict=True,
-        )
-    )
+    return Library(lambda x: jax.nn.softmax(x, -1), jax.nn.sigmoid, planted, complains, np.asarray)
 
 
 def marked(factor: float) -> np.ndarray:
-    marks = np.ones((10, 10))
+    marks = np.ones(HUNDRED)
     marks[AT] = factor
     return marks
 
 
 def columns() -> dict[str, dict[str, Checker]]:
-    found = {"minisk": minisk_column()}
+    found = {"minisk": checks_of(minisk_library())}
     for name, make in {
-        "torch full": lambda: torch_column(False),
-        "torch fast": lambda: torch_column(True),
-        "jax": jax_column,
+        "torch full": lambda: torch_library(fast=False),
+        "torch fast": lambda: torch_library(fast=True),
+        "jax": jax_library,
     }.items():
         try:
-            found[name] = make()
+            found[name] = checks_of(make())
         except ImportError as error:
             print(f"{name}: left out ({error})")
     return found
 
 
 def costs() -> None:
-    """Time one check of conv2d, 2×3×8×8 to 4 channels with a 3×3 kernel; the best of five."""
+    """Print the time of one check of conv2d, 2×3×8×8 to 4 channels with a 3×3 kernel: the best of five."""
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape) for shape in ((2, 3, 8, 8), (4, 3, 3, 3), (4,))]
     timed: dict[str, Callable[[], Any]] = {
@@ -210,14 +191,18 @@ def _seconds(check: Callable[[], Any]) -> float:
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")  # PyTorch's, about float32
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    warnings.simplefilter("ignore")  # PyTorch warns about float32
     found = columns()
     print(f"{'complaints in ' + str(TRIES) + ' tries':<32}" + "".join(f"{name:>12}" for name in found))
-    for bug in BUGS:
+    for bug in found["minisk"]:
         cells = []
         for checks in found.values():
-            told = [checks[bug](np.random.default_rng(seed)) for seed in range(TRIES)] if bug in checks else None
-            cells.append("-" if told is None else f"{sum(told)}/{TRIES}")
+            if bug in checks:
+                complaints = sum(checks[bug](np.random.default_rng(seed)) for seed in range(TRIES))
+                cells.append(f"{complaints}/{TRIES}")
+            else:
+                cells.append("-")
         print(f"{bug:<32}" + "".join(f"{cell:>12}" for cell in cells))
     costs()
 

@@ -3,15 +3,15 @@
     python benchmarks/ops.py sknet_small --batch-size 128
     python benchmarks/ops.py sknet50 --batch-size 4 --only 'conv2d .*3x3' --cpu-time
 
-One line for an operation on one shape, and for each way through it: how often the step takes it; milliseconds of
-minisk, of PyTorch, and their ratio, the medians of rounds that alternate between the two; the share of minisk's whole
-step, all its calls together; GF/s of minisk's convolutions. Last come sums. They stay below the whole step: repeated at
-once, an operation finds its arrays in the caches, and memory that was just freed.
+The table has one line for each operation, shape and direction (forward or backward). It gives the number of calls in a
+step; the milliseconds of minisk, of PyTorch, and their ratio, medians of rounds that alternate between the two; the
+share of minisk's whole step that all these calls take; and GF/s of minisk's convolutions. The sums at the end stay
+below the whole step: a repeated operation finds its arrays in the caches, and memory that was just freed.
 
---only is searched in the operation's name, where an x stands for ×. With --cpu-time, the processor's time on one thread
-is taken, which a busy machine distorts less.
+--only is a regular expression that is searched in the operation's name, with x for ×. --cpu-time measures processor
+time on one thread, which other programs distort less.
 
-Both run in one process here, and share its allocator's settings: whole steps are compared by step.py.
+Both libraries run in one process here and share its allocator. Use step.py to compare whole steps.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ import torch
 from contest import in_own_process, mean_seconds, processor, thread_variables
 from step import SETTINGS, batch, minisk_step, model_of
 from torch.nn import functional as F
-from torch_twin import twin
+from torch_models import torch_model
 
 import minisk as ms
 from minisk import models, ops
-from minisk.optim.optimizer import SGD
+from minisk.optim import SGD
 
-TURN = 2e-3  # seconds: what is shorter is repeated
+TURN = 2e-3  # seconds: shorter work is repeated
 Work = Callable[[], object]
 Clock = Callable[[], float]
 
 
 class Call(NamedTuple):
-    """One call of Function.apply: the operation, its inputs, detached, and its settings."""
+    """One call of Function.apply: the operation, its detached inputs, and its settings."""
 
     function: type[ms.Function]
     inputs: tuple[Any, ...]
     settings: dict[str, Any]
 
     def kind(self) -> str:
-        """Calls of one kind take equally long."""
+        """Return a key that calls share if they take equally long."""
         return f"{self.function.operation} {[described(value) for value in (*self.inputs, *self.settings.values())]}"
 
     def name(self) -> str:
@@ -67,7 +67,7 @@ class Call(NamedTuple):
         return f"{self.function.operation}{relu} {window}" + "×".join(map(str, largest.shape))
 
     def flops(self) -> int:
-        """How many operations on numbers each way through a convolution takes; 0 for another operation."""
+        """Return the floating-point operations of one direction of a convolution; 0 for other operations."""
         if self.function.operation != "conv2d":
             return 0
         x, weight = self.inputs
@@ -80,14 +80,14 @@ class Call(NamedTuple):
 
 
 def described(value: Any) -> str:
-    """What makes a difference to time in an argument."""
+    """Return the properties of an argument that the time depends on."""
     if isinstance(value, ms.Tensor):
         return f"{value.shape} {value.data.strides} {value.requires_grad}"
     return str(value.shape) if isinstance(value, np.ndarray) else repr(value)
 
 
 def calls_of(work: Work) -> list[tuple[Call, int]]:
-    """Run something, and collect the operations it calls on Tensors: one call of each kind, and how many there are."""
+    """Run some work. Return one call of each kind of operation, and the number of calls of that kind."""
     apply = ms.Function.apply.__func__  # the function behind the class method
     first: dict[str, Call] = {}
     counts: collections.Counter[str] = collections.Counter()
@@ -135,7 +135,7 @@ IN_PYTORCH: dict[str, Callable[..., torch.Tensor]] = {
     "conv2d": torch_conv2d,
     "batch_norm": torch_batch_norm,
     "select": torch_select,
-    "relu": lambda x: torch.relu_(x.clone()),  # a leaf must not be changed
+    "relu": lambda x: torch.relu_(x.clone()),  # an operation in place must not change a leaf
     "add_relu": lambda a, b: torch.relu_(a + b),
     "max_pool2d": torch_max_pool2d,
     "global_avg_pool2d": lambda x: x.mean((2, 3)),
@@ -143,90 +143,90 @@ IN_PYTORCH: dict[str, Callable[..., torch.Tensor]] = {
     "matmul": torch.matmul,
     "reshape": torch.reshape,
     "transpose": lambda x, axes: x.permute(axes),
-    "cross_entropy": lambda logits, wanted: F.cross_entropy(logits, wanted),
+    "cross_entropy": lambda logits, **settings: F.cross_entropy(logits, *settings.values()),
 }
-SEPARATE = {"conv2d": {"dx": [0], "dw": [1]}}  # which inputs' gradients are timed apart
+SEPARATE = {"conv2d": {"dx": [0], "dw": [1]}}  # inputs whose gradients are timed separately
 
 
-class Way(NamedTuple):
-    """One way through an operation: minisk's work, and PyTorch's, if it has the operation."""
+class Direction(NamedTuple):
+    """Forward or backward of an operation: minisk's work, and PyTorch's, if it has the operation."""
 
     name: str
     ours: Work
     theirs: Work | None
 
 
-def ways_through(call: Call) -> list[Way]:
-    """Forward, recorded as in training, and the gradients of those inputs that want one."""
+def directions_of(call: Call) -> list[Direction]:
+    """Return forward, with a graph as in training, and the gradients of the inputs that require them."""
     forward = partial(call.function.apply, *call.inputs, **call.settings)
     equivalent = IN_PYTORCH.get(call.function.operation)
     inputs = [as_torch(x) for x in call.inputs]
     settings = {name: as_torch(value) for name, value in call.settings.items()}
-    ways = [Way("forward", forward, partial(equivalent, *inputs, **settings) if equivalent else None)]
+    found = [Direction("forward", forward, partial(equivalent, *inputs, **settings) if equivalent else None)]
     out = forward()
     out = out[0] if isinstance(out, tuple) else out
-    theirs = ways[0].theirs() if ways[0].theirs else None
-    dout = np.asarray(np.random.default_rng(0).standard_normal(out.shape), np.float32)  # the loss is a number
-    wanting = [i for i, x in enumerate(call.inputs) if isinstance(x, ms.Tensor) and x.requires_grad]
-    for name, positions in SEPARATE.get(call.function.operation, {"backward": wanting}).items():
-        if not set(positions) & set(wanting):
+    theirs = found[0].theirs() if found[0].theirs else None
+    dout = np.asarray(np.random.default_rng(0).standard_normal(out.shape), np.float32)  # () for the loss
+    requiring = [i for i, x in enumerate(call.inputs) if isinstance(x, ms.Tensor) and x.requires_grad]
+    for name, positions in SEPARATE.get(call.function.operation, {"backward": requiring}).items():
+        if not set(positions) & set(requiring):
             continue
-        wanted = [call.inputs[i] for i in positions]
-        ours = partial(ms.grad, out, wanted, ms.Tensor(dout), retain_graph=True)
+        inputs_of_ours = [call.inputs[i] for i in positions]
+        ours = partial(ms.grad, out, inputs_of_ours, ms.Tensor(dout), retain_graph=True)
         backward = None
         if theirs is not None:
             to = [inputs[i] for i in positions]
             backward = partial(torch.autograd.grad, theirs, to, torch.from_numpy(dout), retain_graph=True)
-        ways.append(Way(name, ours, backward))
-    return ways
+        found.append(Direction(name, ours, backward))
+    return found
 
 
 def as_torch(value: Any) -> Any:
-    """A Tensor or an array as PyTorch's, on memory of its own, in the same order; anything else as it is."""
+    """Return a PyTorch tensor with a copy of the same memory order; return other values unchanged."""
     if isinstance(value, ms.Tensor):
         return torch.from_numpy(value.data.copy(order="K")).requires_grad_(value.requires_grad)
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
-def ways_to_update(model: models.ResidualNet) -> list[Way]:
-    """The optimizer's step on every parameter, with a learning rate of 0, so that it can be repeated."""
-    ours, theirs = list(model.parameters()), list(twin(model).parameters())
+def update_of(model: models.ResidualNet) -> list[Direction]:
+    """Return the optimizer's step on every parameter, with a learning rate of 0, so that it can be repeated."""
+    ours, theirs = list(model.parameters()), list(torch_model(model).parameters())
     for parameter in ours:
         parameter.grad = ms.Tensor(np.ones_like(parameter.data))
     for other in theirs:
         other.grad = torch.ones_like(other)
     settings = {**SETTINGS, "lr": 0.0}
-    return [Way("update", SGD(ours, **settings).step, torch.optim.SGD(theirs, **settings).step)]
+    return [Direction("update", SGD(ours, **settings).step, torch.optim.SGD(theirs, **settings).step)]
 
 
 class Row(NamedTuple):
-    """Calls of one kind: their name and number, how to make the ways through one of them, its operations on numbers."""
+    """Calls of one kind: their name, their number, their directions, and the floating-point operations of one call."""
 
     name: str
     calls: int
-    ways: Callable[[], list[Way]]
+    directions: Callable[[], list[Direction]]
     flops: int = 0
 
 
 def rows_of(model: models.ResidualNet, x: np.ndarray, y: np.ndarray) -> list[Row]:
     calls = calls_of(lambda: ops.cross_entropy(model(ms.tensor(x)), ms.tensor(y)))
-    rows = [Row(call.name(), count, partial(ways_through, call), call.flops()) for call, count in calls]
+    rows = [Row(call.name(), count, partial(directions_of, call), call.flops()) for call, count in calls]
     parameters = sum(parameter.size for parameter in model.parameters())
-    return [*rows, Row(f"sgd, {parameters / 1e6:.2f} M parameters", 1, partial(ways_to_update, model))]
+    return [*rows, Row(f"sgd, {parameters / 1e6:.2f} M parameters", 1, partial(update_of, model))]
 
 
-def medians(way: Way, rounds: int, clock: Clock) -> tuple[float, float]:
-    """Milliseconds of minisk and of PyTorch (NaN without it), in alternating rounds after a warm-up."""
-    works = [work for work in (way.ours, way.theirs) if work is not None]
+def medians(direction: Direction, rounds: int, clock: Clock) -> tuple[float, float]:
+    """Return the median milliseconds of minisk and of PyTorch (NaN without it); their rounds alternate."""
+    works = [work for work in (direction.ours, direction.theirs) if work is not None]
     for work in works:
         work()
     times = [[mean_seconds(work, TURN, clock) for work in works] for _ in range(rounds)]
     middles = [1e3 * statistics.median(column) for column in zip(*times, strict=True)]
-    return middles[0], middles[1] if way.theirs else math.nan
+    return middles[0], middles[1] if direction.theirs else math.nan
 
 
-def tell(name: str, way: str, *cells: str) -> None:
-    print(f"{name:<58}{way:<9}" + "".join(f"{cell:>11}" for cell in cells), flush=True)
+def print_row(name: str, direction: str, *cells: str) -> None:
+    print(f"{name:<58}{direction:<9}" + "".join(f"{cell:>11}" for cell in cells), flush=True)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -234,21 +234,23 @@ def run(arguments: argparse.Namespace) -> None:
     clock = time.process_time if arguments.cpu_time else time.perf_counter
     size, model = models.input_size(arguments.model), model_of(arguments.model)
     x, y = batch(arguments.batch_size, size, model.classifier.weight.shape[0])
-    whole, _ = medians(Way("step", minisk_step(model, x, y), None), arguments.rounds, clock)
+    whole, _ = medians(Direction("step", minisk_step(model, x, y), None), arguments.rounds, clock)
     print(f"{processor()}, {arguments.threads} threads, PyTorch {torch.__version__}")
     print(f"{arguments.model}, batch {arguments.batch_size}: minisk's whole training step takes {whole:.1f} ms")
-    tell("operation", "", "count", "minisk ms", "PyTorch ms", "ratio", "% of step", "GF/s")
+    print_row("operation", "", "count", "minisk ms", "PyTorch ms", "ratio", "% of step", "GF/s")
     totals: dict[str, Any] = collections.defaultdict(lambda: np.zeros(2))
     for row in rows_of(model, x, y):
         if not re.search(arguments.only, row.name.replace("×", "x")):
             continue
-        for way in row.ways():
-            ours, theirs = medians(way, arguments.rounds, clock)
+        for direction in row.directions():
+            ours, theirs = medians(direction, arguments.rounds, clock)
             totals[row.name.split()[0]] += row.calls * np.array([ours, theirs])
             speed = f"{row.flops / ours / 1e6:.0f}" if row.flops else ""
-            tell(row.name, way.name, str(row.calls), *compared(ours, theirs, row.calls * ours / whole), speed)
+            print_row(
+                row.name, direction.name, str(row.calls), *compared(ours, theirs, row.calls * ours / whole), speed
+            )
     for operation, (ours, theirs) in {**totals, "everything": sum(totals.values(), np.zeros(2))}.items():
-        tell(operation, "all", "", *compared(ours, theirs, ours / whole))
+        print_row(operation, "all", "", *compared(ours, theirs, ours / whole))
 
 
 def compared(ours: float, theirs: float, share: float) -> list[str]:
@@ -261,13 +263,13 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--only", default="", metavar="REGEX", help="operations whose name has this in it")
+    parser.add_argument("--only", default="", metavar="REGEX", help="only operations whose name matches")
     parser.add_argument("--cpu-time", action="store_true")
     arguments = parser.parse_args()
     if arguments.cpu_time:
         arguments.threads = 1
     os.environ.update(thread_variables(arguments.threads))
-    in_own_process(run, arguments)  # libraries read the number of threads while they are loaded: here it is too late
+    in_own_process(run, arguments)  # libraries read the number of threads when they are loaded, which is past here
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What an operation costs that has almost nothing to compute: recorded, differentiated, on 2×2 tensors.
+"""Time the overhead of an operation: forward and backward on 2×2 tensors, where almost nothing is computed.
 
     python benchmarks/overhead.py
 
@@ -24,7 +24,7 @@ CHAIN = 200
 
 
 def chain(step: Callable[[Any, Any], Any], x: Any, w: Any) -> float:
-    """Seconds per operation of a chain of them, forward and backward."""
+    """Return the seconds per operation of a chain of operations, forward and backward."""
     started = time.perf_counter()
     y = x
     for _ in range(CHAIN):
@@ -46,15 +46,15 @@ STEPS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--json", type=Path, help="also write what was measured to this file")
+    parser.add_argument("--json", type=Path, help="also write the measurements to this file")
     arguments = parser.parse_args()
     data = [[1.0, 0.5], [0.25, 1.0]]
     ours = [ms.tensor(data, requires_grad=True) for _ in range(2)]
     theirs = [torch.tensor(data, requires_grad=True) for _ in range(2)]
     measured = {}
     print(f"{'operation':10s} {'minisk, µs':>11s} {'PyTorch, µs':>12s}   ratio")
-    for name, (mine, yours) in STEPS.items():
-        times = [(chain(mine, *ours), chain(yours, *theirs)) for _ in range(arguments.rounds)]
+    for name, (in_minisk, in_torch) in STEPS.items():
+        times = [(chain(in_minisk, *ours), chain(in_torch, *theirs)) for _ in range(arguments.rounds)]
         a, b = zip(*times, strict=True)
         measured[name] = {"minisk": a, "PyTorch": b, "ratios": ratios(a, b)}
         micro = (1e6 * statistics.median(seconds) for seconds in (a, b))

@@ -3,8 +3,8 @@
     python benchmarks/peers.py
     python benchmarks/peers.py --only DeZero,tinygrad
 
-Who is not installed is left out, with the command that installs it. The same weights, batch and number of threads for
-all, and each in a process of its own, as in step.py; in a turn each repeats its step for a while.
+A library that is not installed is left out, and the command that installs it is printed. All libraries get the same
+weights, batch and number of threads. Each has a process of its own, as in step.py, and repeats its step in each turn.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def problem(network: str) -> tuple[list[Any], Any, Any]:
     import numpy as np
 
     random = np.random.default_rng(0)
-    # He's deviation, √(2 / inputs of an output); biases are zero.
+    # Standard deviation √(2 / fan-in) (He et al., 2015); biases are zero.
     weights = [
         (random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:])) * (len(shape) > 1)).astype(np.float32)
         for shape in NETWORKS[network]["weights"]
@@ -55,7 +55,7 @@ def problem(network: str) -> tuple[list[Any], Any, Any]:
 
 
 class Calls(NamedTuple):
-    """What a network is made of: convolution (x, weight, stride) padded by 1, linear (x, weight, bias), and ReLU."""
+    """Layers of one library: convolution (x, weight, stride) padded by 1, linear (x, weight, bias), ReLU."""
 
     conv: Callable[[Any, Any, int], Any]
     linear: Callable[[Any, Any, Any], Any]
@@ -73,7 +73,7 @@ def logits_of(calls: Calls, weights: list[Any], x: Any) -> Any:
 def minisk_step(network: str) -> Step:
     import minisk as ms
     from minisk import ops
-    from minisk.optim.optimizer import SGD
+    from minisk.optim import SGD
 
     weights, x, y = problem(network)
     parameters = [ms.tensor(weight, requires_grad=True) for weight in weights]
@@ -99,8 +99,8 @@ def torch_step(network: str) -> Step:
     )
 
 
-def give_numpy_its_old_names() -> None:
-    """Chainer 7.8 and DeZero 0.0.13 use names that NumPy dropped after their last release."""
+def restore_old_numpy_names() -> None:
+    """Define the names that Chainer 7.8 and DeZero 0.0.13 use, and that NumPy removed after their last release."""
     import numpy as np
 
     vars(np).update(int=int, float=float, object=object)
@@ -108,7 +108,7 @@ def give_numpy_its_old_names() -> None:
 
 
 def chainer_step(network: str) -> Step:
-    give_numpy_its_old_names()
+    restore_old_numpy_names()
     import chainer
     from chainer import functions as F
 
@@ -128,7 +128,7 @@ def chainer_step(network: str) -> Step:
 
 
 def dezero_step(network: str) -> Step:
-    give_numpy_its_old_names()
+    restore_old_numpy_names()
     import dezero
     from dezero import functions as F
     from dezero.optimizers import MomentumSGD
@@ -174,7 +174,7 @@ def tinygrad_step(network: str) -> Step:
 
 
 class Peer(NamedTuple):
-    """Its module, what makes its step, and how to install it."""
+    """A library: the module to look for, the function that makes its step, and the command that installs it."""
 
     module: str
     build: Callable[[str], Step]
@@ -190,7 +190,7 @@ PEERS = {
 }
 
 
-def tell(results: dict[str, Result]) -> None:
+def print_results(results: dict[str, Result]) -> None:
     require_agreement(results)
     for name, result in results.items():
         line = f"{name:<10}{spread([1e3 * seconds for seconds in result.seconds]):<26}ms"
@@ -201,14 +201,12 @@ def tell(results: dict[str, Result]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(PEERS), help="who takes part (default: %(default)s)")
+    parser.add_argument("--only", default=",".join(PEERS), help="the libraries to compare (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
-    environment = {
-        **thread_variables(arguments.threads),
-        "NUM_CPU_THREADS": str(arguments.threads),
-    }  # the last is tinygrad's
+    # tinygrad reads NUM_CPU_THREADS.
+    environment = {**thread_variables(arguments.threads), "NUM_CPU_THREADS": str(arguments.threads)}
     present = []
     for name in arguments.only.split(","):
         if find_spec(PEERS[name].module):
@@ -219,7 +217,7 @@ def main() -> None:
     for network in NETWORKS:
         print(f"\n{network}")
         contenders = [Contender(name, environment, (), PEERS[name].build, (network,)) for name in present]
-        tell(compete(contenders, arguments.rounds, TURN))
+        print_results(compete(contenders, arguments.rounds, TURN))
 
 
 if __name__ == "__main__":

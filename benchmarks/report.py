@@ -1,9 +1,9 @@
-"""Run the benchmarks of whole steps, and write docs/performance.md and its picture from what they say.
+"""Run the benchmarks of whole steps, and write their results to docs/performance.md and its picture.
 
     python benchmarks/report.py
-    python benchmarks/report.py --quick         (one small model and three rounds: does it work?)
+    python benchmarks/report.py --quick         (one small model and three rounds, to try the script)
 
-Only what stands between the two marks in docs/performance.md is replaced. Nothing else should run meanwhile.
+The script replaces the text between the two marks in docs/performance.md. No other program should run meanwhile.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Measured = dict[str, Any]
 
 
 def run(script: str, *options: str) -> Any:
-    """Run a benchmark in a process of its own; return what it wrote as JSON."""
+    """Run a benchmark in a process of its own. Return the JSON it wrote."""
     print(command(script, options), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "measured.json"
@@ -91,7 +91,7 @@ def overhead_table(measured: Measured) -> str:
 
 
 def machine(measured: Measured) -> str:
-    """List what the times depend on."""
+    """List the facts about the machine that the times depend on."""
     about = gather()
     facts = {
         "processor": f"{processor()}, {os.cpu_count()} cores; {measured['threads']} threads",
@@ -104,7 +104,7 @@ def machine(measured: Measured) -> str:
 
 
 def draw(steps: list[Measured], path: Path) -> None:
-    """Bars of minisk's time over PyTorch's, with the least and the greatest ratio of the rounds."""
+    """Draw bars: minisk's time over PyTorch's, with the least and the greatest ratio of the rounds."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -133,7 +133,7 @@ def draw(steps: list[Measured], path: Path) -> None:
 
 
 def around_the_marks(page: Path) -> tuple[str, str]:
-    """Return what stands before and after the marks of the page."""
+    """Return the text before the first mark of the page, and the text after the last."""
     text = page.read_text(encoding="utf-8") if page.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
     before, begun, rest = text.partition(BEGIN)
     _, ended, after = rest.partition(END)

@@ -4,11 +4,11 @@
     python benchmarks/step.py sknet50 --batch-size 4 --inference
     python benchmarks/step.py sknet_small --batch-size 128 --scaling
 
-Same weights, batch and number of threads. Each contender has a process of its own; they step in turn, so that a machine
-that slows down slows all. Told are medians, with the least and the greatest in brackets: milliseconds, their ratio to
-PyTorch's in the same round, the share of what a large matrix product reaches (np.matmul, in the same rounds), and the
-peak of memory above what is used after import. With --scaling minisk is alone, at one and two threads and with twice
-the batch.
+Contenders share weights, batch and number of threads. Each has a process of its own. They take turns, so that a machine
+that slows down slows all of them. The table gives medians, with the least and the greatest in brackets: milliseconds;
+their ratio to PyTorch's in the same round; the share of the speed of a large matrix product (np.matmul, in the same
+rounds); and the peak of memory, counted from the end of the imports. With --scaling, minisk runs alone: at one and two
+threads, and with twice the batch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ROOF = "np.matmul"
 def minisk_step(model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", inference: bool = False) -> Step:
     import minisk as ms
     from minisk import ops
-    from minisk.optim.optimizer import SGD
+    from minisk.optim import SGD
 
     model.to(device).train(not inference)
     optimizer = SGD(model.parameters(), **SETTINGS)
@@ -82,7 +82,7 @@ def torch_step(network: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", 
 
 
 def batch(batch_size: int, size: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random images and labels; the same in every process."""
+    """Return random images and labels, the same in every process."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -91,7 +91,7 @@ def batch(batch_size: int, size: int, classes: int) -> tuple[np.ndarray, np.ndar
 
 
 class Workload(NamedTuple):
-    """What a contender computes again and again: a model, on so many images of so many pixels each way."""
+    """The work of a contender: a model, on batch_size images of size × size pixels."""
 
     model: str
     batch_size: int
@@ -123,12 +123,12 @@ def describe(name: str, batch_size: int, size: int | None, inference: bool) -> t
     return Workload(name, batch_size, pixels, classes, inference), macs
 
 
-def save_twin(name: str, path: str) -> None:
-    """Save a model as PyTorch's: its process then never sees minisk."""
+def save_torch_model(name: str, path: str) -> None:
+    """Save the PyTorch form of a model, so that PyTorch's process never imports minisk."""
     import torch
-    from torch_twin import twin
+    from torch_models import torch_model
 
-    torch.save(twin(model_of(name)), path)
+    torch.save(torch_model(model_of(name)), path)
 
 
 def build_minisk(workload: Workload, recompute: bool) -> Step:
@@ -149,12 +149,12 @@ def minisk_contender(label: str, workload: Workload, threads: int, kernels: str,
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run the contest; return what was measured, ready for JSON."""
+    """Run the contest. Return the measurements, ready for JSON."""
     workload, macs = workload_of(arguments)
     variables = thread_variables(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "twin.pt")
-        in_own_process(save_twin, arguments.model, path)
+        path = str(Path(folder) / "model.pt")
+        in_own_process(save_torch_model, arguments.model, path)
         contenders = [
             Contender(ROOF, variables, ("numpy",), matrix_product),
             Contender("PyTorch", variables, ("torch",), build_torch, (workload, path)),
@@ -196,7 +196,7 @@ def row(name: str, result: Result, reference: Result, flops: int, batch_size: in
 
 
 def cells(row: dict[str, Any], roof: float) -> list[str]:
-    """Tell one contender's measures, in the order of COLUMNS."""
+    """Format the measurements of one contender, in the order of COLUMNS."""
     speed = row["flops_per_second"]
     memory = "?" if row["peak"] is None else f"{row['peak'] / 2**20:.0f}"
     milliseconds = spread([1e3 * seconds for seconds in row["seconds"]], 1)
@@ -208,7 +208,7 @@ COLUMNS = ("", "ms", "× PyTorch", "images/s", "GF/s", "% of roof", "peak, MiB")
 WIDTHS = (18, 29, 21, 10, 9, 10, 10)
 
 
-def tell(measured: dict[str, Any]) -> None:
+def print_steps(measured: dict[str, Any]) -> None:
     kind = "inference" if measured["inference"] else "training"
     print(f"{measured['processor']}, {measured['threads']} threads, PyTorch {measured['torch']}")
     print(f"{kind} of {measured['model']}, batch {measured['batch_size']}, {measured['size']} pixels, ", end="")
@@ -218,7 +218,7 @@ def tell(measured: dict[str, Any]) -> None:
 
 
 def measure_scaling(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run minisk alone; return ratios of its times, round by round."""
+    """Run minisk alone. Return ratios of its times, round by round."""
     workload, _ = workload_of(arguments)
     mode, count, threads = arguments.kernels.split(",")[0], arguments.batch_size, arguments.threads
     contenders = [
@@ -240,7 +240,7 @@ def label(batch_size: int, threads: int) -> str:
     return f"batch {batch_size}, threads {threads}"
 
 
-def tell_scaling(measured: dict[str, Any]) -> None:
+def print_scaling(measured: dict[str, Any]) -> None:
     for name, seconds in measured["seconds"].items():
         print(f"{name:<24}{spread([1e3 * each for each in seconds], 1)} ms")
     print(f"twice the batch takes {spread(measured['twice the batch'])} times as long")
@@ -249,23 +249,23 @@ def tell_scaling(measured: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="as in `minisk networks`")
+    parser.add_argument("model", help="a name that `minisk summary` accepts")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--size", type=int, help="pixels (default: the model's own)")
     parser.add_argument("--inference", action="store_true", help="a forward in evaluation mode, without gradients")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--kernels", default="auto", help="modes of MINISK_KERNELS, as auto,numpy (default: auto)")
     parser.add_argument(
-        "--recompute", action="store_true", help="the last of them once more, with units computed again in backward"
+        "--recompute", action="store_true", help="also run the last mode with units recomputed in backward"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--scaling", action="store_true", help="minisk alone: twice the batch, one and two threads")
-    parser.add_argument("--json", type=Path, help="also write what was measured to this file")
+    parser.add_argument("--json", type=Path, help="also write the measurements to this file")
     arguments = parser.parse_args()
     path = arguments.json
-    del arguments.json  # what remains describes the measurement
+    del arguments.json  # the other arguments describe the measurement
     measured = measure_scaling(arguments) if arguments.scaling else measure(arguments)
-    (tell_scaling if arguments.scaling else tell)(measured)
+    (print_scaling if arguments.scaling else print_steps)(measured)
     if path is not None:
         path.write_text(json.dumps(measured, indent=1))
 

@@ -1,11 +1,11 @@
-"""What tests of several files ask for by name."""
+"""Fixtures that tests of several packages share, and the marks of `pytest -m core`."""
 
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def torch():
-    """PyTorch, on one thread; the test is skipped where it is not installed."""
+    """Return PyTorch on one thread, or skip the test where it is not installed."""
     module = pytest.importorskip("torch")
     module.set_num_threads(1)
     return module

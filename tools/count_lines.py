@@ -1,7 +1,9 @@
-"""Count the lines of code and hold them to the project's budgets: `python tools/count_lines.py`.
+"""Count the lines of code of each package and compare them with its budget: `python tools/count_lines.py`.
 
-A line of code is one with a token that is neither comment nor docstring; the blank lines and the prose between are
-free, so that nobody saves on explanations. Exit status 1 if a budget is exceeded.
+A line of code has at least one token that is neither comment nor docstring. Blank lines and prose are free, so that
+budgets do not cut explanations. The exit status is 1 if a package, a file or a function is over its budget.
+
+To raise a budget, change its number here, and give the reason in docs/decisions in the same commit.
 """
 
 from __future__ import annotations
@@ -15,13 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "minisk"
 
 SILENT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
 
 
 def python_lines(source: str) -> int:
-    """Count the lines of Python code: comments, docstrings and blank lines don't count."""
+    """Count the lines of Python code; comments, docstrings and blank lines do not count."""
     lines: set[int] = set()
     previous = tokenize.NEWLINE
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -35,35 +36,48 @@ def python_lines(source: str) -> int:
 
 
 def c_lines(source: str) -> int:
-    """Count the lines of CUDA or C++ code: lines that are blank or only a // comment don't count."""
+    """Count the lines of CUDA or C++ code; blank lines and lines with only a // comment do not count."""
     stripped = (line.strip() for line in source.splitlines())
     return sum(1 for line in stripped if line and not line.startswith("//"))
 
 
 class Budget(NamedTuple):
-    """A budget: its name, the patterns of its files under minisk/, and how many lines of code they may hold."""
+    """The lines of code that some files under minisk/, given by patterns, may hold together."""
 
     name: str
     patterns: tuple[str, ...]
     limit: int
 
+    def files(self, root: Path) -> list[Path]:
+        return sorted(path for pattern in self.patterns for path in (root / "minisk").glob(pattern) if path.is_file())
+
 
 BUDGETS = (
     Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 2500),
-    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/*.py", "cuda/twins/*.py"), 900),
+    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 900),
     Budget("cuda kernels (.cu, .cuh)", ("cuda/*.cu", "cuda/*.cuh"), 1400),
-    Budget("cuda/steps", ("cuda/steps/*",), 600),
+    Budget("cuda/steps", ("cuda/steps/*.cu", "cuda/steps/*.cuh"), 600),
     Budget("runtime + sanitizer, Python", ("runtime/*.py", "sanitizer/*.py"), 860),
     Budget("runtime/include, C++", ("runtime/include/*.h",), 1500),
     Budget("gradient_check", ("gradient_check/*.py",), 900),
     Budget("models", ("models/**/*.py",), 1600),
     Budget("training + evaluation", ("training/*.py", "evaluation/*.py"), 1200),
     Budget("analysis", ("analysis/*.py",), 700),
+    Budget("export", ("export/*.py",), 500),
+    Budget("distributed", ("distributed/*.py",), 500),
     Budget("cli", ("cli/*.py",), 700),
     Budget("data + serialization", ("data/*.py", "serialization.py"), 1100),
     Budget("creation + saving", ("creation.py", "saving.py"), 200),
+    Budget("minisk itself, errors", ("__init__.py", "__main__.py", "errors.py"), 300),
 )
 FILE_LIMIT, FUNCTION_LIMIT = 300, 40
+SUFFIXES = (".py", ".cu", ".cuh", ".h")
+
+
+def source_files(root: Path) -> list[Path]:
+    """List the files whose length is limited: the package's, and train_cifar.py."""
+    package = sorted(path for path in (root / "minisk").rglob("*") if path.suffix in SUFFIXES)
+    return [*package, root / "train_cifar.py"]
 
 
 def code_lines(path: Path) -> int:
@@ -71,7 +85,12 @@ def code_lines(path: Path) -> int:
     return python_lines(source) if path.suffix == ".py" else c_lines(source)
 
 
-def long_functions(path: Path) -> list[str]:
+def budget_use(root: Path) -> dict[Budget, int]:
+    """Return the lines of code under each budget."""
+    return {budget: sum(code_lines(path) for path in budget.files(root)) for budget in BUDGETS}
+
+
+def long_functions(path: Path, root: Path) -> list[str]:
     """Name each Python function of more than FUNCTION_LIMIT lines of code."""
     source = path.read_text(encoding="utf-8")
     lines = source.splitlines(keepends=True)
@@ -80,30 +99,34 @@ def long_functions(path: Path) -> list[str]:
         if isinstance(node, ast.FunctionDef):
             text = textwrap.dedent("".join(lines[node.lineno - 1 : node.end_lineno]))
             if (count := python_lines(text)) > FUNCTION_LIMIT:
-                found.append(
-                    f"{path.relative_to(ROOT)}: {node.name} has {count} lines of code, at most {FUNCTION_LIMIT}"
-                )
+                place = path.relative_to(root)
+                found.append(f"{place}: {node.name} has {count} lines of code, at most {FUNCTION_LIMIT} allowed")
+    return found
+
+
+def problems(root: Path) -> list[str]:
+    """Name each package, file and function that is over its budget, one a line."""
+    found = [
+        f"{budget.name}: {count} lines of code, at most {budget.limit} allowed"
+        for budget, count in budget_use(root).items()
+        if count > budget.limit
+    ]
+    for path in source_files(root):
+        if (count := code_lines(path)) > FILE_LIMIT:
+            found.append(f"{path.relative_to(root)}: {count} lines of code, at most {FILE_LIMIT} allowed")
+        if path.suffix == ".py":
+            found += long_functions(path, root)
     return found
 
 
 def main() -> int:
-    """Print each budget and its use, and every file and function that is too long. Returns 1 if there is any."""
-    problems = []
-    print(f"{'budget':<30} {'code':>6} {'of':>6}")
-    for budget in BUDGETS:
-        files = sorted(path for pattern in budget.patterns for path in PACKAGE.glob(pattern) if path.is_file())
-        code = sum(map(code_lines, files))
-        print(f"{budget.name:<30} {code:>6} {budget.limit:>6}")
-        if code > budget.limit:
-            problems.append(f"{budget.name}: {code} lines of code, budget {budget.limit}")
-    counted = [p for suffix in ("py", "cu", "cuh", "h") for p in PACKAGE.rglob(f"*.{suffix}")]
-    for path in [*counted, ROOT / "train_cifar.py"]:
-        if (count := code_lines(path)) > FILE_LIMIT:
-            problems.append(f"{path.relative_to(ROOT)}: {count} lines of code, at most {FILE_LIMIT}")
-        if path.suffix == ".py":
-            problems += long_functions(path)
-    print("\n".join(problems))
-    return int(bool(problems))
+    """Print the use of each budget, then what is over it. Return 1 if anything is."""
+    print(f"{'lines of code':<30} {'used':>6} {'budget':>6}")
+    for budget, count in budget_use(ROOT).items():
+        print(f"{budget.name:<30} {count:>6} {budget.limit:>6}")
+    found = problems(ROOT)
+    print("\n".join(found))
+    return int(bool(found))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cupy_standin import installed
-from device_suite import IMAGES, OPERATIONS, TOGETHER, TOLERANCE, DeviceSuite, Step, assert_alike, results
+from device_suite import IMAGE_CASES, TOLERANCE, DeviceSuite, Step, assert_alike, results
+from operation_cases import CASES
+from parity import as_list
 from PIL import Image
 from tiny_run import SPLITS, config, trained, use_tiny
 
 import minisk as ms
-from minisk import ops
 from minisk.__main__ import main
 from minisk.backend import device
 from minisk.cli import info
@@ -35,28 +36,21 @@ class TestStandIn(DeviceSuite):
     """All that a GPU has to do."""
 
 
-@pytest.mark.parametrize("name", [name for name, (_, shapes) in OPERATIONS.items() if IMAGES in shapes])
-def test_kernels_are_right_with_every_thread_of_a_block(name):
+@pytest.mark.parametrize("case", IMAGE_CASES, ids=str)
+def test_kernels_are_right_with_every_thread_of_a_block(case):
     with installed(mode="threads"):
-        assert_alike(results(name, "cuda", "float32"), results(name, "cpu", "float32"), TOLERANCE["float32"])
+        assert_alike(results(case, "cuda", "float32"), results(case, "cpu", "float32"), TOLERANCE["float32"])
 
 
-def test_every_operation_is_among_those_compared():
-    named = {name.partition(" ")[0] for name in OPERATIONS} | TOGETHER.keys()
-    assert named == set(ops.__all__)
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_waits_for_nothing(name, ledger):
-    function, shapes = OPERATIONS[name]
-    xs = [ms.tensor(np.ones(shape, np.float32), requires_grad=True, device="cuda") for shape in shapes]
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_operation_never_waits_for_the_gpu(case, ledger):
+    xs = [ms.tensor(np.ones(shape, np.float32), requires_grad=True, device="cuda") for shape in case.shapes]
     ledger.clear()
-    returned = function(*xs)
-    outs = [out for out in (returned if isinstance(returned, tuple) else [returned]) if out.requires_grad]
+    outs = [out for out in as_list(case.function(*xs)) if out.requires_grad]
     if outs:
         ms.grad(outs, xs, [out.detach() for out in outs], allow_unused=True)
-    # But how many values a mask picks, and what is asked to move to the CPU, is known only when it is there.
-    assert not ledger.syncs or name in ("get_item", "to")
+    # A mask waits to learn how many elements it selects; a move to the CPU waits for the values.
+    assert not ledger.syncs or case.name == "get_item by a mask" or case.operation == "to"
 
 
 def test_a_training_step_of_sknet29_waits_for_the_loss_alone(ledger):

@@ -1,4 +1,4 @@
-"""The suite that runs everywhere on CuPy's stand-in, on a GPU: `pytest tests/gpu`. Skipped where there is none."""
+"""Run the device suite on a real GPU: `pytest tests/gpu`. The tests are skipped where there is none."""
 
 import pytest
 from device_suite import DeviceSuite
@@ -9,4 +9,4 @@ from minisk.backend import cuda_available
 @pytest.mark.gpu
 @pytest.mark.skipif(not cuda_available(), reason="no CUDA driver, device or CuPy")
 class TestGpu(DeviceSuite):
-    """All that a GPU has to do."""
+    """The suite that runs everywhere on CuPy's stand-in (tests/backend)."""

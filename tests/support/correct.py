@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from operation_cases import CASES
+from operation_cases import SMALL_CASES
 from parity import distinct
 
 import minisk as ms
@@ -43,8 +43,9 @@ def moved(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def at_seed(seed: int) -> Iterator[tuple[str, Any, list[np.ndarray]]]:
     """Yield name, function and inputs of all that is to be checked."""
-    for name, function, arrays in CASES:
-        yield name, function, [moved(a, np.random.default_rng([seed, i])) for i, a in enumerate(arrays)]
+    for case in SMALL_CASES:
+        inputs = [moved(array, np.random.default_rng([seed, i])) for i, array in enumerate(case.arrays())]
+        yield case.name, case.function, inputs
     for name, make, shape in MODULES:
         ms.manual_seed(seed)
         yield name, make(), distinct([shape], seed)

@@ -1,4 +1,4 @@
-"""Small data sets for the tests of minisk.data: arrays, archives and trees whose content is known."""
+"""Small data sets for the tests of minisk.data: arrays, archives and image folders of known content."""
 
 import pickle
 from pathlib import Path
@@ -10,7 +10,7 @@ from minisk.data import ImageDataset
 
 
 def numbered_dataset(count=10, side=8):
-    """Images of random pixels; image i has label i, so a batch's labels tell which images it should hold."""
+    """Return images of random pixels. Image i has label i, so the labels of a batch identify its images."""
     images = np.random.default_rng(7).integers(256, size=(count, 3, side, side), dtype=np.uint8)
     return ImageDataset(images, np.arange(count), tuple(map(str, range(count))), "numbered")
 
@@ -21,7 +21,7 @@ def dataset_with(**changes):
 
 
 def make_archive(parent, name="cifar10", records_per_file=2):
-    """Write an archive whose pixel bytes and labels are known; return its folder and the labels of train."""
+    """Write an archive with known pixels and labels. Return its folder and the labels of its training images."""
     if name == "cifar10":
         folder, files, label_bytes, classes = "cifar-10-batches-bin", 5, 1, 10
         train, test = [f"data_batch_{i}.bin" for i in range(1, 6)], "test_batch.bin"
@@ -64,7 +64,7 @@ def assert_same_batches(some, others):
 
 
 def make_python_archive(parent, name="cifar10", protocol=2, records_per_file=2):
-    """Write the Python version of what `make_archive` writes; return its folder."""
+    """Write the same content as `make_archive` in the Python (pickle) version. Return its folder."""
     folder, counts, names, labels_key, classes = {
         "cifar10": ("cifar-10-batches-py", 5, "batches.meta", "labels", 10),
         "cifar100": ("cifar-100-python", 1, "meta", "fine_labels", 100),
@@ -86,7 +86,7 @@ def make_python_archive(parent, name="cifar10", protocol=2, records_per_file=2):
 
 
 def snapshot(folder):
-    """Return every path below a folder with its content, or, of what is no file (or a huge one), with its kind."""
+    """Map every path below a folder to its content; other things than files, and huge files, to their mode."""
     found = {}
     for path in sorted(Path(folder).rglob("*")):
         if path.is_file() and path.stat().st_size < 1 << 30:

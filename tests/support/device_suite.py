@@ -1,14 +1,15 @@
-"""What must come out the same on a GPU as on the CPU; run on CuPy's stand-in, and on a GPU where there is one."""
+"""Results that a GPU and the CPU must share. The tests run on CuPy's stand-in, and on a GPU where there is one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from agreement import kernel_mode
+from operation_cases import CASES, IMAGES, Case
+from parity import as_list
 from tiny_run import config, trained, use_tiny, weights
 
 import minisk as ms
@@ -19,117 +20,18 @@ from minisk.evaluation.classifier import load_classifier
 from minisk.optim.optimizer import SGD, AdamW
 from minisk.runtime.launcher import launch
 from minisk.runtime.signature import PACKAGE
-from minisk.sanitizer.cases import Case, cases
+from minisk.sanitizer.cases import Case as KernelCase
+from minisk.sanitizer.cases import cases
 from minisk.serialization import load_checkpoint
 from minisk.training.trainer import Trainer, evaluate
 
-# Further from each other than rounding lets two orders of summation be.
+# Two devices add in different orders; rounding separates their results by less than this.
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "float16": 2e-3}
 
-IMAGES, PLANES = (2, 6, 7, 5), (2, 6)
-CHANNELS = (6,)
-
-
-def batch_norm(training: bool) -> Callable[..., Any]:
-    def call(x: Any, weight: Any, bias: Any) -> Any:
-        mean, var = (ms.tensor(np.full(6, v), dtype=x.dtype, device=x.device) for v in (0.25, 2.0))
-        out = ops.batch_norm(x, weight, bias, mean, var, training)
-        return out, mean + 0, var + 0
-
-    return call
-
-
-def index_with(x: Any, *parts: Any) -> Any:
-    """Index by slices, an integer, an array with repetitions, a mask."""
-    return x[:, 1::2], x[1, ..., -1], x[:, np.array([0, 2, 0])], x[x > 0]
-
-
-def written(x: Any, y: Any) -> Any:
-    target = x.detach() + 0
-    target[:, 1] = y[:, 0].detach()
-    target[0] = 3.0
-    target += 1
-    target -= 0.5 * target
-    return target * y
-
-
-def labels(x: Any, numbers: list[int]) -> Any:
-    return ms.tensor(np.array(numbers), device=x.device)
-
-
-# Every operation: a function of Tensors, and the shapes of these.
-OPERATIONS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
-    "abs": (ops.abs, [(3, 4)]),
-    "add": (lambda x, y: (x + y, 2 + x, x + np.ones(4)), [(3, 4), (4,)]),
-    "add_relu": (ops.add_relu, [IMAGES, IMAGES]),
-    "argmax": (lambda x: (ops.argmax(x), ops.argmax(x, 1)), [(3, 4)]),
-    "avg_pool2d": (lambda x: ops.avg_pool2d(x, 3, 2, 1), [IMAGES]),
-    "axpy": (ops.axpy, [PLANES, IMAGES, IMAGES]),
-    "batch_norm": (batch_norm(training=True), [IMAGES, CHANNELS, CHANNELS]),
-    "batch_norm in evaluation": (batch_norm(training=False), [IMAGES, CHANNELS, CHANNELS]),
-    "broadcast_to": (lambda x: ops.broadcast_to(x, (2, 3, 4)), [(3, 1)]),
-    "cast": (lambda x: (ops.cast(x, "float32"), ops.cast(x, "int64"), x.to(dtype="float64")), [(3, 4)]),
-    "channel_dot": (ops.channel_dot, [IMAGES, IMAGES]),
-    "channel_scale": (ops.channel_scale, [PLANES, IMAGES]),
-    "clip": (lambda x: ops.clip(x, -0.5, 0.5), [(3, 4)]),
-    "concatenate": (lambda x, y: ops.concatenate([x, y], 1), [(3, 4), (3, 2)]),
-    "conv2d": (lambda x, w, b: ops.conv2d(x, w, b, 1, 1), [IMAGES, (4, 6, 3, 3), (4,)]),
-    "conv2d in groups": (lambda x, w: ops.conv2d(x, w, None, 2, 2, 2, groups=3), [IMAGES, (6, 2, 3, 3)]),
-    "conv2d of 1×1": (lambda x, w: (ops.conv2d(x, w), ops.conv2d(x, w, stride=2)), [IMAGES, (4, 6, 1, 1)]),
-    "cross_entropy": (
-        lambda x: (ops.cross_entropy(x, labels(x, [1, 0, 3])), ops.cross_entropy(x, labels(x, [2, 2, 0]), 0.1)),
-        [(3, 4)],
-    ),
-    "cross_entropy of shares": (lambda x: ops.cross_entropy(x, ops.softmax(x).detach() + 0), [(3, 4)]),
-    "div": (lambda x, y: (x / (y * y + 1), 1 / (y * y + 1)), [(3, 4), (4,)]),
-    "dropout": (lambda x: ops.dropout(x, 0.5, training=False), [(3, 4)]),
-    "equal": (lambda x, y: (x == y, x != y, x == x, x == 0.5), [(3, 4), (4,)]),
-    "exp": (ops.exp, [(3, 4)]),
-    "expand_dims": (lambda x: ops.expand_dims(x, 1), [(3, 4)]),
-    "get_item": (index_with, [(3, 4)]),
-    "global_avg_pool2d": (ops.global_avg_pool2d, [IMAGES]),
-    "less": (lambda x, y: (x < y, x <= y, x > y, x >= 0), [(3, 4), (4,)]),
-    "linear": (ops.linear, [(3, 4), (5, 4), (5,)]),
-    "log": (lambda x: ops.log(x * x + 1), [(3, 4)]),
-    "log_softmax": (lambda x: ops.log_softmax(x, 1), [(3, 4, 2)]),
-    "matmul": (lambda x, y: (x @ y, x[0, 0] @ y, x @ y[0, :, 0]), [(2, 3, 4), (2, 4, 5)]),
-    "max": (lambda x: (x.max(), x.max(1), x.max((0, 1), keepdims=True)), [(3, 4, 2)]),
-    "max_pool2d": (lambda x: (ops.max_pool2d(x, 3, 2, 1), ops.max_pool2d(x, 2, ceil_mode=True)), [IMAGES]),
-    "maximum": (lambda x, y: (ops.maximum(x, y), ops.maximum(x, 0.25)), [(3, 4), (4,)]),
-    "mean": (lambda x: (x.mean(), x.mean(1)), [(3, 4)]),
-    "min": (lambda x: (x.min(), x.min(1)), [(3, 4)]),
-    "minimum": (ops.minimum, [(3, 4), (4,)]),
-    "mul": (lambda x, y: (x * y, np.float64(2) * x, x * np.full(4, 0.5)), [(3, 4), (4,)]),
-    "neg": (ops.neg, [(3, 4)]),
-    "pad": (lambda x: ops.pad(x, ((1, 0), (2, 1))), [(3, 4)]),
-    "pow": (lambda x: (x**2, x**3, 2**x, (x * x + 1) ** -0.5), [(3, 4)]),
-    "relu": (ops.relu, [(3, 4)]),
-    "reshape": (lambda x: (x.reshape(4, -1), x.reshape(12)), [(3, 4)]),
-    "select": (lambda a, x, y: ops.select(a, [x, y]), [(2, 2, 6), IMAGES, IMAGES]),
-    "set_item": (lambda x, y: (x * 1, written(x, y)), [(3, 4), (3, 1)]),
-    "sigmoid": (ops.sigmoid, [(3, 4)]),
-    "softmax": (lambda x: (ops.softmax(x, 0), ops.softmax(x)), [(3, 4, 2)]),
-    "split": (lambda x: tuple(ops.split(x, [1, 3], 1)), [(3, 4)]),
-    "sqrt": (lambda x: ops.sqrt(x * x + 1), [(3, 4)]),
-    "squeeze": (lambda x: ops.squeeze(x, 1), [(3, 1, 4)]),
-    "stack": (lambda x, y: ops.stack([x, y], 1), [(3, 4), (3, 4)]),
-    "sub": (lambda x, y: (x - y, 1 - x, x - 1), [(3, 4), (4,)]),
-    "sum": (lambda x: (x.sum(), x.sum(1), x.sum((0, -1), keepdims=True)), [(3, 4, 2)]),
-    "sum_to": (lambda x: ops.sum_to(x, (3, 1)), [(2, 3, 4)]),
-    "tanh": (ops.tanh, [(3, 4)]),
-    "to": (lambda x: (x.to("cpu") * 2).to(x.device), [(3, 4)]),
-    "transpose": (lambda x: (x.T, x.transpose(1, 2, 0)), [(3, 4, 2)]),
-    "var": (lambda x: (x.var(), x.var(1, ddof=1)), [(3, 4)]),
-    "where": (lambda x, y: (ops.where(x > y, x, y), ops.where(np.eye(3, 4) > 0, x, 0.0)), [(3, 4), (4,)]),
-}
-# Those that come with another one.
-TOGETHER = {
-    "not_equal": "equal",
-    "less_equal": "less",
-    "greater": "less",
-    "greater_equal": "less",
-}
-
+# Each device draws dropout's mask from a generator of its own.
+DEVICE_CASES = [case for case in CASES if case.name != "dropout"]
+IMAGE_CASES = [case for case in CASES if case.has_images]
+LARGER = (67, 45)  # height and width: two tiles of a kernel and a tail
 
 KERNEL_CASES = {
     f"{path.stem} {name} {number} {dtype}": case
@@ -141,29 +43,29 @@ KERNEL_CASES = {
 
 
 class DeviceSuite:
-    """The tests; `device` is a fixture of the class that inherits them."""
+    """The tests that CuPy's stand-in and a real GPU run alike."""
 
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
-    @pytest.mark.parametrize("name", OPERATIONS)
-    def test_an_operation_and_its_derivatives_are_those_of_the_cpu(self, name: str, dtype: str) -> None:
-        assert_alike(results(name, "cuda", dtype), results(name, "cpu", dtype), TOLERANCE[dtype])
+    @pytest.mark.parametrize("case", DEVICE_CASES, ids=str)
+    def test_operation_and_its_derivatives_agree_with_the_cpu(self, case: Case, dtype: str) -> None:
+        assert_alike(results(case, "cuda", dtype), results(case, "cpu", dtype), TOLERANCE[dtype])
 
     @pytest.mark.parametrize("dtype", ["float32", "float16"])
-    @pytest.mark.parametrize("name", [name for name, (_, shapes) in OPERATIONS.items() if IMAGES in shapes])
-    def test_its_kernels_agree_with_its_formulas(self, name: str, dtype: str) -> None:
+    @pytest.mark.parametrize("case", IMAGE_CASES, ids=str)
+    def test_kernels_of_an_operation_agree_with_its_formulas(self, case: Case, dtype: str) -> None:
         found = {}
         for mode in ("auto", "numpy"):
             with kernel_mode(mode):
-                found[mode] = results(name, "cuda", dtype, planes=(67, 45))  # two tiles and a tail
+                found[mode] = results(case, "cuda", dtype, LARGER)
         assert_alike(found["auto"], found["numpy"], 5 * TOLERANCE[dtype])
 
     @pytest.mark.parametrize("name", KERNEL_CASES)
-    def test_a_kernel_writes_what_it_writes_on_the_cpu(self, name: str) -> None:
+    def test_a_kernel_writes_the_same_arrays_as_on_the_cpu(self, name: str) -> None:
         case = KERNEL_CASES[name]
         there, here = (written_by(case, device) for device in ("cuda", "cpu"))
         assert_alike(there, here, TOLERANCE[name.rpartition(" ")[2]])
 
-    def test_errors_are_minisks_own(self) -> None:
+    def test_errors_on_the_device_are_minisk_errors(self) -> None:
         x = ms.tensor(np.ones((2, 3)), device="cuda")
         with pytest.raises(DeviceError, match="add: tensors on different devices: cuda:0, cpu"):
             x + ms.tensor(np.ones((2, 3)))
@@ -181,7 +83,7 @@ class DeviceSuite:
         assert np.asarray(x).tolist() == [1, 2] and len({x, x}) == 1
         assert ms.tensor(x).device == "cuda:0" and ms.tensor(x, device="cpu").device == "cpu"
 
-    def test_dropout_draws_from_the_devices_own_generator(self) -> None:
+    def test_dropout_draws_from_the_generator_of_the_device(self) -> None:
         def drawn() -> np.ndarray:
             ms.manual_seed(4)
             return ops.dropout(ms.tensor(np.ones(200), device="cuda"), 0.25).numpy()
@@ -190,7 +92,7 @@ class DeviceSuite:
         assert set(first.tolist()) == {0.0, 1 / 0.75} and 20 < (first == 0).sum() < 80
         np.testing.assert_array_equal(first, drawn())
 
-    def test_adamw_takes_the_cpus_steps(self) -> None:
+    def test_adamw_takes_the_same_steps_as_on_the_cpu(self) -> None:
         ends = []
         for device in ("cpu", "cuda"):
             x = ms.tensor(np.linspace(-1, 1, 5), requires_grad=True, device=device)
@@ -202,19 +104,19 @@ class DeviceSuite:
             ends.append(x.numpy())
         np.testing.assert_allclose(ends[1], ends[0], rtol=1e-12)
 
-    def test_gradcheck_checks_a_layer_where_it_is(self) -> None:
+    def test_gradcheck_checks_a_layer_on_its_device(self) -> None:
         layer = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3)).to("cuda")
         x = ms.tensor(np.random.default_rng(0).standard_normal((2, 2, 3, 3)), device="cuda")
         assert ms.gradcheck(layer, x, mode="fast").ok
         assert {p.device for p in layer.parameters()} == {"cuda:0"}
 
-    def test_anomalies_are_found_there_too(self) -> None:
+    def test_anomalies_are_found_on_the_device(self) -> None:
         x = ms.tensor([0.0, 1.0], requires_grad=True, device="cuda")
         with ms.detect_anomaly(), pytest.raises(ms.errors.NotFiniteError, match="gradient of input 0"):
             (ops.sqrt(x) * 1.0).sum().backward()
 
-    def test_training_steps_are_those_of_the_cpu(self) -> None:
-        """In float64: the squeeze's batch norm over four images makes much of float32's rounding."""
+    def test_training_steps_agree_with_the_cpu(self) -> None:
+        """Compare in float64: the squeeze's batch norm over four images amplifies the rounding of float32."""
         losses, states = [], []
         for device in ("cpu", "cuda"):
             step = Step("sknet_small", images=4, size=32, device=device, dtype="float64")
@@ -223,7 +125,7 @@ class DeviceSuite:
         np.testing.assert_allclose(losses[1], losses[0], rtol=1e-9)
         assert_alike(states[1], states[0], 1e-7)
 
-    def test_a_run_stops_and_goes_on_with_the_same_bits(self, monkeypatch: Any, tmp_path: Path) -> None:
+    def test_a_resumed_run_ends_with_the_same_bits(self, monkeypatch: Any, tmp_path: Path) -> None:
         use_tiny(monkeypatch)
         settings = {"epochs": 2, "ema": 0.8, "clip_norm": 1.0, "accumulate": 2, "device": "cuda"}
         whole = trained(tmp_path / "whole", **settings)
@@ -234,12 +136,12 @@ class DeviceSuite:
             np.testing.assert_array_equal(value, weights(resumed)[name], err_msg=name)
         assert [m.test_accuracy for m in whole.history] == [m.test_accuracy for m in resumed.history]
 
-    def test_a_checkpoint_goes_from_one_device_to_the_other(self, monkeypatch: Any, tmp_path: Path) -> None:
+    def test_a_checkpoint_moves_from_one_device_to_the_other(self, monkeypatch: Any, tmp_path: Path) -> None:
         use_tiny(monkeypatch)
         started = trained(tmp_path, epochs=2, stop_after=1, device="cuda")
         arrays, _ = load_checkpoint(tmp_path / "last.safetensors")
         assert {type(array) for array in arrays.values()} == {np.ndarray}
-        # Which device is no part of what a run is: it may go on elsewhere.
+        # The device is not among the settings that a resumed run must share with its checkpoint.
         resumed = Trainer(config(epochs=2, device="cpu"), tmp_path, resume=True)
         assert_alike(weights(resumed), weights(started), 0)
         best = tmp_path / "best.safetensors"
@@ -247,35 +149,29 @@ class DeviceSuite:
         np.testing.assert_allclose(there, here, rtol=1e-5)
 
 
-def results(name: str, device: str, dtype: str, planes: tuple[int, int] = IMAGES[2:]) -> list[np.ndarray]:
-    """Run an operation on a device: its outputs, and the first and second gradients of their weighted sum.
-
-    planes: height and width that images are to have.
-    """
-    function, shapes = OPERATIONS[name]
+def results(case: Case, device: str, dtype: str, height_and_width: tuple[int, int] = IMAGES[2:]) -> list[np.ndarray]:
+    """Run a case on a device. Return its outputs, and the first and second gradients of their weighted sum."""
+    arrays = [array.astype(dtype) for array in case.arrays(height_and_width)]
     rng = np.random.default_rng(0)
-    sizes = [(*IMAGES[:2], *planes) if shape == IMAGES else shape for shape in shapes]
-    arrays = [rng.standard_normal(size).astype(dtype) for size in sizes]
     xs = [ms.tensor(array, requires_grad=True, device=device) for array in arrays]
-    returned = function(*xs)
-    outs = list(returned) if isinstance(returned, tuple) else [returned]
+    outs = as_list(case.function(*xs))
     assert all(out.device.startswith(device) for out in outs)
     found = [out.numpy() for out in outs]
     rooted = [out for out in outs if out.requires_grad]
     if rooted:
         weights = [ms.tensor(rng.uniform(0.5, 1.5, out.shape), dtype=out.dtype, device=device) for out in rooted]
         found += [g.numpy() for g in ms.grad(rooted, xs, weights, retain_graph=True, allow_unused=True)]
-    if rooted and dtype != "float16":  # squares would leave its range
+    if rooted and dtype != "float16":  # squares of gradients overflow float16
         firsts = ms.grad(rooted, xs, weights, create_graph=True, allow_unused=True)
         squares = [(first * first).sum() for first in firsts if first.requires_grad]
         found += [g.numpy() for g in ms.grad(squares, xs, allow_unused=True)] if squares else []
     return found
 
 
-def written_by(case: Case, device: str) -> list[np.ndarray]:
-    """Launch a kernel as its `check:` line says, and return the arrays it may write to."""
+def written_by(case: KernelCase, device: str) -> list[np.ndarray]:
+    """Launch a kernel with the arguments of its `check:` line, and return the arrays that are not const."""
     args = [to_device(arg.copy(), device) if isinstance(arg, np.ndarray) else arg for arg in case.args]
-    # Threads that work in teams need their whole block.
+    # A kernel whose threads work in teams (LANES > 1) needs every thread of its block.
     with kernel_mode("auto" if case.kernel.constants.get("LANES", 1) == 1 else "threads"):
         launch(case.kernel, case.grid, case.block, args, case.dynamic_shared)
     parameters = case.kernel.signature.parameters
@@ -283,7 +179,7 @@ def written_by(case: Case, device: str) -> list[np.ndarray]:
 
 
 def assert_alike(one: Any, other: Any, tolerance: float) -> None:
-    """Lists or dicts of arrays: the same shapes and dtypes, integers equal, max|Δ| ≤ tolerance · max|value|."""
+    """Compare lists or dicts of arrays: same shapes and dtypes, equal integers, max|Δ| ≤ tolerance · max|value|."""
     if isinstance(one, dict):
         assert one.keys() == other.keys()
         one, other = list(one.values()), list(other.values())
@@ -300,7 +196,7 @@ def assert_alike(one: Any, other: Any, tolerance: float) -> None:
 
 
 class Step:
-    """A model, an optimizer and a batch on a device; `take()` is one training step, and returns its loss."""
+    """A model, an optimizer and a batch on a device."""
 
     def __init__(self, name: str, images: int, size: int, device: str, dtype: str = "float32") -> None:
         ms.manual_seed(0)
@@ -312,6 +208,7 @@ class Step:
         self.y = ms.tensor(rng.integers(classes, size=images), device=device)
 
     def take(self) -> float:
+        """Do one training step and return its loss."""
         self.optimizer.zero_grad()
         loss = ops.cross_entropy(self.model(self.x), self.y)
         loss.backward()
@@ -319,5 +216,5 @@ class Step:
         return loss.item()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Weights and running statistics."""
+        """Return copies of the weights and running statistics."""
         return {name: value.numpy().copy() for name, value in self.model.state_dict().items()}

@@ -1,7 +1,8 @@
-"""Two judges of an operation: PyTorch (`assert_parity`) and central finite differences (`assert_derivatives`).
+"""Two references for an operation: PyTorch (`assert_parity`) and central finite differences (`assert_derivatives`).
 
-Both look at values' derivatives up to the second: the gradient of a randomly weighted sum of the first gradients, with
-respect to every input and to the gradient that came in. Inputs are `distinct`, so that no maximum ties by accident.
+Both compare values, first and second derivatives. The second derivatives are the gradients of a randomly weighted sum
+of the first ones, with respect to every input and every incoming gradient. Inputs are `distinct`, so that no maximum
+ties by accident.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -20,7 +22,7 @@ from hypothesis.extra import numpy as hnp
 import minisk as ms
 
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
-# Mode `threads` runs every CUDA thread as a fiber, in four orders: a few examples of each operation must do.
+# Mode `threads` runs every CUDA thread as a fiber, in four orders: it has time for a few examples of each operation.
 EXAMPLES = 5 if os.environ.get("MINISK_KERNELS") == "threads" else 30
 PROFILE = settings(
     derandomize=True, deadline=None, database=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow]
@@ -33,11 +35,11 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-# --- What goes in -----------------------------------------------------------------------------------------
+# --- Inputs -----------------------------------------------------------------------------------------------
 
 
 def distinct(shapes: list[tuple[int, ...]], seed: int = 0) -> list[np.ndarray]:
-    """Arrays whose values all differ, across arrays too: none 0, in (-2.5, 2.5), in random order, unevenly spaced."""
+    """Return arrays in which no value stands twice: none is 0, all lie in (-2.5, 2.5), unevenly spaced, shuffled."""
     rng = np.random.default_rng(seed)
     sizes = [int(np.prod(shape)) for shape in shapes]
     count = max(sum(sizes), 1)
@@ -47,13 +49,13 @@ def distinct(shapes: list[tuple[int, ...]], seed: int = 0) -> list[np.ndarray]:
 
 
 def positive(array: np.ndarray) -> np.ndarray:
-    """Move values into (0.4, 3), in the order they had: a domain for log, sqrt and divisors."""
+    """Move values into (0.4, 3) in the same order: a domain for log, sqrt and divisors."""
     return 0.4 + 0.5 * (array + 2.5)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Arrays for one comparison; `layout` is how they lie in memory when minisk sees them."""
+    """Arrays for one comparison, and their layout in memory when minisk gets them."""
 
     arrays: list[np.ndarray]
     layout: str = "contiguous"
@@ -63,7 +65,7 @@ class Inputs:
         return self.arrays[0].shape
 
     def map(self, function: Callable[[np.ndarray], np.ndarray], first: int = 0) -> Inputs:
-        """Apply the function to the arrays from this one on."""
+        """Apply the function to every array, or to those from position `first` on."""
         changed = [function(a) if i >= first else a for i, a in enumerate(self.arrays)]
         return Inputs(changed, self.layout)
 
@@ -84,15 +86,28 @@ def shapes(
     return hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
 
 
+def integer_pairs(least: int, most: int) -> st.SearchStrategy[tuple[int, int]]:
+    return st.tuples(st.integers(least, most), st.integers(least, most))
+
+
+def window_sizes(least: int, most: int) -> st.SearchStrategy[Any]:
+    """Draw one size for both axes of an image, or a pair (height, width)."""
+    return st.integers(least, most) | integer_pairs(least, most)
+
+
+def as_pair(size: Any) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
 @st.composite
 def broadcastable(draw: Any, count: int) -> Inputs:
-    """Draw arrays whose shapes broadcast together, empty ones among them."""
+    """Draw arrays whose shapes broadcast together; some are empty."""
     drawn = draw(hnp.mutually_broadcastable_shapes(num_shapes=count, max_dims=3, max_side=4, min_side=0))
     return draw(inputs(*drawn.input_shapes))
 
 
 def draws(*strategies: Any, **named: Any) -> Callable[[Any], Any]:
-    """`hypothesis.given` under the settings of this suite: the same examples in every run."""
+    """Apply `hypothesis.given` with fixed settings: every run tries the same examples."""
     return lambda test: PROFILE(given(*strategies, **named)(test))
 
 
@@ -105,10 +120,11 @@ def assert_parity(
     given_inputs: Inputs | list[np.ndarray],
     dtypes: tuple[str, ...] = ("float64", "float32"),
 ) -> None:
-    """Compare values, first and second gradients of two functions of the same inputs.
+    """Compare values, first gradients and second gradients of two functions; skip the test without PyTorch.
 
-    PyTorch computes in float64 from the same (rounded) inputs, so that only minisk's own error is measured.
+    PyTorch computes in float64 from the same (rounded) inputs, so that only the error of minisk is measured.
     """
+    pytest.importorskip("torch")
     case = given_inputs if isinstance(given_inputs, Inputs) else Inputs(given_inputs)
     for dtype in dtypes:
         arrays = [LAYOUTS[case.layout](array.astype(dtype)) for array in case.arrays]
@@ -120,10 +136,10 @@ def assert_parity(
 
 
 def assert_close(found: ms.Tensor, reference: np.ndarray, dtype: str, what: str = "value") -> None:
-    """max|Δ| ≤ tolerance · max|reference|; where the reference is all zeros, ≤ tolerance.
+    """Check dtype, shape, and max|Δ| ≤ tolerance · max|reference|; an all-zero reference counts as 1.
 
-    In float32 a reference below 1/20 counts as 1/20: terms of order 1 that cancel leave their own rounding behind, and
-    so ill-conditioned a sum can be held to its own size in float64 only.
+    In float32 a reference below 1/20 counts as 1/20. Terms of order 1 that cancel leave their rounding error behind;
+    only float64 can resolve such a sum.
     """
     assert isinstance(found, ms.Tensor), f"{what}: a {type(found).__name__}"
     assert found.dtype == dtype, f"{what}: dtype {found.dtype}, expected {dtype}"
@@ -135,7 +151,7 @@ def assert_close(found: ms.Tensor, reference: np.ndarray, dtype: str, what: str 
 
 
 def weights_like(results: list[Any], seed: int) -> list[np.ndarray]:
-    """Incoming gradients: random, so that no mistake cancels as it would in the plain sum."""
+    """Return random incoming gradients: in a plain sum, mistakes could cancel."""
     rng = np.random.default_rng([seed, 20])
     return [np.asarray(rng.uniform(0.5, 1.5, r.shape) * rng.choice([-1, 1], r.shape)) for r in results]
 
@@ -152,7 +168,7 @@ def minisk_results(function: Any, arrays: list[np.ndarray]) -> dict[str, ms.Tens
 
 
 def gradients(outs: Any, xs: Any, gs: Any, **how: bool) -> tuple[ms.Tensor, ...]:
-    """`ms.grad` of those outputs that depend on anything; zeros for an input that none depends on."""
+    """Call `ms.grad` on the outputs that require gradients; an input that none depends on gets zeros."""
     rooted = [(out, g) for out, g in zip(outs, gs, strict=True) if out.requires_grad]
     return ms.grad([out for out, _ in rooted], xs, [g for _, g in rooted], allow_unused=True, **how)
 
@@ -163,7 +179,7 @@ def torch_results(function: Any, arrays: list[np.ndarray]) -> dict[str, np.ndarr
     torch.set_num_threads(1)
     xs = [torch.tensor(array.astype("float64"), requires_grad=True) for array in arrays]
     outs = as_list(function(*xs))
-    # Weights rounded as minisk's are.
+    # The weights are rounded in the same way as those for minisk.
     gs = [torch.tensor(w.astype(arrays[0].dtype).astype("float64"), requires_grad=True) for w in weights_like(outs, 1)]
     firsts = torch.autograd.grad(outs, xs, gs, create_graph=True, materialize_grads=True)
     hs = [torch.tensor(w.astype(arrays[0].dtype).astype("float64")) for w in weights_like(firsts, 2)]
@@ -189,9 +205,9 @@ def named(outs: Any, firsts: Any, seconds: Any) -> dict[str, Any]:
 
 
 def assert_derivatives(function: Any, arrays: list[np.ndarray], order: int = 2, step: float = 1e-5) -> None:
-    """Check the gradient of a weighted sum of the outputs; then, order by order, the gradient function itself.
+    """Check the gradient of a weighted sum of the outputs; then check the gradient function itself, order by order.
 
-    In one random direction through all inputs, and element by element where the inputs are small.
+    The check moves all inputs in one random direction; small inputs are also moved element by element.
     """
     weights = weights_like(as_list(function(*leaves(arrays))), order)
 
@@ -200,8 +216,8 @@ def assert_derivatives(function: Any, arrays: list[np.ndarray], order: int = 2, 
         return float(sum((w * out.numpy()).sum() for w, out in zip(weights, outs, strict=True)))
 
     def slope(direction: list[np.ndarray]) -> float:
-        there, back = ([a + s * step * d for a, d in zip(arrays, direction, strict=True)] for s in (1, -1))
-        return (loss(*there) - loss(*back)) / (2 * step)
+        forward, backward = ([a + s * step * d for a, d in zip(arrays, direction, strict=True)] for s in (1, -1))
+        return (loss(*forward) - loss(*backward)) / (2 * step)
 
     found = [
         g.numpy() for g in gradient_function(function, len(arrays), create_graph=False)(*leaves([*arrays, *weights]))
@@ -210,7 +226,7 @@ def assert_derivatives(function: Any, arrays: list[np.ndarray], order: int = 2, 
     for direction in directions(arrays):
         predicted = sum((g * d).sum() for g, d in zip(found, direction, strict=True))
         assert abs(predicted - slope(direction)) <= 2e-7 * scale * max(1, sum(np.abs(d).sum() for d in direction)), (
-            f"order {order} counted down: gradient {predicted}, finite difference {slope(direction)}, along {direction}"
+            f"with {order} orders left: gradient {predicted}, finite difference {slope(direction)}, along {direction}"
         )
     if order > 1:
         assert_derivatives(gradient_function(function, len(arrays)), [*arrays, *weights], order - 1, step)
@@ -221,7 +237,7 @@ def leaves(arrays: Any) -> list[ms.Tensor]:
 
 
 def gradient_function(function: Any, count: int, create_graph: bool = True) -> Any:
-    """(inputs, incoming gradients) → gradients of the inputs: a function that can be differentiated in turn."""
+    """Return the map (inputs, incoming gradients) → gradients of the inputs, which can be differentiated in turn."""
 
     def function_of_both(*arguments: ms.Tensor) -> tuple[ms.Tensor, ...]:
         xs, gs = arguments[:count], arguments[count:]
@@ -231,7 +247,7 @@ def gradient_function(function: Any, count: int, create_graph: bool = True) -> A
 
 
 def directions(arrays: list[np.ndarray], small: int = 60) -> Any:
-    """One random direction; then the unit directions, if there are few."""
+    """Yield one random direction; then, for at most `small` elements, every unit direction."""
     rng = np.random.default_rng(3)
     yield [rng.standard_normal(a.shape) for a in arrays]
     if sum(a.size for a in arrays) <= small:

@@ -1,4 +1,4 @@
-"""A training run small enough for a test: 64 drawn images and a network of 8 channels, in this process."""
+"""A training run that is small enough for a test: 64 images of shapes and a network of 8 channels, in this process."""
 
 import itertools
 
@@ -12,7 +12,7 @@ SPLITS = {"train": make_shapes(64, seed=1), "test": make_shapes(32, seed=2)}
 
 
 def tiny_net(name, num_classes):
-    """One selective-kernel unit on 4×4 pixels, whatever the name."""
+    """Return a network with one selective-kernel unit on 4×4 pixels, for any name."""
     assert name in models.NAMES
 
     def unit(inputs, width, outputs, stride, project):
@@ -32,7 +32,7 @@ def config(**settings):
 
 
 def trained(out, resume=False, stop_after=None, **settings):
-    """Train until the end, or until the process might have stopped after so many epochs."""
+    """Train to the end, or stop after so many epochs as if the process had ended there."""
     trainer = Trainer(config(**settings), out, resume)
     list(itertools.islice(trainer.run(progress=False), stop_after))
     return trainer
@@ -43,7 +43,7 @@ def contents(folder):
 
 
 def kept(folder):
-    """What a failure must not change: everything but the log and the lock."""
+    """Return the files that a failure must not change: all but the log and the lock."""
     return {name: content for name, content in contents(folder).items() if name not in ("log.jsonl", "lock")}
 
 

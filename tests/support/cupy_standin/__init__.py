@@ -1,11 +1,11 @@
-"""A strict stand-in for CuPy: arrays over NumPy that behave as if they were on a GPU, for tests where there is none.
+"""A strict stand-in for CuPy: arrays over NumPy that behave like arrays on a GPU, for tests without a GPU.
 
-    with installed() as counts:      # `import cupy` gives the stand-in, and minisk finds a "GPU"
+    with installed() as counts:      # `import cupy` imports the stand-in, and minisk finds a "GPU"
         ...
-    counts.syncs, counts.kernels     # what waited for the device, and which kernels were launched
+    counts.syncs, counts.kernels     # the lines that waited for the device, and the kernels that were launched
 
-It is held to api.json, a snapshot of the real CuPy's names, arguments and errors (tools/cupy_snapshot.py): a name that
-the real one lacks is an AttributeError, NumPy arrays do not mix with its own, memory is never shared with NumPy.
+api.json limits it to the names, arguments and errors of the real CuPy (tools/cupy_snapshot.py records them). A name
+that CuPy lacks is an AttributeError. NumPy arrays do not mix with its arrays, and memory is never shared with NumPy.
 Kernels are built from the same source and run by minisk's CPU executor.
 """
 
@@ -26,7 +26,7 @@ __all__ = ["Ledger", "installed"]
 
 @contextlib.contextmanager
 def installed(mode: str = "cpu") -> Iterator[Ledger]:
-    """Put the stand-in in the place of `cupy` and `cupyx` for a while; kernels run in this mode of the CPU executor."""
+    """Replace `cupy` and `cupyx` by the stand-in for a `with` block. Kernels run in this mode of the CPU executor."""
     stand_ins = {"cupy": modules.make_cupy(), "cupyx": modules.make_cupyx()}
     before = {name: sys.modules.get(name) for name in stand_ins}
     available = device.cuda_available
@@ -36,7 +36,7 @@ def installed(mode: str = "cpu") -> Iterator[Ledger]:
     sys.modules.update(stand_ins)
     device.cuda_available = lambda: True
     users = [m for m in list(sys.modules.values()) if getattr(m, "cuda_available", None) is available]
-    for module in users:  # `from .device import cuda_available` made names of their own
+    for module in users:  # `from .device import cuda_available` bound the function to names of its own
         module.cuda_available = device.cuda_available
     try:
         yield LEDGER

@@ -1,7 +1,7 @@
-"""`cupy.ndarray`, over a NumPy array that nobody else sees.
+"""`cupy.ndarray`, over a private NumPy array.
 
-Composition, not a subclass: `np.asarray(x)` and `isinstance(x, np.ndarray)` must fail as in CuPy. Whatever computes is
-noted in the ledger; whatever reads a value back waits for the device, and is noted too.
+The class is no subclass of NumPy's: `np.asarray(x)` and `isinstance(x, np.ndarray)` must fail as in CuPy. The ledger
+records every computation, and every wait for the device when a value is read back.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ API = json.loads(Path(__file__).with_name("api.json").read_text(encoding="utf-8"
 NAMES: dict[str, dict[str, str | None]] = API["names"]
 
 SCALARS = (bool, int, float, complex, np.generic)
-quiet = functools.partial(np.errstate, all="ignore")  # a GPU does not tell of divisions by zero
+quiet = functools.partial(np.errstate, all="ignore")  # a GPU does not report divisions by zero
 POISON = {"f": np.nan, "c": np.nan, "i": -77, "u": 77, "b": True}
 
 
 def signature(owner: str, name: str) -> inspect.Signature | None:
-    """Return what a function of the real CuPy takes, None if that is not recorded."""
+    """Return the signature of a function of the real CuPy; None if it is not recorded."""
     text = NAMES[owner][name]
     return None if text in (None, "ufunc") else inspect.signature(eval(f"lambda {text}: None"))
 
@@ -42,8 +42,8 @@ def bound(owner: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             expected.bind(*args, **kwargs)
     except TypeError as error:
         unknown = [k for k in kwargs if k not in expected.parameters]
-        told = f"got an unexpected keyword argument '{unknown[0]}'" if unknown else str(error)
-        raise TypeError(f"{name}() {told}") from None
+        problem = f"got an unexpected keyword argument '{unknown[0]}'" if unknown else str(error)
+        raise TypeError(f"{name}() {problem}") from None
 
 
 def on_device(value: Any) -> bool:
@@ -51,18 +51,18 @@ def on_device(value: Any) -> bool:
 
 
 def checked(value: Any) -> Any:
-    """Let through what may meet a CuPy array: another one, or a number. Raises CuPy's TypeError for anything else."""
+    """Return the value if it is an operand for a CuPy array: another array or a number. Raise TypeError if not."""
     if not on_device(value) and not isinstance(value, SCALARS):
         raise TypeError(f"Unsupported type {type(value)}")
     return value
 
 
 def unwrap(value: Any) -> Any:
-    """Replace arrays by what they hold, in lists, tuples and dicts too. Raises ValueError for another device's."""
+    """Return the NumPy arrays behind arrays, also inside lists and dicts. Raise ValueError for another device."""
     if on_device(value):
         if value._device != Device.current:
-            told = f"array device = {value._device} while current = {Device.current}"
-            raise ValueError(f"Array device must be same as the current device: {told}")
+            devices = f"array device = {value._device} while current = {Device.current}"
+            raise ValueError(f"Array device must be same as the current device: {devices}")
         return value._host
     if isinstance(value, tuple | list):
         return type(value)(unwrap(item) for item in value)
@@ -70,7 +70,7 @@ def unwrap(value: Any) -> Any:
 
 
 def wrap(result: Any, *sources: Any) -> Any:
-    """Make arrays of what NumPy returned; scalars become arrays of shape (), a view of a source names it as base."""
+    """Turn NumPy's results into arrays of the device. Scalars get shape (); a view of a source has it as base."""
     if isinstance(result, tuple | list):
         return type(result)(wrap(item, *sources) for item in result)
     if not isinstance(result, np.ndarray | np.generic):
@@ -92,7 +92,7 @@ def _root(array: Any) -> Any:
 
 
 class Device:
-    """`cupy.cuda.Device`: there are two, and what is computed is computed on the current one."""
+    """`cupy.cuda.Device`. There are two; computations run on the current one."""
 
     current = 0
 
@@ -143,7 +143,7 @@ class ndarray:
     ) -> None:
         assert memptr is None and strides is None, "the stand-in has no pointers"
         self._host, self._device, self.base = np.empty(shape, dtype, order), Device.current, None
-        self._host[...] = POISON[self._host.dtype.kind]  # whoever reads before writing shall notice
+        self._host[...] = POISON[self._host.dtype.kind]  # a read before the first write gives a wrong result
 
     @classmethod
     def _over(cls, host: np.ndarray, device: int, base: ndarray | None = None) -> ndarray:
@@ -151,7 +151,7 @@ class ndarray:
         self._host, self._device, self.base = host, device, base
         return self
 
-    # What it is
+    # Properties
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
@@ -229,14 +229,14 @@ class ndarray:
             unwrap(self)
         with _index_errors():
             part = self._host[index]
-            if is_view and not isinstance(part, np.ndarray):  # NumPy hands out the value; CuPy, a view of it
+            if is_view and not isinstance(part, np.ndarray):  # NumPy returns the value, CuPy a view of it
                 part = self._host[(*index, ...) if isinstance(index, tuple) else (index, ...)]
             return wrap(part, self)
 
     def __setitem__(self, slices: Any, value: Any) -> None:
         index, is_view = _host_index(slices)
         if not on_device(value) and np.ndim(value) > 0:
-            if is_view:  # it would fill the part with one number
+            if is_view:  # CuPy would fill the part with one scalar
                 raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
             LEDGER.uploads += 1
         LEDGER.operations["setitem"] += 1
@@ -258,7 +258,7 @@ class ndarray:
     def dot(self, b: Any, out: Any = None) -> Any:
         return sys.modules["cupy"].dot(self, b, out)
 
-    # NumPy's functions, called on an array of this kind, are CuPy's
+    # NumPy's functions dispatch to CuPy's
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         assert method == "__call__", f"the stand-in has no ufunc.{method}"
@@ -271,7 +271,7 @@ class ndarray:
 
 
 def _host_index(slices: Any) -> tuple[Any, bool]:
-    """Return NumPy's index for CuPy's, and whether it makes a view. A boolean mask waits: how many are True?"""
+    """Return NumPy's index for CuPy's, and whether it makes a view. A mask waits for the number of its True values."""
     parts = slices if isinstance(slices, tuple) else (slices,)
     arrays = [part for part in parts if on_device(part) or isinstance(part, np.ndarray | list | bool)]
     for part in arrays:
@@ -290,7 +290,7 @@ def _index_errors() -> Iterator[None]:
 
 
 def _computing(name: str) -> Callable[..., Any]:
-    """A method that NumPy's arrays have too: it takes what CuPy's takes, and computes or copies."""
+    """Return a method that computes or copies, with the arguments of CuPy's."""
 
     def method(self: ndarray, *args: Any, **kwargs: Any) -> Any:
         bound("cupy.ndarray", name, (self, *args), kwargs)
@@ -304,7 +304,7 @@ def _computing(name: str) -> Callable[..., Any]:
 
 
 def _viewing(name: str) -> Callable[..., Any]:
-    """A method that gives another view; a copy where that can't be."""
+    """Return a method that makes a view, or a copy where no view is possible."""
 
     def method(self: ndarray, *args: Any, **kwargs: Any) -> Any:
         bound("cupy.ndarray", name, (self, *args), kwargs)
@@ -317,7 +317,7 @@ def _viewing(name: str) -> Callable[..., Any]:
 
 
 def _operator(name: str) -> Callable[..., Any]:
-    """An operator: `__add__`, `__radd__` or `__iadd__`. What meets the array must be another one, or a number."""
+    """Return an operator such as `__add__`, `__radd__` or `__iadd__`, for arrays of the device and numbers."""
     word = name.strip("_")
     is_reflected = word[0] == "r" and word not in ("rshift",)
     function = getattr(operator, f"__{word[is_reflected:]}__")

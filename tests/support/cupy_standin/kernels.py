@@ -1,7 +1,7 @@
-"""`cupy.RawModule`: kernels from the text that a GPU would get, run by minisk's CPU executor.
+"""`cupy.RawModule`: kernels from the source that a GPU would get, run by minisk's CPU executor.
 
-CuPy passes a Python int as int64 and a float as float64, whatever the kernel takes, and does not look at an array's
-dtype or layout. Here each of these is an error.
+CuPy passes a Python int as int64 and a float as float64, even where the kernel declares another type, and does not
+check the dtype or layout of an array. Here each of these mistakes is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from minisk.runtime.signature import PACKAGE, signatures
 from .arrays import bound, on_device, unwrap
 from .ledger import LEDGER
 
-MOST_THREADS, MOST_SHARED = 1024, 48 * 1024  # of a block, unless the kernel is told to allow more
+MOST_THREADS, MOST_SHARED = 1024, 48 * 1024  # a block's limits, unless the kernel raises them
 
 
 class RawModule:
@@ -53,7 +53,7 @@ class RawModule:
 
 @functools.cache
 def _file_with(code: str) -> Path:
-    """Return minisk's own file of that content, or one beside the built kernels, which go by their file's name."""
+    """Return minisk's file of that content, or a new file in the cache: built kernels are found by file name."""
     for path in PACKAGE.glob("*.cu"):
         if path.read_text(encoding="utf-8") == code:
             return path
@@ -69,11 +69,11 @@ class _RawKernel:
         types = dict(define.split("=") for define in defines)
         real, index = types.get("REAL", "float"), types.get("INDEX", "int")
         declared = {"real": real, "wide": "double" if real == "double" else "float", "index_t": index}
-        # float16 is for a GPU alone; and convolution's layouts of doubles differ between a GPU and one thread.
+        # One CPU thread cannot compute in float16, and convolution lays out doubles differently there.
         is_laid_out_alike = types.get("LANES", "1") == "1" or real == "float"
         self.may_be_one_thread = self.signature.any_block and real != "half_t" and is_laid_out_alike
         self.dtypes = [parameter.dtype(declared) for parameter in self.signature.parameters]
-        self.runs: dict[str, HostKernel] = {}  # minisk keeps a kernel for good, while the mode may change
+        self.runs: dict[str, HostKernel] = {}  # minisk keeps a kernel while the mode may change
 
     def __call__(
         self,
@@ -100,13 +100,13 @@ class _RawKernel:
         hosts = [unwrap(arg) for arg in args]
         mode = RawModule.mode if self.may_be_one_thread else "threads"
         if mode not in self.runs:
-            # One thread makes a team of one.
+            # In mode cpu, a team of LANES threads is one thread.
             defines = ["LANES=1" if mode == "cpu" and d.startswith("LANES=") else d for d in self.defines]
             self.runs[mode] = HostKernel(self.path, self.name, mode, defines, self.dtypes)
-        request = (*grid, 1, 1)[:3], (*block, 1, 1)[:3], hosts, shared_mem
+        request = _three(grid), _three(block), hosts, shared_mem
         if mode == RawModule.mode:
             self.runs[mode](*request)
-        else:  # at its true size, but quickly: in one order of its threads
+        else:  # at its true block size, in one order of the threads
             error = self.runs[mode].call(*request)
             assert not error, f"{self.name}: {error}"
 
@@ -117,3 +117,8 @@ class _RawKernel:
             assert is_fitting, f"{self.name}: {what} {sizes} must be ints from 1 to {most}"
         assert math.prod(block) <= min(MOST_THREADS, self.signature.most_threads), f"{self.name}: block {block}"
         assert type(shared_mem) is int and shared_mem <= MOST_SHARED, f"{self.name}: {shared_mem} bytes shared"
+
+
+def _three(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Fill up the sizes of a grid or block with ones."""
+    return sizes + (1,) * (3 - len(sizes))

@@ -1,4 +1,4 @@
-"""What happened on the "GPU": who waited for it, what was launched, what was sent there."""
+"""A record of the events on the "GPU": waits, launches, and copies to the device."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 @dataclass
 class Ledger:
-    """syncs: the line of code behind each wait; kernels, operations: launches by name; uploads: copies to the device.
+    """Counts of events.
 
-    An operation is one call of a CuPy function that computes or copies; the real one may need several launches for it.
+    syncs: the line of code behind each wait for the device.
+    kernels: launches of kernels, by name.
+    operations: calls of CuPy functions that compute or copy, by name. The real CuPy may need several launches for one.
+    uploads: copies to the device.
     """
 
     syncs: list[str] = field(default_factory=list)
@@ -23,14 +26,14 @@ class Ledger:
     uploads: int = 0
 
     def clear(self) -> None:
-        """Forget what happened so far."""
+        """Delete all events."""
         self.syncs.clear()
         self.kernels.clear()
         self.operations.clear()
         self.uploads = 0
 
     def synchronize(self) -> None:
-        """Note that the host waits for the device, and which line makes it wait."""
+        """Record that the host waits for the device, with the line outside the stand-in that waits."""
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
             frame = frame.f_back

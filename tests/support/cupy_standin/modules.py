@@ -13,14 +13,14 @@ from .arrays import API, NAMES, POISON, Device, bound, checked, ndarray, on_devi
 from .kernels import RawModule
 from .ledger import LEDGER
 
-# What takes data from the host, and what only looks at types and shapes.
+# Functions that take data from the host; functions that read only types and shapes; functions that wait.
 FROM_HOST = {"array", "asarray", "asanyarray"}
 ABOUT = {"result_type", "can_cast", "shape", "ndim", "size", "isscalar", "may_share_memory", "iscomplexobj"}
 WAITING = {"nonzero", "argwhere", "flatnonzero", "unique", "extract"}
 
 
 class Strict(types.ModuleType):
-    """A module that has the names of the real one, as far as the stand-in knows how to do them."""
+    """A module with the names of the real one, as far as the stand-in implements them."""
 
     def __init__(self, name: str, **contents: Any) -> None:
         super().__init__(name)
@@ -36,11 +36,11 @@ class Strict(types.ModuleType):
 
 
 def _adapted(module: str, name: str) -> Any:
-    """Make CuPy's function of NumPy's; types and constants are NumPy's own."""
+    """Return CuPy's function of this name, made from NumPy's. Types and constants are NumPy's own."""
     path = module.partition(".")[2]
     owner = {"": np, "linalg": np.linalg, "lib.stride_tricks": np.lib.stride_tricks}.get(path)
     if not hasattr(owner, name):
-        raise NotImplementedError(f"the stand-in for CuPy does not know {module}.{name}: teach it")
+        raise NotImplementedError(f"the stand-in for CuPy does not implement {module}.{name}")
     if NAMES[module][name] == "ufunc":
         return Ufunc(name)
     thing = getattr(owner, name)
@@ -78,21 +78,21 @@ def _flat(values: Any) -> Iterator[Any]:
 
 
 def _from_host(numpy_function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> ndarray:
-    """`asarray` returns an array of the device as it is; whatever comes from the host is copied."""
-    if on_device(args[0]):  # perhaps of the other device
+    """Return an array on the device: the same one if it is there already, a copy if it comes from the host."""
+    if on_device(args[0]):  # it may be on the other device
         copied = wrap(numpy_function(args[0]._host, *args[1:], **kwargs), args[0])
         LEDGER.operations["copy"] += copied is not args[0]
         return copied
     made = wrap(numpy_function(unwrap(args[0]), *args[1:], **kwargs).copy())
     if made.ndim:
         LEDGER.uploads += 1
-    else:  # a lone number is filled in, not copied
+    else:  # a scalar is an argument of a fill kernel, not a copy
         LEDGER.operations["fill"] += 1
     return made
 
 
 class Ufunc:
-    """A function of each element."""
+    """`cupy.ufunc`: a function of each element."""
 
     def __init__(self, name: str) -> None:
         self.name, self.function = name, getattr(np, name)
@@ -120,19 +120,19 @@ class Ufunc:
 
 
 class Matmul(Ufunc):
-    """`matmul` takes arrays only."""
+    """`cupy.matmul`, which takes arrays only."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         bound("cupy", "matmul", args, kwargs)
         for arg in args:
             if not on_device(arg):
-                told = f"{type(arg).__module__}.{type(arg).__name__}".removeprefix("builtins.")
-                raise TypeError(f"Argument 'b' has incorrect type (expected cupy._core.core._ndarray_base, got {told})")
+                kind = f"{type(arg).__module__}.{type(arg).__name__}".removeprefix("builtins.")
+                raise TypeError(f"Argument 'b' has incorrect type (expected cupy._core.core._ndarray_base, got {kind})")
         return super().__call__(*args, **kwargs)
 
 
 class Generator:
-    """`cupy.random.Generator`: NumPy's numbers, not CuPy's."""
+    """`cupy.random.Generator`; it draws NumPy's numbers, not CuPy's."""
 
     def __init__(self, seed: Any) -> None:
         self._host = np.random.default_rng(seed)
@@ -150,7 +150,7 @@ class Generator:
 
 
 class Event:
-    """`cupy.cuda.Event`: a moment."""
+    """`cupy.cuda.Event`: a point in time."""
 
     def record(self, stream: Any = None) -> None:
         self.time = time.perf_counter()
@@ -163,7 +163,7 @@ def _poisoned(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     def empty(*args: Any, **kwargs: Any) -> ndarray:
         bound("cupy", name, args, kwargs)
         result = wrap(function(*unwrap(args), **kwargs))
-        result._host[...] = POISON[result.dtype.kind]  # whoever reads before writing shall notice
+        result._host[...] = POISON[result.dtype.kind]  # a read before the first write gives a wrong result
         return result
 
     return empty

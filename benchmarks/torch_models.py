@@ -1,6 +1,6 @@
-"""The same network in PyTorch: each minisk module is replaced by PyTorch's, under the same names, with its weights.
+"""Models of minisk in PyTorch: every module becomes PyTorch's, with the same name and the same weights.
 
-minisk is not imported: a saved twin is also loaded where minisk must not be.
+This file does not import minisk when it runs: a process that measures PyTorch alone loads a saved model through it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from minisk import models
-
 if TYPE_CHECKING:
+    from minisk import models
     from minisk import nn as ms_nn
-    from minisk.models import ResidualNet
 
 
 class BatchNormReLU(nn.BatchNorm2d):
@@ -25,9 +23,13 @@ class BatchNormReLU(nn.BatchNorm2d):
 class SKConv(nn.Module):
     def __init__(self, source: models.SKConv) -> None:
         super().__init__()
-        self.convs = nn.ModuleList([twin(conv) for conv in source.convs])
-        self.norms = nn.ModuleList([twin(norm) for norm in source.norms])
-        self.fc1, self.fc1_norm, self.fc2 = twin(source.fc1), twin(source.fc1_norm), twin(source.fc2)
+        self.convs = nn.ModuleList([torch_model(conv) for conv in source.convs])
+        self.norms = nn.ModuleList([torch_model(norm) for norm in source.norms])
+        self.fc1, self.fc1_norm, self.fc2 = (
+            torch_model(source.fc1),
+            torch_model(source.fc1_norm),
+            torch_model(source.fc2),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         features = torch.stack([norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True)], 1)
@@ -42,7 +44,7 @@ class Bottleneck(nn.Module):
     def __init__(self, source: models.Bottleneck) -> None:
         super().__init__()
         for name, child in source.children():
-            self.add_module(name, twin(child))
+            self.add_module(name, torch_model(child))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.middle(self.reduce_norm(self.reduce(x)))
@@ -52,9 +54,13 @@ class Bottleneck(nn.Module):
 
 
 class Net(nn.Module):
-    def __init__(self, source: ResidualNet) -> None:
+    def __init__(self, source: models.ResidualNet) -> None:
         super().__init__()
-        self.stem, self.stages, self.classifier = twin(source.stem), twin(source.stages), twin(source.classifier)
+        self.stem, self.stages, self.classifier = (
+            torch_model(source.stem),
+            torch_model(source.stages),
+            torch_model(source.classifier),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.stages(self.stem(x)).mean((2, 3)))
@@ -74,7 +80,7 @@ def _conv(source: ms_nn.Conv2d) -> nn.Conv2d:
     )
 
 
-_TWINS = {
+_MODULES = {
     "Conv2d": _conv,
     "BatchNorm2d": lambda m: (BatchNormReLU if m.relu else nn.BatchNorm2d)(m.weight.size, m.eps, m.momentum),
     "Linear": lambda m: nn.Linear(m.weight.shape[1], m.weight.shape[0]),
@@ -83,14 +89,14 @@ _TWINS = {
     "SKConv": SKConv,
     "SKUnit": Bottleneck,
     "Bottleneck": Bottleneck,
-    "Sequential": lambda m: nn.Sequential(*[twin(child) for child in m]),
+    "Sequential": lambda m: nn.Sequential(*[torch_model(child) for child in m]),
     "ResidualNet": Net,
 }
 
 
-def twin(module: ms_nn.Module) -> nn.Module:
-    """Return PyTorch's module for one of minisk's, with the same weights and statistics."""
-    made = _TWINS[type(module).__name__](module)
+def torch_model(module: ms_nn.Module) -> nn.Module:
+    """Return the PyTorch module that computes the same as a module of minisk, with its weights and statistics."""
+    made = _MODULES[type(module).__name__](module)
     state = {name: torch.from_numpy(value.numpy().copy()) for name, value in module.state_dict().items()}
-    made.load_state_dict(state, strict=False)  # PyTorch also counts batches
+    made.load_state_dict(state, strict=False)  # PyTorch's batch norm also counts batches
     return made

@@ -1,0 +1,45 @@
+"""Pooling agrees with PyTorch to the second gradient."""
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from operation_cases import assert_operation_agrees
+from parity import Inputs, as_pair, distinct, draws, inputs, positive, shapes, window_sizes
+
+
+@st.composite
+def pools(draw):
+    """Draw images and a window: windows overlap or leave gaps; padding is at most half the kernel."""
+    kernel = draw(window_sizes(1, 4))
+    padding = tuple(draw(st.integers(0, k // 2)) for k in as_pair(kernel))
+    settings = {"kernel_size": kernel, "stride": draw(st.none() | window_sizes(1, 4)), "padding": padding}
+    size = [max(1, k - 2 * p) + draw(st.integers(0, 4)) for k, p in zip(as_pair(kernel), padding, strict=True)]
+    return draw(inputs((draw(st.integers(1, 2)), draw(st.integers(1, 2)), *size))), settings
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@draws(pools())
+def test_max_pool2d_agrees_for_any_window(ceil_mode, drawn):
+    case, settings = drawn
+    assert_operation_agrees("max_pool2d", case, ceil_mode=ceil_mode, **settings)
+
+
+@draws(pools())
+def test_avg_pool2d_agrees_for_any_window(drawn):
+    case, settings = drawn
+    assert_operation_agrees("avg_pool2d", case, **settings)
+
+
+@draws(inputs(shapes(min_dims=4, max_side=5)))
+def test_global_avg_pool2d_agrees(case):
+    assert_operation_agrees("global_avg_pool2d", case)
+
+
+def test_first_of_equal_values_in_overlapping_windows_gets_the_gradient():
+    x = np.array([[0, 2, 2, 1], [2, 2, 0, 2], [1, 2, 2, 2], [0, 0, 0, 0]], float).reshape(1, 1, 4, 4)
+    assert_operation_agrees("max_pool2d", Inputs([x]), kernel_size=3, stride=1, padding=1)
+
+
+def test_padding_is_never_the_maximum_of_a_window():
+    x = -positive(distinct([(1, 2, 3, 3)])[0])
+    assert_operation_agrees("max_pool2d", Inputs([x]), kernel_size=3, stride=2, padding=1)
