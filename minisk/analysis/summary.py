@@ -65,7 +65,7 @@ def summarize(model: Module, input_shape: tuple[int, int, int]) -> Summary:
     return Summary(rows, sum(p.size for p in model.parameters()), sum(b.size for b in model.buffers()))
 
 
-def _note(rows: list[Row], name: str, module: Module, out: Tensor) -> None:
+def _note(rows: list[Row], name: str, module: Module, inputs: object, out: Tensor) -> None:
     own = sum(value.size for value in vars(module).values() if isinstance(value, Tensor) and value.requires_grad)
     kind, macs, select_macs = type(module).__name__, 0, 0
     if isinstance(module, Conv2d | Linear):

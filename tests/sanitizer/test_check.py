@@ -13,7 +13,7 @@ import minisk as ms
 from minisk import ops
 from minisk.__main__ import main
 from minisk.analysis.summary import summarize
-from minisk.models.attention.selective_kernel import SKUnit
+from minisk.models import SKUnit
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
 from minisk.optim.optimizer import SGD
 from minisk.runtime.signature import PACKAGE
