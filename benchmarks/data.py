@@ -20,7 +20,7 @@ import numpy as np
 import minisk as ms
 from minisk import models, ops
 from minisk.data import Augment, Batch, ImageDataset, Loader, Mix
-from minisk.optim.optimizer import SGD
+from minisk.optim import SGD
 
 AUGMENTATIONS = {
     "none": (None, None),

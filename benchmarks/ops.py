@@ -37,7 +37,7 @@ from torch_twin import twin
 
 import minisk as ms
 from minisk import models, ops
-from minisk.optim.optimizer import SGD
+from minisk.optim import SGD
 
 TURN = 2e-3  # seconds: what is shorter is repeated
 Work = Callable[[], object]

@@ -73,7 +73,7 @@ def logits_of(calls: Calls, weights: list[Any], x: Any) -> Any:
 def minisk_step(network: str) -> Step:
     import minisk as ms
     from minisk import ops
-    from minisk.optim.optimizer import SGD
+    from minisk.optim import SGD
 
     weights, x, y = problem(network)
     parameters = [ms.tensor(weight, requires_grad=True) for weight in weights]

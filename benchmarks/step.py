@@ -48,7 +48,7 @@ ROOF = "np.matmul"
 def minisk_step(model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", inference: bool = False) -> Step:
     import minisk as ms
     from minisk import ops
-    from minisk.optim.optimizer import SGD
+    from minisk.optim import SGD
 
     model.to(device).train(not inference)
     optimizer = SGD(model.parameters(), **SETTINGS)

@@ -15,7 +15,7 @@ from minisk.__main__ import main
 from minisk.analysis.summary import summarize
 from minisk.models import SKUnit
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
-from minisk.optim.optimizer import SGD
+from minisk.optim import SGD
 from minisk.runtime.signature import PACKAGE
 from minisk.sanitizer.cases import cases
 
