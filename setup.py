@@ -25,7 +25,7 @@ setup(
             "cuda/*.cuh",
             "cuda/cases/*.txt",
             "runtime/include/*.h",
-            "models/*.safetensors",
+            "models/weights/*.safetensors",
         ]
     },
     install_requires=["numpy>=2.0", "pillow>=10.1", "tqdm>=4.60", "safetensors>=0.4"],

@@ -1,33 +1,44 @@
-"""Where the time goes: `with ms.profile(model) as found:`, then `print(found)` or `found.save_trace(path)`.
+"""Profiler: the time of every operation, forward and backward.
 
-While it runs, it stands in for `Function.apply` and `Node.run_backward`, through which every operation and every
-backward goes, and for the `forward` of each module, to know whose operation it is. Outside, nothing is slower for it.
+    with ms.profile(model) as profile:
+        loss = …
+        loss.backward()
+    print(profile)
+    profile.save_trace("trace.json")
+
+It observes operations through `autograd.observe`, and knows the layer that runs from forward hooks of the modules.
 """
 
 import contextlib
 import json
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import Function, Node, Tensor
-from ..backend import array_module
+from ..autograd import Function, Node, Observer, Tensor, observe
+from ..backend import Array, array_module
 from ..nn import Module
 from ..serialization import atomic_write
 
 SHOWN = 20  # rows of the table by layer
+OUTSIDE = "-"  # the layer of operations outside all modules
 
 
 class Event(NamedTuple):
-    """One operation, or its backward with all operations inside; ts and dur: start and length in microseconds.
+    """One operation, or one backward with all operations inside it; the fields of a Chrome trace, and three more.
 
-    cat: "forward" or "backward"; bytes: of the arrays read and written, each counted once; flops: of convolutions and
-    matrix products, two for each multiply-add, 0 for all others. A Chrome trace has the same names.
+    name: the operation.
+    layer: dotted name of the module that called it.
+    cat: "forward" or "backward".
+    ts, dur: start and duration, in microseconds.
+    flops: two for each multiply-add of convolutions and matrix products, 0 for other operations.
+    bytes: size of the arrays read and written, each counted once.
+    is_outermost: whether it ran outside all other events.
     """
 
     name: str
@@ -41,23 +52,30 @@ class Event(NamedTuple):
 
 
 class Profile:
-    """What happened in the `with` block: `events`, in the order in which they ended, and the block's `seconds`."""
+    """The result of a profile.
+
+    Attributes:
+        events: in the order in which they ended.
+        seconds: duration of the `with` block.
+    """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self._began, self.seconds = time.perf_counter(), 0.0
-        self._depth = self._flops = 0  # how many operations are running; flops of those inside the current one
+        self.start = time.perf_counter()
+        self.seconds = 0.0
 
     def __str__(self) -> str:
-        """Return a table by operation, one by layer, the slowest first, and the time spent outside all operations."""
+        """Return a table by operation and one by layer, the slowest first, and the time outside all operations."""
         outermost = [event for event in self.events if event.is_outermost]
+        by_operation = _table("operation", outermost, lambda event: event.name)
         by_layer = _table("layer, operation", outermost, lambda event: f"{event.layer}, {event.name}")
-        lines = [*_table("operation", outermost, lambda event: event.name), "", *by_layer[: SHOWN + 2]]
-        if len(by_layer) > SHOWN + 2:
-            lines.append(f"and {len(by_layer) - SHOWN - 2} more")
-        whole, inside = 1e3 * self.seconds, sum(event.dur for event in outermost) / 1e3
-        told = f"outside operations (optimizer, data, Python): {whole - inside:.1f} of {whole:.1f} ms"
-        return "\n".join([*lines, "", told])
+        heading = 2
+        lines = [*by_operation, "", *by_layer[: SHOWN + heading]]
+        if len(by_layer) > SHOWN + heading:
+            lines.append(f"and {len(by_layer) - SHOWN - heading} more")
+        total = 1e3 * self.seconds
+        outside = total - sum(event.dur for event in outermost) / 1e3
+        return "\n".join([*lines, "", f"outside operations (optimizer, data, Python): {outside:.1f} of {total:.1f} ms"])
 
     def save_trace(self, path: str | Path) -> None:
         """Write all events as a Chrome trace, for chrome://tracing or ui.perfetto.dev. Raises OSError."""
@@ -65,94 +83,154 @@ class Profile:
         events = [{**event._asdict(), **common, "args": event._asdict()} for event in self.events]
         atomic_write(path, json.dumps({"traceEvents": events}).encode())
 
-    def _watch(self, name: str, cat: str, layer: str, read: list[Any], work: Callable[[], Any]) -> Any:
-        """Do the work, and note it. read: the arrays it reads."""
-        outer_flops, self._flops, self._depth = self._flops, 0, self._depth + 1
-        start = time.perf_counter()
-        try:
-            result = work()
-        finally:
-            self._depth -= 1
-        touched = [*read, *(x.data for x in _listed(result) if x is not None)]
-        for xp in {array_module(array) for array in touched} - {np}:  # a GPU works on while Python goes on
-            xp.cuda.runtime.deviceSynchronize()
-        when = 1e6 * (start - self._began), 1e6 * (time.perf_counter() - start)
-        flops, size = self._flops or _flops(name, touched), sum(array.nbytes for array in touched)
-        self.events.append(Event(name, layer, cat, *when, flops, size, self._depth == 0))
-        self._flops = outer_flops + flops
-        return result
-
 
 @contextlib.contextmanager
 def profile(model: Module | None = None) -> Iterator[Profile]:
-    """Time every operation in the block, forward and backward; with a model, by the names of its layers.
+    """Time every operation inside the block, forward and backward, in one thread.
 
-    On a GPU each operation is waited for, so the whole block takes longer than without. For one thread at a time.
+    On a GPU, every operation is waited for, so that the block takes longer than without a profile.
+
+    Args:
+        model: events are assigned to its modules by name.
     """
-    found, layer, makers = Profile(), ["-"], dict[int, str]()  # the layer that runs, last; whose each node is
-    apply, run = Function.__dict__["apply"], Node.run_backward
-
-    def watched_apply(cls: type[Function], *inputs: Any, **settings: Any) -> Any:
-        read, cat = [x.data for x in inputs if isinstance(x, Tensor)], "backward" if found._depth else "forward"
-        result = found._watch(cls.operation, cat, layer[-1], read, lambda: apply.__func__(cls, *inputs, **settings))
-        makers[id(_listed(result)[0].node)] = layer[-1]
-        return result
-
-    def watched_run(node: Node, *arguments: Any) -> Any:
-        read = [x.data for x in arguments[0] if x is not None] + [saved.array for saved in node.saved]
-        maker = makers.get(id(node), "-")
-        return found._watch(node.operation, "backward", maker, read, lambda: run(node, *arguments))
-
-    def named(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
-        def within(*inputs: Any) -> Any:
-            layer.append(name)
-            try:
-                return forward(*inputs)
-            finally:
-                layer.pop()
-
-        return within
-
-    # Of a module that is used twice the first name counts, and it is wrapped once.
-    modules = {} if model is None else {module: name for name, module in reversed([*model.named_modules()])}
-    before = [(vars(module), vars(module).get("forward")) for module in modules]  # another profile may be open
-    try:
-        for module, name in modules.items():
-            vars(module)["forward"] = named(name or "model", module.forward)
-        Function.apply, Node.run_backward = classmethod(watched_apply), watched_run  # type: ignore[assignment, method-assign]
+    found = Profile()
+    recorder = _Recorder(found)
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(lambda: setattr(found, "seconds", time.perf_counter() - found.start))
+        for name, module in _modules_by_name(model):
+            cleanup.callback(module.register_forward_pre_hook(partial(recorder.enter_layer, name)))
+            cleanup.callback(module.register_forward_hook(recorder.leave_layer, always_call=True))
+        cleanup.enter_context(observe(recorder))
         yield found
-    finally:
-        found.seconds = time.perf_counter() - found._began
-        Function.apply, Node.run_backward = apply, run  # type: ignore[method-assign]
-        for attributes, forward in before:
-            attributes.pop("forward", None)
-            attributes |= {} if forward is None else {"forward": forward}
 
 
-def _flops(name: str, arrays: Sequence[Any]) -> int:
-    """Count an operation that is a product; arrays: its two factors, and the product."""
-    factors = {"conv2d": (2, 1), "conv2d_input_grad": (0, 1), "conv2d_weight_grad": (1, 2)}
-    if name in factors:  # every pixel of an output channel sees all of the channel's weights
-        pixels, weight = (arrays[i] for i in factors[name])
-        return int(2 * pixels.size * math.prod(weight.shape[1:]))
-    return int(2 * arrays[2].size * arrays[0].shape[-1]) if name == "matmul" else 0
+def _modules_by_name(model: Module | None) -> list[tuple[str, Module]]:
+    """Return every module once; a module that is used twice has its first name."""
+    names: dict[Module, str] = {}
+    for name, module in model.named_modules("") if model is not None else ():
+        names.setdefault(module, name or "model")
+    return [(name, module) for module, name in names.items()]
 
 
-def _listed(result: Any) -> Any:
-    return result if isinstance(result, tuple | list) else (result,)
+class _Running(NamedTuple):
+    """An operation or backward that has begun.
+
+    key: the object by which its end is recognised.
+    start: in seconds, of time.perf_counter.
+    events: number of events that had ended by then.
+    """
+
+    key: Any
+    layer: str
+    read: list[Array]
+    events: int
+    start: float
+
+
+class _Recorder(Observer):
+    """Turns the calls of an Observer into events of a Profile."""
+
+    def __init__(self, found: Profile) -> None:
+        self.found = found
+        self.layers = [OUTSIDE]
+        self.running: list[_Running] = []
+        self.layer_of: dict[int, str] = {}  # by id of a node, the layer whose forward recorded it
+
+    def enter_layer(self, name: str, module: Module, inputs: tuple[Any, ...]) -> None:
+        self.layers.append(name)
+
+    def leave_layer(self, module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+        self.layers.pop()
+
+    def before_forward(self, function: type[Function], inputs: tuple[Any, ...], settings: dict[str, Any]) -> None:
+        self._begin(inputs, self.layers[-1], [x.data for x in inputs if isinstance(x, Tensor)])
+
+    def after_forward(
+        self,
+        function: type[Function],
+        inputs: tuple[Any, ...],
+        settings: dict[str, Any],
+        outputs: tuple[Tensor, ...],
+        node: Node | None,
+    ) -> None:
+        if node is not None:
+            self.layer_of[id(node)] = self.layers[-1]
+        self._end(inputs, function.operation, "forward", outputs)
+
+    def before_backward(self, node: Node, gradients: Sequence[Tensor | None]) -> None:
+        arrived = [gradient.data for gradient in gradients if gradient is not None]
+        saved = [saved.array for saved in node.saved]
+        self._begin(node, self.layer_of.get(id(node), OUTSIDE), arrived + saved)
+
+    def after_backward(self, node: Node, gradients: Sequence[Tensor | None], results: Sequence[Tensor | None]) -> None:
+        self._end(node, node.operation, "backward", results)
+
+    def _begin(self, key: Any, layer: str, read: list[Array]) -> None:
+        self.running.append(_Running(key, layer, read, len(self.found.events), time.perf_counter()))
+
+    def _end(self, key: Any, name: str, cat: str, results: Sequence[Tensor | None]) -> None:
+        # What began later and has not ended has raised an error.
+        while self.running and self.running[-1].key is not key:
+            self.running.pop()
+        if not self.running:  # it began before the profile did
+            return
+        entry = self.running.pop()
+        arrays = entry.read + [result.data for result in results if result is not None]
+        for xp in {array_module(array) for array in arrays} - {np}:  # a GPU runs asynchronously
+            xp.cuda.runtime.deviceSynchronize()
+        ts, dur = 1e6 * (entry.start - self.found.start), 1e6 * (time.perf_counter() - entry.start)
+        events = self.found.events
+        inside = [event for event in events[entry.events :] if event.is_outermost]
+        for i in range(entry.events, len(events)):
+            events[i] = events[i]._replace(is_outermost=False, cat="backward" if cat == "backward" else events[i].cat)
+        flops = sum(event.flops for event in inside) or _flops(name, arrays)
+        size = sum(array.nbytes for array in arrays)
+        events.append(Event(name, entry.layer, cat, ts, dur, flops, size, is_outermost=True))
+
+
+def _flops(name: str, arrays: Sequence[Array]) -> int:
+    """Return the floating-point operations of a convolution or matrix product, and 0 for other operations.
+
+    Args:
+        name: of the operation.
+        arrays: its two factors and the product.
+    """
+    if name == "matmul":
+        return int(2 * arrays[2].size * arrays[0].shape[-1])
+    # Of each convolution, the array of its output channels' pixels, and the array of the weights.
+    positions = {"conv2d": (2, 1), "conv2d_input_grad": (0, 1), "conv2d_weight_grad": (1, 2)}
+    if name not in positions:
+        return 0
+    pixels, weight = (arrays[i] for i in positions[name])
+    return int(2 * pixels.size * math.prod(weight.shape[1:]))
+
+
+class _Total:
+    """Calls, microseconds, flops and bytes of some events."""
+
+    def __init__(self) -> None:
+        self.calls = self.flops = self.bytes = 0
+        self.dur = 0.0
+
+    def add(self, event: Event) -> None:
+        self.calls += 1
+        self.dur += event.dur
+        self.flops += event.flops
+        self.bytes += event.bytes
+
+    def cells(self) -> str:
+        rates = [f"{count / self.dur / 1e3:7.1f}" if count else " " * 7 for count in (self.flops, self.bytes)]
+        return " ".join([f"{self.calls:7}", f"{self.dur / 1e3:9.2f}", *rates])
 
 
 def _table(title: str, events: Sequence[Event], key: Callable[[Event], str]) -> list[str]:
-    """Return a line for each key, the slowest first, below two lines of heading."""
-    rows: Any = defaultdict(lambda: {"forward": np.zeros(4), "backward": np.zeros(4)})
+    """Return two lines of heading, and a line for each key, the slowest first."""
+    rows: dict[str, dict[str, _Total]] = {}
     for event in events:
-        rows[key(event)][event.cat] += (1, event.dur, event.flops, event.bytes)
+        row = rows.setdefault(key(event), {"forward": _Total(), "backward": _Total()})
+        row[event.cat].add(event)
     columns = f"{'calls':>7} {'ms':>9} {'GF/s':>7} {'GB/s':>7}"
     lines = [f"{'':<40} {'forward':^33} {'backward':^33}", f"{title:<40} {columns} {columns}"]
-    for name, ways in sorted(rows.items(), key=lambda row: -sum(way[1] for way in row[1].values())):
-        cells = [f"{name:<40}"]
-        for calls, dur, *sizes in ways.values():
-            cells.append(f"{calls:7.0f} {dur / 1e3:9.2f}")
-            cells += (f"{size / dur / 1e3:7.1f}" if size else " " * 7 for size in sizes)
-        lines.append(" ".join(cells))
+    for name, row in sorted(rows.items(), key=lambda item: -sum(total.dur for total in item[1].values())):
+        lines.append(f"{name:<40} {row['forward'].cells()} {row['backward'].cells()}")
     return lines

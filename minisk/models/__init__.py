@@ -1,60 +1,32 @@
-"""SKNet and its siblings; each function makes a new network with random weights."""
+"""Networks: SKNet, ResNeXt, and the parts they are made of.
 
-from collections.abc import Callable
-from pathlib import Path
+Each function such as `sknet50` returns a new network with random weights; `create` finds it by name, and `load` returns
+a trained one.
+"""
 
-from ..errors import MiniskError
-from ..serialization import load_checkpoint, weights_of
-from .attention import Bottleneck, Branch, SKConv, SKUnit
-from .sknet import ResidualNet, resnext29, resnext50, resnext101, sknet26, sknet29, sknet50, sknet101, sknet_small
-
-Maker = Callable[..., ResidualNet]
-_CIFAR: dict[str, Maker] = {make.__name__: make for make in (resnext29, sknet29, sknet_small)}
-_IMAGENET: dict[str, Maker] = {make.__name__: make for make in (resnext50, resnext101, sknet26, sknet50, sknet101)}
-NAMES = tuple(sorted([*_CIFAR, *_IMAGENET]))
-# Networks that come trained, as training wrote them: name, file.
-TRAINED = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.safetensors"))}
-
-
-def create(name: str, num_classes: int | None = None) -> ResidualNet:
-    """Make the model of this name, with its own number of classes by default. Raises MiniskError if there is none."""
-    makers = {**_CIFAR, **_IMAGENET}
-    if name not in makers:
-        raise MiniskError(f"model {name!r} is not known: expected one of {', '.join(NAMES)}")
-    return makers[name]() if num_classes is None else makers[name](num_classes=num_classes)
-
-
-def load(name: str) -> ResidualNet:
-    """Return a trained network, in evaluation mode, such as "sknet_small-cifar10". Raises MiniskError if there is none.
-
-    It takes images (N, 3, H, W) of its `input_size`, less their mean, over their standard deviation. To predict, use
-    `minisk.predict.load_classifier(name)`, which knows these and the classes.
-    """
-    if name not in TRAINED:
-        raise MiniskError(f"no trained network {name!r}: expected one of {', '.join(TRAINED)}")
-    arrays, about = load_checkpoint(TRAINED[name])
-    model = create(about["config"]["model"], len(about["classes"]))
-    model.load_state_dict(weights_of(arrays))
-    model.eval()
-    return model
-
-
-def input_size(name: str) -> int:
-    """Height and width, in pixels, of the images this model is meant for."""
-    return 32 if name in _CIFAR else 224
-
+from .attention import Branch, SKConv
+from .pretrained import TRAINED, load
+from .registry import NAMES, ModelInfo, Published, create, info, input_size, names
+from .residual import Bottleneck, ResidualNet, Stage
+from .resnext import resnext29, resnext50, resnext101
+from .sknet import SKUnit, sknet26, sknet29, sknet50, sknet101, sknet_small
 
 __all__ = [
     "NAMES",
     "TRAINED",
     "Bottleneck",
     "Branch",
+    "ModelInfo",
+    "Published",
     "ResidualNet",
     "SKConv",
     "SKUnit",
+    "Stage",
     "create",
+    "info",
     "input_size",
     "load",
+    "names",
     "resnext29",
     "resnext50",
     "resnext101",

@@ -1,8 +1,14 @@
-"""Modules: layers, the selective kernel, and initialisers."""
+"""Layers, containers, initial weights and recomputation, under PyTorch's names."""
 
 from . import init
-from .layers import AvgPool2d, BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
-from .module import Buffer, Module, ModuleList, Parameter, Sequential
+from .activation import ReLU
+from .batchnorm import BatchNorm2d
+from .containers import ModuleList, Sequential
+from .conv import Conv2d
+from .dropout import Dropout
+from .linear import Linear
+from .module import Buffer, Module, Parameter, evaluation_mode
+from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from .recompute import recompute
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "Parameter",
     "ReLU",
     "Sequential",
+    "evaluation_mode",
     "init",
     "recompute",
 ]

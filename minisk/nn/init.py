@@ -1,14 +1,16 @@
-"""Initial weights, written in place from minisk's seeded generator (`ms.manual_seed`)."""
+"""Initial weights, written in place with minisk's seeded generator (`ms.manual_seed`).
+
+Values are drawn on the CPU in float64, whatever the Tensor's device and dtype: one seed gives one network.
+"""
 
 import math
 
-from ..autograd.tensor import Tensor
+from ..autograd import Tensor
 from ..backend import random_generator, to_device
 
 
 def normal_(tensor: Tensor, std: float) -> Tensor:
-    """Fill with N(0, std²). Returns the tensor."""
-    # Drawn on the CPU in float64 whatever the device and dtype: one seed, one network.
+    """Fill the Tensor with values of N(0, std²), and return it."""
     values = random_generator("cpu").standard_normal(tensor.shape) * std
     tensor.data[...] = to_device(values.astype(tensor.dtype), tensor.device)
     tensor.mark_written()
@@ -16,15 +18,16 @@ def normal_(tensor: Tensor, std: float) -> Tensor:
 
 
 def kaiming_normal_(tensor: Tensor) -> Tensor:
-    """Fill with N(0, 2 / fan_in), fan_in = inputs of one output; Caffe's "msra". Returns the tensor.
+    """Fill the Tensor with values of N(0, 2 / fan_in), and return it.
 
+    fan_in is the number of inputs of one output: the product of all sizes but the first. Caffe calls it "msra".
     Source: He et al., *Delving Deep into Rectifiers*, 2015.
     """
     return normal_(tensor, math.sqrt(2.0 / math.prod(tensor.shape[1:])))
 
 
 def constant_(tensor: Tensor, value: float) -> Tensor:
-    """Fill with one value. Returns the tensor."""
+    """Fill the Tensor with one value, and return it."""
     tensor.data[...] = value
     tensor.mark_written()
     return tensor

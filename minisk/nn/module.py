@@ -1,7 +1,11 @@
-"""Module: a piece of a network that owns parameters, buffers and other modules.
+"""Module: a part of a network that owns parameters, buffers and other modules.
 
-No registration and no magic: whatever is assigned as an attribute is found by its type, in the order of assignment.
-    Parameter  trained by an optimizer       Buffer  part of the state, not trained (running statistics)
+Nothing has to be registered: `Module` finds whatever is assigned as an attribute by its type, in the order of
+assignment.
+
+    Parameter   trained by an optimizer
+    Buffer      part of the state, not trained (running statistics)
+    Module      a child, with parameters, buffers and children of its own
 """
 
 from __future__ import annotations
@@ -13,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..autograd.tensor import Tensor
+from ..autograd import Tensor
 from ..backend import Array, to_device
 from ..errors import CheckpointError, DtypeError
 
-ForwardHook = Callable[["Module", Any], None]
+ForwardPreHook = Callable[["Module", tuple[Any, ...]], None]
+ForwardHook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
 class Parameter(Tensor):
@@ -30,123 +35,187 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A Tensor that belongs to a Module's state but is not trained."""
+    """A Tensor that belongs to a Module's state and is not trained."""
 
     __slots__ = ()
 
 
 class Module:
-    """Subclass it, assign Parameters, Buffers and Modules in `__init__`, and define `forward`.
+    """Base class of layers and networks: assign Parameters, Buffers and Modules in `__init__`, define `forward`.
 
-    training: whether batch norm takes the batch's statistics and dropout drops; set by `train()` and `eval()`.
+    training: whether batch norm uses the batch's statistics and dropout is active; set by `train()` and `eval()`.
+    own_step: what a module with children computes itself, beside them, such as "select"; shown by the summary.
     """
 
     training = True
+    own_step = ""
 
     def forward(self, *inputs: Any) -> Any:
+        """Return the module's output; called by `module(*inputs)`, which also calls the hooks."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
-    def __call__(self, *inputs: Any) -> Any:
-        out = self.forward(*inputs)
-        for hook in tuple(self.__dict__.get("forward_hooks", ())):
-            hook(self, out)
-        return out
+    def macs(self, output: Tensor) -> int:
+        """Return the multiply-adds that this module itself, without its children, spent on an output.
 
-    def register_forward_hook(self, hook: ForwardHook) -> Callable[[], None]:
-        """Call hook(module, output) after each forward. Returns a function that removes the hook."""
-        hooks: list[ForwardHook] = self.__dict__.setdefault("forward_hooks", [])
+        Zero by default: elementwise operations, pooling and batch norm are not counted, as is usual in papers.
+
+        Args:
+            output: what `forward` returned; its shape, batch included, determines the count.
+        """
+        return 0
+
+    # Calling, and hooks
+
+    def __call__(self, *inputs: Any) -> Any:
+        for before in tuple(vars(self).get("forward_pre_hooks", ())):
+            before(self, inputs)
+        try:
+            output = self.forward(*inputs)
+        except BaseException:
+            for after, always_call in tuple(vars(self).get("forward_hooks", ())):
+                if always_call:
+                    after(self, inputs, None)
+            raise
+        for after, _ in tuple(vars(self).get("forward_hooks", ())):
+            after(self, inputs, output)
+        return output
+
+    def register_forward_pre_hook(self, hook: ForwardPreHook) -> Callable[[], None]:
+        """Call hook(module, inputs) before each forward; what it returns is ignored.
+
+        Returns:
+            A function that removes the hook.
+        """
+        hooks: list[ForwardPreHook] = vars(self).setdefault("forward_pre_hooks", [])
         hooks.append(hook)
         return lambda: hooks.remove(hook)
 
-    # What it owns, depth first in the order of assignment
+    def register_forward_hook(self, hook: ForwardHook, always_call: bool = False) -> Callable[[], None]:
+        """Call hook(module, inputs, output) after each forward; what it returns is ignored.
 
-    def children(self) -> Iterator[tuple[str, Module]]:
+        Args:
+            hook: the function to call.
+            always_call: also call it, with output None, when forward raises.
+
+        Returns:
+            A function that removes the hook.
+        """
+        hooks: list[tuple[ForwardHook, bool]] = vars(self).setdefault("forward_hooks", [])
+        entry = hook, always_call
+        hooks.append(entry)
+        return lambda: hooks.remove(entry)
+
+    # Children, parameters and buffers: depth first, in the order of assignment
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules assigned to this one, with their names."""
         return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
 
+    def children(self) -> Iterator[Module]:
+        """Yield the modules assigned to this one."""
+        return (child for _, child in self.named_children())
+
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Yield this module (under the prefix) and all below it, each under its dotted name."""
+        """Yield this module, named `prefix`, and all modules below it, with dotted names."""
         yield prefix, self
-        for name, child in self.children():
+        for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
     def modules(self) -> Iterator[Module]:
-        """Yield this module and all below it."""
+        """Yield this module and all modules below it."""
         return (module for _, module in self.named_modules())
 
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield all parameters with dotted names; a parameter shared by several modules has the first name only."""
+        return self._named_tensors(Parameter)
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield all parameters, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Yield all buffers with dotted names, each once."""
+        return self._named_tensors(Buffer)
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Yield all buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers())
+
     def _named_tensors(self, kind: type[Tensor]) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()  # a parameter shared by two modules is one parameter
+        seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, kind) and id(value) not in seen:
                     seen.add(id(value))
                     yield (f"{prefix}.{name}" if prefix else name), value
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        return self._named_tensors(Parameter)
-
-    def parameters(self) -> Iterator[Parameter]:
-        return (parameter for _, parameter in self.named_parameters())
-
-    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        return self._named_tensors(Buffer)
-
-    def buffers(self) -> Iterator[Buffer]:
-        return (buffer for _, buffer in self.named_buffers())
-
-    # What it remembers
+    # State
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return parameters and buffers by name, sharing memory with the module."""
+        """Return parameters and buffers by name; the Tensors share memory with the module."""
         return {name: value.detach() for name, value in [*self.named_parameters(), *self.named_buffers()]}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
-        """Copy values (Tensors or arrays) into parameters and buffers; all fit, or none is copied.
+        """Copy values into parameters and buffers; if one does not fit, none is copied.
 
-        Returns the names that state lacks and those it has in excess; if strict, either is a CheckpointError, as is
-        a value of another shape.
+        Args:
+            state: Tensors or arrays by name, in the shapes of this module's own; dtype and device may differ.
+            strict: missing and unexpected names are errors too.
+
+        Returns:
+            The names that the state lacks, and the names that this module lacks.
+
+        Raises:
+            CheckpointError: a shape differs, a value is not numeric, or (if strict) the names differ.
         """
         own = dict([*self.named_parameters(), *self.named_buffers()])
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
-        values = {name: value.data if isinstance(value, Tensor) else value for name, value in state.items()}
-        shared = [(name, tensor, values[name]) for name, tensor in own.items() if name in state]
-        shapes = [f"{n} {tuple(v.shape)} instead of {t.shape}" for n, t, v in shared if tuple(v.shape) != t.shape]
-        dtypes = [f"{name} {value.dtype}" for name, _, value in shared if value.dtype.kind not in "fiub"]
-        problems = [("wrong shape", shapes), ("not numbers", dtypes)]
+        arrays = {name: value.data if isinstance(value, Tensor) else value for name, value in state.items()}
+        shared = [(name, tensor, arrays[name]) for name, tensor in own.items() if name in state]
+        problems = {
+            "wrong shape": [
+                f"{n} {tuple(a.shape)} instead of {t.shape}" for n, t, a in shared if tuple(a.shape) != t.shape
+            ],
+            "not numbers": [f"{name} {array.dtype}" for name, _, array in shared if array.dtype.kind not in "fiub"],
+        }
         if strict:
-            problems += [("missing", missing), ("unexpected", unexpected)]
-        # Of each problem the first three names; the ellipsis stays only if there are more.
-        listed = [(what, len(names), ", ".join([*names[:3], "…"][: len(names)])) for what, names in problems if names]
-        told = "; ".join(f"{count} {what}: {first}" for what, count, first in listed)
-        if told:
-            raise CheckpointError(f"load_state_dict: the state is not this {type(self).__name__}'s: {told}")
-        for _, tensor, value in shared:
-            tensor.data[...] = to_device(value, tensor.device)
+            problems |= {"missing": missing, "unexpected": unexpected}
+        listed = [f"{len(names)} {kind}: {_first_three(names)}" for kind, names in problems.items() if names]
+        if listed:
+            raise CheckpointError(
+                f"load_state_dict: the state does not fit this {type(self).__name__}: {'; '.join(listed)}"
+            )
+        for _, tensor, array in shared:
+            tensor.data[...] = to_device(array, tensor.device)
             tensor.mark_written()
         return missing, unexpected
 
     def zero_grad(self) -> None:
-        """Forget the gradient of every parameter."""
+        """Set the gradient of every parameter to None."""
         for parameter in self.parameters():
             parameter.grad = None
 
-    # How it runs
+    # Mode, device and dtype
 
     def train(self, mode: bool = True) -> Module:
-        """Switch this module and all below it to training mode (or, with False, to evaluation). Returns self."""
+        """Set training mode (or evaluation mode, if False) for this module and all below it, and return self."""
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Module:
-        """Switch to evaluation mode: running statistics, no dropout. Returns self."""
+        """Set evaluation mode (running statistics, no dropout), and return self."""
         return self.train(False)
 
     def to(self, device: str | None = None, dtype: DTypeLike | None = None) -> Module:
-        """Move every parameter and buffer, in place, to a device or floating dtype; gradients are forgotten.
+        """Move every parameter and buffer, in place, to a device or floating dtype, and return self.
 
-        Returns self. Raises DeviceError, DtypeError.
+        Gradients are set to None.
+
+        Raises:
+            DeviceError: there is no such device.
+            DtypeError: the dtype is not floating.
         """
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise DtypeError(f"{type(self).__name__}.to: parameters need a floating dtype, not {np.dtype(dtype)}")
@@ -156,21 +225,36 @@ class Module:
             tensor.mark_written()
         return self
 
+    # Representation
+
     def extra_repr(self) -> str:
-        """What to show between the parentheses of this module's own line: its settings and its parameters' shapes."""
-        own = {name: x.shape if isinstance(x, Parameter) else x for name, x in vars(self).items() if name != "training"}
-        return ", ".join(f"{name}={x}" for name, x in own.items() if x is None or isinstance(x, int | float | tuple))
+        """Return what `repr` shows in parentheses: the settings, and the parameters' shapes."""
+        shown = []
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                value = value.shape
+            if name != "training" and (value is None or isinstance(value, int | float | tuple)):
+                shown.append(f"{name}={value}")
+        return ", ".join(shown)
 
     def __repr__(self) -> str:
-        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
-        if not lines:
-            return f"{type(self).__name__}({self.extra_repr()})"
-        return "\n  ".join([f"{type(self).__name__}({self.extra_repr()}", *lines]) + "\n)"
+        head = f"{type(self).__name__}({self.extra_repr()}"
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        return "\n  ".join([head, *lines]) + "\n)" if lines else f"{head})"
+
+
+def _first_three(names: list[str]) -> str:
+    return ", ".join(names if len(names) <= 3 else [*names[:3], "…"])
 
 
 @contextlib.contextmanager
 def in_modes(module: Module, modes: Sequence[bool]) -> Iterator[None]:
-    """Put each part of a module, in the order of `modules()`, in a mode for a while (True: training)."""
+    """Set the mode of each module in `module.modules()` inside the block, and restore the modes afterwards.
+
+    Args:
+        module: the module at the top.
+        modes: for each module, in the order of `modules()`, whether it is in training mode.
+    """
     before = [(part, part.training) for part in module.modules()]
     try:
         for (part, _), mode in zip(before, modes, strict=True):
@@ -182,37 +266,5 @@ def in_modes(module: Module, modes: Sequence[bool]) -> Iterator[None]:
 
 
 def evaluation_mode(module: Module) -> contextlib.AbstractContextManager[None]:
-    """Put a module in evaluation mode for a while; afterwards each part is in the mode it was in before."""
+    """Set evaluation mode inside the block; afterwards each module is in the mode that it was in before."""
     return in_modes(module, [False for _ in module.modules()])
-
-
-class ModuleList(Module):
-    """Modules in a row, to be indexed and looped over."""
-
-    def __init__(self, modules: Sequence[Module] = ()) -> None:
-        for module in modules:
-            self.append(module)
-
-    def append(self, module: Module) -> None:
-        setattr(self, str(len(self)), module)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self.children())
-
-    def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self.children())
-
-    def __getitem__(self, index: int) -> Module:
-        return list(self)[index]
-
-
-class Sequential(ModuleList):
-    """Modules applied one after the other."""
-
-    def __init__(self, *modules: Module) -> None:
-        super().__init__(modules)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for module in self:
-            x = module(x)
-        return x

@@ -1,4 +1,4 @@
-"""Activations that are not kept but computed again: memory for time.
+"""Recompute: run a module again in backward instead of keeping its activations; less memory, more time.
 
 Source: Chen et al., *Training Deep Nets with Sublinear Memory Cost*, 2016.
 """
@@ -12,53 +12,74 @@ from ..errors import DtypeError
 from .module import Module, in_modes
 
 
+def recompute(module: Module, *inputs: Tensor) -> Tensor:
+    """Return module(*inputs), saving only inputs and parameters for backward, which runs the module again.
+
+    Running statistics are updated once. Random numbers are the same in both runs. First derivatives have the same bits
+    as without recomputation; higher ones agree up to rounding.
+
+    Args:
+        module: returns one Tensor. Tensors that it uses beside its inputs and parameters count as constants.
+        inputs: of any shapes.
+
+    Raises:
+        DtypeError: the module returned something other than a Tensor.
+    """
+    out: Tensor = Recompute.apply(*inputs, *module.parameters(), module=module, count=len(inputs))
+    return out
+
+
 class Recompute(Function):
-    """A whole module as one operation of its inputs and parameters, which keeps nothing else for backward."""
+    """A whole module as one operation of its inputs and parameters."""
 
     @staticmethod
     def forward(ctx: Context, *arrays: Array, module: Module, count: int) -> Array:
-        # The parameters too, although they live on anyway: one that is changed meanwhile is then told.
+        """Run the module without recording.
+
+        Args:
+            arrays: the inputs, then the module's parameters.
+            module: the module.
+            count: how many of the arrays are inputs.
+        """
+        # Saving the parameters costs no memory, and lets backward find out if one was changed meanwhile.
         ctx.save_for_backward(*arrays)
-        ctx.module, ctx.count, ctx.seed = module, count, int(random_generator().integers(1 << 62))
+        ctx.module = module
+        ctx.count = count
+        ctx.seed = int(random_generator().integers(1 << 62))
         ctx.modes = [part.training for part in module.modules()]
         with no_grad(), seeded(ctx.seed):
-            out = module(*map(Tensor, arrays[:count]))
+            out = module(*[Tensor(array) for array in arrays[:count]])
         if not isinstance(out, Tensor):
             raise DtypeError(f"recompute: {type(module).__name__} returned a {type(out).__name__}, expected one Tensor")
         return out.data
 
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> tuple[Tensor | None, ...]:
-        given, is_recorded = list(ctx.saved_tensors), is_grad_enabled()
-        if not is_recorded:  # the way back ends at the inputs, as the rest of it is another node's work
-            for i, wanted in enumerate(ctx.needs_input_grad[: ctx.count]):
-                given[i] = Tensor(given[i].data, requires_grad=wanted)
-        leaves = [x for x in given if x.requires_grad]
-        with seeded(ctx.seed), in_modes(ctx.module, ctx.modes), _statistics_kept(ctx.module), enable_grad():
-            out = ctx.module(*given[: ctx.count])
-            found = iter(grad(out, leaves, dout, create_graph=is_recorded, allow_unused=True))
-        return tuple(next(found) if x.requires_grad else None for x in given)
+        """Run the module again, recording it, and differentiate that graph."""
+        saved = list(ctx.saved_tensors)
+        is_recorded = is_grad_enabled()
+        if not is_recorded:
+            # Fresh leaves: this backward must stop at the inputs, whose own graph other nodes differentiate.
+            for i, needs_grad in enumerate(ctx.needs_input_grad[: ctx.count]):
+                saved[i] = Tensor(saved[i].data, requires_grad=needs_grad)
+        leaves = [x for x in saved if x.requires_grad]
+        with (
+            seeded(ctx.seed),
+            in_modes(ctx.module, ctx.modes),
+            _unchanged_statistics(ctx.module),
+            enable_grad(),
+        ):
+            out = ctx.module(*saved[: ctx.count])
+            gradients = iter(grad(out, leaves, dout, create_graph=is_recorded, allow_unused=True))
+        return tuple(next(gradients) if x.requires_grad else None for x in saved)
 
 
 @contextlib.contextmanager
-def _statistics_kept(module: Module) -> Iterator[None]:
-    """Afterwards, running statistics are what they were before: the first run has moved them already."""
+def _unchanged_statistics(module: Module) -> Iterator[None]:
+    """Restore the running statistics after the block: forward has updated them already."""
     statistics = [(buffer, buffer.data.copy()) for buffer in module.buffers()]
     try:
         yield
     finally:
         for buffer, before in statistics:
             buffer.data[...] = before
-
-
-def recompute(module: Module, *inputs: Tensor) -> Tensor:
-    """Return module(*inputs), keeping only the inputs for backward, which runs the module again.
-
-    Of any shapes; the module returns one Tensor, and all that needs a gradient is an input or a parameter of it: what
-    it uses besides is a constant. Running statistics move once. What is random inside follows from one number of
-    minisk's generator, and is the same again. The gradients are the same bits as without, those of higher order up to
-    rounding.
-    Raises what the module does, and DtypeError if it returns anything but a Tensor.
-    """
-    out: Tensor = Recompute.apply(*inputs, *module.parameters(), module=module, count=len(inputs))
-    return out

@@ -1,5 +1,22 @@
-"""Optimizers and learning-rate schedules, under PyTorch's names."""
+"""Optimizers, learning-rate schedules, gradient clipping and weight averaging, under PyTorch's names."""
 
-from .optimizer import SGD, AdamW, CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, Optimizer
+from .adamw import AdamW
+from .clip import clip_grad_norm_, clip_gradients, gradient_norm
+from .ema import WeightAverage
+from .lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+from .optimizer import Optimizer
+from .sgd import SGD
 
-__all__ = ["SGD", "AdamW", "CosineAnnealingLR", "LRScheduler", "MultiStepLR", "OneCycleLR", "Optimizer"]
+__all__ = [
+    "SGD",
+    "AdamW",
+    "CosineAnnealingLR",
+    "LRScheduler",
+    "MultiStepLR",
+    "OneCycleLR",
+    "Optimizer",
+    "WeightAverage",
+    "clip_grad_norm_",
+    "clip_gradients",
+    "gradient_norm",
+]

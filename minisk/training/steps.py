@@ -10,7 +10,7 @@ import numpy as np
 from ..autograd.tensor import Tensor
 from ..backend import Array, array_module
 from ..nn import Module
-from ..optim.optimizer import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, Optimizer
+from ..optim import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, Optimizer
 from .config import Config
 
 

@@ -26,7 +26,7 @@ from ..backend import Array, manual_seed, random_state, set_random_state
 from ..data import Batch, load_dataset
 from ..errors import CheckpointError, MiniskError
 from ..evaluation.classifier import Average, count_correct, evaluate, read_together, resolve_device
-from ..optim.optimizer import SGD
+from ..optim import SGD
 from ..serialization import atomic_write, load_checkpoint, save_checkpoint, weights_of
 from .config import SCHEDULES, Config, make_loaders
 from .run_folder import Metrics, Record, held, progress_bar

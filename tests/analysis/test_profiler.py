@@ -1,4 +1,4 @@
-"""ms.profile: what is timed, under which name, and that nothing of it is left behind."""
+"""ms.profile: which operations are timed, under which names, and that no hook remains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tiny_run import use_tiny
 
 import minisk as ms
 from minisk import nn, ops
-from minisk.autograd import Function, Node
 
 
 class Net(nn.Module):
@@ -32,7 +31,7 @@ def profiled(device: str = "cpu", needs_grad: bool = True) -> tuple[Net, ms.Prof
     return model, found
 
 
-def test_an_event_for_each_operation_and_its_backward():
+def test_there_is_an_event_for_each_operation_and_its_backward():
     _, found = profiled()
     outermost = {(event.layer, event.name, event.cat): event for event in found.events if event.is_outermost}
     macs = 2 * 4 * 6 * 5 * 3 * 9
@@ -46,13 +45,13 @@ def test_an_event_for_each_operation_and_its_backward():
     assert ("conv2d_weight_grad", "-", "backward") in inner
 
 
-def test_half_the_work_in_backward_where_the_images_need_no_gradient():
+def test_backward_counts_half_the_flops_where_the_images_need_no_gradient():
     _, found = profiled(needs_grad=False)
     (backward,) = (e for e in found.events if e.name == "conv2d" and e.cat == "backward")
     assert backward.flops == 2 * 2 * 4 * 6 * 5 * 3 * 9
 
 
-def test_times_add_up():
+def test_outermost_events_do_not_overlap_and_fit_in_the_block():
     _, found = profiled()
     outermost = [event for event in found.events if event.is_outermost]
     assert 0 < sum(event.dur for event in outermost) <= 1e6 * found.seconds
@@ -69,7 +68,7 @@ def test_the_table_names_operations_and_layers():
     assert lines[-1].startswith("outside operations")
 
 
-def test_a_table_of_many_layers_is_cut():
+def test_the_table_by_layer_ends_after_twenty_rows():
     model = nn.Sequential(*[nn.ReLU() for _ in range(25)])
     with ms.profile(model) as found:
         model(ms.tensor([1.0]))
@@ -77,7 +76,7 @@ def test_a_table_of_many_layers_is_cut():
     assert str(found).count(", relu") == 20
 
 
-def test_a_trace_that_chrome_reads(tmp_path):
+def test_the_trace_has_the_fields_of_chromes_format_and_nests_inner_events(tmp_path):
     _, found = profiled()
     found.save_trace(tmp_path / "trace.json")
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
@@ -89,15 +88,22 @@ def test_a_trace_that_chrome_reads(tmp_path):
     assert outer["args"]["layer"] == "conv"
 
 
-def test_nothing_stays_behind_even_after_an_error():
-    apply, run, model = Function.__dict__["apply"], Node.run_backward, Net()
-    with pytest.raises(ms.ShapeError), ms.profile(model):
-        model(ms.tensor(np.ones((1, 2, 4, 4), np.float32)))
-    assert Function.__dict__["apply"] is apply and Node.run_backward is run
-    assert all("forward" not in vars(module) for module in model.modules())
+def hooks_of(model: nn.Module) -> list[object]:
+    kinds = ("forward_hooks", "forward_pre_hooks")
+    return [hook for module in model.modules() for kind in kinds for hook in vars(module).get(kind, ())]
 
 
-def test_a_module_used_twice_and_a_profile_within_a_profile():
+def test_no_hook_and_no_observer_remain_even_after_an_error():
+    model = Net()
+    with pytest.raises(ms.ShapeError), ms.profile(model) as found:
+        assert hooks_of(model)
+        model(ms.ones((1, 2, 4, 4)))
+    assert hooks_of(model) == []
+    ms.ones(2) + 1.0
+    assert found.events == []
+
+
+def test_a_module_used_twice_has_its_first_name_and_profiles_can_be_nested():
     shared = nn.Linear(3, 3)
     model, x = nn.Sequential(shared, shared), ms.tensor(np.ones((1, 3), np.float32))
     with ms.profile(model) as outer:
@@ -107,27 +113,64 @@ def test_a_module_used_twice_and_a_profile_within_a_profile():
     assert [event.name for event in inner.events].count("matmul") == 2
     assert [event.name for event in outer.events].count("matmul") == 4
     assert {event.layer for event in outer.events} == {"0"}
-    assert all("forward" not in vars(module) for module in model.modules())
+    assert hooks_of(model) == []
 
 
-def test_a_forward_of_a_modules_own_stays():
-    layer = nn.ReLU()
-    own = vars(layer)["forward"] = lambda x: x
-    with ms.profile(layer):
-        pass
-    assert vars(layer)["forward"] is own
-
-
-def test_an_error_inside_does_not_unbalance_what_comes_after():
-    with ms.profile() as found:
+def test_an_error_in_a_layer_does_not_change_the_layer_of_later_events():
+    model = nn.Sequential(nn.ReLU(), nn.Linear(3, 2))
+    with ms.profile(model) as found:
         with pytest.raises(ms.ShapeError):
-            ms.tensor([1.0, 2.0]) + ms.tensor([1.0, 2.0, 3.0])
-        ms.tensor([1.0]) + 1.0
-    assert [event.is_outermost for event in found.events] == [True]
-    assert found.events[0].layer == "-"
+            model(ms.ones((1, 4)))
+        ms.ones(2) + 1.0
+    assert [(event.name, event.layer) for event in found.events] == [("relu", "0"), ("add", "-")]
 
 
-def test_a_gpu_is_waited_for_at_each_operation():
+class Failing(ms.Function):
+    """Its forward and its backward run an operation, and then raise an error where asked to."""
+
+    @staticmethod
+    def forward(ctx, x, *, fails):
+        ctx.save_for_backward(x)
+        out = ms.Tensor(x) * 2.0
+        if fails:
+            raise ms.ShapeError("forward")
+        return out.data
+
+    @staticmethod
+    def backward(ctx, dout):
+        dout * 2.0
+        raise ms.ShapeError("backward")
+
+
+def test_operations_after_one_that_raised_an_error_are_outermost():
+    x = ms.tensor([1.0], requires_grad=True)
+    with ms.profile() as found:
+        with pytest.raises(ms.ShapeError, match="forward"):
+            Failing.apply(x, fails=True)
+        y = Failing.apply(x, fails=False)
+        with pytest.raises(ms.ShapeError, match="backward"):
+            y.backward()
+        x + 1.0
+    events = [(event.name, event.cat, event.is_outermost) for event in found.events]
+    inner, outer = ("mul", "forward", False), ("failing", "forward", True)
+    assert events[1:3] == [inner, outer]
+    assert events[-1] == ("add", "forward", True)
+
+
+def test_operations_of_a_recomputed_module_are_inside_its_event_in_both_directions():
+    model, x = nn.Sequential(nn.ReLU(), nn.ReLU()), ms.tensor([1.0, -1.0], requires_grad=True)
+    with ms.profile(model) as found:
+        nn.recompute(model, x).sum().backward()
+    inner = [(event.name, event.layer, event.cat) for event in found.events if not event.is_outermost]
+    assert inner[:2] == [("relu", "0", "forward"), ("relu", "1", "forward")]
+    assert {cat for _, _, cat in inner[2:]} == {"backward"} and ("relu", "1", "backward") in inner[2:]
+    assert [event.name for event in found.events if event.is_outermost and event.cat == "forward"] == [
+        "recompute",
+        "sum",
+    ]
+
+
+def test_a_gpu_is_synchronised_once_for_each_event():
     with installed() as ledger:
         ledger.clear()
         _, found = profiled("cuda")
@@ -135,7 +178,7 @@ def test_a_gpu_is_waited_for_at_each_operation():
     assert len(waits) == len(found.events) > 0
 
 
-def test_train_cifar_profile(tmp_path, monkeypatch, capsys):
+def test_the_profile_option_of_training_prints_the_table_and_writes_the_trace(tmp_path, monkeypatch, capsys):
     from minisk.cli import train as train_cifar
 
     use_tiny(monkeypatch)

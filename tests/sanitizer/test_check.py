@@ -13,9 +13,9 @@ import minisk as ms
 from minisk import ops
 from minisk.__main__ import main
 from minisk.analysis.summary import summarize
-from minisk.models.attention.selective_kernel import SKUnit
+from minisk.models import SKUnit
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
-from minisk.optim.optimizer import SGD
+from minisk.optim import SGD
 from minisk.sanitizer import cases, own_kernel_files
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "check.md").read_text(encoding="utf-8")

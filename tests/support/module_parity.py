@@ -20,6 +20,11 @@ def values_of(state):
     return {name: tensor.numpy().copy() for name, tensor in state.items()}
 
 
+def assert_equal_states(actual, expected):
+    assert actual.keys() == expected.keys()
+    assert [name for name in expected if not np.array_equal(actual[name], expected[name])] == []
+
+
 def torch_state(torch, module):
     return {name: torch.tensor(values) for name, values in values_of(module.state_dict()).items()}
 

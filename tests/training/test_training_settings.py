@@ -15,7 +15,7 @@ from minisk.cli.train import RECIPES, read_config
 from minisk.errors import MiniskError
 from minisk.evaluation.classifier import count_correct
 from minisk.nn import Parameter
-from minisk.optim.optimizer import SGD
+from minisk.optim import SGD
 from minisk.serialization import load_checkpoint
 from minisk.training import run_folder as folder
 from minisk.training.run_folder import Record, progress_bar

@@ -1,5 +1,5 @@
-"""Attention blocks that go into a bottleneck."""
+"""Attention modules that go into a bottleneck."""
 
-from .selective_kernel import Bottleneck, Branch, SKConv, SKUnit
+from .selective_kernel import DEFAULT_BRANCHES, Branch, Branches, SKConv
 
-__all__ = ["Bottleneck", "Branch", "SKConv", "SKUnit"]
+__all__ = ["DEFAULT_BRANCHES", "Branch", "Branches", "SKConv"]

@@ -1,9 +1,10 @@
-"""The selective kernel: branches that see differently far, and a softmax that picks between them, channel by channel.
+"""The selective kernel: branches with different receptive fields, weighted per channel by a softmax over branches.
 
-    split   U_m = ReLU(BN(conv_m(x)))                         a grouped 3×3 and a dilated one, say
-    fuse    z = ReLU(BN(fc1 · GAP(Σ_m U_m)))                  what the image is about, in d numbers
-    select  a = softmax over m of fc2 · z,   V = Σ_m a_m ⊙ U_m
+    split    U_m = ReLU(BN(conv_m(x)))                   for example a grouped 3×3 and a dilated grouped 3×3
+    fuse     z = ReLU(BN(fc1 · GAP(Σ_m U_m)))            a description of the image by d values
+    select   a = softmax over m of fc2 · z,   V = Σ_m a_m ⊙ U_m
 
+x, U_m, V: (N, C, H, W); z: (N, d); a: (N, M, C) for M branches; GAP is the mean of each plane.
 Source: Li et al., *Selective Kernel Networks*, CVPR 2019, section 3.1.
 """
 
@@ -11,17 +12,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ... import ops
-from ...autograd.tensor import Tensor
+from ...autograd import Tensor
 from ...errors import ShapeError
-from ...nn import init
-from ...nn.layers import BatchNorm2d, Conv2d
-from ...nn.module import Module, ModuleList
-
-BN_MOMENTUM = 0.05  # Caffe's 0.95
+from ...nn import BatchNorm2d, Conv2d, Module, ModuleList, init
+from ..residual import BN_MOMENTUM
 
 
 class Branch(NamedTuple):
-    """One branch's convolution: kernel size, dilation, groups."""
+    """One branch's convolution: kernel size (odd), dilation, groups."""
 
     kernel: int = 3
     dilation: int = 1
@@ -29,19 +27,32 @@ class Branch(NamedTuple):
 
 
 Branches = Sequence[tuple[int, int, int]]
-DEFAULT_BRANCHES = (Branch(3, 1, 32), Branch(3, 2, 32))  # 3×3 with dilation 2 stands for 5×5
+DEFAULT_BRANCHES = (Branch(3, 1, 32), Branch(3, 2, 32))  # 3×3 with dilation 2 has the receptive field of 5×5
 
 
 class SKConv(Module):
     """A selective-kernel convolution, (N, C, H, W) → (N, C, H / stride, W / stride).
 
-    channels: C; branches: (kernel, dilation, groups) of each; r: reduction of the squeeze; L: its least width, so
-    d = max(C / r, L); stride: of every branch. After a forward, `attention` holds the weights a, (N, M, C).
-    In training it needs at least two images: the squeeze's batch norm normalises over the batch alone.
-    fused: select in one pass (`ops.select`); False takes the same step by step, as the original's Axpy layers do.
+    In training it needs at least two images: the batch norm of the fuse step normalises over the batch alone.
+
+    Args:
+        channels: C.
+        branches: (kernel, dilation, groups) of each branch.
+        r: reduction of the fuse step.
+        L: its least width, d = max(C / r, L).
+        stride: of every branch.
+
+    Attributes:
+        attention: after a forward, the weights a, (N, M, C), without a graph.
+        fused: run the select step as one operation (`ops.select`). If False, run the softmax, a scale and an axpy per
+            further branch instead, as the authors' Caffe graph does.
+
+    Raises:
+        ShapeError: there is no branch, a kernel is even, r or L is below 1, or one image is given in training.
     """
 
     fused = True
+    own_step = "select"
 
     def __init__(
         self, channels: int, branches: Branches = DEFAULT_BRANCHES, r: int = 16, L: int = 32, stride: int = 1
@@ -80,11 +91,15 @@ class SKConv(Module):
         return out
 
     def attend(self, features: Sequence[Tensor]) -> Tensor:
-        """Return the weight of each branch in each channel, (N, M, C), from the branches' outputs."""
+        """Return the weight of each branch in each channel, (N, M, C), from the branches' outputs U_m."""
         return ops.softmax(self._logits(features), axis=1)
 
+    def macs(self, output: Tensor) -> int:
+        """Return the multiply-adds of the select step: one for each element of each branch."""
+        return output.size * len(self.branches)
+
     def _logits(self, features: Sequence[Tensor]) -> Tensor:
-        # The mean of a sum is the sum of the means: U = Σ U_m itself is never needed.
+        # GAP(Σ U_m) = Σ GAP(U_m), so the sum of the branches is never computed.
         squeeze = ops.global_avg_pool2d(features[0])
         for feature in features[1:]:
             squeeze = squeeze + ops.global_avg_pool2d(feature)
@@ -94,53 +109,5 @@ class SKConv(Module):
 
 
 def _branch_conv(channels: int, branch: Branch, stride: int) -> Conv2d:
-    kernel, dilation, groups = branch
-    return Conv2d(channels, channels, kernel, stride, dilation * (kernel // 2), dilation, groups, bias=False)
-
-
-class Bottleneck(Module):
-    """1×1 reduce, a middle at the reduced width, 1×1 increase, added to a shortcut.
-
-    middle: a module (N, width, H, W) → (N, width, H / stride, W / stride). The shortcut is a 1×1 convolution with
-    batch norm where the shape changes or `project` asks for it, else the input itself.
-    """
-
-    def __init__(
-        self, in_channels: int, width: int, out_channels: int, middle: Module, stride: int = 1, project: bool = False
-    ) -> None:
-        self.reduce = Conv2d(in_channels, width, 1, bias=False)
-        self.reduce_norm = BatchNorm2d(width, momentum=BN_MOMENTUM, relu=True)
-        self.middle = middle
-        self.increase = Conv2d(width, out_channels, 1, bias=False)
-        self.increase_norm = BatchNorm2d(out_channels, momentum=BN_MOMENTUM)
-        self.project: Conv2d | None = None
-        if project or stride != 1 or in_channels != out_channels:
-            self.project = Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.project_norm = BatchNorm2d(out_channels, momentum=BN_MOMENTUM)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.middle(self.reduce_norm(self.reduce(x)))
-        out = self.increase_norm(self.increase(out))
-        shortcut = x if self.project is None else self.project_norm(self.project(x))
-        return ops.add_relu(out, shortcut)
-
-
-class SKUnit(Bottleneck):
-    """A bottleneck whose middle is an SKConv: the unit SKNet is built of. Its stride sits on the branches.
-
-    branches, r, L: as SKConv's.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        out_channels: int,
-        stride: int = 1,
-        project: bool = False,
-        branches: Branches = DEFAULT_BRANCHES,
-        r: int = 16,
-        L: int = 32,
-    ) -> None:
-        middle = SKConv(width, branches, r, L, stride)
-        super().__init__(in_channels, width, out_channels, middle, stride, project)
+    padding = branch.dilation * (branch.kernel // 2)
+    return Conv2d(channels, channels, branch.kernel, stride, padding, branch.dilation, branch.groups, bias=False)

@@ -1,0 +1,66 @@
+"""BatchNorm2d: batch normalisation with a learned scale and bias per channel."""
+
+import numpy as np
+
+from .. import ops
+from ..autograd import Tensor
+from ..backend import DEFAULT_FLOAT
+from ..errors import ShapeError
+from .module import Buffer, Module, Parameter
+
+
+class BatchNorm2d(Module):
+    """Batch norm of (N, C, H, W), with scale and bias fused.
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: weight of the new value in the running statistics, as PyTorch's (Caffe's is 1 minus this).
+        relu: also apply ReLU, fused; saves nothing extra for backward.
+
+    Attributes:
+        weight: (C,), the scale, initialised to 1.
+        bias: (C,), initialised to 0.
+        running_mean, running_var: (C,), initialised to 0 and 1.
+        frozen: set by `freeze`.
+
+    Raises:
+        ShapeError: the input is not 4-D.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, relu: bool = False) -> None:
+        self.eps = eps
+        self.momentum = momentum
+        self.relu = relu
+        self.frozen = False
+        self.weight = Parameter(np.ones(num_features, DEFAULT_FLOAT))
+        self.bias = Parameter(np.zeros(num_features, DEFAULT_FLOAT))
+        self.running_mean = Buffer(np.zeros(num_features, DEFAULT_FLOAT))
+        self.running_var = Buffer(np.ones(num_features, DEFAULT_FLOAT))
+
+    def freeze(self) -> "BatchNorm2d":
+        """Use the running statistics in training mode too, without updating them, and return self.
+
+        Scale and bias are no longer trained. Meant for fine-tuning with small batches.
+        Source: the "frozen" mode of the CuDNNBatchNorm layer in the GENet/SKNet Caffe fork.
+        """
+        self.frozen = True
+        for parameter in (self.weight, self.bias):
+            parameter.requires_grad = False
+            parameter.grad = None
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ShapeError(f"BatchNorm2d: x {x.shape} must be (N, C, H, W)")
+        return ops.batch_norm(
+            x,
+            self.weight,
+            self.bias,
+            self.running_mean,
+            self.running_var,
+            self.training and not self.frozen,
+            self.momentum,
+            self.eps,
+            self.relu,
+        )

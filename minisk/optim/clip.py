@@ -1,0 +1,70 @@
+"""Gradient clipping by the norm of all gradients together.
+
+    norm = sqrt(Σ_p Σ g_p²)        g_p ← g_p · max_norm / norm   where norm > max_norm
+
+Source: Pascanu et al., *On the difficulty of training recurrent neural networks*, 2013.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..backend import array_module
+from ..errors import MiniskError
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, *, error_if_nonfinite: bool = False
+) -> Tensor:
+    """Scale all gradients in place by min(1, max_norm / (norm + 1e-6)), and return the norm before, as PyTorch does.
+
+    The scale stays on the device, so a GPU is not synchronised.
+
+    Args:
+        parameters: one Tensor or several; those without a gradient are skipped.
+        max_norm: upper bound of the norm.
+        error_if_nonfinite: raise an error instead of scaling if the norm is NaN or infinite; synchronises a GPU.
+
+    Returns:
+        The norm, a float64 Tensor of shape ().
+
+    Raises:
+        MiniskError: error_if_nonfinite is set, and the norm is NaN or infinite.
+    """
+    owners = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    norm = gradient_norm(owners)
+    if error_if_nonfinite and not math.isfinite(norm.item()):
+        raise MiniskError(f"clip_grad_norm_: the norm of the gradients is {norm.item()}")
+    scale = array_module(norm.data).minimum(1.0, max_norm / (norm.data + 1e-6))
+    for parameter in owners:
+        if parameter.grad is not None:
+            parameter.grad.data[...] *= scale.astype(parameter.grad.dtype)
+            parameter.grad.mark_written()
+    return norm
+
+
+def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
+    """Return the Euclidean norm of all gradients together, a float64 Tensor of shape (), on their device."""
+    gradients = [parameter.grad.data for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return Tensor(np.zeros(()))
+    xp = array_module(gradients[0])
+    squares = xp.stack([xp.vdot(gradient, gradient) for gradient in gradients])
+    return Tensor(xp.asarray(xp.sqrt(squares.astype(np.float64).sum())))
+
+
+def clip_gradients(parameters: Iterable[Tensor], norm: float, max_norm: float) -> None:
+    """Scale all gradients in place so that their norm is at most max_norm, for a norm that is already known.
+
+    Args:
+        parameters: those without a gradient are skipped.
+        norm: the norm now. If it is NaN or infinite, nothing changes.
+        max_norm: upper bound of the norm; 0 for no bound.
+    """
+    if max_norm and max_norm < norm < math.inf:
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.data[...] *= max_norm / norm
+                parameter.grad.mark_written()

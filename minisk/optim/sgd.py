@@ -1,0 +1,45 @@
+"""SGD: stochastic gradient descent with momentum, as PyTorch defines it.
+
+    g = grad + weight_decay · w
+    v ← momentum · v + g
+    w ← w - lr · v                     Nesterov: w ← w - lr · (g + momentum · v)
+
+Source: Sutskever et al., *On the importance of initialization and momentum in deep learning*, 2013.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from .. import kernels
+from ..backend import Array
+from .optimizer import Group, Optimizer
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum.
+
+    Args:
+        params: Tensors, or groups of them (see Optimizer).
+        lr: learning rate.
+        momentum: share of the velocity that is kept at each step.
+        weight_decay: added to the gradient, times the weight.
+        nesterov: look ahead along the velocity.
+    """
+
+    state_names = ("velocity",)
+
+    def __init__(
+        self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
+    ) -> None:
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+
+    def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
+        kernels.sgd_momentum(
+            weight,
+            grad,
+            state["velocity"],
+            group["lr"],
+            group["momentum"],
+            group["weight_decay"],
+            group["nesterov"],
+        )
