@@ -1,4 +1,4 @@
-"""`minisk gradcheck PACKAGE.MODULE:FACTORY`: the factory returns a function (or Module) and its inputs."""
+"""`minisk gradcheck PACKAGE.MODULE:FACTORY`: check the function (or Module) and inputs that a factory returns."""
 
 import argparse
 import importlib
@@ -8,33 +8,44 @@ import traceback
 from typing import Any
 
 from ..errors import MiniskError
-from ..gradient_check.checker import gradcheck
-from ..gradient_check.probes import place, users_frames
+from ..gradient_check import gradcheck
+from ..gradient_check.user_frames import describe_place, user_frames
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
     parser = commands.add_parser("gradcheck", help="check the gradient of a layer against finite differences")
-    parser.add_argument("target", metavar="PACKAGE.MODULE:FACTORY", help="returns the function and its inputs")
-    parser.add_argument("--order", type=int, default=1, help="2: the gradient's gradient too (default: 1)")
-    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
-    parser.add_argument("--mode", choices=["auto", "fast", "full"], default="auto", help="full: every element")
-    parser.add_argument("--seed", type=int, default=0, help="of directions and output weights (default: 0)")
+    parser.add_argument(
+        "target", metavar="PACKAGE.MODULE:FACTORY", help="a function that returns what to check: (function, inputs)"
+    )
+    parser.add_argument("--order", type=int, default=1, help="2 also checks the second derivative (default: 1)")
+    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64", help="default: float64")
+    modes = "fast: random directions; auto: also elements where these disagree (default); full: every element"
+    parser.add_argument("--mode", choices=["auto", "fast", "full"], default="auto", help=modes)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the directions and output weights (default: 0)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--picture", metavar="FILE.png", help="write a heat map of the errors")
+    parser.add_argument("--picture", metavar="FILE.png", help="write a heat map of the errors of single elements")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the report. Returns 0 if the gradient is right, 1 if not, 2 if the user's code raised."""
-    options = {name: getattr(arguments, name) for name in ("order", "dtype", "mode", "seed")}
+    """Print the report; return 0 if the gradient is right, 1 if not, 2 if the user's code raised."""
     try:
-        report = gradcheck(*load(arguments.target), raise_on_failure=False, **options)
+        function, inputs = load(arguments.target)
+        report = gradcheck(
+            function,
+            inputs,
+            order=arguments.order,
+            dtype=arguments.dtype,
+            mode=arguments.mode,
+            seed=arguments.seed,
+            raise_on_failure=False,
+        )
     except Exception as error:
-        frames = users_frames(error)
+        frames = user_frames(error)
         if not frames:
             raise
-        print(f"minisk gradcheck: {type(error).__name__} in {place(frames)}: {error}", file=sys.stderr)
+        print(f"minisk gradcheck: {type(error).__name__} in {describe_place(frames)}: {error}", file=sys.stderr)
         print(*traceback.format_list(frames), sep="", end="", file=sys.stderr)
         return 2
     print(report.to_json() if arguments.json else report)
@@ -44,7 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def load(target: str) -> tuple[Any, Any]:
-    """Call the factory that PACKAGE.MODULE:FACTORY names; modules in the current directory are found too."""
+    """Call the factory and return its (function, inputs); modules in the current directory are found too.
+
+    Args:
+        target: PACKAGE.MODULE:FACTORY.
+
+    Raises:
+        MiniskError: there is no such module or factory, or the factory does not return two values.
+    """
     module_name, _, name = target.partition(":")
     if not (module_name and name):
         raise MiniskError(f"{target!r} must be PACKAGE.MODULE:FACTORY, such as my_layers:scale")
@@ -58,5 +76,5 @@ def load(target: str) -> tuple[Any, Any]:
         raise MiniskError(f"{target!r}: {module_name} has no function {name!r}")
     made = factory()
     if not isinstance(made, tuple) or len(made) != 2:
-        raise MiniskError(f"{target!r} must return two things, the function and its inputs, not {type(made).__name__}")
+        raise MiniskError(f"{target!r} must return two values, the function and its inputs, not {type(made).__name__}")
     return made

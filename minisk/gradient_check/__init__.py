@@ -1,12 +1,12 @@
-"""The gradient checker: is a derivative right, and if not, what is wrong with it, and where?
+"""The gradient checker: compare a gradient with finite differences, and locate what is wrong.
 
-subjects      what can be checked                                  checker         `gradcheck` itself
-probes        mistakes that show before any number is compared     report          verdicts, tables, pictures
-differences   numeric slopes with an estimate of their error       command         `minisk gradcheck`
-elements      the search for the elements that are wrong           pytest_plugin   a fixture
+checker       `gradcheck` itself                          subjects        what can be checked, in one form
+probes        checks that need no differences             user_frames     the user's lines in a traceback
+differences   numeric slopes with an error estimate       report          verdicts, tables, pictures
+elements      the search for the wrong elements           pytest_plugin   a fixture
 """
 
 from .checker import gradcheck
-from .report import GradcheckReport, Row, Summary, Verdict
+from .report import GradcheckReport, InputSummary, Row, Verdict
 
-__all__ = ["GradcheckReport", "Row", "Summary", "Verdict", "gradcheck"]
+__all__ = ["GradcheckReport", "InputSummary", "Row", "Verdict", "gradcheck"]

@@ -1,7 +1,10 @@
-"""`gradcheck`: a fast pass along random directions; where anything is suspicious, the exact elements.
+"""`gradcheck`: compare along random directions first, then measure single elements where a direction disagrees.
 
-Probes come first (is it finite, repeatable, well formed, linear?), then numbers. A gradient that disagrees at a kink is
-checked once more a small step aside. Order 2 is the same check, applied to the gradient as a function.
+1. The probes check what needs no differences (finite, repeatable, well formed, linear).
+2. The gradient is compared with finite differences.
+3. At a kink, both are repeated a small step aside.
+
+Order 2 is the same check, applied to the gradient as a function.
 """
 
 import math
@@ -11,19 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.tensor import Tensor
+from ..autograd import Tensor
 from ..errors import DtypeError, GradcheckError, MiniskError, ShapeError
 from . import probes
-from .differences import LADDERS, Status, chance_to_miss, random_signs
+from .differences import LADDERS, Slope, Status, chance_to_miss, random_signs
 from .elements import Point, locate
-from .probes import Found
-from .report import GradcheckReport, Summary, Verdict
-from .subjects import Arrays, GradientSubject, Subject
+from .report import GradcheckReport, InputSummary, Row, Verdict
+from .subjects import GradientSubject, Subject
 
 DIRECTIONS = 3
-PRESSING = (Status.DIFFERS, Status.KINK, Status.NOISY)  # which direction to follow, if they disagree
-# Steps aside from a kink, relative to the size of the input: longer than the smallest step of a difference.
-ASIDE = {"float64": (2**-6, 2**-10, 2**-14), "float32": (2**-6, 2**-5, 2**-4)}
+MODES = ("auto", "fast", "full")
+# If the directions disagree, the search for elements follows the first of these.
+SEARCH_ORDER = (Status.DIFFERS, Status.KINK, Status.NOISY)
+# Steps aside from a kink, relative to the scale of the input. All are longer than the smallest step of a difference.
+STEPS_ASIDE = {"float64": (2**-6, 2**-10, 2**-14), "float32": (2**-6, 2**-5, 2**-4)}
 
 
 def gradcheck(
@@ -37,162 +41,208 @@ def gradcheck(
     raise_on_failure: bool = True,
     seed: int = 0,
 ) -> GradcheckReport:
-    """Compare the gradient of a function with finite differences, and say what is wrong with it, and where.
+    """Compare the gradient of a function with finite differences; report what is wrong, and where.
 
-    fn: a function of Tensors (returning one, or a tuple), a `Function`, a `Module` (its named parameters are checked
-    too, in the mode it is in), or a pair (forward, backward) of plain NumPy functions: forward(*inputs) → array,
-    backward(incoming gradient, *inputs) → one array per input (tuples if there are several).
-    inputs: a Tensor or array, or a sequence of arguments; the floating ones are checked, in `dtype`.
-    params: Tensors, by name, that fn uses without being handed them; checked too. Everything is restored afterwards.
-    order: 2 checks the gradient's gradient as well. dtype: "float64", or "float32" at its own tolerance.
-    mode: "fast" looks along random directions only, "auto" at elements where these disagree, "full" at every element.
-    Returns a GradcheckReport, the same for the same seed. Raises GradcheckError if it is not ok and `raise_on_failure`.
+    Args:
+        fn: a function of Tensors that returns one or a tuple; a `Function`; a `Module` (its named parameters are
+            checked too, in its current mode); or a pair (forward, backward) of NumPy functions:
+            forward(*inputs) → array, backward(incoming gradient, *inputs) → one array per input. Several outputs and
+            several incoming gradients are tuples.
+        inputs: a Tensor or array of any shape, or a sequence of arguments; the floating ones are checked.
+        params: Tensors, by name, that fn uses without receiving them as arguments; checked too.
+        order: 2 checks the second derivative as well, 3 the third.
+        dtype: "float64", or "float32" with a larger tolerance; all inputs and parameters are converted meanwhile.
+        mode: "fast" compares along random directions only; "auto" also measures elements where these disagree; "full"
+            measures every element.
+        raise_on_failure: raise if the gradient is wrong; otherwise only return the report.
+        seed: of the random directions and output weights; the same seed gives the same report.
+
+    Returns:
+        A GradcheckReport. Inputs, parameters and random state are restored.
+
+    Raises:
+        GradcheckError: the report is not ok, and `raise_on_failure`.
+        DtypeError, ShapeError, MiniskError: the arguments are invalid.
     """
     started = time.perf_counter()
-    subject = _subject(fn, inputs, dict(params or {}), order, dtype, mode)
-    with subject.restored(), np.errstate(all="ignore"):
-        finding = _check(subject, seed, mode)
-        while finding.ok and subject.order < order:
-            weights = probes.weights_for(subject, subject.evaluate(subject.arrays), np.random.default_rng([seed, 1]))
-            first, subject = finding, GradientSubject(subject, weights)
-            finding = _check(subject, seed, mode)
-            finding.notes[:0] = first.notes
-            if first.verdict is Verdict.NOT_DIFFERENTIABLE and finding.verdict is Verdict.CORRECT:
-                finding.verdict, finding.message, finding.rows = first.verdict, first.message, first.rows
-    finding.order, finding.dtype, finding.seed = subject.order, dtype, seed
-    finding.evaluations, finding.gradients = subject.evaluations, subject.backwards
-    finding.seconds = time.perf_counter() - started
-    if raise_on_failure and not finding.ok:
-        raise GradcheckError(finding)
-    return finding
-
-
-def _subject(fn: Any, inputs: Any, params: dict[str, Tensor], order: int, dtype: str, mode: str) -> Subject:
+    _require_valid(fn, params, order, dtype, mode)
     arguments = list(inputs) if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
+    subject = Subject(fn, arguments, params or {}, dtype)
+    if not any(array.size for array in subject.arrays):
+        raise ShapeError("gradcheck: there is no floating input or parameter with an element in it to check")
+    with subject.restored(), np.errstate(all="ignore"):
+        report, subject = _check_orders(subject, order, seed, mode)
+    report.order, report.dtype, report.seed = subject.order, dtype, seed
+    report.evaluations, report.gradients = subject.evaluations, subject.backwards
+    report.seconds = time.perf_counter() - started
+    if raise_on_failure and not report.ok:
+        raise GradcheckError(report)
+    return report
+
+
+def _require_valid(fn: Any, params: Mapping[str, Tensor] | None, order: int, dtype: str, mode: str) -> None:
+    """Raise DtypeError or MiniskError for invalid arguments of `gradcheck`."""
     if dtype not in LADDERS:
         raise DtypeError(f"gradcheck: dtype {dtype!r} must be 'float64' or 'float32'")
-    if mode not in ("auto", "fast", "full"):
+    if mode not in MODES:
         raise MiniskError(f"gradcheck: mode {mode!r} must be 'auto', 'fast' or 'full'")
     if order < 1:
         raise MiniskError(f"gradcheck: order {order} must be at least 1")
-    is_pair = isinstance(fn, tuple)
-    if is_pair and (order > 1 or params or len(fn) != 2 or not all(map(callable, fn))):
-        raise MiniskError("gradcheck: a pair must be (forward, backward), checked in first order, without params")
-    if not is_pair and not callable(fn):
+    if isinstance(fn, tuple):
+        if order > 1 or params or len(fn) != 2 or not all(callable(part) for part in fn):
+            raise MiniskError("gradcheck: a pair must be (forward, backward), checked in first order, without params")
+    elif not callable(fn):
         raise MiniskError(f"gradcheck: expected a function, a Function, a Module or a pair, got a {type(fn).__name__}")
-    subject = Subject(fn, arguments, params, dtype)
-    if not any(array.size for array in subject.arrays):
-        raise ShapeError("gradcheck: there is no floating input or parameter with an element in it to check")
-    return subject
+
+
+def _check_orders(subject: Subject, order: int, seed: int, mode: str) -> tuple[GradcheckReport, Subject]:
+    """Check the first derivative, then the next while the report is ok; return the last report and its subject."""
+    report = _check(subject, seed, mode)
+    while report.ok and subject.order < order:
+        lower = report
+        outputs = subject.evaluate(subject.arrays)
+        weights = probes.draw_weights(subject, outputs, np.random.default_rng([seed, 1]))
+        subject = GradientSubject(subject, weights)
+        report = _check(subject, seed, mode)
+        report.notes = lower.notes + report.notes
+        if lower.verdict is Verdict.NOT_DIFFERENTIABLE and report.verdict is Verdict.CORRECT:
+            report.verdict, report.message, report.rows = lower.verdict, lower.message, lower.rows
+    return report, subject
 
 
 def _check(subject: Subject, seed: int, mode: str) -> GradcheckReport:
-    """Examine a subject; at a kink, step aside and examine it there."""
-    finding = _examine(subject, np.random.default_rng(seed), mode)
-    if finding.verdict is not Verdict.NOT_DIFFERENTIABLE:
-        return finding
-    rng, start = np.random.default_rng([seed, 2]), subject.arrays
-    kinks = _places(finding)
-    for step in ASIDE[str(start[0].dtype)]:
+    """Examine a subject; if it has a kink at this point, examine it a small step aside."""
+    report = _examine(subject, np.random.default_rng(seed), mode)
+    if report.verdict is not Verdict.NOT_DIFFERENTIABLE:
+        return report
+    rng = np.random.default_rng([seed, 2])
+    start = subject.arrays
+    kinks = _elements_of(report)
+    for step in STEPS_ASIDE[str(start[0].dtype)]:
         moves = [step * probes.scale_of(a) * random_signs(rng, a.shape) for a in start]
         subject.arrays = [(a + move).astype(a.dtype) for a, move in zip(start, moves, strict=True)]
         aside = _examine(subject, np.random.default_rng([seed, 3]), mode)
         if aside.verdict in (Verdict.WRONG, Verdict.HIGHER_ORDER):
             aside.notes.append(f"The point itself is a kink; this is {step:.0e} of the inputs' size aside.")
             return aside
-        # Among many elements another may have come upon a kink: it is enough that each is right at some point.
-        kinks = kinks & _places(aside) if aside.verdict is Verdict.NOT_DIFFERENTIABLE else kinks
-        if aside.verdict is Verdict.CORRECT or (finding.rows and not kinks):
-            finding.ok = True
-            finding.notes.append(f"Passed: {step:.0e} of the inputs' size aside, the gradient is right.")
-            return finding
+        # Among many elements the step may bring another one to a kink: each must be right at one point at least.
+        if aside.verdict is Verdict.NOT_DIFFERENTIABLE:
+            kinks = kinks & _elements_of(aside)
+        if aside.verdict is Verdict.CORRECT or (report.rows and not kinks):
+            report.ok = True
+            report.notes.append(f"Passed: {step:.0e} of the inputs' size aside, the gradient is right.")
+            return report
     subject.arrays = start
-    finding.notes.append("Small steps aside did not leave the kinks behind: does the function jump everywhere?")
-    return finding
+    report.notes.append("There are kinks at every small step aside as well: does the function jump everywhere?")
+    return report
 
 
-def _places(finding: GradcheckReport) -> set[tuple[str, tuple[int, ...]]]:
-    return {(row.input, row.index) for row in finding.rows}
+def _elements_of(report: GradcheckReport) -> set[tuple[str, tuple[int, ...]]]:
+    return {(row.input, row.index) for row in report.rows}
 
 
 def _examine(subject: Subject, rng: np.random.Generator, mode: str) -> GradcheckReport:
     """Run all probes and measurements at one point."""
-    finding = GradcheckReport()
+    report = GradcheckReport()
     try:
-        outputs = [out.copy() for out in probes.outputs_of(subject)]
-        weights = [probes.weights_for(subject, outputs, rng) for _ in range(DIRECTIONS)]
-        gradients = [probes.gradient_of(subject, weights[0])]
-        gradients += [subject.gradients(subject.arrays, w) for w in weights[1:]]
-        probes.check_linear(subject, weights[0], gradients[0], weights[1])
-        if isinstance(subject, GradientSubject):
-            _check_recorded(subject, outputs)
-        points = [Point(subject, outputs, w, g) for w, g in zip(weights, gradients, strict=True)]
-        _compare_numbers(finding, points, rng, mode)
-        if subject.order == 1:
-            probes.check_layouts(subject, outputs, weights[0], gradients[0])
-            probes.check_repeated(subject, weights[0])
-    except Found as found:
-        finding.verdict, finding.message, finding.rows = found.verdict, found.message, found.rows
-    if subject.order > 1 and finding.verdict in (Verdict.WRONG, Verdict.NOT_LINEAR):
-        finding.verdict = Verdict.HIGHER_ORDER
-    finding.ok = finding.verdict is Verdict.CORRECT
-    if finding.ok:
-        finding.chance_to_miss = chance_to_miss(DIRECTIONS)
-        missed = f"{100 * finding.resolution:.0e} (100 times the resolution) or more"
-        chance = f"escapes with a chance of at most {finding.chance_to_miss:.1g}."
-        finding.message = f"Gradient and differences agree. An element of the Jacobian that is off by {missed} {chance}"
-    return finding
+        _run_checks(subject, rng, mode, report)
+    except probes.CheckFailed as failure:
+        report.verdict, report.message, report.rows = failure.verdict, failure.message, failure.rows
+    if subject.order > 1 and report.verdict in (Verdict.WRONG, Verdict.NOT_LINEAR):
+        report.verdict = Verdict.HIGHER_ORDER
+    report.ok = report.verdict is Verdict.CORRECT
+    if report.ok:
+        report.chance_to_miss = chance_to_miss(DIRECTIONS)
+        size = f"{100 * report.resolution:.0e} (100 times the resolution)"
+        chance = f"with a chance of at most {report.chance_to_miss:.1g}"
+        sentence = f"An element of the Jacobian that is off by {size} or more escapes {chance}."
+        report.message = f"Gradient and differences agree. {sentence}"
+    return report
 
 
-def _check_recorded(subject: GradientSubject, expected: Arrays) -> None:
-    """A backward may be another one under create_graph: its values must be the same."""
-    recorded = [tensor.numpy() for tensor in subject.run(subject.leaves(subject.arrays))]
-    for name, a, b in zip(subject.base.names, expected, recorded, strict=True):
-        if np.abs(a - b).max(initial=0) > probes.ROUNDING * np.finfo(a.dtype).eps * max(1, np.abs(a).max(initial=0)):
-            raise Found(Verdict.HIGHER_ORDER, f"The gradient of {name!r} is another one under create_graph=True.")
+def _run_checks(subject: Subject, rng: np.random.Generator, mode: str, report: GradcheckReport) -> None:
+    """Run the checks at one point, cheap ones first. Raises CheckFailed at the first that fails."""
+    outputs = [out.copy() for out in probes.checked_outputs(subject)]
+    weights = [probes.draw_weights(subject, outputs, rng) for _ in range(DIRECTIONS)]
+    gradients = [probes.checked_gradient(subject, weights[0])]
+    for other_weights in weights[1:]:
+        gradients.append(subject.gradients(subject.arrays, other_weights))
+    probes.check_linear(subject, weights[0], gradients[0], weights[1])
+    if isinstance(subject, GradientSubject):
+        probes.check_create_graph(subject, outputs)
+    points = [Point(subject, outputs, w, g) for w, g in zip(weights, gradients, strict=True)]
+    _compare_inputs(report, points, rng, mode)
+    if subject.order == 1:
+        probes.check_layouts(subject, outputs, weights[0], gradients[0])
+        probes.check_repeated(subject, weights[0])
 
 
-def _compare_numbers(finding: GradcheckReport, points: list[Point], rng: np.random.Generator, mode: str) -> None:
-    """Measure along random directions, then the elements of every suspicious input. Raises Found."""
+def _compare_inputs(report: GradcheckReport, points: list[Point], rng: np.random.Generator, mode: str) -> None:
+    """Compare every input along random directions, then the elements of those that disagree. Raises CheckFailed."""
     subject = points[0].subject
-    seen: list[Status] = []
+    failures: list[Status] = []
     for i, (name, array) in enumerate(zip(subject.names, subject.arrays, strict=True)):
-        summary = finding.summaries[name] = Summary(name, array.shape)
-        if array.size == 0:
-            continue
-        slopes = [point.along(i, random_signs(rng, array.shape)) for point in points]
-        summary.directions = len(slopes)
-        resolved = [slope.allowed / probes.scale_of(array) for slope in slopes if not slope.fails]
-        finding.resolution = max([finding.resolution, *resolved])
-        summary.worst = max(abs(s.residual) / point.size for s, point in zip(slopes, points, strict=True))
-        k = next((k for status in PRESSING for k, s in enumerate(slopes) if s.status is status), 0)
-        is_searched = mode == "full" or (mode == "auto" and slopes[k].fails)
-        rows = locate(points[k], i, slopes[k].residual, mode, finding) if is_searched else []
-        failing = [row for row in rows if row.status != Status.AGREES.value]
-        summary.failing = max(summary.failing, len(failing))
-        finding.rows += failing or (rows if mode == "full" else [])
-        seen += [Status(row.status) for row in failing]
-        # No element is to blame: then it takes two directions. In float32 every step along many elements meets kinks.
-        kinks = [Status.KINK] if points[k].dtype == "float64" else []
-        blamed = [s for s in slopes if s.status in [Status.DIFFERS, *kinks]]
-        if not failing and (mode == "fast" or len(blamed) > 1):
-            seen += [s.status for s in slopes if s.fails]
-    finding.rows.sort(key=lambda row: -abs(row.analytic - row.numeric))
-    _conclude(finding, seen, points[0])
+        report.summaries[name] = InputSummary(name, array.shape)
+        if array.size > 0:
+            failures += _compare_input(report, points, i, rng, mode)
+    report.rows.sort(key=lambda row: -abs(row.analytic - row.numeric))
+    _conclude(report, failures, points[0])
 
 
-def _conclude(finding: GradcheckReport, seen: list[Status], point: Point) -> None:
-    names = ", ".join(f"{s.input!r} ({s.failing} elements)" for s in finding.summaries.values() if s.failing)
-    where = names or "along random directions (no single element stands out)"
-    if Status.DIFFERS in seen:
-        finding.rows = [row for row in finding.rows if row.status == Status.DIFFERS.value]
+def _compare_input(
+    report: GradcheckReport, points: list[Point], i: int, rng: np.random.Generator, mode: str
+) -> list[Status]:
+    """Compare one input along a random direction per point, and its elements if needed; return how it failed."""
+    subject = points[0].subject
+    array = subject.arrays[i]
+    summary = report.summaries[subject.names[i]]
+    slopes = [point.measure_direction(i, random_signs(rng, array.shape)) for point in points]
+    summary.directions = len(slopes)
+    summary.worst = max(abs(slope.residual) / point.size for slope, point in zip(slopes, points, strict=True))
+    for slope in slopes:
+        if not slope.fails:
+            report.resolution = max(report.resolution, slope.allowed / probes.scale_of(array))
+    k = _direction_to_search(slopes)
+    rows: list[Row] = []
+    if mode == "full" or (mode == "auto" and slopes[k].fails):
+        rows = locate(points[k], i, slopes[k].residual, mode, report)
+    failing = [row for row in rows if row.status != Status.AGREES.value]
+    summary.failing = max(summary.failing, len(failing))
+    if failing:
+        report.rows += failing
+        return [Status(row.status) for row in failing]
+    if mode == "full":
+        report.rows += rows
+    # If no single element fails, two directions must. In float32 a step along many elements always crosses kinks, so
+    # that a kink does not count there.
+    counted = (Status.DIFFERS, Status.KINK) if points[0].dtype == "float64" else (Status.DIFFERS,)
+    if mode == "fast" or sum(slope.status in counted for slope in slopes) > 1:
+        return [slope.status for slope in slopes if slope.fails]
+    return []
+
+
+def _direction_to_search(slopes: list[Slope]) -> int:
+    """Return the number of the direction whose failure is searched for elements; 0 if none fails."""
+    for status in SEARCH_ORDER:
+        for k, slope in enumerate(slopes):
+            if slope.status is status:
+                return k
+    return 0
+
+
+def _conclude(report: GradcheckReport, failures: list[Status], point: Point) -> None:
+    """Raise CheckFailed with the gravest of the failures, if there are any."""
+    names = [f"{s.input!r} ({s.failing} elements)" for s in report.summaries.values() if s.failing]
+    where = ", ".join(names) or "along random directions (no single element stands out)"
+    if Status.DIFFERS in failures:
+        rows = [row for row in report.rows if row.status == Status.DIFFERS.value]
         what = "The gradient" if point.subject.order == 1 else "The gradient's own gradient"
-        raise Found(Verdict.WRONG, f"{what} differs from the numeric one: {where}.", finding.rows)
-    if Status.KINK in seen:
-        raise Found(Verdict.NOT_DIFFERENTIABLE, f"The one-sided slopes differ: {where}.", finding.rows)
-    if Status.NOISY in seen:
-        least = max((row.estimate * 10 for row in finding.rows), default=point.noise)
+        raise probes.CheckFailed(Verdict.WRONG, f"{what} differs from the numeric one: {where}.", rows)
+    if Status.KINK in failures:
+        raise probes.CheckFailed(Verdict.NOT_DIFFERENTIABLE, f"The one-sided slopes differ: {where}.", report.rows)
+    if Status.NOISY in failures:
+        least = max((row.estimate * 10 for row in report.rows), default=point.noise)
         message = f"Rounding hides the derivative ({where}): errors below {least:.1g} cannot be seen."
         if math.isinf(least):
             message = f"Every step leaves the function's domain ({where}): the values there are NaN or infinite."
-        raise Found(Verdict.TOO_NOISY, message, finding.rows)
+        raise probes.CheckFailed(Verdict.TOO_NOISY, message, report.rows)

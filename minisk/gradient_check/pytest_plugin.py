@@ -1,9 +1,9 @@
-"""A pytest fixture: `pytest_plugins = ["minisk.gradient_check.pytest_plugin"]` in conftest.py, then
+"""A pytest fixture, `gradcheck`. In conftest.py: `pytest_plugins = ["minisk.gradient_check.pytest_plugin"]`. In a test:
 
 def test_my_layer(gradcheck):
     gradcheck(MyLayer(3), x, order=2)
 
-A failure shows the report alone, not the checker's frames.
+A failure shows the report, without the checker's frames.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,11 @@ from .report import GradcheckReport
 
 @pytest.fixture(name="gradcheck")
 def gradcheck_fixture() -> Callable[..., GradcheckReport]:
-    """Return `ms.gradcheck`, which fails the test instead of raising."""
+    """Return a function like `ms.gradcheck` that fails the test instead of raising."""
 
     def check(fn: Any, inputs: Any, **options: Any) -> GradcheckReport:
-        report = check_gradient(fn, inputs, **options | {"raise_on_failure": False})
+        options["raise_on_failure"] = False
+        report = check_gradient(fn, inputs, **options)
         if not report.ok:
             pytest.fail(str(report), pytrace=False)
         return report

@@ -1,4 +1,4 @@
-"""What a gradient check found: a verdict with its remedy, the worst elements, a summary per input, and the cost."""
+"""The report of a gradient check: a verdict with its remedy, the worst elements, a summary per input, and the cost."""
 
 import enum
 import json
@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 SHOWN = 10  # rows of the table that are printed
+LINE_WIDTH = 100  # characters
+PICTURE_SIZE = 640  # pixels of the longer side, about
 
 
 class Verdict(enum.Enum):
-    """The outcome of a check; each has one `remedy`."""
+    """The outcome of a check; each has one `remedy`, a sentence that says what to do."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -30,6 +32,7 @@ class Verdict(enum.Enum):
 
     @property
     def remedy(self) -> str:
+        """Return what to do about this verdict."""
         return _REMEDIES[self]
 
 
@@ -38,11 +41,11 @@ _REMEDIES = {
     Verdict.WRONG: "compare backward with the derivative on paper, beginning with the first row of the table.",
     Verdict.NOT_DIFFERENTIABLE: "check at another point: no ties, nothing exactly at a kink such as ReLU's 0.",
     Verdict.NOT_FINITE: "check inside the function's domain, or guard the division, log or root that leaves it.",
-    Verdict.NONDETERMINISTIC: "seed what is random inside the function, or switch it off (eval mode).",
-    Verdict.OVERWRITTEN: "work on a copy: `dx = dout * mask`, not `dout *= mask`: others read it.",
+    Verdict.NONDETERMINISTIC: "seed the random numbers inside the function, or switch them off (eval mode).",
+    Verdict.OVERWRITTEN: "work on a copy (`dx = dout * mask`, not `dout *= mask`): other nodes read the same array.",
     Verdict.MALFORMED: "return one gradient per input, of its shape, dtype and device; sum over broadcast axes.",
     Verdict.NOT_LINEAR: "multiply by the incoming gradient exactly once; don't drop, square, clip or branch on it.",
-    Verdict.SAVED_CHANGED: "save a copy, or write to nothing that save_for_backward or ctx was given.",
+    Verdict.SAVED_CHANGED: "save a copy, or leave arrays unchanged after they are saved (save_for_backward, ctx).",
     Verdict.HIGHER_ORDER: "write backward with Tensor operations on ctx.saved_tensors: arrays and attributes of ctx "
     "count as constants there.",
     Verdict.TOO_NOISY: "check in float64 throughout, or scale inputs and outputs to about 1.",
@@ -51,9 +54,15 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One element of a gradient; `analytic` and `numeric` are derivatives of the randomly weighted sum of the outputs.
+    """One element of a gradient.
 
-    estimate: the numeric derivative's own error; status: "differs", "kink", "noisy" or "agrees".
+    Attributes:
+        input: the name of the input or parameter.
+        index: the index of the element in it.
+        analytic: the derivative of the randomly weighted sum of the outputs, as backward computes it.
+        numeric: the same derivative, from finite differences.
+        estimate: the estimated error of `numeric`.
+        status: "differs", "kink", "noisy" or "agrees".
     """
 
     input: str
@@ -65,13 +74,23 @@ class Row:
 
     @property
     def relative_error(self) -> float:
+        """Return |analytic - numeric| / max(|analytic|, |numeric|); 0 if both are 0."""
         scale = max(abs(self.analytic), abs(self.numeric))
         return abs(self.analytic - self.numeric) / scale if scale else 0.0
 
 
 @dataclass
-class Summary:
-    """What was looked at in one input or parameter, and the largest relative residual (of a slope or an element)."""
+class InputSummary:
+    """What was checked in one input or parameter.
+
+    Attributes:
+        input: its name.
+        shape: its shape.
+        directions: how many random directions were measured.
+        elements: how many elements were measured singly.
+        failing: how many of these failed.
+        worst: the largest |residual| along a direction, relative to what is measured.
+    """
 
     input: str
     shape: tuple[int, ...]
@@ -85,17 +104,27 @@ class Summary:
 class GradcheckReport:
     """The result of `gradcheck`; `print(report)` shows it.
 
-    ok: nothing is wrong with the gradient. verdict: a Verdict. message: what was seen, in a sentence or two. rows: the
-    worst elements, worst first. summaries: by input. notes: what else to know. errors: analytic minus numeric of every
-    input examined element by element. evaluations, gradients, seconds: the cost. chance_to_miss: of one element of the
-    Jacobian that is off by 100 times the resolution, the smallest difference noticed along a random direction.
+    Attributes:
+        ok: whether the gradient passed.
+        verdict: a Verdict.
+        message: what was seen, in a sentence or two.
+        rows: the wrong elements, worst first.
+        summaries: an InputSummary per input, by name.
+        notes: further observations, a sentence each.
+        errors: analytic minus numeric gradient of each input that was examined element by element, of its shape.
+        chance_to_miss: a bound on the chance that an element of the Jacobian escapes that is off by 100 × resolution.
+        resolution: the smallest difference noticed along a random direction.
+        order, dtype, seed: what `gradcheck` was called with.
+        evaluations: how often forward ran alone.
+        gradients: how often forward and backward ran.
+        seconds: the duration of the check.
     """
 
     ok: bool = False
     verdict: Verdict = Verdict.CORRECT
     message: str = ""
     rows: list[Row] = field(default_factory=list)
-    summaries: dict[str, Summary] = field(default_factory=dict)
+    summaries: dict[str, InputSummary] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     errors: dict[str, Any] = field(default_factory=dict, repr=False)
     chance_to_miss: float = 1.0
@@ -108,18 +137,21 @@ class GradcheckReport:
     seconds: float = 0.0
 
     def to_json(self) -> str:
-        """Return everything but the arrays of errors as JSON; numbers that are not finite become null."""
-        told = asdict(self) | {"verdict": self.verdict.value, "remedy": self.verdict.remedy}
-        del told["errors"]
-        told["rows"] = [asdict(row) | {"relative_error": row.relative_error} for row in self.rows]
-        finite = json.loads(json.dumps(told), parse_constant=lambda _: None)  # called for NaN and ±Infinity
+        """Return everything but the arrays of errors as JSON; NaN and infinity become null."""
+        content = asdict(self) | {"verdict": self.verdict.value, "remedy": self.verdict.remedy}
+        del content["errors"]
+        content["rows"] = [asdict(row) | {"relative_error": row.relative_error} for row in self.rows]
+        # json calls parse_constant for NaN, Infinity and -Infinity only.
+        finite = json.loads(json.dumps(content), parse_constant=lambda _: None)
         return json.dumps(finite, indent=2, allow_nan=False)
 
     def __str__(self) -> str:
         lines = [f"gradcheck: {self.verdict.value}"]
-        remedy = [] if self.verdict is Verdict.CORRECT else [f"Remedy: {self.verdict.remedy}"]
-        for text in (self.message, *self.notes, *remedy):
-            lines += textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ")
+        texts = [self.message, *self.notes]
+        if self.verdict is not Verdict.CORRECT:
+            texts.append(f"Remedy: {self.verdict.remedy}")
+        for text in texts:
+            lines += textwrap.wrap(text, LINE_WIDTH, initial_indent="  ", subsequent_indent="  ")
         if self.rows:
             lines += ["", *_element_table(self.rows)]
         if self.summaries:
@@ -131,22 +163,26 @@ class GradcheckReport:
     def save_picture(self, path: str | Path) -> None:
         """Write a heat map (PNG) of |analytic - numeric| over each input examined element by element.
 
-        Black is 0, white the largest. Axes but the last two are laid out from top to bottom and left to right.
+        Black is 0, white the largest error. Axes but the last two are laid out from top to bottom and left to right.
         """
         from PIL import Image
 
-        tiles = [_heat(np.abs(error)) for error in self.errors.values()] or [np.zeros((1, 1))]
+        tiles = [_heat_map(np.abs(error)) for error in self.errors.values()] or [np.zeros((1, 1))]
         width = max(tile.shape[1] for tile in tiles)
-        picture = 255 * np.concatenate([np.pad(tile, ((0, 1), (0, width - tile.shape[1]))) for tile in tiles])
-        cell = max(1, 640 // max(picture.shape))
-        Image.fromarray(np.kron(picture, np.ones((cell, cell))).astype(np.uint8)).save(path)
+        # A dark line separates the tiles.
+        padded = [np.pad(tile, ((0, 1), (0, width - tile.shape[1]))) for tile in tiles]
+        picture = 255 * np.concatenate(padded)
+        cell = max(1, PICTURE_SIZE // max(picture.shape))
+        enlarged = np.kron(picture, np.ones((cell, cell)))
+        Image.fromarray(enlarged.astype(np.uint8)).save(path)
 
 
-def _heat(error: Any) -> Any:
+def _heat_map(error: Any) -> Any:
     """Lay an array out in a plane, scaled to [0, 1]."""
-    last_three = (1, 1, 1, *error.shape)[-3:]
-    error = np.nan_to_num(error.reshape(-1, *last_three), posinf=0.0)
-    rows, columns, height, width = error.shape
+    missing_axes = max(0, 3 - error.ndim)
+    columns, height, width = ((1,) * missing_axes + error.shape)[-3:]
+    error = np.nan_to_num(error.reshape(-1, columns, height, width), posinf=0.0)
+    rows = error.shape[0]
     plane = error.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
     return plane / (plane.max(initial=0) or 1)
 
@@ -156,42 +192,58 @@ def _element_table(rows: list[Row]) -> list[str]:
     for row in rows[:SHOWN]:
         number = "kink" if row.status == "kink" else f"{row.numeric:.8g} ± {row.estimate:.0e}"
         cells.append((f"{row.input}{list(row.index)}", f"{row.analytic:.8g}", number, f"{row.relative_error:.1e}"))
-    return _aligned(cells) + ([f"… {len(rows) - SHOWN} more in report.rows"] if len(rows) > SHOWN else [])
+    lines = _align(cells)
+    if len(rows) > SHOWN:
+        lines.append(f"… {len(rows) - SHOWN} more in report.rows")
+    return lines
 
 
-def _summary_table(summaries: Iterable[Summary]) -> list[str]:
+def _summary_table(summaries: Iterable[InputSummary]) -> list[str]:
     cells = [("input", "shape", "checked", "failing", "largest error")]
-    for s in summaries:
-        elements = f", {s.elements} elements" if s.elements else ""
-        cells.append((s.input, str(s.shape), f"{s.directions} directions{elements}", str(s.failing), f"{s.worst:.0e}"))
-    return _aligned(cells)
+    for summary in summaries:
+        checked = f"{summary.directions} directions"
+        if summary.elements:
+            checked += f", {summary.elements} elements"
+        cells.append((summary.input, str(summary.shape), checked, str(summary.failing), f"{summary.worst:.0e}"))
+    return _align(cells)
 
 
-def _aligned(cells: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+def _align(cells: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return a line of text per row, with columns padded to one width."""
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    return lines
 
 
-def pattern(name: str, analytic: Any, numeric: Any, failing: Any) -> list[str]:
-    """Say in a sentence what the wrong elements of one input have in common, if anything.
+def describe_pattern(name: str, analytic: Any, numeric: Any, failing: Any) -> list[str]:
+    """Return a sentence about what the wrong elements of one input have in common; an empty list if nothing.
 
-    analytic, numeric: the gradient twice; failing: booleans of its shape, true where they differ.
+    Args:
+        name: the input.
+        analytic: its gradient, as backward computes it.
+        numeric: its gradient from finite differences, of the same shape.
+        failing: booleans of the same shape, true where the two differ.
     """
-    wrong, right, count = analytic[failing], numeric[failing], int(failing.sum())
+    count = int(failing.sum())
     if count < 2:
         return []
-    which = f"All {count} wrong elements of {name!r}"
+    wrong, right = analytic[failing], numeric[failing]
+    subject = f"All {count} wrong elements of {name!r}"
     if not wrong.any():
-        return [f"{which} are 0 in the analytic gradient: is it cut off there (a constant, detach, no sum)?"]
+        return [f"{subject} are 0 in the analytic gradient: is it cut off there (a constant, detach, no sum)?"]
     is_square = analytic.ndim == 2 and analytic.shape == numeric.T.shape
     if is_square and np.allclose(analytic, numeric.T, rtol=1e-4, atol=1e-6 * np.abs(analytic).max()):
         return [f"The gradient of {name!r} is the transpose of the numeric one."]
-    told = []
+    properties = []
     ratio = np.divide(wrong, right, out=np.full(count, np.nan), where=right != 0)
     if np.ptp(ratio) <= 1e-5 * abs(ratio[0]):
-        told.append(f"are {ratio[0]:.6g} × the numeric value")
-    for axis, place in enumerate(np.nonzero(failing)):
-        if failing.shape[axis] > 1 and np.ptp(place) == 0:
-            last = " (the last)" if place[0] == failing.shape[axis] - 1 else ""
-            told.append(f"have index {place[0]} on axis {axis}{last}")
-    return [f"{which} {' and '.join(told)}."] if told else []
+        properties.append(f"are {ratio[0]:.6g} × the numeric value")
+    for axis, indices in enumerate(np.nonzero(failing)):
+        length = failing.shape[axis]
+        if length > 1 and np.ptp(indices) == 0:
+            last = " (the last)" if indices[0] == length - 1 else ""
+            properties.append(f"have index {indices[0]} on axis {axis}{last}")
+    return [f"{subject} {' and '.join(properties)}."] if properties else []

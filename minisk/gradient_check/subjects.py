@@ -1,8 +1,10 @@
-"""What is checked: named arrays in, outputs out, and the gradient of their weighted sum (a vector-Jacobian product).
+"""What is checked, in one form: named arrays in, arrays out, and the gradient of the weighted sum of the outputs.
 
-Subject            a function of Tensors, a Function, a Module or a pair of NumPy functions, which becomes a Function;
+Subject            a function of Tensors, a Function, a Module, or a pair of NumPy functions (which becomes a Function);
                    parameters are arrays like the inputs
-GradientSubject    the gradient of another subject, as a function of inputs and incoming gradients: order 2
+GradientSubject    the gradient of another subject, as a function of its arrays and incoming gradients: order 2
+
+`weights` are incoming gradients: one array per floating output, of its shape. A *leaf* is the Tensor of one array.
 """
 
 import contextlib
@@ -12,55 +14,81 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Context, Function, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad
+from ..autograd import Function, Tensor, detect_anomaly, grad, no_grad
 from ..backend import seeded, to_device
 from ..errors import DtypeError
-from ..nn.module import Module
+from ..nn import Module
 
 Arrays = list[Any]
-SEED = 0  # of minisk's own generator, before every evaluation: dropout then drops the same values each time
+# minisk's generator is seeded with this before every evaluation: dropout then drops the same elements each time.
+SEED = 0
 
 
 class Subject:
-    """Named arrays of one dtype, and two functions of them; `order` is the order of the derivative that is checked."""
+    """A function with named arrays of one dtype; `order` is the order of the derivative that is checked.
+
+    Args:
+        function: a function of Tensors, a Function, a Module or a pair of NumPy functions.
+        arguments: what the function is called with; the floating Tensors and arrays are checked.
+        params: Tensors, by name, that the function uses; checked too.
+        dtype: "float64" or "float32", the dtype of all arrays.
+
+    Attributes:
+        arrays: the point at which the gradient is checked: first the inputs, then the parameters.
+        names: the name of each array.
+        input_count: how many of the arrays are inputs.
+        evaluations, backwards: how often forward alone, and forward and backward, have run.
+    """
 
     order = 1
-    evaluations = 0  # the cost so far, with the next
+    evaluations = 0
     backwards = 0
 
     def __init__(self, function: Any, arguments: Sequence[Any], params: Mapping[str, Tensor], dtype: str) -> None:
-        arrays = [(i, x) for i, x in enumerate(arguments) if isinstance(x, Tensor | np.ndarray)]
-        self.arguments, self.positions = arguments, [i for i, x in arrays if x.dtype.kind == "f"]
-        names = argument_names(function[0] if isinstance(function, tuple) else function, len(arguments))
-        function = _joined(function, self.positions) if isinstance(function, tuple) else function
-        self.module = function if isinstance(function, Module) else Module()  # an empty one
-        self.function = function.apply if isinstance(function, type) and issubclass(function, Function) else function
-        self.params = {**params, **{k: p for k, p in self.module.named_parameters() if p.requires_grad}}
-        self.inputs = len(self.positions)  # how many of the arrays are inputs; the others are parameters
+        self.arguments = arguments
+        self.positions = [i for i, x in enumerate(arguments) if _is_floating(x)]
+        self.input_count = len(self.positions)
+        if isinstance(function, tuple):
+            forward, backward = function
+            names = argument_names(forward, len(arguments))
+            function = _function_of_pair(forward, backward, self.positions)
+        else:
+            names = argument_names(function, len(arguments))
+        is_operation = isinstance(function, type) and issubclass(function, Function)
+        self.function = function.apply if is_operation else function
+        self.params = dict(params)
+        # Tensors that take part without being checked: running statistics, and frozen parameters.
+        unchecked: list[Tensor] = []
+        if isinstance(function, Module):
+            self.params |= {name: p for name, p in function.named_parameters() if p.requires_grad}
+            unchecked += function.buffers()
+            unchecked += [p for p in function.parameters() if not p.requires_grad]
+        self.fixed = [(tensor, _host_copy(tensor, dtype)) for tensor in unchecked]
         self.names = [names[i] for i in self.positions]
         self.names += [f"{name} (parameter)" if name in self.names else name for name in self.params]
-        self.arrays = [_host(x, dtype) for x in [*(arguments[i] for i in self.positions), *self.params.values()]]
-        # What takes part without being checked: running statistics, and parameters that are frozen.
-        frozen = [p for p in self.module.parameters() if not p.requires_grad]
-        self.fixed = [(tensor, _host(tensor, dtype)) for tensor in [*self.module.buffers(), *frozen]]
+        sources = [arguments[i] for i in self.positions] + list(self.params.values())
+        self.arrays = [_host_copy(source, dtype) for source in sources]
 
     def leaves(self, arrays: Arrays) -> list[Tensor]:
-        """Put each array into a Tensor that requires gradients: a new one, or the parameter it belongs to."""
-        devices = [getattr(self.arguments[i], "device", "cpu") for i in self.positions]
-        leaves = [Tensor(_place(a, device), requires_grad=True) for a, device in zip(arrays, devices, strict=False)]
-        for parameter, array in zip(self.params.values(), arrays[self.inputs :], strict=True):
-            parameter.data = _place(array, parameter.device)
+        """Return a Tensor per array that requires gradients: a new one for an input, the parameter for a parameter."""
+        leaves = []
+        for i, array in zip(self.positions, arrays[: self.input_count], strict=True):
+            device = getattr(self.arguments[i], "device", "cpu")
+            leaves.append(Tensor(_on_device(array, device), requires_grad=True))
+        for parameter, array in zip(self.params.values(), arrays[self.input_count :], strict=True):
+            parameter.data = _on_device(array, parameter.device)
+            leaves.append(parameter)
         for tensor, array in self.fixed:
-            tensor.data = _place(array.copy(), tensor.device)
-        return leaves + list(self.params.values())
+            tensor.data = _on_device(array.copy(), tensor.device)
+        return leaves
 
     def run(self, leaves: list[Tensor]) -> list[Tensor]:
-        """Call the function; return its floating outputs."""
-        called = list(self.arguments)
-        for i, leaf in zip(self.positions, leaves, strict=False):
-            called[i] = leaf
+        """Call the function and return its floating outputs. Raises DtypeError if it returns anything but Tensors."""
+        arguments = list(self.arguments)
+        for i, leaf in zip(self.positions, leaves[: self.input_count], strict=True):
+            arguments[i] = leaf
         with seeded(SEED):
-            outputs = _listed(self.function(*called))
+            outputs = _as_list(self.function(*arguments))
         for output in outputs:
             if not isinstance(output, Tensor):
                 raise DtypeError(f"gradcheck: the function returned a {type(output).__name__}, expected Tensors")
@@ -76,25 +104,25 @@ class Subject:
         """Return the gradient of Σ weights · outputs with respect to each array."""
         self.backwards += 1
         leaves = self.leaves(arrays)
-        return _backward(self.run(leaves), leaves, weights)
+        return _weighted_gradient(self.run(leaves), leaves, weights)
 
     def gradients_twice(self, arrays: Arrays, weights: Arrays) -> tuple[Arrays, Arrays]:
-        """Run forward once and backward twice, watching what is written to."""
+        """Run forward once and backward twice under `detect_anomaly`; return the gradients of each backward."""
         with detect_anomaly():
             leaves = self.leaves(arrays)
             outputs = self.run(leaves)
-            first = [g.copy() for g in _backward(outputs, leaves, weights, retain_graph=True)]
-            return first, _backward(outputs, leaves, weights)
+            first = [g.copy() for g in _weighted_gradient(outputs, leaves, weights, retain_graph=True)]
+            return first, _weighted_gradient(outputs, leaves, weights)
 
     def repeated_gradient(self, arrays: Arrays, weights: Arrays, first: int, second: int) -> Any:
         """Return the gradient with respect to one object that is passed as two of the inputs."""
         leaves = self.leaves(arrays)
         leaves[second] = leaves[first]
-        return _backward(self.run(leaves), [leaves[first]], weights)[0]
+        return _weighted_gradient(self.run(leaves), [leaves[first]], weights)[0]
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[None]:
-        """Leave everything as it was found."""
+        """Restore the data of parameters and of unchecked Tensors at the end."""
         tensors = [*self.params.values(), *(tensor for tensor, _ in self.fixed)]
         before = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors]
         try:
@@ -108,85 +136,129 @@ class Subject:
 
 
 class GradientSubject(Subject):
-    """The gradient function of a subject: (its arrays, incoming gradients) → gradients of its arrays."""
+    """The gradient function of a subject: (its arrays, incoming gradients) → gradients of its arrays.
+
+    Args:
+        base: the subject whose gradient is the function.
+        weights: the incoming gradients at the point.
+    """
 
     def __init__(self, base: Subject, weights: Arrays) -> None:
-        self.base, self.order = base, base.order + 1
-        self.evaluations, self.backwards = base.evaluations, base.backwards
-        self.inputs = 0  # no two of these are ever one object
+        self.base = base
+        self.order = base.order + 1
+        self.evaluations = base.evaluations
+        self.backwards = base.backwards
+        self.input_count = 0  # no two of these arrays can be one object, so none counts as an input
         self.names = base.names + [f"incoming {i}" for i in range(len(weights))]
         self.arrays = base.arrays + weights
 
     def leaves(self, arrays: Arrays) -> list[Tensor]:
+        """Return the leaves of the base, and a new one for each incoming gradient."""
         count = len(self.base.arrays)
         leaves = self.base.leaves(arrays[:count])
-        return leaves + [Tensor(_place(a, leaves[0].device), requires_grad=True) for a in arrays[count:]]
+        device = leaves[0].device
+        return leaves + [Tensor(_on_device(a, device), requires_grad=True) for a in arrays[count:]]
 
-    def run(self, leaves: list[Tensor]) -> list[Tensor]:
-        count, is_recorded = len(self.base.arrays), is_grad_enabled()
-        with enable_grad():
-            outputs = self.base.run(leaves[:count])
-            return differentiate(outputs, leaves[:count], leaves[count:], create_graph=is_recorded)
+    def run(self, leaves: list[Tensor], create_graph: bool = True) -> list[Tensor]:
+        """Run the base forward and backward, and return the gradient of each of its arrays."""
+        count = len(self.base.arrays)
+        outputs = self.base.run(leaves[:count])
+        return differentiate(outputs, leaves[:count], leaves[count:], create_graph, retain_graph=None)
+
+    def evaluate(self, arrays: Arrays) -> Arrays:
+        """Return the gradient of each array of the base, as backward computes it if no graph is recorded."""
+        self.evaluations += 1
+        return [gradient.numpy() for gradient in self.run(self.leaves(arrays), create_graph=False)]
 
 
-def _joined(pair: tuple[Any, Any], positions: list[int]) -> type[Function]:
-    """Make a Function of forward(*inputs) → array or tuple, backward(incoming gradient or tuple, *inputs) → gradients.
+def _function_of_pair(forward: Any, backward: Any, positions: list[int]) -> type[Function]:
+    """Return a Function that calls a pair of NumPy functions.
 
-    positions: of the inputs that are floating; backward returns a gradient for each of these, or for every input.
+    Args:
+        forward: forward(*inputs) → array, or a tuple of arrays.
+        backward: backward(incoming, *inputs) → gradients, where incoming is an array, or a tuple for several outputs.
+        positions: which inputs are floating; backward returns a gradient for each of these, or for every input.
     """
-
-    forward, backward = pair
 
     class Pair(Function):
         @staticmethod
-        def forward(ctx: Context, *inputs: Any) -> Any:
-            ctx.given = inputs
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            ctx.inputs_of_forward = inputs
             outputs = forward(*inputs)
             return tuple(outputs) if isinstance(outputs, tuple | list) else np.asarray(outputs)
 
         @staticmethod
-        def backward(ctx: Context, *incoming: Tensor) -> Any:
+        def backward(ctx: Any, *incoming: Tensor) -> Any:
+            inputs = ctx.inputs_of_forward
             arrays = tuple(gradient.data for gradient in incoming)
-            results = backward(arrays[0] if len(arrays) == 1 else arrays, *ctx.given)
-            gradients = [Tensor(np.asarray(result)) for result in _listed(results)]
+            results = backward(arrays[0] if len(arrays) == 1 else arrays, *inputs)
+            gradients = [Tensor(np.asarray(result)) for result in _as_list(results)]
             if len(gradients) != len(positions):
                 return tuple(gradients)
-            return tuple(gradients[positions.index(i)] if i in positions else None for i in range(len(ctx.given)))
+            of_input: list[Tensor | None] = [None] * len(inputs)
+            for i, gradient in zip(positions, gradients, strict=True):
+                of_input[i] = gradient
+            return tuple(of_input)
 
     return Pair
 
 
-def differentiate(outputs: list[Tensor], leaves: list[Tensor], seeds: list[Tensor], **how: bool) -> list[Tensor]:
-    """Return the gradient of each leaf; zeros where the outputs do not depend on it."""
-    rooted = [(output, seed) for output, seed in zip(outputs, seeds, strict=True) if output.requires_grad]
-    return list(grad([o for o, _ in rooted], leaves, [s for _, s in rooted], allow_unused=True, **how))
+def differentiate(
+    outputs: list[Tensor], leaves: list[Tensor], incoming: list[Tensor], create_graph: bool, retain_graph: bool | None
+) -> list[Tensor]:
+    """Return the gradient of each leaf; zeros where the outputs do not depend on it.
+
+    Args:
+        outputs: outputs of the function.
+        leaves: what to differentiate with respect to.
+        incoming: a gradient for each output, of its shape.
+        create_graph: record the computation of the gradients.
+        retain_graph: keep the graph for another backward; None: as create_graph.
+    """
+    roots, seeds = [], []
+    for output, seed in zip(outputs, incoming, strict=True):
+        if output.requires_grad:
+            roots.append(output)
+            seeds.append(seed)
+    return list(grad(roots, leaves, seeds, create_graph, retain_graph, allow_unused=True))
 
 
 def argument_names(function: Any, count: int) -> list[str]:
-    """Return the names that the function itself gives its first `count` arguments."""
-    drop = 1 if isinstance(function, type) else 0  # ctx, of a Function
-    if isinstance(function, Module | type):
-        function = function.forward  # type: ignore[union-attr]
+    """Return the names of the first `count` parameters of a function; "input I" where it has no name for one."""
+    skipped = 0
+    if isinstance(function, type):
+        function, skipped = function.forward, 1  # type: ignore[attr-defined]  # the first parameter is ctx
+    elif isinstance(function, Module):
+        function = function.forward
     try:
-        parameters = list(inspect.signature(function).parameters.values())[drop:]
+        parameters = list(inspect.signature(function).parameters.values())[skipped:]
     except (TypeError, ValueError):
         parameters = []
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
     return named + [f"input {i}" for i in range(len(named), count)]
 
 
-def _listed(result: Any) -> list[Any]:
+def _is_floating(x: Any) -> bool:
+    return isinstance(x, Tensor | np.ndarray) and x.dtype.kind == "f"
+
+
+def _as_list(result: Any) -> list[Any]:
     return list(result) if isinstance(result, tuple | list) else [result]
 
 
-def _host(x: Any, dtype: str) -> Any:
+def _host_copy(x: Any, dtype: str) -> Any:
     return to_device(x.data if isinstance(x, Tensor) else x, "cpu").astype(dtype, order="C")
 
 
-def _place(array: Any, device: str) -> Any:
-    return to_device(np.asarray(array), device)  # arithmetic turns arrays of shape () into scalars
+def _on_device(array: Any, device: str) -> Any:
+    # NumPy arithmetic turns arrays of shape () into scalars: make it an array again.
+    return to_device(np.asarray(array), device)
 
 
-def _backward(outputs: list[Tensor], leaves: list[Tensor], weights: Arrays, **how: bool) -> Arrays:
-    seeds = [Tensor(_place(weight, leaves[0].device)) for weight in weights]
-    return [gradient.numpy() for gradient in differentiate(outputs, leaves, seeds, **how)]
+def _weighted_gradient(
+    outputs: list[Tensor], leaves: list[Tensor], weights: Arrays, retain_graph: bool | None = None
+) -> Arrays:
+    """Return the gradient of Σ weights · outputs with respect to each leaf, as arrays on the CPU."""
+    incoming = [Tensor(_on_device(weight, leaves[0].device)) for weight in weights]
+    gradients = differentiate(outputs, leaves, incoming, create_graph=False, retain_graph=retain_graph)
+    return [gradient.numpy() for gradient in gradients]

@@ -82,7 +82,7 @@ def test_right_layer_passes_as_json(capsys):
         ("right_layers", "must be PACKAGE.MODULE:FACTORY"),
         ("no_such_module:factory", "No module named 'no_such_module'"),
         ("right_layers:missing", "right_layers has no function 'missing'"),
-        ("right_layers:nothing", "must return two things, the function and its inputs, not NoneType"),
+        ("right_layers:nothing", "must return two values, the function and its inputs, not NoneType"),
     ],
 )
 def test_target_that_leads_nowhere_is_told_in_a_sentence(target, told, capsys):
