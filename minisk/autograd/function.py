@@ -127,8 +127,8 @@ def _saved_tensor(array: Any, given: list[tuple[Any, Any, Edge | None]], made: l
 
     Args:
         array: one argument of save_for_backward.
-        given: for each input, what `apply` was given, what forward was given, and where its gradient goes.
-        made: for each output, the Tensor, and what forward returned.
+        given: for each input, the argument of `apply`, the argument of forward, and the edge for its gradient.
+        made: for each output, the Tensor, and the array that forward returned.
     """
     for x, received, edge in given:
         if array is received:
