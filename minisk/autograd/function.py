@@ -11,7 +11,7 @@ import numpy as np
 from ..backend import device_of, storage
 from ..errors import DeviceError
 from . import grad_mode
-from .graph import Context, Edge, Node, Role, SavedTensor
+from .graph import Context, Node, Role, SavedTensor
 from .observers import observers
 from .tensor import Tensor
 
@@ -79,9 +79,7 @@ class Function:
         if True in needs_grad and grad_mode.state.enabled:
             node = Node(cls, ctx, inputs, outputs)
             if ctx._to_save:
-                given = list(zip(inputs, arrays, node.edges, strict=True))
-                made = list(zip(outputs, returned, strict=True))
-                ctx._saved = tuple([_saved_tensor(array, given, made) for array in ctx._to_save])
+                ctx._saved = _saved_tensors(ctx._to_save, node, inputs, arrays, outputs, returned)
                 ctx._to_save = ()
         elif True in needs_grad or any([x.untracked for x in tensors]):
             for out in outputs:
@@ -98,7 +96,7 @@ def _require_one_device(operation: str, tensors: list[Tensor]) -> None:
 
 
 def _distinct_arrays(inputs: Sequence[Any]) -> list[Any]:
-    """Return the inputs' arrays, no two of them the same object, so that `_saved_tensor` can find an array's input.
+    """Return the inputs' arrays, no two of them the same object, so that `_saved_tensors` can find an array's input.
 
     x and x.detach() share one array, but a derivative goes on through x alone.
     """
@@ -122,18 +120,30 @@ def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:
     return Tensor(array)
 
 
-def _saved_tensor(array: Any, given: list[tuple[Any, Any, Edge | None]], made: list[tuple[Tensor, Any]]) -> SavedTensor:
-    """Match a saved array to an input or output by object identity, and return it with that role.
+def _saved_tensors(
+    to_save: Sequence[Any], node: Node, inputs: Sequence[Any], arrays: Any, outputs: Sequence[Tensor], returned: Any
+) -> tuple[SavedTensor, ...]:
+    """Match each saved array to an input or output by object identity, and return it with that role.
 
     Args:
-        array: one argument of save_for_backward.
-        given: for each input, what `apply` was given, what forward was given, and where its gradient goes.
-        made: for each output, the Tensor, and what forward returned.
+        to_save: the arguments of save_for_backward.
+        inputs, arrays: the arguments of `apply`, and those of forward.
+        outputs, returned: the output Tensors, and the arrays that forward returned.
     """
-    for x, received, edge in given:
-        if array is received:
-            return SavedTensor(array, Role.INPUT, x if isinstance(x, Tensor) else None, edge)
-    for output, returned in made:
-        if array is returned:
-            return SavedTensor(array, Role.OUTPUT, output)
-    return SavedTensor(array, Role.INTERMEDIATE)
+    saved = []
+    for array in to_save:
+        if (i := _index(array, arrays)) is not None:
+            owner = inputs[i] if isinstance(inputs[i], Tensor) else None
+            saved.append(SavedTensor(array, Role.INPUT, owner, node.edges[i]))
+        elif (i := _index(array, returned)) is not None:
+            saved.append(SavedTensor(array, Role.OUTPUT, outputs[i]))
+        else:
+            saved.append(SavedTensor(array, Role.INTERMEDIATE))
+    return tuple(saved)
+
+
+def _index(item: Any, items: Sequence[Any]) -> int | None:
+    for i, other in enumerate(items):
+        if other is item:
+            return i
+    return None

@@ -3,7 +3,7 @@
     x ──edge── Node(mul) ◄── y.edge       Node.edges lead from a result towards the leaves.
     w ──edge──┘
 
-A Node owns a Context, which keeps what the operation's backward needs. Freeing the Node drops it.
+A Node owns a Context, which keeps the data that the operation's backward needs. Freeing the Node drops it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def edge_to(tensor: Tensor) -> Edge:
 
 
 class Role(enum.Enum):
-    """What a saved array is to the operation that saved it."""
+    """The role of a saved array in the operation that saved it."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -79,7 +79,7 @@ class SavedTensor:
 
     Args:
         array: the array that forward saved.
-        role: what it is to the operation.
+        role: input, output, or neither.
         owner: the input or output Tensor that holds it; None for an intermediate or an input that is no Tensor.
         edge: of an input, where its gradient goes.
     """
@@ -134,7 +134,7 @@ class SavedTensor:
 
 
 class Context:
-    """What one call of an operation keeps for its backward: the `ctx` of forward and backward.
+    """The data that one call of an operation keeps for its backward: the `ctx` of forward and backward.
 
     Attributes set in forward (`ctx.axis = axis`) can be read in backward. They are constants to any derivative.
 
@@ -174,7 +174,7 @@ class Node:
 
     Attributes:
         function: the Function class. `operation` is its name.
-        ctx: what its backward needs; None once the node is freed.
+        ctx: the Context, with the data that its backward needs; None once the node is freed.
         edges: for each input, where its gradient goes; None if it needs none.
         outputs: shape and dtype of each output.
         hooks: for an output index, the functions to call with its gradient; None before the first is registered.

@@ -80,7 +80,7 @@ def conv2d(
         weight: (O, C / groups, kh, kw), of the same dtype.
         bias: (O,), or None.
         stride, padding, dilation: one number, or (height, width); padding adds zeros on each side.
-        groups: C and O are divided into so many groups; outputs of a group depend on inputs of that group only.
+        groups: how many groups C and O are divided into; outputs of a group depend only on inputs of that group.
 
     Returns:
         (N, O, Ho, Wo) with Ho = (H + 2·padding - dilation·(kh - 1) - 1) // stride + 1, and Wo likewise.
