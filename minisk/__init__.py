@@ -17,7 +17,7 @@ from .backend import cuda_available, manual_seed  # must be first: sets up OpenB
 # isort: split
 from . import ops
 from .autograd import Function, Observer, Tensor, detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad, observe
-from .autograd.creation import (
+from .creation import (
     arange,
     eye,
     from_dlpack,
@@ -65,57 +65,14 @@ _MODULE_OF = {
     "profile": ".analysis.profiler",
 }
 
-__all__ = [
-    "AnomalyError",
-    "CheckpointError",
-    "DataError",
-    "DeviceError",
-    "DtypeError",
-    "Function",
-    "GradcheckError",
-    "GradcheckReport",
-    "GraphError",
-    "KernelError",
-    "MiniskError",
-    "Observer",
-    "Profile",
-    "ShapeError",
-    "Tensor",
-    "arange",
-    "cuda",
-    "cuda_available",
-    "data",
-    "detect_anomaly",
-    "draw_graph",
-    "enable_grad",
-    "eye",
-    "from_dlpack",
-    "from_numpy",
-    "full",
-    "full_like",
-    "grad",
-    "gradcheck",
-    "is_grad_enabled",
-    "kernels",
-    "linspace",
-    "load",
-    "manual_seed",
-    "models",
-    "nn",
-    "no_grad",
-    "observe",
-    "ones",
-    "ones_like",
-    "ops",
-    "optim",
-    "profile",
-    "rand",
-    "randn",
-    "save",
-    "tensor",
-    "zeros",
-    "zeros_like",
-]
+__all__ = ["cuda", "data", "kernels", "models", "nn", "ops", "optim"]
+__all__ += ["Function", "Tensor", "detect_anomaly", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
+__all__ += ["arange", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like"]
+__all__ += ["rand", "randn", "tensor", "zeros", "zeros_like"]
+__all__ += ["cuda_available", "load", "manual_seed", "save"]
+__all__ += ["GradcheckReport", "Observer", "Profile", "draw_graph", "gradcheck", "observe", "profile"]
+__all__ += ["AnomalyError", "CheckpointError", "DataError", "DeviceError", "DtypeError"]
+__all__ += ["GradcheckError", "GraphError", "KernelError", "MiniskError", "ShapeError"]
 
 if not TYPE_CHECKING:  # a type checker would take every unknown name for one of these
 

@@ -3,7 +3,7 @@
 tensor        Tensor                                engine      backward, grad
 function      Function: the base of operations      grad_mode   no_grad, enable_grad
 graph         Node, edges, Context, SavedTensor     anomaly     detect_anomaly
-creation      tensor, zeros, rand, …                observers   Observer, observe
+observers     Observer, observe
 """
 
 from .anomaly import detect_anomaly
@@ -14,20 +14,5 @@ from .graph import Context, Node
 from .observers import Observer, observe
 from .tensor import Axis, Hook, Operand, Tensor
 
-__all__ = [
-    "Axis",
-    "Context",
-    "Function",
-    "GradMode",
-    "Hook",
-    "Node",
-    "Observer",
-    "Operand",
-    "Tensor",
-    "detect_anomaly",
-    "enable_grad",
-    "grad",
-    "is_grad_enabled",
-    "no_grad",
-    "observe",
-]
+__all__ = ["Axis", "Context", "Function", "GradMode", "Hook", "Node", "Observer", "Operand", "Tensor"]
+__all__ += ["detect_anomaly", "enable_grad", "grad", "is_grad_enabled", "no_grad", "observe"]

@@ -11,7 +11,7 @@ import numpy as np
 from ..backend import device_of, storage
 from ..errors import DeviceError
 from . import grad_mode
-from .graph import Context, Node, Role, SavedTensor
+from .graph import Context, Edge, Node, Role, SavedTensor
 from .observers import observers
 from .tensor import Tensor
 
@@ -64,9 +64,8 @@ class Function:
         Raises:
             DeviceError: if the Tensors are on different devices.
         """
-        if observers:
-            for observer in observers:
-                observer.before_forward(cls, inputs, settings)
+        for observer in observers:
+            observer.before_forward(cls, inputs, settings)
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if len(tensors) > 1:
             _require_one_device(cls.operation, tensors)
@@ -79,14 +78,16 @@ class Function:
         node = None
         if True in needs_grad and grad_mode.state.enabled:
             node = Node(cls, ctx, inputs, outputs)
-            ctx._saved = tuple([_save(array, node, inputs, arrays, returned, outputs) for array in ctx._to_save])
-            ctx._to_save = ()
+            if ctx._to_save:
+                given = list(zip(inputs, arrays, node.edges, strict=True))
+                made = list(zip(outputs, returned, strict=True))
+                ctx._saved = tuple([_saved_tensor(array, given, made) for array in ctx._to_save])
+                ctx._to_save = ()
         elif True in needs_grad or any([x.untracked for x in tensors]):
             for out in outputs:
                 out.untracked = cls.operation
-        if observers:
-            for observer in observers:
-                observer.after_forward(cls, inputs, settings, outputs, node)
+        for observer in observers:
+            observer.after_forward(cls, inputs, settings, outputs, node)
         return outputs if isinstance(result, tuple) else outputs[0]
 
 
@@ -97,7 +98,7 @@ def _require_one_device(operation: str, tensors: list[Tensor]) -> None:
 
 
 def _distinct_arrays(inputs: Sequence[Any]) -> list[Any]:
-    """Return the inputs' arrays, no two of them the same object, so that `_save` can find an array's input.
+    """Return the inputs' arrays, no two of them the same object, so that `_saved_tensor` can find an array's input.
 
     x and x.detach() share one array, but a derivative goes on through x alone.
     """
@@ -121,25 +122,18 @@ def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:
     return Tensor(array)
 
 
-def _save(
-    array: Any,
-    node: Node,
-    inputs: Sequence[Any],
-    arrays: Sequence[Any],
-    returned: Sequence[Any],
-    outputs: Sequence[Tensor],
-) -> SavedTensor:
+def _saved_tensor(array: Any, given: list[tuple[Any, Any, Edge | None]], made: list[tuple[Tensor, Any]]) -> SavedTensor:
     """Match a saved array to an input or output by object identity, and return it with that role.
 
     Args:
         array: one argument of save_for_backward.
-        inputs, arrays: what `apply` was given, and the arrays that forward was given.
-        returned, outputs: what forward returned, and the Tensors made of it.
+        given: for each input, the argument of `apply`, the argument of forward, and the edge for its gradient.
+        made: for each output, the Tensor, and the array that forward returned.
     """
-    for x, given, edge in zip(inputs, arrays, node.edges, strict=True):
-        if array is given:
+    for x, received, edge in given:
+        if array is received:
             return SavedTensor(array, Role.INPUT, x if isinstance(x, Tensor) else None, edge)
-    for output, result in zip(outputs, returned, strict=True):
-        if array is result:
+    for output, returned in made:
+        if array is returned:
             return SavedTensor(array, Role.OUTPUT, output)
     return SavedTensor(array, Role.INTERMEDIATE)

@@ -3,7 +3,7 @@
     x ──edge── Node(mul) ◄── y.edge       Node.edges lead from a result towards the leaves.
     w ──edge──┘
 
-A Node owns a Context, which keeps what the operation's backward needs. Freeing the Node drops it.
+A Node owns a Context, which keeps the data that the operation's backward needs. Freeing the Node drops it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def edge_to(tensor: Tensor) -> Edge:
 
 
 class Role(enum.Enum):
-    """What a saved array is to the operation that saved it."""
+    """The role of a saved array in the operation that saved it."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -79,7 +79,7 @@ class SavedTensor:
 
     Args:
         array: the array that forward saved.
-        role: what it is to the operation.
+        role: input, output, or neither.
         owner: the input or output Tensor that holds it; None for an intermediate or an input that is no Tensor.
         edge: of an input, where its gradient goes.
     """
@@ -134,7 +134,7 @@ class SavedTensor:
 
 
 class Context:
-    """What one call of an operation keeps for its backward: the `ctx` of forward and backward.
+    """The data that one call of an operation keeps for its backward: the `ctx` of forward and backward.
 
     Attributes set in forward (`ctx.axis = axis`) can be read in backward. They are constants to any derivative.
 
@@ -146,11 +146,12 @@ class Context:
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
 
+    _to_save: tuple[Any, ...] = ()
+    _saved: tuple[SavedTensor, ...] = ()
+
     def __init__(self, operation: str, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self._operation = operation
-        self._to_save: tuple[Any, ...] = ()
-        self._saved: tuple[SavedTensor, ...] = ()
 
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep inputs and outputs of forward for backward. A later change in place is found and is an error."""
@@ -173,7 +174,7 @@ class Node:
 
     Attributes:
         function: the Function class. `operation` is its name.
-        ctx: what its backward needs; None once the node is freed.
+        ctx: the Context, with the data that its backward needs; None once the node is freed.
         edges: for each input, where its gradient goes; None if it needs none.
         outputs: shape and dtype of each output.
         hooks: for an output index, the functions to call with its gradient; None before the first is registered.
@@ -189,7 +190,9 @@ class Node:
         self.function = function
         self.ctx: Context | None = ctx
         self.birth = next(_births)
-        self.edges = tuple([edge_to(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
+        self.edges = tuple(
+            [(x.edge or LeafEdge(x)) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
+        )
         self.outputs: tuple[Signature, ...] = tuple([(out.data.shape, out.data.dtype) for out in outputs])
         self.hooks: dict[int, list[Hook]] | None = None
         self.site = anomaly.user_line() if anomaly.state.enabled else None
@@ -237,9 +240,8 @@ class Node:
             GraphError, DtypeError, ShapeError: naming the operation, if the results are not that.
         """
         assert self.ctx is not None
-        if observers:
-            for observer in observers:
-                observer.before_backward(self, gradients)
+        for observer in observers:
+            observer.before_backward(self, gradients)
         incoming = _with_zeros(gradients, self.outputs)
         before = [anomaly.checksum(gradient.data) for gradient in incoming] if anomaly.state.enabled else None
         self.ctx.needs_input_grad = needs_input_grad
@@ -254,9 +256,8 @@ class Node:
             edge = self.edges[i]
             if result is not None and needs_input_grad[i] and edge is not None:
                 self._check(result, i, edge.signature)
-        if observers:
-            for observer in observers:
-                observer.after_backward(self, gradients, results)
+        for observer in observers:
+            observer.after_backward(self, gradients, results)
         return results
 
     def _check(self, gradient: Any, i: int, expected: Signature) -> None:
@@ -282,7 +283,4 @@ def _with_zeros(gradients: list[Tensor | None], outputs: Sequence[Signature]) ->
     if len(arrived) == len(gradients):
         return arrived
     xp = array_module(arrived[0].data)
-    return [
-        Tensor(xp.zeros(shape, dtype)) if gradient is None else gradient
-        for gradient, (shape, dtype) in zip(gradients, outputs, strict=True)
-    ]
+    return [Tensor(xp.zeros(*zeros)) if g is None else g for g, zeros in zip(gradients, outputs, strict=True)]

@@ -64,7 +64,7 @@ class Tensor:
 
         Args:
             data: a NumPy or CuPy array of any shape and a real dtype.
-            requires_grad: record what is computed from this Tensor; floating dtypes only.
+            requires_grad: record operations on this Tensor; floating dtypes only.
             version: the count of writes to the array's memory, if other Tensors share it.
 
         Raises:
@@ -203,10 +203,11 @@ class Tensor:
         """
         if not self.requires_grad:
             raise GraphError("register_hook: this tensor does not require gradients")
-        if self.edge is None:
-            self.hooks = hooks = [] if self.hooks is None else self.hooks
-        else:
+        if self.edge is not None:
             hooks = self.edge.node.hooks_of(self.edge.index)
+        else:
+            hooks = self.hooks or []
+            self.hooks = hooks
         hooks.append(hook)
         return lambda: hooks.remove(hook)
 

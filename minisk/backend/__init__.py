@@ -18,19 +18,6 @@ from .device import (  # noqa: E402
 )
 from .random import manual_seed, random_generator, random_state, seeded, set_random_state  # noqa: E402
 
-__all__ = [
-    "DEFAULT_FLOAT",
-    "Array",
-    "array_module",
-    "cuda_available",
-    "device_of",
-    "full_device_name",
-    "manual_seed",
-    "parse_device",
-    "random_generator",
-    "random_state",
-    "seeded",
-    "set_random_state",
-    "storage",
-    "to_device",
-]
+__all__ = ["DEFAULT_FLOAT", "Array", "array_module", "cuda_available", "device_of", "full_device_name"]
+__all__ += ["parse_device", "storage", "to_device"]
+__all__ += ["manual_seed", "random_generator", "random_state", "seeded", "set_random_state"]

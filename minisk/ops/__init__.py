@@ -31,66 +31,21 @@ from .select import select
 from .shape import broadcast_to, concatenate, expand_dims, pad, reshape, split, squeeze, stack, sum_to, to, transpose
 from .softmax import log_softmax, softmax
 
-__all__ = [
-    "abs",
-    "add",
-    "add_relu",
-    "argmax",
-    "avg_pool2d",
-    "axpy",
-    "batch_norm",
-    "broadcast_to",
-    "cast",
-    "channel_dot",
-    "channel_scale",
-    "clip",
-    "concatenate",
-    "conv2d",
-    "cross_entropy",
-    "div",
-    "dropout",
-    "equal",
-    "exp",
-    "expand_dims",
-    "get_item",
-    "global_avg_pool2d",
-    "greater",
-    "greater_equal",
-    "less",
-    "less_equal",
-    "linear",
-    "log",
-    "log_softmax",
-    "matmul",
-    "max",
-    "max_pool2d",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "mul",
-    "neg",
-    "not_equal",
-    "pad",
-    "pow",
-    "relu",
-    "reshape",
-    "select",
-    "set_item",
-    "sigmoid",
-    "softmax",
-    "split",
-    "sqrt",
-    "squeeze",
-    "stack",
-    "sub",
-    "sum",
-    "sum_to",
-    "tanh",
-    "to",
-    "transpose",
-    "var",
-    "where",
-]
+__all__ = ["add", "div", "mul", "neg", "pow", "sub"]
+__all__ += ["equal", "greater", "greater_equal", "less", "less_equal", "not_equal"]
+__all__ += ["linear", "matmul"]
+__all__ += ["abs", "clip", "exp", "log", "maximum", "minimum", "sqrt", "where"]
+__all__ += ["add_relu", "relu", "sigmoid", "tanh"]
+__all__ += ["dropout"]
+__all__ += ["argmax", "max", "mean", "min", "sum", "var"]
+__all__ += ["log_softmax", "softmax"]
+__all__ += ["cross_entropy"]
+__all__ += ["broadcast_to", "concatenate", "expand_dims", "pad", "reshape", "split", "squeeze", "stack", "sum_to"]
+__all__ += ["cast", "to", "transpose"]
+__all__ += ["get_item", "set_item"]
+__all__ += ["conv2d"]
+__all__ += ["avg_pool2d", "global_avg_pool2d", "max_pool2d"]
+__all__ += ["batch_norm"]
+__all__ += ["axpy", "channel_dot", "channel_scale", "select"]
 
 attach(sys.modules[__name__])

@@ -58,11 +58,9 @@ class Conv2dWeightGrad(Function):
 
 def _gradients(ctx: Context, x: Tensor, weight: Tensor, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Return the gradients of conv2d(x, weight), each only if the operation of ctx needs it for inputs 0 and 1."""
-    geometry, dx, dweight = ctx.geometry, None, None
-    if ctx.needs_input_grad[0]:
-        dx = Conv2dInputGrad.apply(dout, weight, geometry=geometry, shape=x.shape)
-    if ctx.needs_input_grad[1]:
-        dweight = Conv2dWeightGrad.apply(x, dout, geometry=geometry, shape=weight.shape)
+    geometry, needs = ctx.geometry, ctx.needs_input_grad
+    dx = Conv2dInputGrad.apply(dout, weight, geometry=geometry, shape=x.shape) if needs[0] else None
+    dweight = Conv2dWeightGrad.apply(x, dout, geometry=geometry, shape=weight.shape) if needs[1] else None
     return dx, dweight
 
 
@@ -82,7 +80,7 @@ def conv2d(
         weight: (O, C / groups, kh, kw), of the same dtype.
         bias: (O,), or None.
         stride, padding, dilation: one number, or (height, width); padding adds zeros on each side.
-        groups: C and O are divided into so many groups; outputs of a group depend on inputs of that group only.
+        groups: how many groups C and O are divided into; outputs of a group depend only on inputs of that group.
 
     Returns:
         (N, O, Ho, Wo) with Ho = (H + 2·padding - dilation·(kh - 1) - 1) // stride + 1, and Wo likewise.

@@ -1,8 +1,8 @@
-"""Dtypes: what an operation accepts, checked and converted here and nowhere else.
+"""Dtypes: operands are checked and converted here and nowhere else.
 
 A float32 model stays float32 by these rules. A plain number or array takes the dtype of the floating Tensors it meets.
 Integer Tensors become floating when they meet a floating one. Two floating Tensors of different dtypes are an error.
-A policy that casts operands (mixed precision) belongs into `operands` and `floating_operands`.
+A policy that casts operands (mixed precision) belongs in `operands` and `floating_operands`.
 """
 
 from collections.abc import Sequence

@@ -98,15 +98,11 @@ class Maximum(Function):
         return sum_to(dout * ctx.share, ctx.shapes[0]), sum_to(dout * (1 - ctx.share), ctx.shapes[1])
 
 
-class Minimum(Function):
+class Minimum(Maximum):  # with the backward of Maximum
     @staticmethod
     def forward(ctx: Context, a: Array, b: Array) -> Array:
         ctx.shapes, ctx.share = (a.shape, b.shape), _share(a < b, a == b, like=a)
         return array_module(a).minimum(a, b)
-
-    @staticmethod
-    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor, Tensor]:
-        return sum_to(dout * ctx.share, ctx.shapes[0]), sum_to(dout * (1 - ctx.share), ctx.shapes[1])
 
 
 def _share(is_taken: Array, is_tied: Array, like: Array) -> Array:

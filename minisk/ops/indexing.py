@@ -91,25 +91,27 @@ def iadd(x: Tensor, value: Operand) -> Tensor:
     In place, unless the addition is recorded: then the result is a new Tensor, and x stays as it was. A recorded
     addition to a leaf is a GraphError.
     """
-    return _in_place("x += value", add, x, value)
+    return _in_place("add", "x += value", add, x, value)
 
 
 def isub(x: Tensor, value: Operand) -> Tensor:
     """Return x after `x -= value`; otherwise as `iadd`."""
-    return _in_place("x -= value", sub, x, value)
+    return _in_place("sub", "x -= value", sub, x, value)
 
 
 def imul(x: Tensor, value: Operand) -> Tensor:
     """Return x after `x *= value`; otherwise as `iadd`."""
-    return _in_place("x *= value", mul, x, value)
+    return _in_place("mul", "x *= value", mul, x, value)
 
 
 def idiv(x: Tensor, value: Operand) -> Tensor:
     """Return x after `x /= value`; otherwise as `iadd`."""
-    return _in_place("x /= value", div, x, value)
+    return _in_place("div", "x /= value", div, x, value)
 
 
-def _in_place(statement: str, operation: Callable[[Operand, Operand], Tensor], x: Tensor, value: Operand) -> Tensor:
+def _in_place(
+    name: str, statement: str, operation: Callable[[Operand, Operand], Tensor], x: Tensor, value: Operand
+) -> Tensor:
     is_recorded = _is_recorded(x, value)
     if is_recorded and x.is_leaf:
         raise _not_recordable(f"{statement} on a leaf")
@@ -117,8 +119,8 @@ def _in_place(statement: str, operation: Callable[[Operand, Operand], Tensor], x
     if is_recorded:
         return result
     if result.shape != x.shape:
-        raise ShapeError(f"{statement}: {x.shape} can't become {result.shape} in place")
-    x.data[...] = operands(statement, x, result)[1].data
+        raise ShapeError(f"{name}: in place, {x.shape} can't become {result.shape}")
+    x.data[...] = operands(name, x, result)[1].data
     x.mark_written()
     return x
 

@@ -43,16 +43,12 @@ class Max(Function):
         return broadcast_to(reshape(dout, ctx.kept), ctx.shape) * ctx.share
 
 
-class Min(Function):
+class Min(Max):  # with the backward of Max
     @staticmethod
     def forward(ctx: Context, x: Array, *, axes: tuple[int, ...], keepdims: bool) -> Array:
         y = x.min(axis=axes, keepdims=True)
         ctx.shape, ctx.kept, ctx.share = x.shape, y.shape, _share(x, y, axes)
         return y if keepdims else y.squeeze(axes)
-
-    @staticmethod
-    def backward(ctx: Context, dout: Tensor) -> Tensor:
-        return broadcast_to(reshape(dout, ctx.kept), ctx.shape) * ctx.share
 
 
 def _share(x: Array, y: Array, axes: tuple[int, ...]) -> Array | None:

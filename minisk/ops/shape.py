@@ -1,7 +1,7 @@
 """Operations that move values without changing them; each gradient moves back.
 
 reshape, transpose, expand_dims, squeeze, broadcast_to and its adjoint sum_to, pad, concatenate, stack, split, to.
-And what all operations need about shapes: broadcasting of operands, and the positions of axes.
+Also helpers that all operations use: broadcasting of operands, and the positions of axes.
 """
 
 from collections.abc import Sequence

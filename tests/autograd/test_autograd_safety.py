@@ -245,6 +245,6 @@ def returning(make):
         (lambda g: g.numpy(), DtypeError, "is a ndarray"),
     ],
 )
-def test_a_backward_that_returns_nonsense_is_told(make, error, message):
+def test_a_backward_that_returns_something_else_is_an_error(make, error, message):
     with pytest.raises(error, match=f"'faulty'.*{message}"):
         returning(make).apply(leaf(1.0, 2.0)).sum().backward()

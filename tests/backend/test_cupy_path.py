@@ -59,7 +59,7 @@ def test_an_operation_waits_for_nothing(name, ledger):
     assert not ledger.syncs or name in ("get_item", "to")
 
 
-def test_a_training_step_of_sknet29_waits_for_the_loss_alone(ledger):
+def test_a_training_step_of_sknet29_waits_only_for_the_loss(ledger):
     step = Step("sknet29", images=2, size=32, device="cuda")
     ledger.clear()
     loss = step.take()
@@ -70,7 +70,7 @@ def test_a_training_step_of_sknet29_waits_for_the_loss_alone(ledger):
     assert kernels > 0 and kernels + operations <= MOST_LAUNCHES
 
 
-def test_the_number_of_launches_is_not_that_of_the_images(ledger):
+def test_the_number_of_launches_does_not_grow_with_the_batch(ledger):
     launched = []
     for images in (2, 6):
         step = Step("sknet_small", images=images, size=32, device="cuda")
@@ -83,7 +83,7 @@ def test_the_number_of_launches_is_not_that_of_the_images(ledger):
     assert 0 <= sum(many.values()) - sum(few.values()) <= 2 * few_kernels["correlate"]
 
 
-def test_a_run_waits_once_a_step_and_once_a_batch_of_test_images(monkeypatch, tmp_path, ledger):
+def test_a_run_waits_once_for_each_training_step_and_each_test_batch(monkeypatch, tmp_path, ledger):
     use_tiny(monkeypatch)
     waits = []
     for epochs in (1, 2):
@@ -97,7 +97,7 @@ def test_a_run_waits_once_a_step_and_once_a_batch_of_test_images(monkeypatch, tm
     assert (waits, len(run.train_loader), len(run.test_loader)) == ([5, 10], 4, 1)
 
 
-def test_a_step_on_the_second_gpu_stays_there():
+def test_a_step_on_the_second_gpu_stays_on_it():
     losses = {}
     for gpu in ("cuda:0", "cuda:1"):
         step = Step("sknet_small", images=2, size=32, device=gpu)
@@ -110,7 +110,7 @@ def test_a_step_on_the_second_gpu_stays_there():
         ms.tensor([1.0], device="cuda") * ms.tensor([1.0], device="cuda:1")
 
 
-def test_a_cupy_that_fails_leaves_the_cpu(monkeypatch, tmp_path, caplog):
+def test_a_broken_cupy_leaves_the_cpu_in_use(monkeypatch, tmp_path, caplog):
     (tmp_path / "cupy.py").write_text("raise RuntimeError('built for another CUDA')")
     monkeypatch.delitem(sys.modules, "cupy")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -123,7 +123,7 @@ def test_info_names_the_gpus():
     assert info.gather()["devices"][1:] == [f"cuda:{i}: stand-in for a GPU, 1.0 GiB" for i in range(2)]
 
 
-def test_predict_and_evaluate_compute_there(monkeypatch, tmp_path, capsys, ledger):
+def test_predict_and_evaluate_compute_on_the_gpu(monkeypatch, tmp_path, capsys, ledger):
     use_tiny(monkeypatch)
     monkeypatch.setattr("minisk.data.load_dataset", lambda name, data_dir, split: SPLITS[split])
     trained(tmp_path, device="cpu")
@@ -152,10 +152,10 @@ def benchmark(monkeypatch):
 def test_the_benchmark_runs(benchmark, capsys):
     sizes = ["--images", "2", "--channels", "32", "--pixels", "8", "--megabytes", "1", "--matrix", "64"]
     benchmark.main([*sizes, "--model", "sknet_small", "--batch-size", "2", "--rounds", "1"])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name in benchmark.jobs(1, 32, 8):
-        assert re.search(rf"^{re.escape(name)} +[\d.]+ µs, +[\d.]+ % of ", told, re.MULTILINE), told
-    assert "sknet_small, batch 2" in told
+        assert re.search(rf"^{re.escape(name)} +[\d.]+ µs, +[\d.]+ % of ", printed, re.MULTILINE), printed
+    assert "sknet_small, batch 2" in printed
 
 
 def test_the_benchmark_says_when_there_is_no_gpu(benchmark, capsys, monkeypatch):

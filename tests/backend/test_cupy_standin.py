@@ -1,4 +1,4 @@
-"""The stand-in for CuPy is as strict as CuPy: names, arguments and errors are those written down from the real one."""
+"""The stand-in for CuPy is as strict as CuPy: its names, arguments and errors are those recorded from the real CuPy."""
 
 import re
 import sys
@@ -30,7 +30,7 @@ def cp(ledger):
     return sys.modules["cupy"]
 
 
-def test_it_is_gone_afterwards():
+def test_the_stand_in_is_removed_after_its_context():
     was_there = cuda_available()
     with installed():
         assert parse_device("cuda") == ("cuda", 0)
@@ -41,7 +41,7 @@ def test_it_is_gone_afterwards():
 
 
 @pytest.mark.parametrize("expression", sorted(API["outcomes"]))
-def test_it_answers_as_the_real_one(cp, expression):
+def test_the_stand_in_answers_as_cupy_does(cp, expression):
     x = cp.asarray(np.arange(24, dtype=np.float32).reshape(2, 3, 4))
     kind, text = API["outcomes"][expression]
     values = {"cp": cp, "np": np, "x": x, "scalar": checked}
@@ -51,12 +51,12 @@ def test_it_answers_as_the_real_one(cp, expression):
     with pytest.raises(Exception) as caught:
         eval(expression, values)
     assert type(caught.value).__name__ == kind
-    # The argument's name is that of a function inside the real one; NumPy sets no spaces into a shape.
-    expected, told = (re.sub(r"^Argument '\w+'|\s", "", str(each)) for each in (text, caught.value))
-    assert told == expected
+    # CuPy's error names an argument of an inner function; NumPy prints shapes without spaces.
+    expected, seen = (re.sub(r"^Argument '\w+'|\s", "", str(each)) for each in (text, caught.value))
+    assert seen == expected
 
 
-def test_arrays_have_no_name_that_the_real_ones_lack():
+def test_stand_in_arrays_have_only_names_of_cupy_arrays():
     own = {name for name in vars(ndarray) if not name.startswith("_")}
     operators = {name for name in vars(ndarray) if re.fullmatch(r"__\w+__", name)} - set(dir(object))
     assert own | operators - {"__module__", "__slots__", "__weakref__"} <= NAMES["cupy.ndarray"].keys() | {"base"}
@@ -78,19 +78,19 @@ def test_arrays_have_no_name_that_the_real_ones_lack():
         lambda x, cp: x == [1, 2, 3],
     ],
 )
-def test_its_arrays_do_not_mix_with_numpys(cp, mix):
+def test_stand_in_arrays_do_not_mix_with_numpy_arrays(cp, mix):
     with pytest.raises(TypeError):
         mix(cp.arange(3.0), cp)
 
 
-def test_numpys_own_functions_become_cupys(cp, ledger):
+def test_numpy_functions_on_stand_in_arrays_return_stand_in_arrays(cp, ledger):
     x = cp.arange(3.0)
     assert isinstance(np.exp(x), ndarray) and isinstance(np.sum(x), ndarray) and np.sum(x).shape == ()
     assert isinstance(x.sum(), ndarray) and isinstance(x[0], ndarray) and isinstance(np.float64(2) * x, ndarray)
     assert ledger.syncs == []
 
 
-def test_memory_is_the_devices_own(cp):
+def test_device_memory_is_apart_from_host_memory(cp):
     host = np.zeros(3)
     x = cp.asarray(host)
     x += 1
@@ -101,7 +101,7 @@ def test_memory_is_the_devices_own(cp):
     assert x.tolist() == [1, 7, 7]
 
 
-def test_memory_that_nothing_wrote_is_not_a_number(cp):
+def test_uninitialised_memory_is_nan(cp):
     assert np.isnan(cp.empty((2, 2)).get()).all() and np.isnan(cp.empty_like(cp.zeros(3)).get()).all()
 
 
@@ -123,13 +123,13 @@ def test_memory_that_nothing_wrote_is_not_a_number(cp):
         lambda x, cp: cp.cuda.Device().synchronize(),
     ],
 )
-def test_whoever_waits_is_written_down(cp, ledger, wait):
+def test_the_ledger_records_each_line_that_waits_for_the_gpu(cp, ledger, wait):
     wait(cp.arange(3.0), cp)
     (where,) = ledger.syncs
     assert where.startswith("test_cupy_standin.py:")
 
 
-def test_computing_waits_for_nothing(cp, ledger):
+def test_computing_never_waits_for_the_gpu(cp, ledger):
     x = cp.arange(12.0).reshape(3, 4)
     y = cp.where(x > 1, x @ x.T[:, :1], 0).sum(axis=0, keepdims=True)
     y[..., 0] = y.max() - x[cp.arange(1), 2]
@@ -148,14 +148,14 @@ def scale(cp):
     return cp.RawModule(code=SCALE, options=options).get_function("scale")
 
 
-def test_a_kernel_runs_from_its_text(cp, ledger, scale):
+def test_a_kernel_runs_from_its_source_text(cp, ledger, scale):
     x = cp.arange(5, dtype=np.float32)
     scale((2,), (32,), (np.int32(5), np.float32(3), x))
     assert x.tolist() == [0, 3, 6, 9, 12] and ledger.kernels == {"scale": 1}
 
 
 @pytest.mark.parametrize(
-    ("grid", "block", "change", "told"),
+    ("grid", "block", "change", "message"),
     [
         ((1,), (32,), {0: 5}, "is a int, the kernel takes int32"),
         ((1,), (32,), {0: np.int64(5)}, "is a int64, the kernel takes int32"),
@@ -168,15 +168,15 @@ def test_a_kernel_runs_from_its_text(cp, ledger, scale):
         ((1,), (64, 32), {}, "block"),
     ],
 )
-def test_a_kernel_refuses_what_the_gpu_would_read_wrongly(cp, scale, grid, block, change, told):
+def test_a_kernel_launch_refuses_arguments_that_a_gpu_would_misread(cp, scale, grid, block, change, message):
     args = [np.int32(5), np.float32(3), cp.zeros(5, np.float32)]
     for position, value in change.items():
         args[position] = value
-    with pytest.raises(AssertionError, match=re.escape(told)):
+    with pytest.raises(AssertionError, match=re.escape(message)):
         scale(grid, block, args)
 
 
-def test_a_kernel_refuses_arrays_of_another_kind(cp, scale):
+def test_a_kernel_launch_refuses_arrays_of_another_library(cp, scale):
     for array in (cp.zeros(5), cp.zeros((5, 2), np.float32).T):
         with pytest.raises(AssertionError, match="argument x"):
             scale((1,), (32,), (np.int32(5), np.float32(3), array))
@@ -184,7 +184,7 @@ def test_a_kernel_refuses_arrays_of_another_kind(cp, scale):
         scale((1,), (32,), (np.int32(5), np.float32(3), np.zeros(5, np.float32)))
 
 
-def test_a_changed_header_is_compiled_anew(cp, tmp_path, monkeypatch):
+def test_a_kernel_is_compiled_again_after_its_header_changed(cp, tmp_path, monkeypatch):
     """CuPy keeps what it built by the source and the options; a header is in neither."""
     seen = []
     monkeypatch.setattr(cp, "RawModule", lambda code, options: seen.append((code, options)) or cp)
@@ -198,7 +198,7 @@ def test_a_changed_header_is_compiled_anew(cp, tmp_path, monkeypatch):
     assert seen[0] == seen[1] != seen[2]
 
 
-def test_minisks_launch_types_every_number(cp, tmp_path, ledger):
+def test_minisk_launch_gives_every_scalar_its_c_type(cp, tmp_path, ledger):
     path = tmp_path / "scale.cu"
     path.write_text(SCALE)
     x = cp.arange(3, dtype=np.float64)

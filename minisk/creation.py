@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..backend import DEFAULT_FLOAT, Array, array_module, full_device_name, random_generator, to_device
-from ..errors import DtypeError
-from .tensor import Tensor
+from .autograd import Tensor
+from .backend import DEFAULT_FLOAT, Array, array_module, full_device_name, random_generator, to_device
+from .errors import DtypeError
 
 REAL_KINDS = "fiub"  # NumPy's letters for floating, signed, unsigned and bool dtypes
 
