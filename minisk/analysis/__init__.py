@@ -1,1 +1,1 @@
-"""Look at a model: its layers, where its time goes, and figures."""
+"""Analysis of models and runs: layers (summary), time (profiler), the autograd graph (graph), figures (figures)."""

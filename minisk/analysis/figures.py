@@ -1,7 +1,7 @@
-"""Pictures of a run: curves, confusion matrix, worst mistakes.
+"""Figures of a run: curves, confusion matrix, worst mistakes, each written as one PNG file.
 
-matplotlib draws them (the extra `plot`). Nothing here knows of models or data sets: numbers, names and pixels come in,
-and one PNG file goes out, replaced as a whole.
+matplotlib draws them (the extra `plot`). The functions take numbers, names and pixels, not models or data sets. A file
+is replaced as a whole.
 """
 
 import io
@@ -17,26 +17,32 @@ from numpy.typing import NDArray
 from ..errors import MiniskError, ShapeError
 from ..serialization import atomic_write
 
-# Okabe and Ito's colours, which colour-blind readers tell apart: https://jfly.uni-koeln.de/color/
+# Okabe and Ito's colours, which colour-blind readers can distinguish: https://jfly.uni-koeln.de/color/
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
 _INK, _PALE = "#222222", "#E4E4E4"
 
-# title; then a line each: key in the rows, colour
+# title of the panel; key in the rows and colour of each line
 _PANELS = (
     ("loss", {"train_loss": _BLUE, "test_loss": _ORANGE}),
     ("accuracy, %", {"train_accuracy": _BLUE, "test_accuracy": _ORANGE}),
     ("learning rate", {"lr": _GREEN}),
 )
-_FEW = 30  # up to so many epochs each has a dot of its own
-_LARGEST = 1e12  # a diverged loss beyond this is a gap in the line, as NaN is
-_COLUMNS = 6  # of mistakes
+_FEW = 30  # up to this many epochs, each one has a dot
+_LARGEST = 1e12  # a larger loss has diverged, and is a gap in the line, as NaN is
+_COLUMNS = 6  # of the grid of mistakes
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], path: str | Path) -> None:
     """Draw loss, accuracy and learning rate over the epochs, and write them as a PNG.
 
-    rows: one per epoch, with `epoch`, `lr`, and `train_` and `test_` `loss` (nats) and `accuracy` (percent). A value
-    that is missing, NaN or infinite is a gap. Raises MiniskError without matplotlib, OSError.
+    Args:
+        rows: one per epoch, with `epoch`, `lr`, `train_loss`, `test_loss` (nats), `train_accuracy`, `test_accuracy`
+            (percent). A value that is missing, NaN or infinite is a gap.
+        path: the file to write.
+
+    Raises:
+        MiniskError: matplotlib is not installed.
+        OSError: the file cannot be written.
     """
     figure = _figure(1200, 330)
     for axes, (title, lines) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
@@ -57,9 +63,17 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: str | Path) -> None:
 def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str | Path) -> None:
     """Draw a confusion matrix as a heat map, and write it as a PNG.
 
-    matrix: (K, K) counts, one row per true class, one column per predicted one; classes: K names. A cell's colour is
-    its share of its row. Counts are written into the cells while there is room, names beside up to about 100 classes.
-    Raises ShapeError, MiniskError without matplotlib, OSError.
+    A cell's colour is its share of its row. Cells large enough contain their count. Up to about 100 classes are named.
+
+    Args:
+        matrix: (K, K) int64 counts, one row per true class, one column per predicted class.
+        classes: K names.
+        path: the file to write.
+
+    Raises:
+        ShapeError: the matrix does not fit the classes, or there is no class.
+        MiniskError: matplotlib is not installed.
+        OSError: the file cannot be written.
     """
     k = len(classes)
     if matrix.shape != (k, k) or k == 0:
@@ -69,7 +83,7 @@ def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str 
     cell = max(2, min(56, 1100 // k))
     figure = _figure(cell * k + 250, cell * k + 170)
     axes = figure.subplots()
-    axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)  # the root, so that an error of 1 % can be seen
+    axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)  # the square root makes a share of 1 % visible
     axes.set_title(f"{100 * np.trace(matrix) / max(1, totals.sum()):.2f} % of {totals.sum():,} right", fontsize=11)
     axes.set(xlabel="predicted class (colour: share of the row)", ylabel="true class", xticks=[], yticks=[])
     axes.spines[:].set_color(_PALE)
@@ -90,8 +104,15 @@ def draw_mistakes(
 ) -> None:
     """Draw wrongly classified images as a grid, and write it as a PNG.
 
-    mistakes: (image, uint8 (3, H, W); its true class; the predicted class; that one's probability in 0 … 1) each.
-    Raises MiniskError without matplotlib, OSError.
+    Args:
+        mistakes: for each, the image, (3, H, W) uint8; the true class; the predicted class; the probability of the
+            predicted class, in 0 … 1.
+        path: the file to write.
+        title: above the grid.
+
+    Raises:
+        MiniskError: matplotlib is not installed.
+        OSError: the file cannot be written.
     """
     rows = max(1, math.ceil(len(mistakes) / _COLUMNS))
     height = 80 + 180 * rows
@@ -103,16 +124,16 @@ def draw_mistakes(
         axes.axis("off")
     for axes, (image, true, predicted, probability) in zip(grid, mistakes, strict=False):
         axes.imshow(image.transpose(1, 2, 0), interpolation="bicubic")
-        said = f"said {_label(predicted, 11)} {100 * probability:.1f} %"
-        for line, (text, colour) in enumerate([(f"is {_label(true)}", _BLUE), (said, _ORANGE)], 1):
-            axes.text(0, -0.14 * line, text, color=colour, fontsize=7.5, transform=axes.transAxes, in_layout=False)
+        style = {"fontsize": 7.5, "transform": axes.transAxes, "in_layout": False}
+        axes.text(0, -0.14, f"is {_label(true)}", color=_BLUE, **style)
+        axes.text(0, -0.28, f"said {_label(predicted, 11)} {100 * probability:.1f} %", color=_ORANGE, **style)
     _write(figure, path)
 
 
 def _figure(width: int, height: int) -> Any:
-    """Return an empty Figure of so many pixels. Raises MiniskError."""
+    """Return an empty Figure of this size in pixels. Raises MiniskError."""
     try:
-        # A Figure of its own, without pyplot: no window, no backend chosen, no state left behind.
+        # Not through pyplot, which opens windows, selects a backend and keeps global state.
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MiniskError('pictures need matplotlib: pip install "minisk[plot]"') from error
@@ -122,12 +143,12 @@ def _figure(width: int, height: int) -> Any:
 def _write(figure: Any, path: str | Path) -> None:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks is drawn as a box
+        warnings.filterwarnings("ignore", "Glyph")  # a letter missing in the font is drawn as a box
         figure.savefig(buffer, format="png", pil_kwargs={"optimize": True})
     atomic_write(path, buffer.getvalue())
 
 
 def _label(name: str, most: int = 18) -> str:
-    """Shorten a name, and take from it what would move the text or be set as a formula."""
+    """Return a name without control characters or formulas ($), of at most `most` characters."""
     plain = "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$")
     return plain if len(plain) <= most else plain[: most - 1] + "…"

@@ -257,7 +257,8 @@ def _to_dot(drawing: _Drawing) -> str:
 
 def _operation_box(drawing: _Drawing, operation: _Operation) -> str:
     node = operation.node
-    layer = operation.layer.removeprefix(drawing.frames[operation.name] + ".")  # inside a frame, the rest of the name
+    frame = drawing.frames[operation.name]
+    layer = operation.layer.removeprefix(frame).removeprefix(".") if frame else operation.layer
     rows = [f"<b>{escape(node.operation)}</b> {escape(layer)}".rstrip()]
     listed = [leaf for leaf in _leaves_of(node) if drawing.is_listed(leaf)]
     rows += _shortened([_leaf_row(drawing, operation, leaf) for leaf in listed], "more leaves")

@@ -11,28 +11,6 @@ from .residual import Bottleneck, ResidualNet, Stage
 from .resnext import resnext29, resnext50, resnext101
 from .sknet import SKUnit, sknet26, sknet29, sknet50, sknet101, sknet_small
 
-__all__ = [
-    "NAMES",
-    "TRAINED",
-    "Bottleneck",
-    "Branch",
-    "ModelInfo",
-    "Published",
-    "ResidualNet",
-    "SKConv",
-    "SKUnit",
-    "Stage",
-    "create",
-    "info",
-    "input_size",
-    "load",
-    "names",
-    "resnext29",
-    "resnext50",
-    "resnext101",
-    "sknet26",
-    "sknet29",
-    "sknet50",
-    "sknet101",
-    "sknet_small",
-]
+__all__ = ["NAMES", "TRAINED", "ModelInfo", "Published", "create", "info", "input_size", "load", "names"]
+__all__ += ["Bottleneck", "Branch", "ResidualNet", "SKConv", "SKUnit", "Stage"]
+__all__ += ["resnext29", "resnext50", "resnext101", "sknet26", "sknet29", "sknet50", "sknet101", "sknet_small"]

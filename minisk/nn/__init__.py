@@ -11,21 +11,5 @@ from .module import Buffer, Module, Parameter, evaluation_mode
 from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from .recompute import recompute
 
-__all__ = [
-    "AvgPool2d",
-    "BatchNorm2d",
-    "Buffer",
-    "Conv2d",
-    "Dropout",
-    "GlobalAvgPool2d",
-    "Linear",
-    "MaxPool2d",
-    "Module",
-    "ModuleList",
-    "Parameter",
-    "ReLU",
-    "Sequential",
-    "evaluation_mode",
-    "init",
-    "recompute",
-]
+__all__ = ["Buffer", "Module", "ModuleList", "Parameter", "Sequential", "evaluation_mode", "init", "recompute"]
+__all__ += ["AvgPool2d", "BatchNorm2d", "Conv2d", "Dropout", "GlobalAvgPool2d", "Linear", "MaxPool2d", "ReLU"]

@@ -53,14 +53,6 @@ class BatchNorm2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4:
             raise ShapeError(f"BatchNorm2d: x {x.shape} must be (N, C, H, W)")
-        return ops.batch_norm(
-            x,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            self.training and not self.frozen,
-            self.momentum,
-            self.eps,
-            self.relu,
-        )
+        training = self.training and not self.frozen
+        mean, var = self.running_mean, self.running_var
+        return ops.batch_norm(x, self.weight, self.bias, mean, var, training, self.momentum, self.eps, self.relu)

@@ -63,12 +63,7 @@ class Recompute(Function):
             for i, needs_grad in enumerate(ctx.needs_input_grad[: ctx.count]):
                 saved[i] = Tensor(saved[i].data, requires_grad=needs_grad)
         leaves = [x for x in saved if x.requires_grad]
-        with (
-            seeded(ctx.seed),
-            in_modes(ctx.module, ctx.modes),
-            _unchanged_statistics(ctx.module),
-            enable_grad(),
-        ):
+        with seeded(ctx.seed), in_modes(ctx.module, ctx.modes), _unchanged_statistics(ctx.module), enable_grad():
             out = ctx.module(*saved[: ctx.count])
             gradients = iter(grad(out, leaves, dout, create_graph=is_recorded, allow_unused=True))
         return tuple(next(gradients) if x.requires_grad else None for x in saved)

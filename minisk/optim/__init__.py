@@ -7,16 +7,5 @@ from .lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleL
 from .optimizer import Optimizer
 from .sgd import SGD
 
-__all__ = [
-    "SGD",
-    "AdamW",
-    "CosineAnnealingLR",
-    "LRScheduler",
-    "MultiStepLR",
-    "OneCycleLR",
-    "Optimizer",
-    "WeightAverage",
-    "clip_grad_norm_",
-    "clip_gradients",
-    "gradient_norm",
-]
+__all__ = ["SGD", "AdamW", "Optimizer", "WeightAverage", "clip_grad_norm_", "clip_gradients", "gradient_norm"]
+__all__ += ["CosineAnnealingLR", "LRScheduler", "MultiStepLR", "OneCycleLR"]

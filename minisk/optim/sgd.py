@@ -34,12 +34,5 @@ class SGD(Optimizer):
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
-        kernels.sgd_momentum(
-            weight,
-            grad,
-            state["velocity"],
-            group["lr"],
-            group["momentum"],
-            group["weight_decay"],
-            group["nesterov"],
-        )
+        lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]
+        kernels.sgd_momentum(weight, grad, state["velocity"], lr, momentum, weight_decay, group["nesterov"])

@@ -1,4 +1,4 @@
-"""The selective kernel against its definition: `sk_conv` below is written from the paper, in PyTorch."""
+"""The selective kernel against `sk_conv`, an implementation in PyTorch after the paper."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ BRANCHES = {
 
 
 def sk_conv(torch, x, p, branches, stride):
-    """Split, fuse, select in training mode; x and p (the weights, by name) are PyTorch tensors."""
+    """Return split, fuse, select in training mode, and the attention; x and p (weights by name) are PyTorch tensors."""
     (n, c), F = x.shape[:2], torch.nn.functional
     split = []
     for m, (kernel, dilation, groups) in enumerate(branches):
@@ -33,7 +33,7 @@ def sk_conv(torch, x, p, branches, stride):
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("branches", BRANCHES.values(), ids=BRANCHES)
-def test_sk_conv_is_the_papers_in_output_attention_and_every_gradient(torch, branches, stride):
+def test_sk_conv_equals_the_paper_in_output_attention_and_every_gradient(torch, branches, stride):
     ours, x = randomized(models.SKConv(8, branches, r=2, L=3, stride=stride), seed=1), distinct([(8, 8, 7, 6)])[0]
     weights = {k: v.requires_grad_() for k, v in torch_state(torch, ours).items() if "running" not in k}
     assert_parity(torch, ours, x, lambda x: sk_conv(torch, x, weights, branches, stride)[0], weights)
@@ -44,22 +44,22 @@ def test_sk_conv_is_the_papers_in_output_attention_and_every_gradient(torch, bra
 
 
 @pytest.mark.parametrize(("channels", "r", "L", "d"), [(64, 2, 16, 32), (64, 16, 32, 32), (8, 16, 2, 2), (20, 8, 1, 2)])
-def test_the_squeeze_is_as_wide_as_the_reduction_says_but_never_below_its_floor(channels, r, L, d):
+def test_the_squeeze_has_width_c_over_r_and_at_least_l(channels, r, L, d):
     layer = models.SKConv(channels, [(1, 1, 1), (1, 1, 1)], r, L)
     assert layer.fc1.weight.shape == (d, channels, 1, 1)
     assert layer.fc2.weight.shape == (2 * channels, d, 1, 1)
 
 
-def test_one_image_is_refused_in_training_and_fine_in_evaluation():
+def test_one_image_is_an_error_in_training_and_allowed_in_evaluation():
     layer, x = models.SKConv(8, BRANCHES["three"], L=4), ms.tensor(np.ones((1, 8, 5, 5), np.float32))
     with pytest.raises(ShapeError, match=r"SKConv: x \(1, 8, 5, 5\) is one image.*larger batch"):
         layer(x)
-    assert all(norm.running_mean.numpy().max() == 0 for norm in layer.norms), "statistics moved before the refusal"
+    assert all(norm.running_mean.numpy().max() == 0 for norm in layer.norms), "statistics changed before the error"
     assert layer.eval()(x).shape == (1, 8, 5, 5)
 
 
 @pytest.mark.parametrize(
-    ("layer", "told"),
+    ("layer", "expected"),
     [
         (lambda: nn.Conv2d(4, 6, 3, groups=4), r"Conv2d: 4 inputs, 6 outputs must divide into groups=4"),
         (lambda: models.SKConv(6, [(3, 1, 4)]), r"6 inputs, 6 outputs must divide into groups=4"),
@@ -68,13 +68,13 @@ def test_one_image_is_refused_in_training_and_fine_in_evaluation():
         (lambda: models.SKConv(8, [(0, 1, 4)]), r"SKConv: .* must have odd kernels"),
     ],
 )
-def test_groups_and_kernels_that_cannot_work_are_refused(layer, told):
-    with pytest.raises(ShapeError, match=told):
+def test_groups_and_kernels_that_do_not_fit_are_an_error(layer, expected):
+    with pytest.raises(ShapeError, match=expected):
         layer()
 
 
 def sk_unit(torch, x, p, branches, stride):
-    """Reduce, selective kernel, increase, shortcut, in training mode; projected if p has the weights for it."""
+    """Return reduce, selective kernel, increase and shortcut in training mode; p may contain a projection."""
     F = torch.nn.functional
 
     def convolved(x, name, stride=1):
@@ -90,7 +90,7 @@ def sk_unit(torch, x, p, branches, stride):
     ("outputs", "stride", "project", "projects"),
     [(6, 1, False, False), (6, 1, True, True), (6, 2, False, True), (5, 1, False, True)],
 )
-def test_a_unit_projects_where_asked_or_where_the_shape_changes(torch, outputs, stride, project, projects):
+def test_a_unit_projects_if_asked_or_if_the_shape_changes(torch, outputs, stride, project, projects):
     branches = BRANCHES["two, the second dilated"]
     unit = randomized(models.SKUnit(6, 8, outputs, stride, project, branches, L=4))
     weights = {k: v.requires_grad_() for k, v in torch_state(torch, unit).items() if "running" not in k}
