@@ -16,9 +16,10 @@ CORE = [
     "models/test_selective_kernel.py",
     "nn/",
     "optim/",
-    "runtime/test_launcher.py",
+    "runtime/test_launcher.py::test_numbers_take_the_type",
     "sanitizer/test_checker_counters.py",
-    "training/test_training_settings.py",
+    "training/test_training.py::test_a_run_leaves_its_config",
+    "training/test_training.py::test_one_seed_gives_one_run",
 ]
 NOT_CORE = ["test_a_chain_of_200000_additions"]  # seconds by itself
 
