@@ -43,7 +43,7 @@ class SKConv(nn.Module):
 class Bottleneck(nn.Module):
     def __init__(self, source: models.Bottleneck) -> None:
         super().__init__()
-        for name, child in source.children():
+        for name, child in source.named_children():
             self.add_module(name, torch_model(child))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
