@@ -21,7 +21,13 @@ CORE = [
     "training/test_training.py::test_a_run_leaves_its_config",
     "training/test_training.py::test_one_seed_gives_one_run",
 ]
-NOT_CORE = ["test_a_chain_of_200000_additions"]  # seconds by itself
+# Tests among these that take a second or more each.
+NOT_CORE = [
+    "test_a_chain_of_200000_additions",
+    "test_a_gpu_is_waited_for",
+    "test_a_network_has_the_same_bits",
+    "test_train_cifar_profile",
+]
 
 
 def pytest_collection_modifyitems(items):
