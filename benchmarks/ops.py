@@ -26,7 +26,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -37,6 +36,7 @@ from torch_models import torch_model
 
 import minisk as ms
 from minisk import models, ops
+from minisk.autograd import Observer, observe
 from minisk.optim import SGD
 
 TURN = 2e-3  # seconds: shorter work is repeated
@@ -86,22 +86,26 @@ def described(value: Any) -> str:
     return str(value.shape) if isinstance(value, np.ndarray) else repr(value)
 
 
+class Collector(Observer):
+    """Collects one call of each kind of operation, and counts the calls of that kind."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, Call] = {}
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def before_forward(self, function: type[ms.Function], inputs: tuple[Any, ...], settings: dict[str, Any]) -> None:
+        leaves = tuple(ms.Tensor(x.data, x.requires_grad) if isinstance(x, ms.Tensor) else x for x in inputs)
+        call = Call(function, leaves, settings)
+        self.first.setdefault(call.kind(), call)
+        self.counts[call.kind()] += 1
+
+
 def calls_of(work: Work) -> list[tuple[Call, int]]:
     """Run some work. Return one call of each kind of operation, and the number of calls of that kind."""
-    apply = ms.Function.apply.__func__  # the function behind the class method
-    first: dict[str, Call] = {}
-    counts: collections.Counter[str] = collections.Counter()
-
-    def record(cls: type[ms.Function], *inputs: Any, **settings: Any) -> Any:
-        leaves = tuple(ms.Tensor(x.data, x.requires_grad) if isinstance(x, ms.Tensor) else x for x in inputs)
-        call = Call(cls, leaves, settings)
-        first.setdefault(call.kind(), call)
-        counts[call.kind()] += 1
-        return apply(cls, *inputs, **settings)
-
-    with patch.object(ms.Function, "apply", classmethod(record)):
+    collector = Collector()
+    with observe(collector):
         work()
-    return [(call, counts[kind]) for kind, call in first.items()]
+    return [(call, collector.counts[kind]) for kind, call in collector.first.items()]
 
 
 def torch_conv2d(x: torch.Tensor, weight: torch.Tensor, geometry: Any) -> torch.Tensor:
@@ -143,7 +147,7 @@ IN_PYTORCH: dict[str, Callable[..., torch.Tensor]] = {
     "matmul": torch.matmul,
     "reshape": torch.reshape,
     "transpose": lambda x, axes: x.permute(axes),
-    "cross_entropy": lambda logits, **settings: F.cross_entropy(logits, *settings.values()),
+    "cross_entropy": lambda logits, target: F.cross_entropy(logits, target),
 }
 SEPARATE = {"conv2d": {"dx": [0], "dw": [1]}}  # inputs whose gradients are timed separately
 

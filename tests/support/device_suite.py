@@ -65,6 +65,7 @@ class DeviceSuite:
         there, here = (written_by(case, device) for device in ("cuda", "cpu"))
         assert_alike(there, here, TOLERANCE[name.rpartition(" ")[2]])
 
+    @pytest.mark.core
     def test_errors_on_the_device_are_minisk_errors(self) -> None:
         x = ms.tensor(np.ones((2, 3)), device="cuda")
         with pytest.raises(DeviceError, match="add: tensors on different devices: cuda:0, cpu"):
@@ -76,6 +77,7 @@ class DeviceSuite:
             with pytest.raises(ShapeError):
                 call()
 
+    @pytest.mark.core
     def test_a_tensor_shows_its_values_and_device(self) -> None:
         x = ms.tensor([1.0, 2.0], requires_grad=True, device="cuda:0")
         assert repr(x) == "tensor([1., 2.], dtype=float32, device='cuda:0', requires_grad=True)"
@@ -92,6 +94,7 @@ class DeviceSuite:
         assert set(first.tolist()) == {0.0, 1 / 0.75} and 20 < (first == 0).sum() < 80
         np.testing.assert_array_equal(first, drawn())
 
+    @pytest.mark.core
     def test_adamw_takes_the_same_steps_as_on_the_cpu(self) -> None:
         ends = []
         for device in ("cpu", "cuda"):
@@ -110,6 +113,7 @@ class DeviceSuite:
         assert ms.gradcheck(layer, x, mode="fast").ok
         assert {p.device for p in layer.parameters()} == {"cuda:0"}
 
+    @pytest.mark.core
     def test_anomalies_are_found_on_the_device(self) -> None:
         x = ms.tensor([0.0, 1.0], requires_grad=True, device="cuda")
         with ms.detect_anomaly(), pytest.raises(ms.errors.NotFiniteError, match="gradient of input 0"):

@@ -164,7 +164,7 @@ def assert_operation_agrees(
 class Case:
     """One operation on inputs of some shapes.
 
-    name: the operation in minisk.ops, followed by words that tell its cases apart.
+    name: the operation in minisk.ops, followed by words that distinguish its cases.
     shapes: of the Tensors it takes.
     settings: its further arguments, by name.
     expression: the call, where the operation with its settings is not enough.
