@@ -18,7 +18,17 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["minisk", "minisk.*"]),
-    package_data={"minisk": ["py.typed", "cuda/*.cu", "cuda/*.cuh", "runtime/include/*.h", "models/*.safetensors"]},
+    package_data={
+        "minisk": [
+            "py.typed",
+            "cuda/*.cu",
+            "cuda/*.cuh",
+            "cuda/steps/*.cu",
+            "cuda/cases/*.txt",
+            "runtime/include/*.h",
+            "models/*.safetensors",
+        ]
+    },
     install_requires=["numpy>=2.0", "pillow>=10.1", "tqdm>=4.60", "safetensors>=0.4"],
     extras_require={
         "cuda12": ["cupy-cuda12x>=14"],

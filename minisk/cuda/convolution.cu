@@ -33,14 +33,6 @@
 #ifndef TILE_OUT
 #define TILE_OUT 8
 #endif
-#ifdef MINISK_ONE_THREAD  // a team of one
-#ifndef LANES
-#define LANES 1
-#endif
-static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of one: LANES=1");
-#elif !defined(LANES)
-#define LANES 8
-#endif
 #ifndef IMAGES
 #define IMAGES 1
 #endif
@@ -49,64 +41,15 @@ static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of on
 #endif
 #define MOST_TAPS 64  // kh · kw
 
-// SUMS: registers that hold a tile's sums. TILE_TAPS: the other side of the weight gradient's tile.
-#ifdef MINISK_ONE_THREAD
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#define SUMS 16
-#define TILE_TAPS 3
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#define SUMS 8
-#define TILE_TAPS 1
-#else
-#define VECTOR_BYTES 16
-#define SUMS 16
-#define TILE_TAPS 2
-#endif
-#define VECTOR (VECTOR_BYTES / (int)sizeof(real))
-typedef real lanes __attribute__((vector_size(VECTOR_BYTES)));
+#include "lanes.cuh"
 
-static inline lanes load(const real* p) {
-    lanes value;
-    memcpy(&value, p, sizeof value);  // p may lie anywhere
-#if defined(__x86_64__)  // without this, gcc reads memory again at each use of the value
-    asm("" : "+v"(value));
-#elif defined(__aarch64__)
-    asm("" : "+w"(value));
-#endif
-    return value;
-}
-
-static inline wide team_sum(lanes value) {
-    wide sum = 0;
-    for (int k = 0; k < VECTOR; k++) sum += value[k];
-    return sum;
-}
-#else
-#define VECTOR 1
-#define SUMS 32
-#define TILE_TAPS 3
-typedef wide lanes;
-
-__device__ __forceinline__ lanes load(const real* p) { return (wide)*p; }
-__device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(value); }  // a team of a whole warp
-#endif
-#define TILE_VECTORS (SUMS / TILE_OUT)
-#define STEP (LANES * VECTOR)          // positions that a team reads at once
-#define SPAN (STEP * TILE_VECTORS)     // positions of a tile
-#define HALF ((TILE_VECTORS + 1) / 2)  // vectors of a tile at a row's end, where half of it is enough
-
-__device__ __forceinline__ int team() { return threadIdx.x / LANES; }
-__device__ __forceinline__ int teams() { return blockDim.x / LANES; }
-__device__ __forceinline__ int lane() { return threadIdx.x % LANES; }
 __device__ __forceinline__ int ceil_div(const int a, const int b) { return a > 0 ? (a + b - 1) / b : a / b; }
 
 // Rows or columns. Output pixel o sees input pixel (o·out_step + tap·tap_step + shift) / in_step, where that is a whole
 // number. Forward: out_step = stride, in_step = 1; input gradient: the other way round. `first`: where staging begins;
 // parts: how many are staged.
 struct Axis {
-    int in, out, taps, out_step, in_step, tap_step, shift, first, parts;
+    int size, out, taps, out_step, in_step, tap_step, shift, first, parts;
 };
 
 // What convolution.py works out (Layout.table).
@@ -117,7 +60,7 @@ struct Plan {
     int staged_rows, pitch;                  // rows of a part, and positions of a row, in shared memory
     int channel_size, gradient_size;         // numbers of a channel there, of x and of dout
     int missing;                             // pixels that a plane's last row lacks: 1x1 kernels see rows of any length
-    __device__ long long in_plane() const { return (long long)rows.in * columns.in - missing; }
+    __device__ long long in_plane() const { return (long long)rows.size * columns.size - missing; }
     __device__ long long out_plane() const { return (long long)rows.out * columns.out - missing; }
 };
 
@@ -139,9 +82,9 @@ __device__ __forceinline__ void find_taps(const Plan& plan, const int row, const
         Tap& t = found[tap];
         t.distance = (part * plan.staged_rows + r / y.out_step) * plan.pitch + c / x.out_step * IMAGES;
         t.from_row = ceil_div(-top, y.out_step);
-        t.to_row = falls_between ? t.from_row : ceil_div(y.in - top, y.out_step);
+        t.to_row = falls_between ? t.from_row : ceil_div(y.size - top, y.out_step);
         t.from_column = ceil_div(-left, x.out_step);
-        t.to_column = ceil_div(x.in - left, x.out_step);
+        t.to_column = ceil_div(x.size - left, x.out_step);
     }
 }
 
@@ -161,19 +104,19 @@ __device__ __forceinline__ void stage_row(const real* __restrict__ row, const lo
 __device__ __forceinline__ void stage(const real* planes, const long long image, const int channels, const Axis& y,
                                       const Axis& x, const int missing, const int first_row, const int rows,
                                       const int pitch, const int size, real* staged) {
-    const long long plane = (long long)y.in * x.in - missing;
+    const long long plane = (long long)y.size * x.size - missing;
     for (int part = 0; part < y.parts * x.parts; part++) {
         const int top = y.first + first_row * y.out_step + part / x.parts, left = x.first + part % x.parts;
         const int from = max(0, ceil_div(-left, x.out_step)), columns = pitch / IMAGES;
-        const int seen = min(columns, ceil_div(x.in - left, x.out_step));
+        const int seen = min(columns, ceil_div(x.size - left, x.out_step));
         // A team takes every teams()-th row of all channels; to subtract is cheaper than to divide.
         int channel = 0;
         for (int row = team(); true; row += teams()) {
             for (; row >= rows && channel < channels; row -= rows) channel++;
             if (channel >= channels) break;
             const int in_row = top + row * y.out_step;
-            const int to = in_row < 0 || in_row >= y.in ? from : max(from, in_row < y.in - 1 ? seen : seen - missing);
-            const real* source = planes + channel * plane + (long long)in_row * x.in + left;
+            const int to = in_row < 0 || in_row >= y.size ? from : max(from, in_row < y.size - 1 ? seen : seen - missing);
+            const real* source = planes + channel * plane + (long long)in_row * x.size + left;
             real* target = staged + channel * size + (part * rows + row) * pitch;
             if (x.out_step == 1) stage_row(source, image, 1, from, to, columns, target);  // copies at full speed
             else stage_row(source, image, x.out_step, from, to, columns, target);
@@ -220,31 +163,6 @@ __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found,
                 for (int v = 0; v < VECTORS; v++) sum[o][v] += (wide)w[c * TILE_OUT + o] * seen[v];
         }
     }
-}
-
-// Writes one channel of a tile where it belongs: every IMAGES-th number to one image, `step` pixels apart.
-__device__ __forceinline__ void write(const lanes* sum, const long long image, const int step, const int position,
-                                      const int positions, real* __restrict__ line) {
-#ifdef MINISK_ONE_THREAD
-    real values[SPAN];
-    memcpy(values, sum, sizeof values);
-    line += position / IMAGES * step;
-    const int count = min(SPAN, positions - position);
-    if (SPAN < IMAGES) {  // short vectors: a tile is a part of one pixel's images, position a multiple of SPAN
-        for (int k = 0; k < count; k++) line[(position % IMAGES + k) * image] = values[k];
-    } else if (step == 1 && count == SPAN) {  // numbers known to the compiler, which shuffles vectors then
-        for (int i = 0; i < IMAGES; i++)
-            for (int c = 0; c < SPAN / IMAGES; c++) line[i * image + c] = values[c * IMAGES + i];
-    } else {
-        for (int i = 0; i < IMAGES; i++)
-            for (int c = 0; c < count / IMAGES; c++) line[i * image + c * step] = values[c * IMAGES + i];
-    }
-#else
-    for (int v = 0; v < TILE_VECTORS; v++) {
-        const int p = position + v * STEP + lane();
-        if (p < positions) line[p % IMAGES * image + p / IMAGES * step] = (real)sum[v];
-    }
-#endif
 }
 
 // Forward and input gradient. Block ((IMAGES images, group), band of rows), bands first; a team takes tile after tile.
