@@ -49,7 +49,6 @@ extern "C" __global__ ANY_BLOCK void channel_add(const index_t planes, const int
 }
 
 // check: <<<3, 64>>> planes=7 spatial=904 g[7*spatial] x[7*spatial] out[7]
-// check: <<<3, 64>>> planes=7 spatial=651 g[7*spatial] x[7*spatial] out[7]
 extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const index_t planes, const int spatial,
                                                          const real* __restrict__ g, const real* __restrict__ x,
                                                          real* __restrict__ out) {

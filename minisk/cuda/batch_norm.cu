@@ -110,8 +110,6 @@ __device__ __forceinline__ void input_grad(const int images, const int channels,
     });
 }
 
-// check: <<<3, 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 x[804] weight[3] bias[3] out[804] center[3] rest[3] var[3]
-// check: <<<3, 128>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 x[660] weight[3] bias[3] out[660] center[3] rest[3] var[3]
 extern "C" __global__ ANY_BLOCK void batch_norm_whole(
     const int images, const int channels, const int spatial, const wide eps, const int relu,
     const real* __restrict__ x, const real* __restrict__ weight, const real* __restrict__ bias,
@@ -125,7 +123,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_whole(
 }
 
 // check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 x[804] center[3] part_sum[6] part_squares[6]
-// check: <<<3, 96>>> images=11 channels=3 spatial=20 x[660] center[3] part_sum[3] part_squares[3]
 extern "C" __global__ ANY_BLOCK void batch_norm_moments(
     const int images, const int channels, const int spatial, const real* __restrict__ x, wide* __restrict__ center,
     wide* __restrict__ part_sum, wide* __restrict__ part_squares) {
@@ -138,8 +135,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_moments(
     part_squares[part] = sums.second;
 }
 
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 out[804]
-// check: <<<(3, 3), 96>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 out[660]
 extern "C" __global__ ANY_BLOCK void batch_norm_apply(
     const int images, const int channels, const int spatial, const wide eps, const int relu,
     const real* __restrict__ x, const real* __restrict__ weight, const real* __restrict__ bias,
@@ -150,9 +145,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_apply(
     normalize(images, channels, spatial, relu, channel, x, out);
 }
 
-// check: <<<3, 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 dx[804] dweight[3] dbias[3]
-// check: <<<3, 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804]=below(3) weight[3] bias[3]=0 center[3]=1 rest[3]=0 var[3]=1 dx[804] dweight[3] dbias[3]
-// check: <<<3, 128>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 depends=0 dout[660] x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 dx[660] dweight[3] dbias[3]
 extern "C" __global__ ANY_BLOCK void batch_norm_backward_whole(
     const int images, const int channels, const int spatial, const wide eps, const int relu, const int depends,
     const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
@@ -165,9 +157,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_backward_whole(
     if (threadIdx.x == 0) dbias[c] = (real)sums.first, dweight[c] = (real)sums.second;
 }
 
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 dout[804] x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 part_dbias[6] part_dweight[6]
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 dout[804] x[804]=below(3) weight[3] bias[3]=0 center[3]=1 rest[3]=0 var[3]=1 part_dbias[6] part_dweight[6]
-// check: <<<(3, 3), 96>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 dout[660] x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 part_dbias[9] part_dweight[9]
 extern "C" __global__ ANY_BLOCK void batch_norm_gradient_sums(
     const int images, const int channels, const int spatial, const wide eps, const int relu,
     const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
@@ -179,9 +168,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_gradient_sums(
     if (threadIdx.x == 0) part_dbias[part] = sums.first, part_dweight[part] = sums.second;
 }
 
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 dbias[3] dweight[3] dx[804]
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804]=below(3) weight[3] bias[3]=0 center[3]=1 rest[3]=0 var[3]=1 dbias[3] dweight[3] dx[804]
-// check: <<<(3, 3), 96>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 depends=0 dout[660] x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 dbias[3] dweight[3] dx[660]
 extern "C" __global__ ANY_BLOCK void batch_norm_input_grad(
     const int images, const int channels, const int spatial, const wide eps, const int relu, const int depends,
     const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,

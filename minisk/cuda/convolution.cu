@@ -127,8 +127,6 @@ __device__ __forceinline__ void stage(const real* planes, const long long image,
 // Weights as tiles read them, one after the other: packed[group, tile, tap, input, TILE_OUT], zeros past the last
 // output. One block for each tap of a tile. out_step, in_step: from one output's weight to the next, from one input's.
 // check: <<<12, 32>>> outputs=9 inputs=37 taps=3 out_step=111 in_step=3 w[1998] packed[3552]
-// check: <<<24, 32>>> outputs=5 inputs=37 taps=6 out_step=6 in_step=30 w[2220] packed[3552] TILE_OUT=4
-// check: <<<6, 32>>> outputs=20 inputs=37 taps=1 out_step=1 in_step=20 w[1480] packed[1776]
 extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int inputs, const int taps,
                                                   const int out_step, const int in_step, const real* __restrict__ w,
                                                   real* __restrict__ packed) {
@@ -166,11 +164,6 @@ __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found,
 }
 
 // Forward and input gradient. Block ((IMAGES images, group), band of rows), bands first; a team takes tile after tile.
-// check: <<<8, 32, 416*real>>> table[27]=4,3,2,1,1,1,0,0,1,17,17,3,1,1,1,-1,-1,1,2,2,9,2,3,68,208,144,0 x[1088] packed[384] out[3672] TILE_OUT=8 LANES=8 IMAGES=2
-// check: <<<4, 32, 272*real>>> table[27]=3,6,2,1,1,1,-2,-2,1,11,13,3,1,1,5,-6,-6,1,2,1,8,4,5,52,272,208,0 x[132] packed[96] out[2496] TILE_OUT=8 LANES=2 IMAGES=2
-// check: <<<8, 32, 416*real>>> table[27]=9,3,3,3,1,1,-1,-1,3,38,21,2,2,1,2,-2,-2,1,2,2,3,2,2,33,208,80,0 x[2736] packed[192] out[756] TILE_OUT=8 LANES=4 IMAGES=1
-// check: <<<2, 32, 864*real>>> table[27]=2,5,3,1,3,-1,1,-1,1,20,39,2,1,2,-2,1,-1,1,2,2,3,2,4,104,432,208,0 x[640] packed[192] out[4680] TILE_OUT=8 LANES=8 IMAGES=4
-// check: <<<8, 32, 240*real>>> table[27]=4,4,1,1,1,1,0,0,1,12,12,1,1,1,1,0,0,1,2,3,9,2,2,32,80,80,5 x[1032] packed[96] out[3096] TILE_OUT=8 LANES=8 IMAGES=2
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const real* __restrict__ x,
                                               const real* __restrict__ packed, real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
@@ -255,10 +248,6 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
 // Weight gradient: partial[slice, o, c, tap], each the sum over a slice of the batch; the slices are added afterwards,
 // in order. Block (group, slice, share of so many of the group's outputs): it alone writes these weights, and a team
 // comes back to the same tile each time.
-// check: <<<(2, 3, 2), 64, 1136*real>>> table[27]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144,0 sets=5 share=4 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 3), 64, 1136*real>>> table[27]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144,0 sets=5 share=8 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2 CHUNK_BYTES=1664
-// check: <<<(2, 2, 1), 64, 1296*real>>> table[27]=5,3,3,2,1,1,-1,-1,2,74,39,2,2,1,1,-2,-2,2,2,2,3,1,2,64,528,80,0 sets=2 share=16 x[2960] dout[1404] partial[144] TILE_OUT=8 LANES=32 IMAGES=1
-// check: <<<(2, 2), 64, 1152*real>>> table[27]=3,3,1,1,1,1,0,0,1,17,17,1,1,1,1,0,0,1,2,3,5,2,2,64,144,144,7 sets=2 share=8 x[1056] dout[1760] partial[60] TILE_OUT=4 LANES=32 IMAGES=2
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {

@@ -28,7 +28,6 @@ extern "C" __global__ ANY_BLOCK void add_relu(const index_t count, const real* _
 }
 
 // check: <<<3, 64>>> count=1027 dout[1027] y[1027] out[1027]
-// check: <<<3, 64>>> count=1027 dout[1027] y[1027]=below(2) out[1027]
 extern "C" __global__ ANY_BLOCK void relu_grad(const index_t count, const real* __restrict__ dout,
                                                const real* __restrict__ y, real* __restrict__ out) {
     GRID_LOOP(index_t, i, count) {

@@ -145,15 +145,6 @@ __device__ __forceinline__ void gradient(const Window at, const real* __restrict
 }
 
 // check: <<<(2, 2), 32>>> planes=3 h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 x[1134] out[297] winner[297]
-// check: <<<(2, 2), 32>>> planes=3 h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 x[7320] out[3672] winner[3672]
-// check: <<<(2, 2), 32>>> planes=3 h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 x[396] out[132] winner[132]
-// check: <<<(2, 2), 32>>> planes=3 h=9 w=14 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 x[378] out[60] winner[60]
-// check: <<<(2, 2), 32>>> planes=3 h=7 w=33 kh=2 kw=1 sh=2 sw=2 ph=0 pw=0 ho=3 wo=17 x[693] out[153] winner[153]
-// check: <<<(2, 2), 32>>> planes=3 h=5 w=12 kh=1 kw=4 sh=1 sw=2 ph=0 pw=2 ho=5 wo=7 x[180] out[105] winner[105]
-// check: <<<(2, 2), 32>>> planes=3 h=8 w=11 kh=2 kw=2 sh=3 sw=3 ph=0 pw=0 ho=3 wo=4 x[264] out[36] winner[36]
-// check: <<<(2, 2), 32>>> planes=3 h=6 w=9 kh=3 kw=3 sh=1 sw=1 ph=1 pw=1 ho=6 wo=9 x[162] out[162] winner[162]
-// check: <<<(2, 2), 32>>> planes=3 h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 x[396]=-1e999 out[132] winner[132]
-// check: <<<(2, 2), 32>>> planes=3 h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 x[1134]=below(3) out[297] winner[297]
 extern "C" __global__ ANY_BLOCK void max_pool(
     const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, real* __restrict__ out,
@@ -165,13 +156,6 @@ extern "C" __global__ ANY_BLOCK void max_pool(
 }
 
 // check: <<<(2, 2), 32>>> planes=3 h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 x[1134] out[297]
-// check: <<<(2, 2), 32>>> planes=3 h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 x[7320] out[3672]
-// check: <<<(2, 2), 32>>> planes=3 h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 x[396] out[132]
-// check: <<<(2, 2), 32>>> planes=3 h=9 w=14 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 x[378] out[60]
-// check: <<<(2, 2), 32>>> planes=3 h=7 w=33 kh=2 kw=1 sh=2 sw=2 ph=0 pw=0 ho=3 wo=17 x[693] out[153]
-// check: <<<(2, 2), 32>>> planes=3 h=5 w=12 kh=1 kw=4 sh=1 sw=2 ph=0 pw=2 ho=5 wo=7 x[180] out[105]
-// check: <<<(2, 2), 32>>> planes=3 h=8 w=11 kh=2 kw=2 sh=3 sw=3 ph=0 pw=0 ho=3 wo=4 x[264] out[36]
-// check: <<<(2, 2), 32>>> planes=3 h=6 w=9 kh=3 kw=3 sh=1 sw=1 ph=1 pw=1 ho=6 wo=9 x[162] out[162]
 extern "C" __global__ ANY_BLOCK void mean_pool(
     const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, real* __restrict__ out) {
@@ -182,13 +166,6 @@ extern "C" __global__ ANY_BLOCK void mean_pool(
 }
 
 // check: <<<(2, 2), 32>>> h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 dout[198] winner[198]=below(9) dx[756]
-// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 dout[2448] winner[2448]=below(6) dx[4880]
-// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 dout[88] winner[88]=below(4) dx[264]
-// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 dout[40] winner[40]=below(12) dx[252]
-// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=1 sh=2 sw=2 ph=0 pw=0 ho=3 wo=17 dout[102] winner[102]=below(2) dx[462]
-// check: <<<(2, 2), 32>>> h=5 w=12 kh=1 kw=4 sh=1 sw=2 ph=0 pw=2 ho=5 wo=7 dout[70] winner[70]=below(4) dx[120]
-// check: <<<(2, 2), 32>>> h=8 w=11 kh=2 kw=2 sh=3 sw=3 ph=0 pw=0 ho=3 wo=4 dout[24] winner[24]=below(4) dx[176]
-// check: <<<(2, 2), 32>>> h=6 w=9 kh=3 kw=3 sh=1 sw=1 ph=1 pw=1 ho=6 wo=9 dout[108] winner[108]=below(9) dx[108]
 extern "C" __global__ ANY_BLOCK void max_pool_scatter(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw, const int ph, const int pw,
     const int ho, const int wo, const real* __restrict__ dout, const int* __restrict__ winner, real* __restrict__ dx) {
@@ -198,13 +175,6 @@ extern "C" __global__ ANY_BLOCK void max_pool_scatter(
 }
 
 // check: <<<(2, 2), 32>>> h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 dout[198] dx[756]
-// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 dout[2448] dx[4880]
-// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 dout[88] dx[264]
-// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 dout[40] dx[252]
-// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=1 sh=2 sw=2 ph=0 pw=0 ho=3 wo=17 dout[102] dx[462]
-// check: <<<(2, 2), 32>>> h=5 w=12 kh=1 kw=4 sh=1 sw=2 ph=0 pw=2 ho=5 wo=7 dout[70] dx[120]
-// check: <<<(2, 2), 32>>> h=8 w=11 kh=2 kw=2 sh=3 sw=3 ph=0 pw=0 ho=3 wo=4 dout[24] dx[176]
-// check: <<<(2, 2), 32>>> h=6 w=9 kh=3 kw=3 sh=1 sw=1 ph=1 pw=1 ho=6 wo=9 dout[108] dx[108]
 extern "C" __global__ ANY_BLOCK void mean_pool_spread(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw, const int ph, const int pw,
     const int ho, const int wo, const real* __restrict__ dout, real* __restrict__ dx) {
@@ -213,8 +183,6 @@ extern "C" __global__ ANY_BLOCK void mean_pool_spread(
     FOR_WINDOW(at, gradient, dout + plane * ho * wo, (const int*)nullptr, dx + plane * h * w);
 }
 
-// check: <<<(2, 2), 32>>> planes=3 h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 x[1134] winner[297]=below(9) out[297]
-// check: <<<(2, 2), 32>>> planes=3 h=9 w=13 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 x[351] winner[60]=below(12) out[60]
 extern "C" __global__ ANY_BLOCK void max_pool_gather(
     const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, const int* __restrict__ winner,

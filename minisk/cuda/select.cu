@@ -20,7 +20,6 @@
 #endif
 
 // check: <<<(3, 2), 64>>> planes=8 channels=4 spatial=90 logits[16] x0[720] x1[720] x2[1] x3[1] weights[16] out[720]
-// check: <<<3, 64>>> planes=8 channels=4 spatial=150 logits[24]=below(900) x0[1200] x1[1200] x2[1200] x3[1] weights[24] out[1200] BRANCHES=3
 extern "C" __global__ ANY_BLOCK void select_forward(
     const index_t planes, const int channels, const int spatial, const real* __restrict__ logits,
     const real* __restrict__ x0, const real* __restrict__ x1, const real* __restrict__ x2, const real* __restrict__ x3,
@@ -45,8 +44,6 @@ extern "C" __global__ ANY_BLOCK void select_forward(
     }
 }
 
-// check: <<<3, 64>>> planes=8 channels=4 spatial=90 dout[720] dweights[16] weights[16] x0[720] x1[720] x2[1] x3[1] dlogits[16] dx0[720] dx1[720] dx2[1] dx3[1]
-// check: <<<3, 64>>> planes=8 channels=4 spatial=90 dout[720] dweights[24] weights[24] x0[720] x1[720] x2[720] x3[1] dlogits[24] dx0[720] dx1[720] dx2[720] dx3[1] BRANCHES=3
 extern "C" __global__ ANY_BLOCK void select_backward(
     const index_t planes, const int channels, const int spatial, const real* __restrict__ dout,
     const real* __restrict__ dweights, const real* __restrict__ weights, const real* __restrict__ x0,

@@ -6,8 +6,6 @@
 // one after the other, would move some twenty.
 #include "common.cuh"
 
-// check: <<<3, 64>>> count=1027 lr=0.1 momentum=0.9 weight_decay=0.01 nesterov=1 grad[1027] weight[1027]=random velocity[1027]=random
-// check: <<<3, 64>>> count=1027 lr=0.1 momentum=0.9 weight_decay=0.01 nesterov=0 grad[1027] weight[1027]=random velocity[1027]=random
 extern "C" __global__ ANY_BLOCK void sgd_momentum(const index_t count, const wide lr, const wide momentum,
                                                   const wide weight_decay, const int nesterov,
                                                   const real* __restrict__ grad, real* __restrict__ weight,

