@@ -6,7 +6,7 @@ Between <<< and >>> stand grid, block and, if need be, bytes of dynamic shared m
 then every number, and every array with its length. What the kernel declares const is filled with random numbers; other
 arrays are not initialised, unless the line says with what: `weight[n]=random`, `total[1]=0`, `winner[n]=below(9)`
 (integers, 0 to 8) or `sizes[2]=5,n`. A name that is no argument is a macro to compile with. A kernel may have several
-such lines.
+such lines. Further cases of X.cu are in cases/X.txt beside it, one a line: `kernel: <<<grid, block>>> values`.
 """
 
 import re
@@ -22,6 +22,7 @@ from ..runtime.launcher import Kernel
 from ..runtime.signature import REAL, WIDE, locate, signatures
 
 _LINE = re.compile(r"//\s*check:\s*<<<(?P<shape>.*?)>>>(?P<values>.*)|__global__[^(;]*?(?P<kernel>\w+)\s*\(")
+_FILE_LINE = re.compile(r"^(?P<kernel>\w+):\s*<<<(?P<shape>.*?)>>>(?P<values>.*)$", re.MULTILINE)
 _VALUE = re.compile(r"(?P<name>\w+)(?:\[(?P<size>[^\]]+)\])?(?:=(?P<value>\S+))?")
 
 
@@ -47,6 +48,11 @@ def cases(file: str | Path, dtype: str = "float32") -> dict[str, list[Case]]:
         elif match["kernel"] in found:
             found[match["kernel"]] = [_case(path, match["kernel"], line, np.dtype(dtype)) for line in waiting]
             waiting = []
+    further = path.parent / "cases" / f"{path.stem}.txt"
+    for match in _FILE_LINE.finditer(further.read_text(encoding="utf-8")) if further.is_file() else ():
+        if match["kernel"] not in found:
+            raise KernelError(f"{further.name}: {path.name} has no kernel {match['kernel']!r}")
+        found[match["kernel"]].append(_case(path, match["kernel"], match, np.dtype(dtype)))
     return found
 
 
