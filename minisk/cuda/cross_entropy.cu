@@ -7,6 +7,7 @@
 // A block takes one row, or several short rows in turn. Its threads share the sums. e^x is computed twice instead of
 // being stored: that costs less than the memory access, and float16 would round it.
 #include "common.cuh"
+#include "exponential.cuh"
 #include "row_peak.cuh"
 
 // check: <<<3, 64>>> rows=7 n=150 x[7*n] target[7*n] losses[7]

@@ -7,10 +7,8 @@
 //   TILE_TAPS     the other side of the weight gradient's tile
 //   STEP, SPAN    positions that a team reads at once; positions of a tile
 //
-// The includer defines TILE_OUT and IMAGES.
+// The includer defines TILE_OUT and IMAGES, and includes common.cuh first.
 #pragma once
-
-#include "common.cuh"
 
 #ifndef MINISK_ONE_THREAD
 

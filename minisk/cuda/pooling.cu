@@ -1,20 +1,21 @@
-// pooling.cu: max pool, average pool, and the gradients of both, each as a sum that one thread gathers.
+// pooling.cu: max pool, average pool, and the gradients of both; one thread computes each element.
 //
 //   max:  out[i,j] = the largest x in window (i,j); winner[i,j] = the number of its tap (the first of equals; NaN wins)
 //   mean: out[i,j] = Σ x in window (i,j) / (kh·kw), padding counted as zeros
-//   Tap (p,q) of window (i,j) sees x[i·sh + p - ph, j·sw + q - pw].
+//   Tap (p,q) of window (i,j) reads x[i·sh + p - ph, j·sw + q - pw].
 //   scatter: dx[h,w] = Σ dout over the windows that (h,w) won        gather, its adjoint: out[i,j] = x at the winner
-//   spread:  dx[h,w] = Σ dout over the windows that saw (h,w), / (kh·kw)
+//   spread:  dx[h,w] = Σ dout over the windows that contain (h,w), / (kh·kw)
 //
 //   x, dx: (planes, h, w)   out, dout, winner: (planes, ho, wo)
 //
-// Grid (planes, tiles); of small planes a block takes several in turn, but for the gradients, which gcc vectorises less
-// well in a loop over planes.
+// Grid (planes, tiles). A block takes several small planes in turn, except in the gradients, which gcc vectorises less
+// well inside a loop over planes.
 // Forward: a thread takes NEIGHBOURS windows of one row, tap by tap.
-// Gradient: a thread takes NEIGHBOURS *cells* of one row: a cell is the sh·sw inputs from one window's start to the
-// next's, so which windows saw an input is known without a division: cell (i,j) is seen by windows (i,j), (i-1,j), … .
-// Nothing is added by two threads: no atomics, and the same bits every time.
+// Gradient: a thread takes NEIGHBOURS *cells* of one row. A cell is the sh·sw inputs from one window's start to the
+// next's. Cell (i,j) lies in the windows (i,j), (i-1,j), …, so a thread finds them without a division.
+// No two threads add to the same element: no atomics, and the same bits in every run.
 // The common windows are compiled for their width and stride, so that their taps unroll.
+// Further cases for `minisk check`: cases/pooling.txt.
 #include "common.cuh"
 
 struct Window { int h, w, kh, kw, sh, sw, ph, pw, ho, wo; };
@@ -29,13 +30,13 @@ __device__ __forceinline__ int most(int a, int b) { return a > b ? a : b; }
 
 struct Lanes { int from, to; };
 
-// Which of `lanes` neighbours lie within [0, size) as a whole; neighbour l covers `span` places from first + l·step.
+// The neighbours, of `lanes`, that lie wholly within [0, size); neighbour l covers `span` places from first + l·step.
 __device__ __forceinline__ Lanes within(int first, int step, int span, int lanes, int size) {
     const int from = least(lanes, first < 0 ? (step - 1 - first) / step : 0), room = size - span - first;
     return {from, most(from, least(lanes, room < 0 ? 0 : room / step + 1))};
 }
 
-// What a thread knows so far of its NEIGHBOURS windows.
+// The running results of a thread's NEIGHBOURS windows: a maximum or a sum.
 struct Largest {
     static constexpr bool in_any_order = false;
     wide best[NEIGHBOURS];
@@ -54,7 +55,7 @@ struct Sum {
     __device__ __forceinline__ void see(int l, int, wide value) { sum[l] += value; }
 };
 
-// Show the windows what they see in one row of x, tap by tap. `first`: where window 0 starts there; tap: its number.
+// Adds one row of x to the windows, tap by tap. first: where window 0 starts in the row; tap: number of its first tap.
 template <int KW, int SW, class Seen>
 __device__ __forceinline__ void see_row(const Window at, const real* row, int first, int lanes, int tap, Seen& seen) {
     const int kw = KW ? KW : at.kw, sw = SW ? SW : at.sw;
@@ -102,7 +103,7 @@ __device__ __forceinline__ void mean_of_windows(const Window at, const real* __r
     }
 }
 
-// The gradient of a plane's inputs: with winners the scatter of a max pool, without (null) the spread of a mean.
+// The gradient of a plane: the scatter of a max pool if there are winners, the spread of a mean pool if null.
 template <int KW, int SW>
 __device__ __forceinline__ void gradient(const Window at, const real* __restrict__ dout, const int* __restrict__ winner,
                                          real* __restrict__ dx) {

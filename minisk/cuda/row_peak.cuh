@@ -1,8 +1,6 @@
 // row_peak.cuh: the maximum of a row and the sum of exponentials below it, which softmax and cross entropy share.
+// The includer includes common.cuh and exponential.cuh first.
 #pragma once
-
-#include "common.cuh"
-#include "exponential.cuh"
 
 struct Peak { wide top, sum; };  // top = max x, sum = Σ e^(x - top)
 

@@ -1,17 +1,17 @@
 // select.cu: the select step of a selective kernel: a softmax over branches and their weighted sum, in one pass.
 //
 //   a[n,m,c] = e^(z[n,m,c]) / Σ_k e^(z[n,k,c])          out[n,c,s] = Σ_m a[n,m,c] · x_m[n,c,s]
-//   dx_m = a_m · dout       da[n,m,c] = Σ_s dout[n,c,s] · x_m[n,c,s] + what a's other readers ask for
+//   dx_m = a_m · dout       da[n,m,c] = Σ_s dout[n,c,s] · x_m[n,c,s] + dweights[n,m,c]
 //   dz_m = a_m · (da_m - Σ_k a_k · da_k)
 //
-//   z (logits), a: (N, M, C)   x_m, out: (planes, spatial)   planes = N·C, spatial = H·W
+//   z (logits), a (weights), dweights: (N, M, C)   x_m, out: (planes, spatial)   planes = N·C, spatial = H·W
 //   Source: Li et al., Selective Kernel Networks, CVPR 2019, section 3.1.
 //
-// A plane's weights are M numbers, which every thread computes for itself. Forward: grid (planes, tiles) as in axpy.cu.
-// Backward: one block for a plane, since its sums need all of it; dout's plane is read for every branch, and comes from
-// the cache after the first. Of small planes a block takes several in turn.
-// The number of branches is a constant, so that loops over them unroll. They are arrays of their own, which nobody
-// copies together: a pointer each, the last ones unused.
+// A plane has M weights, which every thread computes for itself. Forward: grid (planes, tiles) as in axpy.cu.
+// Backward: one block per plane, since its sums need the whole plane. It reads dout's plane once per branch; after the
+// first branch the plane is in the cache. A block takes several small planes in turn.
+// The number of branches is a constant, so that loops over branches unroll. Each branch is an array of its own, which
+// saves copying them into one; unused pointers come last. Further cases: cases/select.txt.
 #include "common.cuh"
 #include "exponential.cuh"
 

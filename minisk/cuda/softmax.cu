@@ -10,6 +10,7 @@
 // neighbouring columns, so each step reads consecutive addresses.
 // e^x is computed twice instead of being stored: that costs less than the memory access, and float16 would round it.
 #include "common.cuh"
+#include "exponential.cuh"
 #include "row_peak.cuh"
 
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 x[7*n] y[7*n]

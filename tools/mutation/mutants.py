@@ -19,25 +19,24 @@ from typing import NamedTuple
 
 # Constants that decide how fast a kernel is, not what it computes: not changed. By file, name, reason.
 TUNING = {
-    ("axpy.cu", "TREE_BLOCK"): "the most threads of a block; the launcher refuses more",
     ("common.cuh", "REAL"): "a type, given at each build",
     ("common.cuh", "INDEX"): "a type, given at each build",
     ("common.cuh", "INFINITY"): "of NVRTC; a C++ compiler has its own",
     ("common.cuh", "NEIGHBOURS"): "how many neighbours a thread takes; any number is right",
     ("select.cu", "BRANCHES"): "given at each build",
     ("convolution.cu", "TILE_OUT"): "size of the register tile, given at each build",
-    ("convolution.cu", "LANES"): "size of a team, given at each build",
+    ("lanes.cuh", "LANES"): "size of a team, given at each build",
     ("convolution.cu", "IMAGES"): "images shuffled into one, given at each build",
     ("convolution.cu", "CHUNK_BYTES"): "of the inputs that are taken together; any number is right",
     ("convolution.cu", "MOST_TAPS"): "room for taps; the caller sends larger kernels another way",
-    ("convolution.cu", "VECTOR_BYTES"): "size of the processor's registers",
-    ("convolution.cu", "VECTOR"): "numbers in a register",
-    ("convolution.cu", "SUMS"): "registers for sums",
-    ("convolution.cu", "TILE_TAPS"): "size of the register tile",
-    ("convolution.cu", "TILE_VECTORS"): "size of the register tile",
-    ("convolution.cu", "STEP"): "positions read at once, by the sizes above",
-    ("convolution.cu", "SPAN"): "positions of a tile, by the sizes above",
-    ("convolution.cu", "HALF"): "vectors of a tile that are enough at a row's end; any number is right",
+    ("lanes.cuh", "VECTOR_BYTES"): "size of the processor's registers",
+    ("lanes.cuh", "VECTOR"): "numbers in a register",
+    ("lanes.cuh", "SUMS"): "registers for sums",
+    ("lanes.cuh", "TILE_TAPS"): "size of the register tile",
+    ("lanes.cuh", "TILE_VECTORS"): "size of the register tile",
+    ("lanes.cuh", "STEP"): "positions read at once, by the sizes above",
+    ("lanes.cuh", "SPAN"): "positions of a tile, by the sizes above",
+    ("lanes.cuh", "HALF"): "vectors of a tile that are enough at a row's end; any number is right",
 }
 
 _TOKEN = re.compile(
