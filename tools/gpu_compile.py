@@ -61,7 +61,9 @@ class Unit(NamedTuple):
     kernels: tuple[str, ...]
 
     def __str__(self) -> str:
-        return " ".join([str(self.path.relative_to(PACKAGE)), *(f"{name}={value}" for name, value in self.constants)])
+        is_own = PACKAGE in self.path.parents
+        file = self.path.relative_to(PACKAGE).as_posix() if is_own else self.path.name
+        return " ".join([file, *(f"{name}={value}" for name, value in self.constants)])
 
 
 class Usage(NamedTuple):

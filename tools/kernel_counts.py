@@ -31,8 +31,8 @@ MOST_BYTES, MOST_SECTORS, MOST_WAVEFRONTS = 1.05, 1.1, 1.0
 
 # Kernels that cannot stay within these limits, and why.
 STRIDED = (
-    "neighbouring windows start a stride apart, so one tap uses every other element of a sector; the next tap reads the "
-    "rest from the cache, and the bytes are moved once"
+    "neighbouring windows start a stride apart, so one tap uses every other element of a sector; the next tap reads "
+    "the rest from the cache, and the bytes are moved once"
 )
 EXCUSES = {
     "max_pool": STRIDED,
@@ -44,7 +44,7 @@ EXCUSES = {
 
 
 class Counts(NamedTuple):
-    """Counts of one kernel, each divided by the least possible: distinct bytes per block, sectors, wavefronts per request."""
+    """Bytes per block, sectors, and wavefronts per request of one kernel, each divided by the least possible."""
 
     kernel: str
     call: str
