@@ -23,6 +23,7 @@ setup(
             "py.typed",
             "cuda/*.cu",
             "cuda/*.cuh",
+            "cuda/steps/*.cu",
             "cuda/cases/*.txt",
             "runtime/include/*.h",
             "models/weights/*.safetensors",

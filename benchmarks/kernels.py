@@ -1,10 +1,10 @@
-"""Time the compiled kernels of mode `cpu` against their NumPy formulas on the shapes of SKNet-29's layers, batch 8.
+"""Time the kernels of mode `cpu` against the NumPy reference on the shapes of SKNet-29's layers, batch 8.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/kernels.py
     python benchmarks/kernels.py --only batch_norm --rounds 21
 
-A case is a name, the shapes it is timed on, and a function that makes one call of the seam ready. Rounds of both modes
-are interleaved, so that a machine that slows down slows both; a time is the median of its rounds.
+A case has a name, shapes, and a function that prepares one call of the dispatch for a shape. Rounds of both modes are
+interleaved, so that a slower phase of the machine slows both. A time is the median of its rounds.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def timed(mode: str, call: Call) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="only kernels whose name holds this")
+    parser.add_argument("--only", default="", help="only kernels whose name contains this")
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, float32")
@@ -137,14 +137,14 @@ def main() -> None:
         for shape in case.shapes if arguments.only in case.name else []:
             call = case.prepare(shape)
             times: dict[str, list[float]] = {"numpy": [], "cpu": []}
-            for mode in times:  # warm-up; builds the kernel
+            for mode in times:  # warm-up: builds the kernel
                 timed(mode, call)
             for _ in range(arguments.rounds):
                 for mode, seconds in times.items():
                     seconds.append(timed(mode, call))
-            formula, kernel = (1e3 * statistics.median(times[mode]) for mode in ("numpy", "cpu"))
+            reference, kernel = (1e3 * statistics.median(times[mode]) for mode in ("numpy", "cpu"))
             where = "×".join(map(str, shape))
-            print(f"{case.name:<32} {where:<20} {formula:9.2f} {kernel:9.2f} {formula / kernel:6.1f}")
+            print(f"{case.name:<32} {where:<20} {reference:9.2f} {kernel:9.2f} {reference / kernel:6.1f}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Compile every kernel for GPUs that aren't here, with NVRTC alone, and write down what each one takes.
+"""Compile every kernel for many GPUs with NVRTC, without a GPU, and list the registers and memory each one uses.
 
     python tools/gpu_compile.py            rewrite the table of docs/kernels.md
     python tools/gpu_compile.py --check    compile only
 
-Needs the package nvidia-cuda-nvrtc (the extra `nvrtc`), neither a driver nor CuPy. Warnings are errors, and so is a
-register that spills to memory.
+Needs the package nvidia-cuda-nvrtc (the extra `nvrtc`), but no driver and no CuPy. Warnings are errors, and so are
+registers that spill to memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import minisk.cuda
-from minisk.runtime.launcher import Kernel
+from minisk.runtime import Kernel
 from minisk.runtime.signature import PACKAGE, signatures
 from minisk.serialization import atomic_write
 
@@ -32,13 +32,13 @@ TYPES = ("float", "double", "half_t")
 
 
 class Architecture(NamedTuple):
-    """What a streaming multiprocessor holds; CUDA C++ Programming Guide, table "Technical Specifications"."""
+    """Limits of a streaming multiprocessor; CUDA C++ Programming Guide, table "Technical Specifications"."""
 
     gpus: str
     threads: int
     blocks: int
     shared: int  # bytes
-    reserved: int  # bytes of shared memory that each block loses to the system
+    reserved: int  # bytes of shared memory that the system takes from each block
 
 
 ARCHITECTURES = {
@@ -54,25 +54,27 @@ REGISTERS = 65536  # of a multiprocessor, on all of these
 
 
 class Unit(NamedTuple):
-    """One text to compile: a kernel file with constants; `kernels` are those of it that are launched so."""
+    """One text to compile: a kernel file with constants, and the kernels that operations launch with them."""
 
     path: Path
     constants: tuple[tuple[str, int | str], ...]
     kernels: tuple[str, ...]
 
     def __str__(self) -> str:
-        return " ".join([self.path.name, *(f"{name}={value}" for name, value in self.constants)])
+        is_own = PACKAGE in self.path.parents
+        file = self.path.relative_to(PACKAGE).as_posix() if is_own else self.path.name
+        return " ".join([file, *(f"{name}={value}" for name, value in self.constants)])
 
 
 class Usage(NamedTuple):
-    """What ptxas says of one kernel: registers a thread, static shared memory in bytes, spilled bytes."""
+    """What ptxas reports for one kernel: registers per thread, bytes of static shared memory, bytes spilled."""
 
     registers: int
     shared: int
     spilled: int
 
     def occupancy(self, architecture: Architecture, block: int = 256) -> float:
-        """Share of a multiprocessor's threads that can be there at once, in blocks of so many threads."""
+        """Return the share of a multiprocessor's threads that can be resident at once, in blocks of `block` threads."""
         warps = block // 32
         per_warp = math.ceil(self.registers * 32 / 256) * 256
         fits = [REGISTERS // per_warp // warps, architecture.threads // block, architecture.blocks]
@@ -81,20 +83,22 @@ class Usage(NamedTuple):
 
 
 def units() -> list[Unit]:
-    """Every kernel file of the package, with each set of constants that something launches it with."""
+    """Return every kernel file of the package, with each set of constants that launchers compile it with."""
     launched: dict[tuple[Path, tuple[tuple[str, int | str], ...]], set[str]] = {}
     for module in pkgutil.iter_modules(minisk.cuda.__path__, "minisk.cuda."):
         for value in vars(importlib.import_module(module.name)).values():
             if isinstance(value, Kernel):
                 launched.setdefault((value.path, tuple(sorted(value.constants.items()))), set()).add(value.name)
-    for path in PACKAGE.glob("*.cu"):  # whose kernels are made when first used: with the file's own constants
+    for path in PACKAGE.glob("*.cu"):  # launchers that create kernels on first use: the constants in the file
         if not any(path == known for known, _ in launched):
             launched[path, ()] = set(signatures(path))
+    for path in PACKAGE.glob("steps/*.cu"):  # never launched by operations
+        launched[path, ()] = set()
     return sorted(Unit(path, constants, tuple(sorted(names))) for (path, constants), names in launched.items())
 
 
 def nvrtc() -> ctypes.CDLL | None:
-    """Load NVRTC from its package; None if that is not installed."""
+    """Load NVRTC from its package; return None if that is not installed."""
     found = importlib.util.find_spec("nvidia")
     for folder in (found.submodule_search_locations or []) if found else []:
         for library in sorted(Path(folder).glob("*/lib/libnvrtc.so.*")):
@@ -103,7 +107,11 @@ def nvrtc() -> ctypes.CDLL | None:
 
 
 def compile_unit(library: ctypes.CDLL, unit: Unit, architecture: int, real: str) -> dict[str, Usage]:
-    """Compile one text for one architecture. Raises RuntimeError with the compiler's log."""
+    """Compile one text for one architecture and return the usage of each kernel.
+
+    Raises:
+        RuntimeError: with the compiler's log, if it reports an error or a warning.
+    """
     options = [f"-arch=sm_{architecture}", "-std=c++17", f"-I{PACKAGE}", f"-DREAL={real}", "-Xptxas", "-v"]
     options += ["-Werror", "all-warnings", *(f"-D{name}={value}" for name, value in unit.constants)]
     program = ctypes.c_void_p()
@@ -132,7 +140,7 @@ def _usages(log: str) -> Iterator[tuple[str, Usage]]:
 
 
 def table(library: ctypes.CDLL) -> str:
-    """The table in Markdown: registers and occupancy of each kernel, in float32, on each architecture."""
+    """Return the table in Markdown: registers and occupancy of each kernel, in float32, on each architecture."""
     heads = [f"sm_{number}<br>{about.gpus}" for number, about in ARCHITECTURES.items()]
     lines = [f"| kernel | launched | shared, bytes | {' | '.join(heads)} |", "|---" * (3 + len(heads)) + "|"]
     for unit in units():
@@ -147,9 +155,9 @@ def table(library: ctypes.CDLL) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compile for everything; returns 1 if something spills."""
-    parser = argparse.ArgumentParser(description="Compile every kernel for GPUs that aren't here.")
-    parser.add_argument("--check", action="store_true", help="write nothing")
+    """Compile everything for every architecture; return 1 if registers spill."""
+    parser = argparse.ArgumentParser(description="Compile every kernel for many GPUs, without a GPU.")
+    parser.add_argument("--check", action="store_true", help="only compile; leave docs/kernels.md as it is")
     check_only = parser.parse_args(arguments).check
     library = nvrtc()
     if library is None:

@@ -1,10 +1,10 @@
-"""Count what the launched kernels' accesses to memory cost, and write the table of docs/kernels.md.
+"""Count the memory accesses of the kernels that operations launch, and write the table of docs/kernels.md.
 
     python tools/kernel_counts.py            rewrite the table
-    python tools/kernel_counts.py --check    count only; exit status 1 if a kernel costs more than it may
+    python tools/kernel_counts.py --check    count only; exit status 1 if a kernel exceeds its limit
 
-Every function of the seam that launches memory-bound kernels is called in mode `check`, at shapes whose planes are a
-multiple of 8. Convolution is not among them: it is bound by arithmetic.
+Calls each function of the dispatch that launches memory-bound kernels in mode `check`, at shapes whose planes are a
+multiple of 8. Convolution is left out: it is bound by arithmetic.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "kernels.md"
 BEGIN, END = "<!-- table of tools/kernel_counts.py -->\n", "<!-- end of counts -->\n"
 MOST_BYTES, MOST_SECTORS, MOST_WAVEFRONTS = 1.05, 1.1, 1.0
 
-# What can't keep to these, and why.
+# Kernels that cannot stay within these limits, and why.
 STRIDED = (
-    "neighbouring windows lie a stride apart, so a tap of theirs uses every other number of a sector, the next tap "
-    "the rest, from the cache: the bytes are moved once"
+    "neighbouring windows start a stride apart, so one tap uses every other element of a sector; the next tap reads "
+    "the rest from the cache, and the bytes are moved once"
 )
 EXCUSES = {
     "max_pool": STRIDED,
     "mean_pool": STRIDED,
     "max_pool_scatter": STRIDED,
     "mean_pool_spread": STRIDED,
-    "max_pool_gather": "which number of a window is read is up to the data",
+    "max_pool_gather": "the data decide which element of a window is read",
 }
 
 
 class Counts(NamedTuple):
-    """Of one kernel: distinct bytes per block, sectors, wavefronts per request, each over the least possible."""
+    """Bytes per block, sectors, and wavefronts per request of one kernel, each divided by the least possible."""
 
     kernel: str
     call: str
@@ -59,7 +59,7 @@ class Counts(NamedTuple):
 
 
 def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """The calls that are counted, each with its shape."""
+    """Yield each call to count, with its shape."""
     random = np.random.default_rng(0)
 
     def draw(*shape: int) -> np.ndarray[Any, Any]:
@@ -93,26 +93,26 @@ def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield size, partial(kernels.softmax, x, 1)
         yield size, partial(kernels.softmax_grad, dout, x, 1)
         yield size, partial(kernels.sgd_momentum, x, dout, y, 0.1, 0.9, 1e-4, True)
-    # So many values in a channel that it is cut into parts.
+    # Channels so large that batch norm cuts them into parts.
     x, dout, per_channel = draw(40, 2, 32, 32), draw(40, 2, 32, 32), draw(2)
     found = kernels.batch_norm_train(x, per_channel, per_channel, 1e-5, True)[1]
     yield "40×2×32×32", partial(kernels.batch_norm_train, x, per_channel, per_channel, 1e-5, True)
     yield "40×2×32×32", partial(kernels.batch_norm_backward, dout, x, per_channel, per_channel, found, 1e-5, True, True)
-    rows, wanted = draw(64, 128), np.full((64, 128), 1 / 128, np.float32)
+    rows, target = draw(64, 128), np.full((64, 128), 1 / 128, np.float32)
     for function, args in (
         (kernels.softmax, (rows, 1)),
         (kernels.log_softmax, (rows, 1)),
         (kernels.softmax_grad, (rows, rows, 1)),
         (kernels.log_softmax_grad, (rows, rows, 1)),
-        (kernels.cross_entropy, (rows, wanted)),
-        (kernels.cross_entropy_grad, (draw(64), rows, wanted)),
+        (kernels.cross_entropy, (rows, target)),
+        (kernels.cross_entropy_grad, (draw(64), rows, target)),
     ):
         yield "64×128", partial(function, *args)
 
 
 @contextmanager
 def recorded(reports: list[CheckReport]) -> Iterator[None]:
-    """Run the seam in mode `check`, and keep what each launch was found to cost."""
+    """Run kernels in mode `check`, and append the report of each launch."""
     examine = CheckedKernel.examine
 
     def keep(self: CheckedKernel, *args: Any) -> CheckReport:
@@ -132,13 +132,13 @@ def recorded(reports: list[CheckReport]) -> Iterator[None]:
 
 
 def transactions(report: CheckReport, shared: bool) -> float:
-    """Over the least possible: sectors of global memory, or wavefronts of shared memory."""
+    """Return sectors of global memory, or wavefronts of shared memory, divided by the least possible."""
     sites = [site for site in report.sites if site.is_shared == shared]
     return sum(site.transactions for site in sites) / max(1, sum(site.least for site in sites))
 
 
 def block_bytes(report: CheckReport) -> float:
-    """Distinct bytes of global memory that each block moves, added up, over those of all blocks together."""
+    """Return the sum of each block's distinct bytes of global memory, divided by those of all blocks together."""
     sites = [site for site in report.sites if not site.is_shared]
     updated = {s.array for s in sites if s.access == "reads"} & {s.array for s in sites if s.access == "writes"}
     least = sum(report.sizes.values()) + sum(report.sizes[array] for array in updated)
@@ -146,7 +146,7 @@ def block_bytes(report: CheckReport) -> float:
 
 
 def count() -> list[Counts]:
-    """Count every call of `calls`."""
+    """Run every call of `calls` and return the counts of its kernels."""
     found = []
     for size, call in calls():
         reports: list[CheckReport] = []
@@ -169,13 +169,13 @@ def table(counts: Sequence[Counts]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Count; returns 1 if a kernel costs more than it may and there is no excuse."""
-    parser = argparse.ArgumentParser(description="Count what the kernels' accesses to memory cost.")
-    parser.add_argument("--check", action="store_true", help="write nothing")
+    """Count; return 1 if a kernel without an excuse exceeds its limits."""
+    parser = argparse.ArgumentParser(description="Count the memory accesses of the kernels.")
+    parser.add_argument("--check", action="store_true", help="only count; leave docs/kernels.md as it is")
     check_only = parser.parse_args(arguments).check
     counts = count()
     bad = [each for each in counts if not each.is_good and each.kernel not in EXCUSES]
-    print(table(bad) if bad else "every launched kernel moves next to nothing twice")
+    print(table(bad) if bad else "every kernel stays within its limits")
     if not check_only:
         before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]

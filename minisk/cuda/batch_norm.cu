@@ -1,25 +1,26 @@
-// batch_norm.cu: batch norm over a channel axis, with its affine part and, if asked for, the ReLU behind it.
+// batch_norm.cu: batch norm over a channel axis, with its affine part and an optional fused ReLU.
 //
 //   mean = center + rest     inv_std = 1 / sqrt(var + eps)     scale = weight · inv_std     m = images · spatial
 //
 //   y = (x - center) · scale + (bias - rest · scale)           out = y, or max(y, 0)
 //   g = dout, or dout where y > 0      dbias = Σ g             dweight = Σ g · xhat, xhat = (x - mean) · inv_std
-//   dx = scale · (g - dbias / m - xhat · dweight / m)          where the statistics are those of x, else scale · g
+//   dx = scale · (g - dbias / m - xhat · dweight / m)          if the statistics are those of x, else scale · g
 //
 //   x, out, dout, dx: (images, channels, spatial)    all others: (channels); sums of parts: (parts, channels)
 //   Source: Ioffe and Szegedy, Batch Normalization, 2015; affine fused as in Caffe's CuDNNBatchNorm layer.
 //
-// center is the mean of the channel's first plane. Sums of x - center and its square, in one pass, survive float32 where
-// the mean is 10,000 deviations; a mean in two numbers survives being stored. ReLU's mask is computed from x again: y
-// need not be kept, and the same expression gives the same bits.
+// center is the mean of the channel's first plane. One pass sums x - center and its square; float32 is exact enough for
+// that even where the mean is 10,000 deviations. Storing the mean as two numbers keeps this precision. Backward
+// computes ReLU's mask from x again: y is not stored, and the same expression gives the same bits.
 //
-// Grid (channels, parts): a block takes one channel of a run of images. With one part, a block has a whole channel: it
-// sums, and its second pass finds x in the cache, so memory is read once (batch_norm_whole, batch_norm_backward_whole).
-// A larger channel is cut into parts, which leave their sums in memory; the caller adds them up, in order, before the
-// second pass (batch_norm_apply, batch_norm_input_grad): no atomics, so the same bits from run to run.
+// Grid (channels, parts): a block takes one channel of a run of images. With one part, a block has a whole channel: its
+// second pass finds x in the cache, so memory is read once (batch_norm_whole, batch_norm_backward_whole). A larger
+// channel is cut into parts, which write their sums to memory. The caller adds them, in order, before the second pass
+// (batch_norm_apply, batch_norm_input_grad). There are no atomics, so every run gives the same bits.
+// Cases for `minisk check`: cases/batch_norm.txt.
 #include "common.cuh"
 
-// Calls visit(i) for every element i of the block's part of its channel, neighbouring threads on neighbours.
+// Calls visit(i) for every element i of the block's part of its channel; neighbouring threads visit neighbours.
 template <class Visit>
 __device__ __forceinline__ void visit_part(const int images, const int channels, const int spatial, const Visit visit) {
     const int first = (int)((long long)images * blockIdx.y / gridDim.y);
@@ -30,7 +31,7 @@ __device__ __forceinline__ void visit_part(const int images, const int channels,
         for (int s = 0; s < spatial; s++) visit(plane + s);
     }
 #else
-    // Image and position go on together, so that small planes fill a block, and no thread divides in the loop.
+    // Image and position advance together: small planes fill a block, and no thread divides in the loop.
     const int images_on = blockDim.x / spatial, s_on = blockDim.x % spatial;
     int n = first + threadIdx.x / spatial, s = threadIdx.x % spatial;
     while (n < last) {
@@ -42,7 +43,7 @@ __device__ __forceinline__ void visit_part(const int images, const int channels,
 #endif
 }
 
-// y = (x - center) · scale + shift, the same for all of a channel.
+// y = (x - center) · scale + shift, with the constants of one channel.
 struct Channel {
     wide center, rest, inv_std, scale, shift;
 
@@ -110,8 +111,6 @@ __device__ __forceinline__ void input_grad(const int images, const int channels,
     });
 }
 
-// check: <<<3, 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 x[804] weight[3] bias[3] out[804] center[3] rest[3] var[3]
-// check: <<<3, 128>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 x[660] weight[3] bias[3] out[660] center[3] rest[3] var[3]
 extern "C" __global__ ANY_BLOCK void batch_norm_whole(
     const int images, const int channels, const int spatial, const wide eps, const int relu,
     const real* __restrict__ x, const real* __restrict__ weight, const real* __restrict__ bias,
@@ -125,7 +124,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_whole(
 }
 
 // check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 x[804] center[3] part_sum[6] part_squares[6]
-// check: <<<3, 96>>> images=11 channels=3 spatial=20 x[660] center[3] part_sum[3] part_squares[3]
 extern "C" __global__ ANY_BLOCK void batch_norm_moments(
     const int images, const int channels, const int spatial, const real* __restrict__ x, wide* __restrict__ center,
     wide* __restrict__ part_sum, wide* __restrict__ part_squares) {
@@ -138,8 +136,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_moments(
     part_squares[part] = sums.second;
 }
 
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 out[804]
-// check: <<<(3, 3), 96>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 out[660]
 extern "C" __global__ ANY_BLOCK void batch_norm_apply(
     const int images, const int channels, const int spatial, const wide eps, const int relu,
     const real* __restrict__ x, const real* __restrict__ weight, const real* __restrict__ bias,
@@ -150,9 +146,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_apply(
     normalize(images, channels, spatial, relu, channel, x, out);
 }
 
-// check: <<<3, 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 dx[804] dweight[3] dbias[3]
-// check: <<<3, 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804]=below(3) weight[3] bias[3]=0 center[3]=1 rest[3]=0 var[3]=1 dx[804] dweight[3] dbias[3]
-// check: <<<3, 128>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 depends=0 dout[660] x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 dx[660] dweight[3] dbias[3]
 extern "C" __global__ ANY_BLOCK void batch_norm_backward_whole(
     const int images, const int channels, const int spatial, const wide eps, const int relu, const int depends,
     const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
@@ -165,9 +158,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_backward_whole(
     if (threadIdx.x == 0) dbias[c] = (real)sums.first, dweight[c] = (real)sums.second;
 }
 
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 dout[804] x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 part_dbias[6] part_dweight[6]
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 dout[804] x[804]=below(3) weight[3] bias[3]=0 center[3]=1 rest[3]=0 var[3]=1 part_dbias[6] part_dweight[6]
-// check: <<<(3, 3), 96>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 dout[660] x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 part_dbias[9] part_dweight[9]
 extern "C" __global__ ANY_BLOCK void batch_norm_gradient_sums(
     const int images, const int channels, const int spatial, const wide eps, const int relu,
     const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
@@ -179,9 +169,6 @@ extern "C" __global__ ANY_BLOCK void batch_norm_gradient_sums(
     if (threadIdx.x == 0) part_dbias[part] = sums.first, part_dweight[part] = sums.second;
 }
 
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804] weight[3] bias[3] center[3] rest[3] var[3]=1 dbias[3] dweight[3] dx[804]
-// check: <<<(3, 2), 64>>> images=4 channels=3 spatial=67 eps=0.1 relu=1 depends=1 dout[804] x[804]=below(3) weight[3] bias[3]=0 center[3]=1 rest[3]=0 var[3]=1 dbias[3] dweight[3] dx[804]
-// check: <<<(3, 3), 96>>> images=11 channels=3 spatial=20 eps=0.1 relu=0 depends=0 dout[660] x[660] weight[3] bias[3] center[3] rest[3] var[3]=1 dbias[3] dweight[3] dx[660]
 extern "C" __global__ ANY_BLOCK void batch_norm_input_grad(
     const int images, const int channels, const int spatial, const wide eps, const int relu, const int depends,
     const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,

@@ -1,52 +1,68 @@
-"""Batch norm with the ReLU behind it, by the kernels of batch_norm.cu: a block for a channel, or a part of one."""
+"""Launch the kernels of batch_norm.cu: batch norm, with an optional fused ReLU.
+
+x, out, dout, dx: (N, C, …); weight, bias and all statistics: (C,). All are C-contiguous. A channel of up to PART
+elements is one block's work. A larger channel is cut into parts of whole images, whose sums are added in order.
+"""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from ..backend import Array, array_module
-from ..runtime.launcher import Kernel, launch, with_twin
-from .twins import batch_norm as twins
-from .twins.batch_norm import BatchStatistics
-from .twins.planes import narrow
+from ..runtime import Kernel, launch
+from .geometry import BatchStatistics
+from .grids import MAX_GRID_Y
 
-WHOLE, MOMENTS, APPLY, BACKWARD_WHOLE, GRADIENT_SUMS, INPUT_GRAD = (
-    Kernel("batch_norm.cu", f"batch_norm_{name}")
-    for name in ("whole", "moments", "apply", "backward_whole", "gradient_sums", "input_grad")
-)
+WHOLE = Kernel("batch_norm.cu", "batch_norm_whole")
+MOMENTS = Kernel("batch_norm.cu", "batch_norm_moments")
+APPLY = Kernel("batch_norm.cu", "batch_norm_apply")
+BACKWARD_WHOLE = Kernel("batch_norm.cu", "batch_norm_backward_whole")
+GRADIENT_SUMS = Kernel("batch_norm.cu", "batch_norm_gradient_sums")
+INPUT_GRAD = Kernel("batch_norm.cu", "batch_norm_input_grad")
 
 BLOCK = 512
-PART = 32768  # values of a channel for one block: so many of x and dout stay in a processor's own cache
+PART = 32768  # elements of a channel per block: x and dout of a part fit into a processor's own cache
 
 
-@with_twin(twins.batch_norm_train, least=8192)
-def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, BatchStatistics]:
-    sizes, parts, block = _layout(x)
+class Partition(NamedTuple):
+    """Sizes of x as the kernels see it, the parts of a channel, and the block."""
+
+    sizes: tuple[int, int, int]  # images, channels, spatial
+    parts: int
+    block: tuple[int]
+
+
+def launch_batch_norm_train(
+    x: Array, weight: Array, bias: Array, eps: float, relu: bool
+) -> tuple[Array, BatchStatistics]:
+    """Return out, and the statistics of the batch."""
+    sizes, parts, block = _partition(x)
+    images, channels, spatial = sizes
     xp, wide = array_module(x), np.promote_types(x.dtype, np.float32)
-    center = xp.empty(sizes[1], wide)
+    center = xp.empty(channels, wide)
     if parts == 1:
         out, statistics = xp.empty_like(x), BatchStatistics(center, xp.empty_like(center), xp.empty_like(center))
-        launch(WHOLE, (sizes[1],), block, (*sizes, eps, relu, x, weight, bias, out, *statistics))
+        launch(WHOLE, (channels,), block, (*sizes, eps, relu, x, weight, bias, out, *statistics))
         return out, statistics
-    sums = xp.empty((2, parts, sizes[1]), wide)
-    launch(MOMENTS, (sizes[1], parts), block, (*sizes, x, center, *sums))
-    rest, squares = sums.sum(axis=1) / (sizes[0] * sizes[2])
+    sums = xp.empty((2, parts, channels), wide)
+    launch(MOMENTS, (channels, parts), block, (*sizes, x, center, *sums))
+    rest, squares = sums.sum(axis=1) / (images * spatial)
     statistics = BatchStatistics(center, rest, squares - rest * rest)
-    return batch_norm_apply(x, weight, bias, statistics, eps, relu), statistics
+    return launch_batch_norm_apply(x, weight, bias, statistics, eps, relu), statistics
 
 
-@with_twin(twins.batch_norm_apply, least=8192)
-def batch_norm_apply(
+def launch_batch_norm_apply(
     x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
 ) -> Array:
-    sizes, parts, block = _layout(x)
+    """Return out for given statistics."""
+    sizes, parts, block = _partition(x)
     out = array_module(x).empty_like(x)
     launch(APPLY, (sizes[1], parts), block, (*sizes, eps, relu, x, weight, bias, *statistics, out))
     return out
 
 
-@with_twin(twins.batch_norm_backward, least=8192)
-def batch_norm_backward(
+def launch_batch_norm_backward(
     dout: Array,
     x: Array,
     weight: Array,
@@ -56,22 +72,24 @@ def batch_norm_backward(
     relu: bool,
     depends: bool,
 ) -> tuple[Array, Array, Array]:
-    sizes, parts, block = _layout(x)
+    """Return dx, dweight and dbias; depends: whether the statistics are those of x, or constants."""
+    sizes, parts, block = _partition(x)
+    channels = sizes[1]
     xp, given = array_module(x), (dout, x, weight, bias, *statistics)
     dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
     if parts == 1:
-        launch(BACKWARD_WHOLE, (sizes[1],), block, (*sizes, eps, relu, depends, *given, dx, dweight, dbias))
+        launch(BACKWARD_WHOLE, (channels,), block, (*sizes, eps, relu, depends, *given, dx, dweight, dbias))
         return dx, dweight, dbias
-    sums = xp.empty((2, parts, sizes[1]), statistics.var.dtype)
-    launch(GRADIENT_SUMS, (sizes[1], parts), block, (*sizes, eps, relu, *given, *sums))
+    sums = xp.empty((2, parts, channels), statistics.var.dtype)
+    launch(GRADIENT_SUMS, (channels, parts), block, (*sizes, eps, relu, *given, *sums))
     dbias, dweight = sums.sum(axis=1)
-    launch(INPUT_GRAD, (sizes[1], parts), block, (*sizes, eps, relu, depends, *given, dbias, dweight, dx))
-    return dx, narrow(dweight, like=weight), narrow(dbias, like=weight)
+    launch(INPUT_GRAD, (channels, parts), block, (*sizes, eps, relu, depends, *given, dbias, dweight, dx))
+    return dx, dweight.astype(weight.dtype, copy=False), dbias.astype(weight.dtype, copy=False)
 
 
-def _layout(x: Array) -> tuple[tuple[int, int, int], int, tuple[int]]:
-    """(images, channels, spatial), parts that a channel is cut into (whole images each), and threads of a block."""
-    (images, channels), spatial = x.shape[:2], math.prod(x.shape[2:])
-    values = images * spatial
-    parts = min(images, 65535, -(-values // PART))
-    return (images, channels, spatial), parts, (min(BLOCK, -(-values // 32) * 32),)
+def _partition(x: Array) -> Partition:
+    images, channels, spatial = x.shape[0], x.shape[1], math.prod(x.shape[2:])
+    elements = images * spatial
+    parts = min(images, MAX_GRID_Y, -(-elements // PART))
+    block = (min(BLOCK, -(-elements // 32) * 32),)
+    return Partition((images, channels, spatial), parts, block)

@@ -1,10 +1,10 @@
-// common.cuh: what every kernel file shares: the stored and the computed number, loops over a grid, sums over a block.
+// common.cuh: what all kernel files share: the stored and the computed type, loops over a grid, sums over a block.
 //
-// A .cu is compiled three ways from the same text: by NVRTC for a GPU; by the system's C++ compiler with one thread a
-// block (MINISK_ONE_THREAD: fast loops, mode `cpu`); and by it with every thread of the block (mode `threads`).
+// The same .cu text is compiled in three ways: by NVRTC for a GPU; by the system's C++ compiler with one thread per
+// block (MINISK_ONE_THREAD: fast loops, mode `cpu`); by the same compiler with all threads of a block (mode `threads`).
 //
-//   REAL   the stored number: float, double, or half_t (float16)   real: the same as a type
-//   wide   the number computed in: double for double, else float
+//   REAL   the stored type: float, double, or half_t (float16)     real: the same as a type
+//   wide   the type to compute in: double for double, else float
 //   INDEX  int, or long long when an array has 2^31 elements or more   index_t: the same as a type
 #pragma once
 
@@ -15,7 +15,7 @@
 #define INDEX int
 #endif
 
-// A kernel marked so is right for every block size, one thread included, and may run as a plain loop on a CPU.
+// Marks a kernel that is correct for every block size, one thread included: a CPU may run it as a plain loop.
 #define ANY_BLOCK
 
 #ifndef INFINITY  // NVRTC has no <math.h>
@@ -23,7 +23,7 @@
 #endif
 
 #ifdef __CUDACC__
-// float16 for storage. The two conversions are one instruction each; CUDA's own header is not in CuPy's package.
+// float16 for storage. Each conversion is one instruction. CuPy's package does not contain CUDA's own header.
 struct half_t {
     unsigned short bits;
     half_t() = default;
@@ -45,11 +45,11 @@ template <class T> struct Wide { typedef float type; };
 template <> struct Wide<double> { typedef double type; };
 typedef Wide<REAL>::type wide;
 
-// GRID_LOOP: i takes each of n values once, over all threads of the grid's x; neighbours take neighbours.
-// TILE_LOOP: the same over the grid's y, for a block whose x names its plane.
+// GRID_LOOP: i takes each of n values once, over all threads of the grid's x; neighbouring threads take neighbours.
+// TILE_LOOP: the same over the grid's y, for a block whose x selects a plane.
 // BLOCK_LOOP: the same over the threads of one block.
-// PLANE_LOOP: p takes each of n planes (or rows) once, over all blocks; the threads of a block stay together.
-// With one thread a block, a block takes a run of neighbours instead, which a compiler can vectorise.
+// PLANE_LOOP: p takes each of n planes (or rows) once, over all blocks; all threads of a block work on the same plane.
+// With one thread per block, a block takes a run of neighbours instead, which a compiler can vectorise.
 #ifdef MINISK_ONE_THREAD
 #define MINISK_RUN(T, i, n, block, blocks)                                                                            \
     for (T i = (T)((long long)(n) * (block) / (blocks)), i##_end = (T)((long long)(n) * ((block) + 1LL) / (blocks));  \
@@ -66,15 +66,15 @@ typedef Wide<REAL>::type wide;
 #endif
 #define BLOCK_LOOP(i, n) for (int i = threadIdx.x; i < (n); i += blockDim.x)
 
-// NEIGHBOURS: how many neighbours one thread takes, where the work on each is too long for a plain loop over them to
-// vectorise. On a GPU neighbours are threads.
+// NEIGHBOURS: elements that one thread takes together where a plain loop would be too long to vectorise. On a GPU each
+// neighbour has a thread of its own.
 #ifdef MINISK_ONE_THREAD
 #define NEIGHBOURS 256
 #else
 #define NEIGHBOURS 1
 #endif
 
-// DYNAMIC_SHARED: memory of the block, its size given at launch.
+// DYNAMIC_SHARED: shared memory whose size is given at launch.
 #ifdef __CUDACC__
 #define DYNAMIC_SHARED(T, name)                                                                                       \
     extern __shared__ __align__(16) unsigned char minisk_dynamic_bytes[];                                             \
@@ -83,8 +83,8 @@ typedef Wide<REAL>::type wide;
 #define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(minisk_dynamic_shared())
 #endif
 
-// Four neighbours in one request, 16 bytes of float; p must be aligned for it. With one thread a block there is no need:
-// the compiler makes vector loads of its own from a plain loop.
+// Four neighbours in one request, 16 bytes of float; p must be aligned to them. With one thread per block the compiler
+// vectorises a plain loop instead.
 struct alignas(4 * sizeof(real)) four { real item[4]; };
 
 __device__ __forceinline__ bool can_load4(const real* p) {
@@ -103,7 +103,7 @@ __device__ __forceinline__ four load4(const real* p) {
 #endif
 }
 
-// The sum (or the largest) of every thread's value, told to all threads. blockDim.x is a multiple of 32, up to 1,024.
+// Block-wide sum (or maximum); every thread gets the result. blockDim.x is a multiple of 32, up to 1,024.
 #ifdef MINISK_ONE_THREAD
 __device__ __forceinline__ wide block_sum(wide value) { return value; }
 __device__ __forceinline__ wide block_max(wide value) { return value; }
@@ -121,7 +121,7 @@ template <class Operation> __device__ __forceinline__ wide block_reduce(wide val
     __shared__ wide warp_values[32];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     value = warp_reduce<Operation>(value);
-    __syncthreads();  // whoever still reads the last call's values is done
+    __syncthreads();  // all threads have read the previous call's values
     if (lane == 0) warp_values[warp] = value;
     __syncthreads();
     return warp_reduce<Operation>(lane < warps ? warp_values[lane] : neutral);

@@ -1,45 +1,39 @@
 // convolution.cu: grouped convolution without columns: forward, input gradient, weight gradient.
 //
 //   forward          out[n,o,i,j] = Σ_c,p,q  w[o,c,p,q] · x[n, c, i·stride + p·dilation - padding, j·stride + …]
-//   input gradient   dx = the same sum the other way round: each output's gradient, spread over the inputs it saw
+//   input gradient   dx = the adjoint: each output's gradient, spread over the inputs that it saw
 //   weight gradient  dw[o,c,p,q] = Σ_n,i,j  dout[n,o,i,j] · x[n, c, i·stride + p·dilation - padding, …]
 //
 //   x: (N, C, H, W)   w: (O, C / groups, kh, kw)   out: (N, O, Ho, Wo)   a group's outputs see only the group's inputs
-//   Source: the register tile is that of every fast matrix product (Goto and van de Geijn, 2008).
+//   Source of the register tile: Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008.
 //
 // The register tile. A product needs two numbers from memory, and memory delivers fewer than the processor multiplies.
-// So a thread takes TILE_OUT output channels × TILE_VECTORS pixels at once: for each tap and input channel it reads
-// pixels and weights once (4 + 8 numbers, say) and multiplies each by each (32 products). The sums stay in registers
-// from the first product to the last.
+// So a thread computes TILE_OUT output channels × TILE_VECTORS pixels at once. For each tap and input channel it reads
+// pixels and weights once (4 + 8 numbers, say) and multiplies each pixel by each weight (32 products). The sums stay in
+// registers from the first product to the last.
 //
 //                     pixels →   s0     s1     s2     s3
 //          weights    w0       w0·s0  w0·s1  w0·s2  w0·s3      one tap of one input channel adds
 //             ↓       w1       w1·s0  w1·s1  …                 this table to the thread's sums
 //
-// LANES neighbouring threads make a team, which takes neighbouring pixels, so that their reads are one request. On a
-// CPU a team is one thread, and each of its numbers a vector register of VECTOR pixels, so that a tile is 8 × 32, say.
+// LANES neighbouring threads form a team, which takes neighbouring pixels, so that their reads are one request.
+// lanes.cuh defines the tile; on a CPU a team is one thread, and each of its numbers is a vector register.
 //
-// The weight gradient has the same tile, of TILE_OUT outputs × TILE_TAPS taps, and adds over pixels. A team's threads
-// take every LANES-th pixel; their sums meet at the end.
+// The weight gradient has a tile of TILE_OUT outputs × TILE_TAPS taps, and sums over pixels. Each thread of a team
+// takes every LANES-th pixel; at the end the team adds its threads' sums.
 //
-// Staging. A block first copies the rows it will look at into shared memory (on a CPU: into the second-level cache),
-// with zeros for the padding, so that the loop over products has no conditions:
-//   - pixels that lie a stride apart in the image come to lie side by side: a *part* for each remainder by the stride,
-//     up to the largest that a tap looks at (a 1×1 kernel looks at one part alone);
-//   - IMAGES images are shuffled into one, pixel by pixel, so that the rows of small planes fill a tile too.
+// Staging. A block first copies the rows that it reads into shared memory (on a CPU: into the second-level cache), with
+// zeros for the padding, so that the loop over products has no conditions:
+//   - pixels a stride apart in the image become neighbours: there is one *part* for each remainder by the stride, up to
+//     the largest that a tap reads (a 1×1 kernel reads one part only);
+//   - IMAGES images are interleaved pixel by pixel, so that the rows of small planes fill a tile too.
 // A *position* is a place in a staged row: column · IMAGES + image. So each tap is one distance, the same for all.
+//
+// Cases for `minisk check`: cases/convolution.txt.
 #include "common.cuh"
 
 #ifndef TILE_OUT
 #define TILE_OUT 8
-#endif
-#ifdef MINISK_ONE_THREAD  // a team of one
-#ifndef LANES
-#define LANES 1
-#endif
-static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of one: LANES=1");
-#elif !defined(LANES)
-#define LANES 8
 #endif
 #ifndef IMAGES
 #define IMAGES 1
@@ -49,85 +43,36 @@ static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of on
 #endif
 #define MOST_TAPS 64  // kh · kw
 
-// SUMS: registers that hold a tile's sums. TILE_TAPS: the other side of the weight gradient's tile.
-#ifdef MINISK_ONE_THREAD
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#define SUMS 16
-#define TILE_TAPS 3
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#define SUMS 8
-#define TILE_TAPS 1
-#else
-#define VECTOR_BYTES 16
-#define SUMS 16
-#define TILE_TAPS 2
-#endif
-#define VECTOR (VECTOR_BYTES / (int)sizeof(real))
-typedef real lanes __attribute__((vector_size(VECTOR_BYTES)));
+#include "lanes.cuh"
 
-static inline lanes load(const real* p) {
-    lanes value;
-    memcpy(&value, p, sizeof value);  // p may lie anywhere
-#if defined(__x86_64__)  // without this, gcc reads memory again at each use of the value
-    asm("" : "+v"(value));
-#elif defined(__aarch64__)
-    asm("" : "+w"(value));
-#endif
-    return value;
-}
-
-static inline wide team_sum(lanes value) {
-    wide sum = 0;
-    for (int k = 0; k < VECTOR; k++) sum += value[k];
-    return sum;
-}
-#else
-#define VECTOR 1
-#define SUMS 32
-#define TILE_TAPS 3
-typedef wide lanes;
-
-__device__ __forceinline__ lanes load(const real* p) { return (wide)*p; }
-__device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(value); }  // a team of a whole warp
-#endif
-#define TILE_VECTORS (SUMS / TILE_OUT)
-#define STEP (LANES * VECTOR)          // positions that a team reads at once
-#define SPAN (STEP * TILE_VECTORS)     // positions of a tile
-#define HALF ((TILE_VECTORS + 1) / 2)  // vectors of a tile at a row's end, where half of it is enough
-
-__device__ __forceinline__ int team() { return threadIdx.x / LANES; }
-__device__ __forceinline__ int teams() { return blockDim.x / LANES; }
-__device__ __forceinline__ int lane() { return threadIdx.x % LANES; }
 __device__ __forceinline__ int ceil_div(const int a, const int b) { return a > 0 ? (a + b - 1) / b : a / b; }
 
-// Rows or columns. Output pixel o sees input pixel (o·out_step + tap·tap_step + shift) / in_step, where that is a whole
-// number. Forward: out_step = stride, in_step = 1; input gradient: the other way round. `first`: where staging begins;
-// parts: how many are staged.
+// Rows or columns. Output pixel o sees input pixel (o·out_step + tap·tap_step + shift) / in_step if that is a whole
+// number. Forward: out_step = stride, in_step = 1; input gradient: out_step = 1, in_step = stride. first: the first
+// staged pixel; parts: how many parts are staged.
 struct Axis {
-    int in, out, taps, out_step, in_step, tap_step, shift, first, parts;
+    int size, out, taps, out_step, in_step, tap_step, shift, first, parts;
 };
 
-// What convolution.py works out (Layout.table).
+// Computed by Layout.plan in convolution_layout.py, which declares the same fields.
 struct Plan {
     Axis rows, columns;
     int groups, inputs, outputs;             // channels of a group
     int band;                                // rows of a part of the output that a block takes
     int staged_rows, pitch;                  // rows of a part, and positions of a row, in shared memory
-    int channel_size, gradient_size;         // numbers of a channel there, of x and of dout
-    int missing;                             // pixels that a plane's last row lacks: 1x1 kernels see rows of any length
-    __device__ long long in_plane() const { return (long long)rows.in * columns.in - missing; }
+    int channel_size, gradient_size;         // staged elements of a channel, of x and of dout
+    int missing;                             // pixels that the last row of a 1×1 kernel's plane lacks
+    __device__ long long in_plane() const { return (long long)rows.size * columns.size - missing; }
     __device__ long long out_plane() const { return (long long)rows.out * columns.out - missing; }
 };
 
-// Where a tap looks: `distance` staged numbers on from the place of the output's own number. It sees the image from
-// these rows and columns of outputs alone, from others the padding.
+// Where a tap reads: `distance` staged elements beyond the output's own place. In these rows and columns of outputs the
+// tap sees the image, elsewhere padding.
 struct Tap {
     int distance, from_row, to_row, from_column, to_column;
 };
 
-// The taps of the outputs in a part: those whose row and column leave these remainders by in_step.
+// Computes the taps of the outputs whose row and column have these remainders by in_step.
 __device__ __forceinline__ void find_taps(const Plan& plan, const int row, const int column, Tap* found) {
     const Axis &y = plan.rows, &x = plan.columns;
     BLOCK_LOOP(tap, y.taps * x.taps) {
@@ -139,13 +84,13 @@ __device__ __forceinline__ void find_taps(const Plan& plan, const int row, const
         Tap& t = found[tap];
         t.distance = (part * plan.staged_rows + r / y.out_step) * plan.pitch + c / x.out_step * IMAGES;
         t.from_row = ceil_div(-top, y.out_step);
-        t.to_row = falls_between ? t.from_row : ceil_div(y.in - top, y.out_step);
+        t.to_row = falls_between ? t.from_row : ceil_div(y.size - top, y.out_step);
         t.from_column = ceil_div(-left, x.out_step);
-        t.to_column = ceil_div(x.in - left, x.out_step);
+        t.to_column = ceil_div(x.size - left, x.out_step);
     }
 }
 
-// Copies a row of IMAGES images, every step-th pixel from `from` to `to`, and zeros before and behind.
+// Copies a row of IMAGES images, every step-th pixel from `from` to `to`, with zeros before and after.
 __device__ __forceinline__ void stage_row(const real* __restrict__ row, const long long image, const int step,
                                           const int from, const int to, const int columns, real* __restrict__ staged) {
     for (int c = lane(); c < from; c += LANES)
@@ -156,24 +101,25 @@ __device__ __forceinline__ void stage_row(const real* __restrict__ row, const lo
         for (int i = 0; i < IMAGES; i++) staged[c * IMAGES + i] = 0;
 }
 
-// Lays `channels` planes out, so that `rows` rows of outputs from first_row on find what they see. image: numbers from
-// one image to the next; size: numbers of a staged channel.
+// Stages what `rows` rows of outputs, from first_row on, read in `channels` planes. image: elements from one image to
+// the next; size: elements of a staged channel.
 __device__ __forceinline__ void stage(const real* planes, const long long image, const int channels, const Axis& y,
                                       const Axis& x, const int missing, const int first_row, const int rows,
                                       const int pitch, const int size, real* staged) {
-    const long long plane = (long long)y.in * x.in - missing;
+    const long long plane = (long long)y.size * x.size - missing;
     for (int part = 0; part < y.parts * x.parts; part++) {
         const int top = y.first + first_row * y.out_step + part / x.parts, left = x.first + part % x.parts;
         const int from = max(0, ceil_div(-left, x.out_step)), columns = pitch / IMAGES;
-        const int seen = min(columns, ceil_div(x.in - left, x.out_step));
-        // A team takes every teams()-th row of all channels; to subtract is cheaper than to divide.
+        const int seen = min(columns, ceil_div(x.size - left, x.out_step));
+        // A team takes every teams()-th row of all channels. Subtracting costs less than dividing.
         int channel = 0;
         for (int row = team(); true; row += teams()) {
             for (; row >= rows && channel < channels; row -= rows) channel++;
             if (channel >= channels) break;
             const int in_row = top + row * y.out_step;
-            const int to = in_row < 0 || in_row >= y.in ? from : max(from, in_row < y.in - 1 ? seen : seen - missing);
-            const real* source = planes + channel * plane + (long long)in_row * x.in + left;
+            const int end = in_row < y.size - 1 ? seen : seen - missing;
+            const int to = in_row < 0 || in_row >= y.size ? from : max(from, end);
+            const real* source = planes + channel * plane + (long long)in_row * x.size + left;
             real* target = staged + channel * size + (part * rows + row) * pitch;
             if (x.out_step == 1) stage_row(source, image, 1, from, to, columns, target);  // copies at full speed
             else stage_row(source, image, x.out_step, from, to, columns, target);
@@ -181,11 +127,10 @@ __device__ __forceinline__ void stage(const real* planes, const long long image,
     }
 }
 
-// Weights as tiles read them, one after the other: packed[group, tile, tap, input, TILE_OUT], zeros past the last
-// output. One block for each tap of a tile. out_step, in_step: from one output's weight to the next, from one input's.
+// Packs the weights in the order in which tiles read them: packed[group, tile, tap, input, TILE_OUT], with zeros beyond
+// the last output. One block per tap of a tile. out_step, in_step: distance between the weights of neighbouring outputs
+// and of neighbouring inputs.
 // check: <<<12, 32>>> outputs=9 inputs=37 taps=3 out_step=111 in_step=3 w[1998] packed[3552]
-// check: <<<24, 32>>> outputs=5 inputs=37 taps=6 out_step=6 in_step=30 w[2220] packed[3552] TILE_OUT=4
-// check: <<<6, 32>>> outputs=20 inputs=37 taps=1 out_step=1 in_step=20 w[1480] packed[1776]
 extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int inputs, const int taps,
                                                   const int out_step, const int in_step, const real* __restrict__ w,
                                                   real* __restrict__ packed) {
@@ -193,7 +138,7 @@ extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int i
     const int tap = blockIdx.x % taps, first = blockIdx.x / taps % tiles * TILE_OUT, group = blockIdx.x / taps / tiles;
     const real* source = w + (long long)group * outputs * inputs * taps + tap;
     real* target = packed + (long long)blockIdx.x * inputs * TILE_OUT;
-    if (out_step == 1 && first + TILE_OUT <= outputs) {  // neighbours lie side by side
+    if (out_step == 1 && first + TILE_OUT <= outputs) {  // outputs are neighbours in memory
         BLOCK_LOOP(c, inputs)
             for (int o = 0; o < TILE_OUT; o++) target[c * TILE_OUT + o] = source[first + o + c * in_step];
         return;
@@ -204,7 +149,7 @@ extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int i
     }
 }
 
-// Adds up what a row of outputs sees from `position` on, in the first VECTORS vectors of a tile. w: its packed weights.
+// Adds the products of a row of outputs from `position` on, for the first VECTORS vectors of a tile. w: packed weights.
 template <int VECTORS>
 __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found, const int out_row, const int position,
                                              const real* staged, const real* w, lanes (*sum)[TILE_VECTORS]) {
@@ -222,37 +167,8 @@ __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found,
     }
 }
 
-// Writes one channel of a tile where it belongs: every IMAGES-th number to one image, `step` pixels apart.
-__device__ __forceinline__ void write(const lanes* sum, const long long image, const int step, const int position,
-                                      const int positions, real* __restrict__ line) {
-#ifdef MINISK_ONE_THREAD
-    real values[SPAN];
-    memcpy(values, sum, sizeof values);
-    line += position / IMAGES * step;
-    const int count = min(SPAN, positions - position);
-    if (SPAN < IMAGES) {  // short vectors: a tile is a part of one pixel's images, position a multiple of SPAN
-        for (int k = 0; k < count; k++) line[(position % IMAGES + k) * image] = values[k];
-    } else if (step == 1 && count == SPAN) {  // numbers known to the compiler, which shuffles vectors then
-        for (int i = 0; i < IMAGES; i++)
-            for (int c = 0; c < SPAN / IMAGES; c++) line[i * image + c] = values[c * IMAGES + i];
-    } else {
-        for (int i = 0; i < IMAGES; i++)
-            for (int c = 0; c < count / IMAGES; c++) line[i * image + c * step] = values[c * IMAGES + i];
-    }
-#else
-    for (int v = 0; v < TILE_VECTORS; v++) {
-        const int p = position + v * STEP + lane();
-        if (p < positions) line[p % IMAGES * image + p / IMAGES * step] = (real)sum[v];
-    }
-#endif
-}
-
-// Forward and input gradient. Block ((IMAGES images, group), band of rows), bands first; a team takes tile after tile.
-// check: <<<8, 32, 416*real>>> table[27]=4,3,2,1,1,1,0,0,1,17,17,3,1,1,1,-1,-1,1,2,2,9,2,3,68,208,144,0 x[1088] packed[384] out[3672] TILE_OUT=8 LANES=8 IMAGES=2
-// check: <<<4, 32, 272*real>>> table[27]=3,6,2,1,1,1,-2,-2,1,11,13,3,1,1,5,-6,-6,1,2,1,8,4,5,52,272,208,0 x[132] packed[96] out[2496] TILE_OUT=8 LANES=2 IMAGES=2
-// check: <<<8, 32, 416*real>>> table[27]=9,3,3,3,1,1,-1,-1,3,38,21,2,2,1,2,-2,-2,1,2,2,3,2,2,33,208,80,0 x[2736] packed[192] out[756] TILE_OUT=8 LANES=4 IMAGES=1
-// check: <<<2, 32, 864*real>>> table[27]=2,5,3,1,3,-1,1,-1,1,20,39,2,1,2,-2,1,-1,1,2,2,3,2,4,104,432,208,0 x[640] packed[192] out[4680] TILE_OUT=8 LANES=8 IMAGES=4
-// check: <<<8, 32, 240*real>>> table[27]=4,4,1,1,1,1,0,0,1,12,12,1,1,1,1,0,0,1,2,3,9,2,2,32,80,80,5 x[1032] packed[96] out[3096] TILE_OUT=8 LANES=8 IMAGES=2
+// Forward and input gradient. A block takes IMAGES images, one group and one band of rows; bands vary fastest. A team
+// takes tile after tile.
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const real* __restrict__ x,
                                               const real* __restrict__ packed, real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
@@ -269,14 +185,14 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
     const long long out_image = plan.groups * plan.outputs * plan.out_plane();
     for (int part = 0; part < rows.in_step * columns.in_step; part++) {
         const int row_part = part / columns.in_step, column_part = part % columns.in_step;
-        __syncthreads();  // all is staged, and nobody reads the last part's taps any more
+        __syncthreads();  // staging is complete, and all threads have read the last part's taps
         find_taps(plan, row_part, column_part, found);
         __syncthreads();
         const int lines = min(plan.band, ceil_div(rows.out - row_part, rows.in_step) - first_row);
         const int positions = ceil_div(columns.out - column_part, columns.in_step) * IMAGES;
         const int row_tiles = ceil_div(positions, SPAN);
         for (int tile = team(); tile < lines * row_tiles * out_tiles; tile += teams()) {
-            // Neighbouring teams take the same pixels for other outputs: their reads of shared memory are one.
+            // Neighbouring teams take the same pixels for other outputs: their reads of shared memory are one request.
             const int out_tile = tile % out_tiles, row = tile / out_tiles / row_tiles;
             const int position = tile / out_tiles % row_tiles * SPAN;
             const long long weights = (long long)rows.taps * columns.taps * plan.inputs * TILE_OUT;
@@ -295,13 +211,13 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
     }
 }
 
-// Adds dout · x up over the staged rows, for TILE_OUT outputs and TILE_TAPS (input, tap) pairs, and these to `target`.
-// A team is a whole warp, since its threads' sums meet.
+// Sums dout · x over the staged rows, for TILE_OUT outputs and TILE_TAPS (input, tap) pairs, and adds the sums to
+// `target`. A team is a whole warp, because warp_reduce adds its threads' sums.
 __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* found, const int output, const int input,
                                                const int first_row, const real* staged, const real* gradient,
                                                const bool is_first, wide* target) {
     const int taps = plan.rows.taps * plan.columns.taps, inputs = plan.inputs * taps;
-    int from = plan.band, to = 0;  // rows from which these taps see the image
+    int from = plan.band, to = 0;  // rows in which these taps see the image
     const real *s[TILE_TAPS], *g[TILE_OUT];
     for (int t = 0; t < TILE_TAPS; t++) {
         const int pair = min(input + t, inputs - 1);
@@ -334,13 +250,9 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
     }
 }
 
-// Weight gradient: partial[slice, o, c, tap], each the sum over a slice of the batch; the slices are added afterwards,
-// in order. Block (group, slice, share of so many of the group's outputs): it alone writes these weights, and a team
-// comes back to the same tile each time.
-// check: <<<(2, 3, 2), 64, 1136*real>>> table[27]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144,0 sets=5 share=4 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2
-// check: <<<(2, 3), 64, 1136*real>>> table[27]=2,5,2,1,1,1,-2,-2,1,17,16,2,1,1,1,0,0,1,2,2,5,2,3,66,208,144,0 sets=5 share=8 x[1360] dout[8000] partial[240] TILE_OUT=4 LANES=32 IMAGES=2 CHUNK_BYTES=1664
-// check: <<<(2, 2, 1), 64, 1296*real>>> table[27]=5,3,3,2,1,1,-1,-1,2,74,39,2,2,1,1,-2,-2,2,2,2,3,1,2,64,528,80,0 sets=2 share=16 x[2960] dout[1404] partial[144] TILE_OUT=8 LANES=32 IMAGES=1
-// check: <<<(2, 2), 64, 1152*real>>> table[27]=3,3,1,1,1,1,0,0,1,17,17,1,1,1,1,0,0,1,2,3,5,2,2,64,144,144,7 sets=2 share=8 x[1056] dout[1760] partial[60] TILE_OUT=4 LANES=32 IMAGES=2
+// Weight gradient: partial[slice, o, c, tap], the sum over each slice of the batch. The caller adds the slices in
+// order. Grid (groups, slices, shares); a share is `share` of the group's outputs. Only one block writes each weight, and
+// a team always returns to the same tiles.
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {
@@ -359,7 +271,7 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
     plan.outputs = min(share, plan.outputs - first_output);
     const int in_tiles = ceil_div(inputs, TILE_TAPS), out_tiles = ceil_div(plan.outputs, TILE_OUT);
     const int tiles = in_tiles * out_tiles;
-    // All outputs look at a chunk of the inputs, which stays in a cache meanwhile, before any looks at the next.
+    // All outputs use one chunk of the inputs, which stays in a cache, before any output uses the next.
     const int channels = max(1, CHUNK_BYTES / (plan.channel_size * (int)sizeof(real)));
     const int chunk = max(1, channels * rows.taps * columns.taps / TILE_TAPS);
     bool is_first = true;
@@ -367,7 +279,7 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
     for (int set = (int)((long long)sets * blockIdx.y / gridDim.y); set < end; set++) {
         const long long slot = (long long)set * IMAGES * plan.groups + group;
         for (int row = 0; row < rows.out; row += plan.band, is_first = false) {
-            __syncthreads();  // nobody reads the last rows any more
+            __syncthreads();  // all threads have read the last rows
             stage(x + slot * x_group, plan.groups * x_group, plan.inputs, rows, columns, plan.missing, row,
                   plan.staged_rows, plan.pitch, plan.channel_size, staged);
             stage(dout + slot * dout_group, plan.groups * dout_group, plan.outputs, own_rows, own_columns, plan.missing,

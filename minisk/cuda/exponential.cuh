@@ -1,12 +1,12 @@
-// exponential.cuh: e^x and the logarithm to base 2 of a `wide`, and what softmax makes of them.
+// exponential.cuh: e^x, the logarithm to base 2, and a term of log-softmax, for a `wide`.
 #pragma once
 
 __device__ __forceinline__ double exponential(double x) { return exp(x); }
 __device__ __forceinline__ double binary_log(double x) { return log2(x); }
 __device__ __forceinline__ float binary_log(float x) { return log2f(x); }
 
-// x - top - log(sum), in two steps: x - (top + log(sum)), as -fassociative-math would have it, loses what tells large
-// neighbours apart. It leaves a fused multiply-add alone.
+// x - top - log(sum), in this order. -fassociative-math would compute x - (top + log(sum)), which rounds away the
+// difference of two large x. The compiler does not reorder a fused multiply-add.
 __device__ __forceinline__ double log_share(double x, double top, double log2_sum) {
     return fma(log2_sum, -0.69314718055994531, x - top);
 }
@@ -17,7 +17,7 @@ __device__ __forceinline__ float log_share(float x, float top, float log2_sum) {
 #ifndef MINISK_ONE_THREAD
 __device__ __forceinline__ float exponential(float x) { return expf(x); }
 #else
-// The C library's takes one number at a time; this one is inlined, and vectorises. For x up to 88; within 1e-7 · e^x.
+// The C library's expf takes one number at a time; this one is inlined and vectorises. For x ≤ 88; error ≤ 1e-7 · e^x.
 //     x = n·log 2 + r, |r| ≤ log(2) / 2     e^x = 2^n · e^r     coefficients: Cephes' expf
 static inline float exponential(float x) {
     const float n = rintf(x * 1.44269504f);

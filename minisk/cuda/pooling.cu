@@ -1,20 +1,21 @@
-// pooling.cu: max pool, average pool, and the gradients of both, each as a sum that one thread gathers.
+// pooling.cu: max pool, average pool, and the gradients of both; one thread computes each element.
 //
 //   max:  out[i,j] = the largest x in window (i,j); winner[i,j] = the number of its tap (the first of equals; NaN wins)
 //   mean: out[i,j] = Σ x in window (i,j) / (kh·kw), padding counted as zeros
-//   Tap (p,q) of window (i,j) sees x[i·sh + p - ph, j·sw + q - pw].
+//   Tap (p,q) of window (i,j) reads x[i·sh + p - ph, j·sw + q - pw].
 //   scatter: dx[h,w] = Σ dout over the windows that (h,w) won        gather, its adjoint: out[i,j] = x at the winner
-//   spread:  dx[h,w] = Σ dout over the windows that saw (h,w), / (kh·kw)
+//   spread:  dx[h,w] = Σ dout over the windows that contain (h,w), / (kh·kw)
 //
 //   x, dx: (planes, h, w)   out, dout, winner: (planes, ho, wo)
 //
-// Grid (planes, tiles); of small planes a block takes several in turn, but for the gradients, which gcc vectorises less
-// well in a loop over planes.
+// Grid (planes, tiles). A block takes several small planes in turn, except in the gradients, which gcc vectorises less
+// well inside a loop over planes.
 // Forward: a thread takes NEIGHBOURS windows of one row, tap by tap.
-// Gradient: a thread takes NEIGHBOURS *cells* of one row: a cell is the sh·sw inputs from one window's start to the
-// next's, so which windows saw an input is known without a division: cell (i,j) is seen by windows (i,j), (i-1,j), … .
-// Nothing is added by two threads: no atomics, and the same bits every time.
+// Gradient: a thread takes NEIGHBOURS *cells* of one row. A cell is the sh·sw inputs from one window's start to the
+// next's. Cell (i,j) lies in the windows (i,j), (i-1,j), …, so a thread finds them without a division.
+// No two threads add to the same element: no atomics, and the same bits in every run.
 // The common windows are compiled for their width and stride, so that their taps unroll.
+// Further cases for `minisk check`: cases/pooling.txt.
 #include "common.cuh"
 
 struct Window { int h, w, kh, kw, sh, sw, ph, pw, ho, wo; };
@@ -29,13 +30,13 @@ __device__ __forceinline__ int most(int a, int b) { return a > b ? a : b; }
 
 struct Lanes { int from, to; };
 
-// Which of `lanes` neighbours lie within [0, size) as a whole; neighbour l covers `span` places from first + l·step.
+// The neighbours, of `lanes`, that lie wholly within [0, size); neighbour l covers `span` places from first + l·step.
 __device__ __forceinline__ Lanes within(int first, int step, int span, int lanes, int size) {
     const int from = least(lanes, first < 0 ? (step - 1 - first) / step : 0), room = size - span - first;
     return {from, most(from, least(lanes, room < 0 ? 0 : room / step + 1))};
 }
 
-// What a thread knows so far of its NEIGHBOURS windows.
+// The running results of a thread's NEIGHBOURS windows: a maximum or a sum.
 struct Largest {
     static constexpr bool in_any_order = false;
     wide best[NEIGHBOURS];
@@ -54,7 +55,7 @@ struct Sum {
     __device__ __forceinline__ void see(int l, int, wide value) { sum[l] += value; }
 };
 
-// Show the windows what they see in one row of x, tap by tap. `first`: where window 0 starts there; tap: its number.
+// Adds one row of x to the windows, tap by tap. first: where window 0 starts in the row; tap: number of its first tap.
 template <int KW, int SW, class Seen>
 __device__ __forceinline__ void see_row(const Window at, const real* row, int first, int lanes, int tap, Seen& seen) {
     const int kw = KW ? KW : at.kw, sw = SW ? SW : at.sw;
@@ -102,7 +103,7 @@ __device__ __forceinline__ void mean_of_windows(const Window at, const real* __r
     }
 }
 
-// The gradient of a plane's inputs: with winners the scatter of a max pool, without (null) the spread of a mean.
+// The gradient of a plane: the scatter of a max pool if there are winners, the spread of a mean pool if null.
 template <int KW, int SW>
 __device__ __forceinline__ void gradient(const Window at, const real* __restrict__ dout, const int* __restrict__ winner,
                                          real* __restrict__ dx) {
@@ -145,15 +146,6 @@ __device__ __forceinline__ void gradient(const Window at, const real* __restrict
 }
 
 // check: <<<(2, 2), 32>>> planes=3 h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 x[1134] out[297] winner[297]
-// check: <<<(2, 2), 32>>> planes=3 h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 x[7320] out[3672] winner[3672]
-// check: <<<(2, 2), 32>>> planes=3 h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 x[396] out[132] winner[132]
-// check: <<<(2, 2), 32>>> planes=3 h=9 w=14 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 x[378] out[60] winner[60]
-// check: <<<(2, 2), 32>>> planes=3 h=7 w=33 kh=2 kw=1 sh=2 sw=2 ph=0 pw=0 ho=3 wo=17 x[693] out[153] winner[153]
-// check: <<<(2, 2), 32>>> planes=3 h=5 w=12 kh=1 kw=4 sh=1 sw=2 ph=0 pw=2 ho=5 wo=7 x[180] out[105] winner[105]
-// check: <<<(2, 2), 32>>> planes=3 h=8 w=11 kh=2 kw=2 sh=3 sw=3 ph=0 pw=0 ho=3 wo=4 x[264] out[36] winner[36]
-// check: <<<(2, 2), 32>>> planes=3 h=6 w=9 kh=3 kw=3 sh=1 sw=1 ph=1 pw=1 ho=6 wo=9 x[162] out[162] winner[162]
-// check: <<<(2, 2), 32>>> planes=3 h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 x[396]=-1e999 out[132] winner[132]
-// check: <<<(2, 2), 32>>> planes=3 h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 x[1134]=below(3) out[297] winner[297]
 extern "C" __global__ ANY_BLOCK void max_pool(
     const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, real* __restrict__ out,
@@ -165,13 +157,6 @@ extern "C" __global__ ANY_BLOCK void max_pool(
 }
 
 // check: <<<(2, 2), 32>>> planes=3 h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 x[1134] out[297]
-// check: <<<(2, 2), 32>>> planes=3 h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 x[7320] out[3672]
-// check: <<<(2, 2), 32>>> planes=3 h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 x[396] out[132]
-// check: <<<(2, 2), 32>>> planes=3 h=9 w=14 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 x[378] out[60]
-// check: <<<(2, 2), 32>>> planes=3 h=7 w=33 kh=2 kw=1 sh=2 sw=2 ph=0 pw=0 ho=3 wo=17 x[693] out[153]
-// check: <<<(2, 2), 32>>> planes=3 h=5 w=12 kh=1 kw=4 sh=1 sw=2 ph=0 pw=2 ho=5 wo=7 x[180] out[105]
-// check: <<<(2, 2), 32>>> planes=3 h=8 w=11 kh=2 kw=2 sh=3 sw=3 ph=0 pw=0 ho=3 wo=4 x[264] out[36]
-// check: <<<(2, 2), 32>>> planes=3 h=6 w=9 kh=3 kw=3 sh=1 sw=1 ph=1 pw=1 ho=6 wo=9 x[162] out[162]
 extern "C" __global__ ANY_BLOCK void mean_pool(
     const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, real* __restrict__ out) {
@@ -182,13 +167,6 @@ extern "C" __global__ ANY_BLOCK void mean_pool(
 }
 
 // check: <<<(2, 2), 32>>> h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 dout[198] winner[198]=below(9) dx[756]
-// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 dout[2448] winner[2448]=below(6) dx[4880]
-// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 dout[88] winner[88]=below(4) dx[264]
-// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 dout[40] winner[40]=below(12) dx[252]
-// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=1 sh=2 sw=2 ph=0 pw=0 ho=3 wo=17 dout[102] winner[102]=below(2) dx[462]
-// check: <<<(2, 2), 32>>> h=5 w=12 kh=1 kw=4 sh=1 sw=2 ph=0 pw=2 ho=5 wo=7 dout[70] winner[70]=below(4) dx[120]
-// check: <<<(2, 2), 32>>> h=8 w=11 kh=2 kw=2 sh=3 sw=3 ph=0 pw=0 ho=3 wo=4 dout[24] winner[24]=below(4) dx[176]
-// check: <<<(2, 2), 32>>> h=6 w=9 kh=3 kw=3 sh=1 sw=1 ph=1 pw=1 ho=6 wo=9 dout[108] winner[108]=below(9) dx[108]
 extern "C" __global__ ANY_BLOCK void max_pool_scatter(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw, const int ph, const int pw,
     const int ho, const int wo, const real* __restrict__ dout, const int* __restrict__ winner, real* __restrict__ dx) {
@@ -198,13 +176,6 @@ extern "C" __global__ ANY_BLOCK void max_pool_scatter(
 }
 
 // check: <<<(2, 2), 32>>> h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 dout[198] dx[756]
-// check: <<<(2, 2), 32>>> h=4 w=610 kh=3 kw=2 sh=1 sw=2 ph=1 pw=1 ho=4 wo=306 dout[2448] dx[4880]
-// check: <<<(2, 2), 32>>> h=11 w=12 kh=2 kw=2 sh=3 sw=1 ph=1 pw=0 ho=4 wo=11 dout[88] dx[264]
-// check: <<<(2, 2), 32>>> h=9 w=14 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 dout[40] dx[252]
-// check: <<<(2, 2), 32>>> h=7 w=33 kh=2 kw=1 sh=2 sw=2 ph=0 pw=0 ho=3 wo=17 dout[102] dx[462]
-// check: <<<(2, 2), 32>>> h=5 w=12 kh=1 kw=4 sh=1 sw=2 ph=0 pw=2 ho=5 wo=7 dout[70] dx[120]
-// check: <<<(2, 2), 32>>> h=8 w=11 kh=2 kw=2 sh=3 sw=3 ph=0 pw=0 ho=3 wo=4 dout[24] dx[176]
-// check: <<<(2, 2), 32>>> h=6 w=9 kh=3 kw=3 sh=1 sw=1 ph=1 pw=1 ho=6 wo=9 dout[108] dx[108]
 extern "C" __global__ ANY_BLOCK void mean_pool_spread(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw, const int ph, const int pw,
     const int ho, const int wo, const real* __restrict__ dout, real* __restrict__ dx) {
@@ -213,8 +184,6 @@ extern "C" __global__ ANY_BLOCK void mean_pool_spread(
     FOR_WINDOW(at, gradient, dout + plane * ho * wo, (const int*)nullptr, dx + plane * h * w);
 }
 
-// check: <<<(2, 2), 32>>> planes=3 h=21 w=18 kh=3 kw=3 sh=2 sw=2 ph=1 pw=1 ho=11 wo=9 x[1134] winner[297]=below(9) out[297]
-// check: <<<(2, 2), 32>>> planes=3 h=9 w=13 kh=4 kw=3 sh=3 sw=3 ph=2 pw=1 ho=4 wo=5 x[351] winner[60]=below(12) out[60]
 extern "C" __global__ ANY_BLOCK void max_pool_gather(
     const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, const int* __restrict__ winner,

@@ -1,17 +1,17 @@
 // select.cu: the select step of a selective kernel: a softmax over branches and their weighted sum, in one pass.
 //
 //   a[n,m,c] = e^(z[n,m,c]) / Σ_k e^(z[n,k,c])          out[n,c,s] = Σ_m a[n,m,c] · x_m[n,c,s]
-//   dx_m = a_m · dout       da[n,m,c] = Σ_s dout[n,c,s] · x_m[n,c,s] + what a's other readers ask for
+//   dx_m = a_m · dout       da[n,m,c] = Σ_s dout[n,c,s] · x_m[n,c,s] + dweights[n,m,c]
 //   dz_m = a_m · (da_m - Σ_k a_k · da_k)
 //
-//   z (logits), a: (N, M, C)   x_m, out: (planes, spatial)   planes = N·C, spatial = H·W
+//   z (logits), a (weights), dweights: (N, M, C)   x_m, out: (planes, spatial)   planes = N·C, spatial = H·W
 //   Source: Li et al., Selective Kernel Networks, CVPR 2019, section 3.1.
 //
-// A plane's weights are M numbers, which every thread computes for itself. Forward: grid (planes, tiles) as in axpy.cu.
-// Backward: one block for a plane, since its sums need all of it; dout's plane is read for every branch, and comes from
-// the cache after the first. Of small planes a block takes several in turn.
-// The number of branches is a constant, so that loops over them unroll. They are arrays of their own, which nobody
-// copies together: a pointer each, the last ones unused.
+// A plane has M weights, which every thread computes for itself. Forward: grid (planes, tiles) as in axpy.cu.
+// Backward: one block per plane, since its sums need the whole plane. It reads dout's plane once per branch; after the
+// first branch the plane is in the cache. A block takes several small planes in turn.
+// The number of branches is a constant, so that loops over branches unroll. Each branch is an array of its own, which
+// saves copying them into one; unused pointers come last. Further cases: cases/select.txt.
 #include "common.cuh"
 #include "exponential.cuh"
 
@@ -20,7 +20,6 @@
 #endif
 
 // check: <<<(3, 2), 64>>> planes=8 channels=4 spatial=90 logits[16] x0[720] x1[720] x2[1] x3[1] weights[16] out[720]
-// check: <<<3, 64>>> planes=8 channels=4 spatial=150 logits[24]=below(900) x0[1200] x1[1200] x2[1200] x3[1] weights[24] out[1200] BRANCHES=3
 extern "C" __global__ ANY_BLOCK void select_forward(
     const index_t planes, const int channels, const int spatial, const real* __restrict__ logits,
     const real* __restrict__ x0, const real* __restrict__ x1, const real* __restrict__ x2, const real* __restrict__ x3,
@@ -45,8 +44,6 @@ extern "C" __global__ ANY_BLOCK void select_forward(
     }
 }
 
-// check: <<<3, 64>>> planes=8 channels=4 spatial=90 dout[720] dweights[16] weights[16] x0[720] x1[720] x2[1] x3[1] dlogits[16] dx0[720] dx1[720] dx2[1] dx3[1]
-// check: <<<3, 64>>> planes=8 channels=4 spatial=90 dout[720] dweights[24] weights[24] x0[720] x1[720] x2[720] x3[1] dlogits[24] dx0[720] dx1[720] dx2[720] dx3[1] BRANCHES=3
 extern "C" __global__ ANY_BLOCK void select_backward(
     const index_t planes, const int channels, const int spatial, const real* __restrict__ dout,
     const real* __restrict__ dweights, const real* __restrict__ weights, const real* __restrict__ x0,

@@ -1,36 +1,19 @@
-// softmax.cu: softmax and log-softmax along one axis, cross entropy of rows, and their gradients.
+// softmax.cu: softmax and log-softmax along one axis, and their gradients.
 //
-//   y_i = e^(x_i - m) / Σ_j e^(x_j - m)     dx_i = y_i · (dy_i - Σ_j dy_j · y_j)     m = max x: nothing overflows
-//   y_i = x_i - m - log Σ_j e^(x_j - m)     dx_i = dy_i - e^(y_i) · Σ_j dy_j
-//   loss = -Σ_k q_k · log_softmax(x)_k      dx_k = (softmax(x)_k · Σ_j q_j - q_k) · dloss / rows
+//   softmax:      y_i = e^(x_i - m) / Σ_j e^(x_j - m)     dx_i = y_i · (dy_i - Σ_j dy_j · y_j)
+//   log-softmax:  y_i = x_i - m - log Σ_j e^(x_j - m)     dx_i = dy_i - e^(y_i) · Σ_j dy_j
 //
-//   x, y: (outer, n, inner), summed along the middle; logits x and wanted shares q: (rows, n)
+//   m = max x, so that no exponential overflows   x, y, dx, dy: (outer, n, inner), summed along the middle axis
 //
-// Rows (inner = 1): a block takes a row, or some short ones in turn; its threads share the sums.
-// Columns (inner > 1): grid (outer, tiles); a thread goes down NEIGHBOURS columns, the next one down the next, so that
-// each step of theirs reads one run of memory.
-// e^x is computed twice rather than kept: it costs less than a trip to memory, and float16 would round it.
+// Rows (inner = 1): a block takes one row, or several short rows in turn. Its threads share the sums.
+// Columns (inner > 1): grid (outer, tiles). Each thread loops down NEIGHBOURS columns. Neighbouring threads take
+// neighbouring columns, so each step reads consecutive addresses.
+// e^x is computed twice instead of being stored: that costs less than the memory access, and float16 would round it.
 #include "common.cuh"
 #include "exponential.cuh"
-
-struct Peak { wide top, sum; };  // m, and Σ e^(x - m)
-
-__device__ __forceinline__ wide larger(wide a, wide b) { return a > b ? a : b; }
-
-__device__ __forceinline__ Peak row_peak(const real* x, int n) {
-    wide top = -(wide)INFINITY, sum = 0;
-    BLOCK_LOOP(i, n) top = larger((wide)x[i], top);
-    top = block_max(top);
-    BLOCK_LOOP(i, n) sum += exponential((wide)x[i] - top);
-    return {top, block_sum(sum)};
-}
+#include "row_peak.cuh"
 
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 x[7*n] y[7*n]
-// check: <<<3, 64>>> rows=7 n=150 is_log=1 x[7*n] y[7*n]
-// check: <<<3, 64>>> rows=7 n=150 is_log=1 x[7*n]=below(900) y[7*n]
-// check: <<<3, 64>>> rows=7 n=150 is_log=1 x[7*n]=-200 y[7*n]
-// check: <<<2, 1024>>> rows=3 n=1030 is_log=0 x[3*n] y[3*n]
-// check: <<<2, 992>>> rows=3 n=1000 is_log=0 x[3*n] y[3*n]
 extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int n, const bool is_log,
                                                   const real* __restrict__ x, real* __restrict__ y) {
     PLANE_LOOP(row, rows) {
@@ -48,7 +31,6 @@ extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int 
 }
 
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 dy[7*n] y[7*n] dx[7*n]
-// check: <<<3, 64>>> rows=7 n=150 is_log=1 dy[7*n] y[7*n] dx[7*n]
 extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const int n, const bool is_log,
                                                        const real* __restrict__ dy, const real* __restrict__ y,
                                                        real* __restrict__ dx) {
@@ -69,8 +51,6 @@ extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const
 }
 
 // check: <<<(3, 2), 64>>> n=3 inner=560 is_log=0 x[9*inner] y[9*inner]
-// check: <<<(3, 2), 64>>> n=3 inner=560 is_log=1 x[9*inner]=below(900) y[9*inner]
-// check: <<<(3, 2), 64>>> n=3 inner=70 is_log=1 x[9*inner]=-200 y[9*inner]
 extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inner, const bool is_log,
                                                      const real* __restrict__ x, real* __restrict__ y) {
     TILE_LOOP(tile, (inner + NEIGHBOURS - 1) / NEIGHBOURS) {
@@ -99,7 +79,6 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
 }
 
 // check: <<<(3, 2), 64>>> n=3 inner=560 is_log=1 dy[9*inner] y[9*inner] dx[9*inner]
-// check: <<<(3, 2), 64>>> n=3 inner=560 is_log=0 dy[9*inner] y[9*inner] dx[9*inner]
 extern "C" __global__ ANY_BLOCK void softmax_columns_grad(const int n, const int inner, const bool is_log,
                                                           const real* __restrict__ dy, const real* __restrict__ y,
                                                           real* __restrict__ dx) {
@@ -121,37 +100,5 @@ extern "C" __global__ ANY_BLOCK void softmax_columns_grad(const int n, const int
             else
                 for (int j = 0; j < lanes; j++) dx_run[j] = (real)((wide)y_run[j] * ((wide)dy_run[j] - sum[j]));
         }
-    }
-}
-
-// check: <<<3, 64>>> rows=7 n=150 x[7*n] wanted[7*n] losses[7]
-// check: <<<3, 64>>> rows=7 n=150 x[7*n]=below(900) wanted[7*n]=below(2) losses[7]
-extern "C" __global__ ANY_BLOCK void cross_entropy_rows(const index_t rows, const int n, const real* __restrict__ x,
-                                                        const real* __restrict__ wanted, real* __restrict__ losses) {
-    PLANE_LOOP(row, rows) {
-        const real *x_row = x + row * n, *q = wanted + row * n;
-        const Peak peak = row_peak(x_row, n);
-        const wide log2_sum = binary_log(peak.sum);
-        wide loss = 0;
-        // Where nothing is wanted, log p may be -inf, and 0 · -inf must count as 0.
-        BLOCK_LOOP(i, n) loss -= (wide)q[i] != 0 ? (wide)q[i] * log_share((wide)x_row[i], peak.top, log2_sum) : (wide)0;
-        loss = block_sum(loss);
-        if (threadIdx.x == 0) losses[row] = (real)loss;
-    }
-}
-
-// check: <<<3, 64>>> rows=7 n=150 dloss[1] x[7*n] wanted[7*n] dx[7*n]
-extern "C" __global__ ANY_BLOCK void cross_entropy_rows_grad(const index_t rows, const int n,
-                                                             const real* __restrict__ dloss, const real* __restrict__ x,
-                                                             const real* __restrict__ wanted, real* __restrict__ dx) {
-    const wide scale = (wide)dloss[0] / (wide)rows;
-    PLANE_LOOP(row, rows) {
-        const real *x_row = x + row * n, *q = wanted + row * n;
-        real* dx_row = dx + row * n;
-        const Peak peak = row_peak(x_row, n);
-        wide mass = 0;  // 1 as a rule, but it need not be
-        BLOCK_LOOP(i, n) mass += (wide)q[i];
-        mass = block_sum(mass) / peak.sum;
-        BLOCK_LOOP(i, n) dx_row[i] = (real)((exponential((wide)x_row[i] - peak.top) * mass - (wide)q[i]) * scale);
     }
 }

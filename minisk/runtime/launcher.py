@@ -6,22 +6,21 @@
 The device of the arrays and MINISK_KERNELS (mode.py) decide which one.
 """
 
-import functools
 import math
 import operator
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..backend import Array, array_module, device_of
+from ..backend import Array, device_of
 from ..errors import DeviceError, DtypeError, KernelError, ShapeError
 from .checked import CheckedKernel
 from .cpu import Args, HostKernel, Three
 from .findings import CheckReport
 from .gpu import compile_for_gpu
-from .mode import kernel_mode, why_no_kernels
+from .mode import kernel_mode
 from .signature import REAL, Parameter, locate, signatures, type_names
 
 _LARGEST_INDEX = 2**31 - 1
@@ -191,48 +190,3 @@ def _three(kernel: Kernel, what: str, sizes: Sizes) -> Three:
     if x > _LARGEST_INDEX or y > _LARGEST_YZ or z > _LARGEST_YZ:
         raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} is beyond CUDA's limit, (2**31 - 1, 65535, 65535)")
     return x, y, z
-
-
-Seam = TypeVar("Seam", bound=Callable[..., Any])
-
-
-def with_twin(twin: Seam, least: int = 0, copies: bool = True) -> Callable[[Seam], Seam]:
-    """Make an array-level function of one that launches kernels: where no kernel can run, its NumPy twin does.
-
-    A kernel runs on arrays of one floating dtype that are not empty; they reach it C-contiguous, if need be as copies,
-    or else (copies=False) the twin does it. In mode `auto` NumPy arrays must also hold `least` values: below that, the
-    formula is done before a kernel is launched.
-    """
-
-    def decorate(launcher: Seam) -> Seam:
-        @functools.wraps(twin)
-        def choose(*args: Any) -> Any:
-            arrays = [a for a in args if hasattr(a, "dtype") and a.dtype.kind == "f" and not isinstance(a, np.generic)]
-            if not (copies or all(a.flags.c_contiguous for a in arrays)) or not kernels_run_on(arrays, least):
-                return twin(*args)
-            contiguous = array_module(arrays[0]).ascontiguousarray
-            return launcher(*[contiguous(a) if hasattr(a, "dtype") and a.ndim else a for a in args])
-
-        return choose  # type: ignore[return-value]
-
-    return decorate
-
-
-def kernels_run_on(arrays: Sequence[Array], least: int = 0) -> bool:
-    """Whether compiled kernels take these arrays in today's mode; see with_twin."""
-    mode = kernel_mode()
-    if mode == "numpy" or not arrays:
-        return False
-    sizes, is_on_cpu = [a.size for a in arrays], isinstance(arrays[0], np.ndarray)
-    if (is_on_cpu and mode == "auto" and max(sizes) < least) or len({a.dtype.char for a in arrays}) > 1:
-        return False
-    if not is_on_cpu or not min(sizes):
-        return min(sizes) > 0
-    # Mode `threads` also proves what a GPU does with float16, which a CPU is slow at.
-    dtypes = "efd" if mode in ("threads", "check") else "fd"
-    if arrays[0].dtype.char not in dtypes:
-        return False
-    reason = why_no_kernels()
-    if reason and mode != "auto":
-        raise KernelError(f"MINISK_KERNELS={mode}, but {reason}")
-    return reason is None

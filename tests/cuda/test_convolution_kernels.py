@@ -1,7 +1,9 @@
-"""convolution.cu against its NumPy formula: groups, strides, dilations, paddings, kernels, and rows of every length."""
+"""convolution.cu against the reference: groups, strides, dilations, paddings, kernels, and rows of many lengths."""
 
 from __future__ import annotations
 
+import ctypes
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +13,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minisk import kernels
-from minisk.cuda import convolution
+from minisk.cuda import convolution_layout as layouts
 from minisk.kernels import ConvGeometry
+from minisk.runtime.signature import PACKAGE
 
 pytestmark = needs_compiler
 
-# Tiles are 32 (or 16, or 64) positions long: a fraction of one, one, two and a tail.
+# A tile has 32 (or 16, or 64) positions: less than one tile, one, two and a tail.
 WIDTHS = [1, 3, 4, 7, 8, 16, 31, 32, 33, 56, 70]
 MODES = {"cpu": 60, "threads": 8}
 
@@ -42,7 +45,7 @@ class Shape(NamedTuple):
         return self.geometry.output_size(self.size, self.kernel)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x, weight, dout."""
+        """Return x, weight and dout."""
         random = np.random.default_rng(0)
         shapes = (
             (self.images, self.groups * self.inputs, *self.size),
@@ -57,7 +60,7 @@ def pairs(least: int, most: int) -> st.SearchStrategy[tuple[int, int]]:
     return st.tuples(st.integers(least, most), st.integers(least, most))
 
 
-# 1, 2 images: no shuffling; 8, 48: together. Outputs that leave a tile of 4 or 8 part empty; inputs × taps likewise.
+# 1 and 2 images are staged one by one, 8 and 48 together. Some outputs, and some inputs × taps, fill a tile in part.
 SHAPES = st.builds(
     Shape,
     images=st.sampled_from([1, 2, 8, 48]),
@@ -81,7 +84,7 @@ def check(mode: str, shape: Shape) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_kernels_agree_with_the_formula(mode: str) -> None:
+def test_kernels_agree_with_the_reference(mode: str) -> None:
     @settings(max_examples=MODES[mode], derandomize=True, deadline=None, database=None)
     @given(shape=SHAPES)
     def agree(shape: Shape) -> None:
@@ -101,21 +104,23 @@ SAME = Shape(2, 2, 16, 16, (9, 16), (3, 3), (1, 1), (1, 1), (1, 1))
     "shape",
     [
         SAME,
-        SAME._replace(images=16, size=(4, 4), padding=(2, 2), dilation=(2, 2)),  # taps that see padding alone
+        SAME._replace(images=16, size=(4, 4), padding=(2, 2), dilation=(2, 2)),  # taps that see only padding
         SAME._replace(stride=(2, 2), size=(8, 8)),
         SAME._replace(size=(1, 40), kernel=(1, 5), padding=(0, 2)),
-        SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(4, 4), images=4),  # rows of 4 become rows of 16
-        SAME._replace(kernel=(1, 1), padding=(0, 0), size=(7, 7), images=4),  # the last row of four is a short one
+        SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(4, 4), images=4),  # a plane is one row of 16
+        SAME._replace(kernel=(1, 1), padding=(0, 0), size=(7, 7), images=4),  # the last of four rows is short
         SAME._replace(kernel=(1, 1), padding=(0, 0), size=(13, 17), images=3),
         SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(13, 17), images=3),
-        SAME._replace(groups=1, kernel=(1, 1), padding=(0, 0), size=(7, 7), images=4),  # few pixels to sum weights over
-        SAME._replace(groups=1, kernel=(1, 1), padding=(1, 2), stride=(2, 1)),  # padding larger than the kernel's reach
+        SAME._replace(
+            groups=1, kernel=(1, 1), padding=(0, 0), size=(7, 7), images=4
+        ),  # few pixels: the weight gradient is a convolution
+        SAME._replace(groups=1, kernel=(1, 1), padding=(1, 2), stride=(2, 1)),  # padding larger than the kernel
         SAME._replace(kernel=(2, 2), stride=(3, 3), padding=(0, 0)),  # inputs that no output sees
-        SAME._replace(stride=(2, 2), dilation=(2, 2), padding=(2, 2)),  # nor every other row or column
+        SAME._replace(stride=(2, 2), dilation=(2, 2), padding=(2, 2)),  # and every other row and column
     ],
     ids=str,
 )
-def test_shapes_that_take_a_path_of_their_own(mode: str, shape: Shape) -> None:
+def test_shapes_with_a_special_path_agree_with_the_reference(mode: str, shape: Shape) -> None:
     check(mode, shape)
     check(mode, shape._replace(dtype="d"))
 
@@ -123,31 +128,31 @@ def test_shapes_that_take_a_path_of_their_own(mode: str, shape: Shape) -> None:
 @pytest.mark.parametrize("images", [1, 4])
 @pytest.mark.parametrize("size", [(7, 7), (14, 14), (13, 11), (3, 1)])
 @pytest.mark.parametrize("for_weights", [False, True])
-def test_pixels_of_a_1x1_kernel_fill_rows_but_for_the_last(
+def test_planes_of_a_1x1_kernel_are_cut_into_full_rows_and_a_last_one(
     images: int, size: tuple[int, int], for_weights: bool
 ) -> None:
-    axes = convolution._forward_axes(ConvGeometry((1, 1), (0, 0), (1, 1), 1), size, (1, 1))
-    start = convolution.Layout(*axes, 1, 512, 512, tile_out=8, width=16)
-    layout = convolution._fit(convolution.CPU, start, images, 4, for_weights)
+    axes = layouts.forward_axes(ConvGeometry((1, 1), (0, 0), (1, 1), 1), size, (1, 1))
+    start = layouts.Layout(layouts.CPU, *axes, 1, 512, 512, tile_out=8, width=16)
+    layout = layouts.fit(start, images, 4, for_weights)
     assert layout is not None
     rows, columns = layout.rows.out, layout.columns.out
     assert rows * columns - layout.missing == size[0] * size[1] and 0 <= layout.missing < columns
     assert (rows, columns) == (layout.rows.size, layout.columns.size)
-    if not for_weights:  # the last row, and where the row fills half a tile, that half
+    if not for_weights:  # the last row, and half a tile at a row's end, cost extra
         assert layout.work() <= (1.2 if images * size[0] * size[1] >= 143 else 16)
 
 
-def test_several_bands_of_rows_and_slices_of_the_batch() -> None:
+def test_several_bands_of_rows_and_slices_of_the_batch_agree_with_the_reference() -> None:
     shape = SAME._replace(images=6, groups=1, size=(40, 70))
-    rows, columns = convolution._forward_axes(shape.geometry, shape.size, shape.kernel)
-    start = convolution.Layout(rows, columns, 1, 16, 16, tile_out=8, width=32)
-    layout = convolution._fit(convolution.CPU, start, 6, 4, True)
+    rows, columns = layouts.forward_axes(shape.geometry, shape.size, shape.kernel)
+    start = layouts.Layout(layouts.CPU, rows, columns, 1, 16, 16, tile_out=8, width=32)
+    layout = layouts.fit(start, 6, 4, for_weights=True)
     assert layout is not None and layout.band < 40
     check("cpu", shape)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_gradients_are_the_same_bits_from_run_to_run(mode: str) -> None:
+def test_gradients_have_the_same_bits_in_every_run(mode: str) -> None:
     x, weight, dout = SAME.arrays()
     with kernel_mode(mode):
         for function, args in (
@@ -157,7 +162,7 @@ def test_gradients_are_the_same_bits_from_run_to_run(mode: str) -> None:
             assert function(*args).tobytes() == function(*args).tobytes()
 
 
-def test_a_pixel_that_is_not_finite_spoils_only_what_sees_it() -> None:
+def test_a_nan_affects_only_the_outputs_that_see_it() -> None:
     shape = SAME._replace(images=16, size=(4, 4))
     x, weight, _ = shape.arrays()
     x[3, 5, 1, 2] = np.nan
@@ -174,13 +179,34 @@ def test_float16_is_summed_in_float32() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
 
 
-def test_blocks_share_the_outputs_of_a_group() -> None:
+def test_several_blocks_share_the_outputs_of_a_group() -> None:
     check("cpu", SAME._replace(images=1, groups=1, inputs=3, outputs=531, size=(4, 5)))
 
 
-def test_inputs_beyond_a_cache_are_taken_chunk_by_chunk() -> None:
+def test_inputs_larger_than_a_cache_are_taken_in_chunks() -> None:
     shape = SAME._replace(images=1, groups=1, inputs=150, outputs=20, size=(32, 32), kernel=(1, 1), padding=(0, 0))
-    rows, columns = convolution._forward_axes(shape.geometry, shape.size, shape.kernel)
-    layout = convolution._fit(convolution.CPU, convolution.Layout(rows, columns, 1, 150, 20, 4, 64), 1, 4, True)
+    rows, columns = layouts.forward_axes(shape.geometry, shape.size, shape.kernel)
+    start = layouts.Layout(layouts.CPU, rows, columns, 1, 150, 20, tile_out=4, width=64)
+    layout = layouts.fit(start, 1, 4, for_weights=True)
     assert layout is not None and 4 * layout.inputs * layout.channel_size > 2 * (256 << 10)
     check("cpu", shape)
+
+
+def test_python_and_cpp_declare_the_same_fields() -> None:
+    source = (PACKAGE / "convolution.cu").read_text(encoding="utf-8")
+    for name, structure in (("Axis", layouts.AxisFields), ("Plan", layouts.PlanFields)):
+        assert _fields_of(source, name) == [
+            (field, "int" if kind is ctypes.c_int else "Axis") for field, kind in structure._fields_
+        ]
+
+
+def _fields_of(source: str, struct: str) -> list[tuple[str, str]]:
+    """Return name and type of each field of a C++ struct, in order."""
+    match = re.search(rf"struct {struct} {{(.*?)^}};", source, re.DOTALL | re.MULTILINE)
+    assert match is not None
+    body = re.sub(r"//[^\n]*", "", match[1])
+    return [
+        (field.strip(), kind)
+        for kind, names in re.findall(r"^\s*(int|Axis) ([\w, ]+);", body, re.MULTILINE)
+        for field in names.split(",")
+    ]

@@ -1,4 +1,4 @@
-"""What docs/cuda.md shows is what happens."""
+"""The code of docs/cuda.md prints the output that the page shows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cuda.md").read_text(enco
 
 
 @needs_compiler
-def test_every_output_shown_is_printed_by_the_code_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_prints_every_output_that_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINISK_KERNELS", "auto")
     (language, kernels), *rest = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert language == "cuda" and len(rest) == 8
     Path("prelu.cu").write_text(kernels, encoding="utf-8")
     names: dict[str, Any] = {}
-    for (language, code), (_, shown) in zip(rest[::2], rest[1::2], strict=True):
+    for (language, code), (_, shown) in zip(rest[0::2], rest[1::2], strict=True):
         assert language == "python"
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(code, names)

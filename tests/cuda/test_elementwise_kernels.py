@@ -1,4 +1,4 @@
-"""elementwise.cu against its NumPy formulas."""
+"""elementwise.cu against the reference formulas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minisk import kernels
 pytestmark = needs_compiler
 
 FEW = settings(max_examples=20, derandomize=True, deadline=None, database=None)
-# One value; a block's width and one more; two blocks, several rounds and a tail.
+# One element; less than a warp; one more than a block; several rounds and a tail.
 SIZES = [1, 31, 257, 2 * 256 * 8 + 3]
 
 
@@ -21,10 +21,10 @@ SIZES = [1, 31, 257, 2 * 256 * 8 + 3]
 @pytest.mark.parametrize("name", ["add", "relu", "add_relu", "relu_grad"])
 @FEW
 @given(size=st.sampled_from(SIZES), dtype=st.sampled_from("fd"), whole=st.booleans())
-def test_kernel_agrees_with_its_formula(name: str, mode: str, size: int, dtype: str, whole: bool) -> None:
+def test_kernel_agrees_with_the_reference(name: str, mode: str, size: int, dtype: str, whole: bool) -> None:
     rng = np.random.default_rng(size)
     x, y = rng.standard_normal((2, size))
-    if whole:  # zeros, and sums that are 0
+    if whole:  # gives zeros, and sums that are 0
         x, y = x.round(), y.round()
     args = (x,) if name == "relu" else (x, y)
     assert_agrees(mode, getattr(kernels, name), *(array.astype(dtype) for array in args))

@@ -1,4 +1,4 @@
-"""The launched memory-bound kernels move next to nothing twice, and docs/kernels.md says how much."""
+"""The memory-bound kernels in use move hardly any byte twice, and docs/kernels.md lists their counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools import kernel_counts
 
 
 @needs_compiler
-def test_every_launched_kernel_keeps_to_its_counts_and_the_document_lists_them() -> None:
+def test_every_kernel_in_use_stays_within_its_limits_and_the_document_lists_its_counts() -> None:
     counts = kernel_counts.count()
     assert [each for each in counts if not each.is_good and each.kernel not in kernel_counts.EXCUSES] == []
     document = kernel_counts.DOCUMENT.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""pooling.cu against its NumPy formulas: every window, with padding, ceil_mode's last window, NaN and infinity."""
+"""pooling.cu against the reference: many windows, with padding, ceil_mode's last window, NaN and infinity."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ pytestmark = needs_compiler
 
 MODES = pytest.mark.parametrize("mode", ["cpu", "threads"])
 SOME = settings(max_examples=40, derandomize=True, deadline=None, database=None)
-# Kernel, stride, padding: those compiled for their size, and others; taps apart, overlapping, up to 49 of them.
+# Kernel, stride, padding: sizes with a compiled version of their own, and others; up to 49 taps.
 ALONG = [(1, 1, 0), (2, 2, 0), (2, 2, 1), (2, 1, 1), (3, 2, 1), (3, 2, 0), (3, 1, 1), (3, 4, 1), (7, 3, 3), (7, 7, 0)]
 
 
 @st.composite
 def windows(draw: st.DrawFn) -> tuple[tuple[int, int], PoolWindow]:
-    """Height and width of an input, and a window on it."""
+    """Draw height and width of an input, and a window on it."""
     sizes = draw(st.sampled_from([(7, 7), (8, 16), (9, 70), (41, 33), (37, 530)]))  # one tile to two, with tails
     axes = []
     for size in sizes:
         kernel, stride, padding = draw(st.sampled_from(ALONG))
         free = size + 2 * padding - kernel
         out = free // stride + 1
-        # ceil_mode: one window more, which the input fills in part.
+        # ceil_mode adds a window that lies partly outside the input.
         if draw(st.booleans()) and free % stride and out * stride < size + padding:
             out += 1
         axes.append((kernel, stride, padding, out))
@@ -36,14 +36,14 @@ def windows(draw: st.DrawFn) -> tuple[tuple[int, int], PoolWindow]:
 
 
 def drawn(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    # Few different values: equal maxima are common, and the first of them has to win.
+    # Few different values, so that equal maxima are common: the first must win.
     return np.random.default_rng(len(shape) + shape[-1]).integers(-4, 5, shape).astype(dtype)
 
 
 @MODES
 @SOME
 @given(case=windows(), dtype=st.sampled_from("fd"))
-def test_pooling_agrees_with_its_formula(mode: str, case: tuple[tuple[int, int], PoolWindow], dtype: str) -> None:
+def test_pooling_agrees_with_the_reference(mode: str, case: tuple[tuple[int, int], PoolWindow], dtype: str) -> None:
     size, window = case
     x, dout = drawn((2, 3, *size), dtype), drawn((2, 3, *window.out), dtype)
     winner = kernels.max_pool2d(x, window)[1]
@@ -57,9 +57,7 @@ def test_pooling_agrees_with_its_formula(mode: str, case: tuple[tuple[int, int],
 @MODES
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kernel", [2, 3])
-def test_nan_wins_and_a_window_of_minus_infinity_has_its_first_tap_as_winner(
-    kernel: int, value: float, mode: str
-) -> None:
+def test_nan_wins_and_the_first_tap_wins_a_window_of_minus_infinity(kernel: int, value: float, mode: str) -> None:
     window = PoolWindow((kernel, kernel), (2, 2), (1, 1), (6, 6))
     x = drawn((2, 2, 11, 11), "f")
     x[0, 0, 3:5, 4], x[1] = value, -np.inf
@@ -69,7 +67,7 @@ def test_nan_wins_and_a_window_of_minus_infinity_has_its_first_tap_as_winner(
     assert_agrees(mode, kernels.max_pool2d_scatter, drawn(winner.shape, "f"), winner, window, x.shape)
 
 
-def test_gradients_are_the_same_bits_every_time() -> None:
+def test_gradients_have_the_same_bits_in_every_run() -> None:
     window = PoolWindow((3, 3), (2, 2), (1, 1), (56, 56))
     rng = np.random.default_rng(0)
     x, dout = rng.standard_normal((2, 16, 112, 112), np.float32), rng.standard_normal((2, 16, 56, 56), np.float32)

@@ -1,4 +1,4 @@
-"""select.cu against its NumPy formulas, and the fused select step against the chain of Axpys it stands for."""
+"""select.cu against the reference formulas, and the fused select step against the chain of Axpys it replaces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minisk import kernels, models, ops
 pytestmark = needs_compiler
 
 FEW = settings(max_examples=15, derandomize=True, deadline=None, database=None)
-# One number a plane; several planes a block, also with a tail; one block; two tiles, two rounds of a block, and a tail.
+# One element per plane; several planes per block, also with a tail; one block; several tiles and a tail.
 SPATIAL = [1, 31, 300, 1024, 3 * 1024 + 5]
 
 
@@ -23,10 +23,10 @@ def drawn(seed: int, shape: tuple[int, ...], dtype: str = "d") -> np.ndarray:
 
 
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
-@pytest.mark.parametrize("branches", [1, 2, 3, 4, 5])  # beyond 4 the formula does it
+@pytest.mark.parametrize("branches", [1, 2, 3, 4, 5])  # more than 4 use the reference
 @FEW
 @given(n=st.integers(1, 3), c=st.integers(1, 5), spatial=st.sampled_from(SPATIAL), dtype=st.sampled_from("fd"))
-def test_select_and_its_gradient_agree_with_their_formulas(
+def test_select_and_its_gradient_agree_with_the_reference(
     branches: int, mode: str, n: int, c: int, spatial: int, dtype: str
 ) -> None:
     features = [drawn(m, (n, c, spatial, 1), dtype) for m in range(branches)]
@@ -36,7 +36,7 @@ def test_select_and_its_gradient_agree_with_their_formulas(
 
 
 @pytest.mark.parametrize("mode", ["numpy", "cpu", "threads"])
-def test_fused_backward_is_the_composition_with_both_results_used(mode: str) -> None:
+def test_fused_backward_equals_the_composition_when_both_results_are_used(mode: str) -> None:
     inputs = [ms.tensor(drawn(m, (2, 3, 4, 5)), requires_grad=True) for m in range(3)]
     logits = ms.tensor(drawn(5, (2, 3, 3)), requires_grad=True)
     seeds = [ms.tensor(drawn(6, (2, 3, 4, 5))), ms.tensor(drawn(7, (2, 3, 3)))]
@@ -51,7 +51,7 @@ def test_fused_backward_is_the_composition_with_both_results_used(mode: str) -> 
 
 @pytest.mark.parametrize("mode", ["numpy", "cpu"])
 @pytest.mark.parametrize("branches", [[(3, 1, 1)], [(3, 1, 1), (3, 2, 1)], [(1, 1, 1), (3, 1, 1), (3, 2, 1)]], ids=len)
-def test_a_fused_sk_conv_is_the_axpy_composition(branches: list[tuple[int, int, int]], mode: str) -> None:
+def test_a_fused_sk_conv_equals_the_axpy_composition(branches: list[tuple[int, int, int]], mode: str) -> None:
     ms.manual_seed(0)
     layer = models.SKConv(8, branches, L=4).to(dtype="float64")
     outcomes = []
@@ -68,7 +68,7 @@ def test_a_fused_sk_conv_is_the_axpy_composition(branches: list[tuple[int, int, 
         np.testing.assert_allclose(fused, composed, rtol=1e-9, atol=1e-12)
 
 
-def test_forward_and_backward_are_the_same_bits_every_time() -> None:
+def test_forward_and_backward_have_the_same_bits_in_every_run() -> None:
     arrays = [drawn(m, (2, 64, 33, 31), "f") for m in range(3)]
     logits, weights = drawn(8, (2, 2, 64), "f"), drawn(9, (2, 2, 64), "f")
     with kernel_mode("cpu"):

@@ -1,4 +1,4 @@
-"""sgd.cu against its NumPy formula, and in place whatever the arrays look like."""
+"""sgd.cu against the reference formula; arrays of any layout are updated in place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZES = [1, 31, 257, 2 * 256 * 8 + 3]  # as in test_elementwise_kernels
     weight_decay=st.sampled_from([0.0, 1e-2]),
     nesterov=st.booleans(),
 )
-def test_kernel_agrees_with_its_formula(
+def test_kernel_agrees_with_the_reference(
     mode: str, size: int, dtype: str, momentum: float, weight_decay: float, nesterov: bool
 ) -> None:
     arrays = np.random.default_rng(size).standard_normal((3, size)).astype(dtype)
@@ -33,7 +33,7 @@ def test_kernel_agrees_with_its_formula(
 
 
 @pytest.mark.parametrize("mode", ["numpy", "cpu", "threads"])
-def test_a_weight_that_is_not_contiguous_is_changed_in_place_too(mode: str) -> None:
+def test_a_weight_that_is_not_contiguous_is_updated_in_place(mode: str) -> None:
     memory = np.arange(12.0).reshape(3, 4)
     weight, velocity = memory.T, np.zeros((4, 3))
     with kernel_mode(mode):

@@ -1,4 +1,4 @@
-"""softmax.cu against its NumPy formulas: along rows and columns, forward and backward; cross entropy of rows."""
+"""softmax.cu and cross_entropy.cu against the reference formulas: rows and columns, forward and backward."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from minisk import kernels, ops
 pytestmark = needs_compiler
 
 FEW = settings(max_examples=20, derandomize=True, deadline=None, database=None)
-# One number; less than a warp, one warp, two rounds of the largest block and a tail.
+# One element; less than a warp; one warp; two rounds of the largest block and a tail.
 LENGTHS = [1, 5, 32, 2 * 256 + 3]
-# Columns: a row instead; less than a tile, one tile, three tiles and a tail.
+# 1 means rows. Columns: less than a tile, one tile, three tiles and a tail.
 INNERS = [1, 7, 256, 3 * 256 + 5]
 
 
 def drawn(seed: int, shape: tuple[int, ...], dtype: str, far: float = 0) -> np.ndarray:
-    """Random numbers, all of them `far` from 0."""
+    """Return random numbers around `far`."""
     return (3 * np.random.default_rng(seed).standard_normal(shape) + far).astype(dtype)
 
 
@@ -35,7 +35,7 @@ def drawn(seed: int, shape: tuple[int, ...], dtype: str, far: float = 0) -> np.n
     dtype=st.sampled_from("fd"),
     far=st.sampled_from([0, 1e4, -1e4]),
 )
-def test_softmax_agrees_with_its_formula_near_and_far_from_zero(
+def test_softmax_agrees_with_the_reference_near_and_far_from_zero(
     name: str, mode: str, outer: int, n: int, inner: int, dtype: str, far: float
 ) -> None:
     n = min(n, 40) if inner > 1 else n
@@ -46,7 +46,7 @@ def test_softmax_agrees_with_its_formula_near_and_far_from_zero(
 @pytest.mark.parametrize("name", ["softmax_grad", "log_softmax_grad"])
 @FEW
 @given(outer=st.integers(1, 5), n=st.sampled_from(LENGTHS), inner=st.sampled_from(INNERS), dtype=st.sampled_from("fd"))
-def test_gradient_agrees_with_its_formula(name: str, mode: str, outer: int, n: int, inner: int, dtype: str) -> None:
+def test_gradient_agrees_with_the_reference(name: str, mode: str, outer: int, n: int, inner: int, dtype: str) -> None:
     shape = (outer, min(n, 40) if inner > 1 else n, inner)
     assert_agrees(mode, getattr(kernels, name), drawn(1, shape, dtype), drawn(2, shape, dtype), 1)
 
@@ -54,14 +54,14 @@ def test_gradient_agrees_with_its_formula(name: str, mode: str, outer: int, n: i
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
 @FEW
 @given(rows=st.integers(1, 9), n=st.sampled_from(LENGTHS), dtype=st.sampled_from("fd"))
-def test_cross_entropy_agrees_with_its_formula(mode: str, rows: int, n: int, dtype: str) -> None:
-    logits, wanted = drawn(1, (rows, n), dtype, far=1e4), np.abs(drawn(2, (rows, n), dtype))
-    assert_agrees(mode, kernels.cross_entropy, logits, wanted)
-    assert_agrees(mode, kernels.cross_entropy_grad, np.array(0.3, dtype), logits, wanted)
+def test_cross_entropy_agrees_with_the_reference(mode: str, rows: int, n: int, dtype: str) -> None:
+    logits, target = drawn(1, (rows, n), dtype, far=1e4), np.abs(drawn(2, (rows, n), dtype))
+    assert_agrees(mode, kernels.cross_entropy, logits, target)
+    assert_agrees(mode, kernels.cross_entropy_grad, np.array(0.3, dtype), logits, target)
 
 
 @pytest.mark.parametrize("mode", ["numpy", "cpu", "threads"])
-def test_an_impossible_class_has_no_share_and_a_nan_spoils_its_row_alone(mode: str) -> None:
+def test_minus_infinity_has_probability_0_and_a_nan_affects_its_row_only(mode: str) -> None:
     x = np.array([[0, -np.inf, 0], [0, np.nan, 1], [1, 1, -200]], np.float32)
     with kernel_mode(mode):
         y = kernels.softmax(x, 1)
@@ -69,7 +69,7 @@ def test_an_impossible_class_has_no_share_and_a_nan_spoils_its_row_alone(mode: s
     assert y[0, 1] == 0
 
 
-def test_exponential_is_right_to_the_last_bits() -> None:
+def test_exponential_is_accurate_to_the_last_bits() -> None:
     # softmax of (0, x) is 1 / (1 + e^x), e^x / (1 + e^x): their ratio is e^x as the kernel computes it.
     x = np.linspace(-85, 0, 4097, dtype=np.float32)
     with kernel_mode("cpu"):
@@ -87,7 +87,7 @@ def test_exponential_is_right_to_the_last_bits() -> None:
     ],
     ids=["softmax", "log_softmax", "cross_entropy"],
 )
-def test_fused_backward_is_the_composition(function: object, mode: str) -> None:
+def test_fused_backward_equals_the_composition(function: object, mode: str) -> None:
     x = ms.tensor(drawn(1, (3, 5, 7), "d"), requires_grad=True)
     with kernel_mode(mode):
         y = function(x)  # type: ignore[operator]

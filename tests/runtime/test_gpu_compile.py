@@ -43,4 +43,4 @@ def test_occupancy_counts_registers_threads_and_shared_memory() -> None:
 
 def test_the_document_lists_every_kernel() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", gpu_compile.DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(listed) == {name for path in PACKAGE.glob("*.cu") for name in signatures(path)}
+    assert set(listed) == {name for path in PACKAGE.glob("**/*.cu") for name in signatures(path)}

@@ -19,25 +19,24 @@ from typing import NamedTuple
 
 # Constants that decide the speed of a kernel, not its result, are not changed: (file, name) and the reason.
 TUNING = {
-    ("axpy.cu", "TREE_BLOCK"): "the largest block; the launcher refuses larger ones",
     ("common.cuh", "REAL"): "a type, set at each build",
     ("common.cuh", "INDEX"): "a type, set at each build",
     ("common.cuh", "INFINITY"): "for NVRTC only; C++ compilers define it",
     ("common.cuh", "NEIGHBOURS"): "neighbours of a thread; every number is right",
     ("select.cu", "BRANCHES"): "set at each build",
     ("convolution.cu", "TILE_OUT"): "size of the register tile, set at each build",
-    ("convolution.cu", "LANES"): "size of a team, set at each build",
+    ("lanes.cuh", "LANES"): "size of a team, set at each build",
     ("convolution.cu", "IMAGES"): "images shuffled into one, set at each build",
     ("convolution.cu", "CHUNK_BYTES"): "size of the inputs processed together; every number is right",
     ("convolution.cu", "MOST_TAPS"): "size of an array; larger convolutions use matrix products",
-    ("convolution.cu", "VECTOR_BYTES"): "size of the processor's registers",
-    ("convolution.cu", "VECTOR"): "elements in a register",
-    ("convolution.cu", "SUMS"): "registers for sums",
-    ("convolution.cu", "TILE_TAPS"): "size of the register tile",
-    ("convolution.cu", "TILE_VECTORS"): "size of the register tile",
-    ("convolution.cu", "STEP"): "positions read at once, by the sizes above",
-    ("convolution.cu", "SPAN"): "positions of a tile, by the sizes above",
-    ("convolution.cu", "HALF"): "vectors of a tile used at the end of a row; every number is right",
+    ("lanes.cuh", "VECTOR_BYTES"): "size of the processor's registers",
+    ("lanes.cuh", "VECTOR"): "elements in a register",
+    ("lanes.cuh", "SUMS"): "registers for sums",
+    ("lanes.cuh", "TILE_TAPS"): "size of the register tile",
+    ("lanes.cuh", "TILE_VECTORS"): "size of the register tile",
+    ("lanes.cuh", "STEP"): "positions read at once, by the sizes above",
+    ("lanes.cuh", "SPAN"): "positions of a tile, by the sizes above",
+    ("lanes.cuh", "HALF"): "vectors of a tile used at the end of a row; every number is right",
 }
 
 _TOKEN = re.compile(

@@ -1,4 +1,4 @@
-"""batch_norm.cu against its NumPy formulas: whole channels and channels in parts, with and without the ReLU."""
+"""batch_norm.cu against the reference formulas: whole channels and channels in parts, with and without ReLU."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 import minisk as ms
 from minisk import kernels, ops
-from minisk.cuda import batch_norm as normalization
+from minisk.cuda import batch_norm as launcher
 
 pytestmark = needs_compiler
 
 FEW = settings(max_examples=25, derandomize=True, deadline=None, database=None)
-# A single value; fewer than a warp; planes that several rounds of a block straddle; two rounds of a block and a tail.
+# One element; less than a warp; planes that end inside a round of a block; two rounds of a block and a tail.
 SPATIAL = [1, 3, 49, 400, 2 * 512 + 7]
 MODES = pytest.mark.parametrize("mode", ["cpu", "threads"])
 PARTS = pytest.mark.parametrize("values", [32768, 256], ids=["whole channels", "parts"])
@@ -30,7 +30,7 @@ def train(*args: Any) -> tuple[np.ndarray, ...]:
 
 
 def layer(n: int, c: int, spatial: int, dtype: str = "d", seed: int = 0) -> tuple[np.ndarray, ...]:
-    """x, weight, bias, dout; x differs from channel to channel in mean and deviation."""
+    """Return x, weight, bias and dout; the channels of x differ in mean and deviation."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, c, spatial)) * rng.uniform(0.5, 3, (c, 1)) + 5 * rng.standard_normal((c, 1))
     weight, bias, dout = 1 + rng.random(c), rng.standard_normal(c), rng.standard_normal(x.shape)
@@ -47,12 +47,12 @@ def statistics_of(x: np.ndarray) -> kernels.BatchStatistics:
 @RELU
 @FEW
 @given(n=st.integers(2, 5), c=st.integers(1, 3), spatial=st.sampled_from(SPATIAL), dtype=st.sampled_from("fd"))
-def test_forward_agrees_with_its_formula(
+def test_forward_agrees_with_the_reference(
     relu: bool, values: int, mode: str, n: int, c: int, spatial: int, dtype: str
 ) -> None:
     x, weight, bias, _ = layer(n, c, spatial, dtype if n * spatial >= 8 else "d", seed=spatial)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normalization, "PART", values)
+        patch.setattr(launcher, "PART", values)
         assert_agrees(mode, train, x, weight, bias, 1e-5, relu)
         assert_agrees(mode, kernels.batch_norm_apply, x, weight, bias, statistics_of(x), 1e-5, relu)
 
@@ -63,22 +63,22 @@ def test_forward_agrees_with_its_formula(
 @pytest.mark.parametrize("depends", [True, False], ids=["training", "evaluation"])
 @FEW
 @given(n=st.integers(2, 5), c=st.integers(1, 3), spatial=st.sampled_from(SPATIAL), dtype=st.sampled_from("fd"))
-def test_backward_agrees_with_its_formula(
+def test_backward_agrees_with_the_reference(
     depends: bool, relu: bool, values: int, mode: str, n: int, c: int, spatial: int, dtype: str
 ) -> None:
     x, weight, bias, dout = layer(n, c, spatial, dtype if n * spatial >= 8 else "d", seed=spatial)
     given = x, weight, bias, statistics_of(x)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normalization, "PART", values)
+        patch.setattr(launcher, "PART", values)
         assert_agrees(mode, kernels.batch_norm_backward, dout, *given, 1e-5, relu, depends)
 
 
 @PARTS
 @pytest.mark.parametrize("mode", ["numpy", "cpu", "threads"])
-def test_a_mean_of_ten_thousand_deviations_survives_float32(
+def test_float32_is_exact_enough_for_a_mean_of_ten_thousand_deviations(
     mode: str, values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(normalization, "PART", values)
+    monkeypatch.setattr(launcher, "PART", values)
     rng = np.random.default_rng(0)
     x = (1e4 + rng.standard_normal((4, 2, 600))).astype("f")
     exact = x.astype("d")
@@ -101,10 +101,10 @@ def test_a_mean_of_ten_thousand_deviations_survives_float32(
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", [(0, 1, 0), (3, 1, 250)], ids=["in the first plane", "in the last"])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_a_value_that_is_not_finite_spoils_its_channel_and_no_other(
+def test_a_non_finite_element_affects_its_own_channel_only(
     where: tuple[int, int, int], bad: float, mode: str, values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(normalization, "PART", values)
+    monkeypatch.setattr(launcher, "PART", values)
     x, weight, bias, dout = layer(4, 3, 300, "f")
     x[where] = bad
     with kernel_mode(mode):
@@ -117,7 +117,7 @@ def test_a_value_that_is_not_finite_spoils_its_channel_and_no_other(
 
 @PARTS
 def test_forward_and_backward_give_the_same_bits_in_every_run(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(normalization, "PART", values)
+    monkeypatch.setattr(launcher, "PART", values)
     x, weight, bias, dout = layer(6, 40, 300, "f")
     runs = set()
     with kernel_mode("cpu"):
@@ -131,9 +131,7 @@ def test_forward_and_backward_give_the_same_bits_in_every_run(values: int, monke
 @pytest.mark.parametrize("mode", ["numpy", "cpu"])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @RELU
-def test_the_fused_backward_is_the_composition_that_higher_orders_are_taken_of(
-    relu: bool, training: bool, mode: str
-) -> None:
+def test_fused_backward_equals_the_composition_used_for_higher_orders(relu: bool, training: bool, mode: str) -> None:
     arrays = layer(3, 4, 50)
     with kernel_mode(mode):
         x, weight, bias = (ms.tensor(array, requires_grad=True) for array in arrays[:3])
@@ -146,11 +144,11 @@ def test_the_fused_backward_is_the_composition_that_higher_orders_are_taken_of(
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9, atol=1e-9)
 
 
-def test_a_mean_kept_by_a_module_may_move_between_forward_and_backward() -> None:
+def test_running_statistics_may_change_between_forward_and_backward() -> None:
     x, weight, bias, dout = (ms.tensor(array, requires_grad=True) for array in layer(3, 2, 10))
     mean, var = ms.tensor(np.zeros(2)), ms.tensor(np.ones(2))
     before = ops.batch_norm(x, weight, bias, mean, var, False)
     (expected,) = ms.grad((before * dout).sum(), weight, retain_graph=True)
-    ops.batch_norm(x, weight, bias, mean, var, True)  # moves both
+    ops.batch_norm(x, weight, bias, mean, var, True)  # changes both
     (found,) = ms.grad((before * dout).sum(), weight)
     np.testing.assert_array_equal(found.numpy(), expected.numpy())

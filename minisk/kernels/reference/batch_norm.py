@@ -1,4 +1,4 @@
-"""Batch norm over a channel axis, with the ReLU behind it: statistics of a batch, normalise + affine, fused backward.
+"""Batch norm over a channel axis with an optional fused ReLU: batch statistics, normalisation and affine, backward.
 
 x: (N, C, …), seen as (N, C, S); weight, bias and all statistics: (C,). With m = N·S and xhat = (x - mean) · inv_std:
 
@@ -8,43 +8,21 @@ x: (N, C, …), seen as (N, C, S); weight, bias and all statistics: (C,). With m
     dx      = weight · inv_std · (g - dbias / m - xhat · dweight / m)       if the statistics are those of x
     dx      = weight · inv_std · g                                          if they are constants
 
-ReLU's mask is computed from x again, so neither y nor out is needed in backward.
+Backward computes ReLU's mask from x again, so it needs neither y nor out.
 Source: Ioffe and Szegedy, *Batch Normalization*, 2015; affine fused as in Caffe's CuDNNBatchNorm layer.
 """
 
-from typing import NamedTuple
-
 from ...backend import Array, array_module
-from .planes import narrow, widen
-
-
-class BatchStatistics(NamedTuple):
-    """Mean and biased variance of each channel, (C,) each; float32 for a float16 x.
-
-    The mean is center + rest: in one float32, the mean of 1e4 ± 1 would be off by a thousandth of the deviation.
-    """
-
-    center: Array
-    rest: Array
-    var: Array
-
-    @property
-    def mean(self) -> Array:
-        return self.center + self.rest
-
-    @classmethod
-    def fixed(cls, mean: Array, var: Array, like: Array) -> "BatchStatistics":
-        """BatchStatistics from a given mean and variance, copied, to normalise x `like` this one with."""
-        center, var = (widen(array.astype(like.dtype)) for array in (mean, var))
-        return cls(center, array_module(mean).zeros_like(center), var)
+from ...cuda.geometry import BatchStatistics
+from .precision import narrow, widen
 
 
 def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, BatchStatistics]:
-    """Return out, and the batch's statistics."""
+    """Return out, and the statistics of the batch."""
     x3, count = _per_channel(x)
     center = _channel_sum(x3) / count
     centred = x3 - center[:, None]
-    # A second look corrects what rounding did to the first mean: 1e4 ± 1 survives float32.
+    # A second pass corrects the rounding error of the first mean: float32 is then enough for data such as 1e4 ± 1.
     rest = _channel_sum(centred) / count
     statistics = BatchStatistics(center, rest, _channel_dot(centred, centred) / count - rest * rest)
     return _affine(centred, weight, bias, statistics, eps, relu, like=x), statistics
@@ -53,7 +31,7 @@ def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: boo
 def batch_norm_apply(
     x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
 ) -> Array:
-    """Return out for given statistics: evaluation, and what training computed once more."""
+    """Return out for given statistics: in evaluation, or when backward computes it again."""
     return _affine(_per_channel(x)[0] - statistics.center[:, None], weight, bias, statistics, eps, relu, like=x)
 
 
@@ -85,7 +63,7 @@ def batch_norm_backward(
 
 
 def _coefficients(weight: Array, bias: Array, statistics: BatchStatistics, eps: float) -> tuple[Array, Array, Array]:
-    """Inverse deviation, and scale and shift of y = (x - center) · scale + shift."""
+    """Return the inverse deviation, and scale and shift of y = (x - center) · scale + shift."""
     inv_std = 1 / array_module(weight).sqrt(statistics.var + eps)
     scale = widen(weight) * inv_std
     return inv_std, scale, widen(bias) - statistics.rest * scale
@@ -94,7 +72,7 @@ def _coefficients(weight: Array, bias: Array, statistics: BatchStatistics, eps: 
 def _affine(
     centred: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool, like: Array
 ) -> Array:
-    """Turn x - center, in place, into an output like x."""
+    """Turn x - center into the output, in place; return it with shape and dtype of `like`."""
     _, scale, shift = _coefficients(weight, bias, statistics, eps)
     centred *= scale[:, None]
     centred += shift[:, None]
@@ -103,13 +81,13 @@ def _affine(
 
 
 def _per_channel(x: Array) -> tuple[Array, int]:
-    """View x as (N, C, S), wide enough to compute in, and count the values of a channel."""
+    """Return x as (N, C, S), in the dtype to compute in, and the number of elements of a channel."""
     x3 = widen(x).reshape(x.shape[0], x.shape[1], -1)
     return x3, x3.shape[0] * x3.shape[2]
 
 
 def _channel_sum(x: Array) -> Array:
-    # Over images first: whole rows are added at once, five times faster than summing both axes when planes are small.
+    # Over images first: this adds whole rows at once, five times faster than summing both axes when planes are small.
     return x.sum(axis=0).sum(axis=1)
 
 

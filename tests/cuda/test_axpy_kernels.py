@@ -1,4 +1,4 @@
-"""axpy.cu against its NumPy formulas, and the three steps of the scale gradient against each other."""
+"""axpy.cu against the reference formulas, and the three versions of the scale gradient against each other."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minisk import kernels
-from minisk.cuda import planes
-from minisk.runtime.launcher import Kernel, launch
+from minisk.cuda import axpy as launcher
+from minisk.runtime import Kernel, launch
+from minisk.runtime.signature import PACKAGE
 
 pytestmark = needs_compiler
 
-# Empty lanes; one warp; one block's width and one more; two rounds of a block and a tail; several tiles and a tail.
+# Idle threads; one warp; one more than a block; two rounds of a block and a tail; several tiles and a tail.
 SPATIAL = [1, 31, 32, 257, 2 * 256 * 4 + 3, 3 * 1024 + 5]
+STEPS = PACKAGE / "steps" / "sum.cu"
 FEW = settings(max_examples=20, derandomize=True, deadline=None, database=None)
 
 
@@ -34,46 +36,54 @@ def arguments_of(name: str, a: np.ndarray, x: np.ndarray, y: np.ndarray) -> tupl
 @pytest.mark.parametrize("name", ["axpy", "channel_scale", "channel_add", "channel_dot", "plane_mean"])
 @FEW
 @given(n=st.integers(1, 3), c=st.integers(1, 3), spatial=st.sampled_from(SPATIAL), dtype=st.sampled_from("fd"))
-def test_kernel_agrees_with_its_formula(name: str, mode: str, n: int, c: int, spatial: int, dtype: str) -> None:
+def test_kernel_agrees_with_the_reference(name: str, mode: str, n: int, c: int, spatial: int, dtype: str) -> None:
     a, x, y = planes_of(n, c, spatial, dtype, seed=spatial)
-    assert_agrees(mode, getattr(planes, name), *arguments_of(name, a, x, y))
+    assert_agrees(mode, getattr(kernels, name), *arguments_of(name, a, x, y))
 
 
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
 @pytest.mark.parametrize("step", ["channel_dot_serial", "channel_dot_tree", "channel_dot_shuffle"])
 @pytest.mark.parametrize("spatial", SPATIAL)
-def test_every_step_of_the_scale_gradient_sums_each_product_once(step: str, spatial: int, mode: str) -> None:
+def test_every_version_of_the_scale_gradient_sums_each_product_once(step: str, spatial: int, mode: str) -> None:
     _, x, g = planes_of(2, 3, spatial, "d", seed=1)
-    out = np.full((2, 3), np.nan)
+    out, serial = np.full((2, 3), np.nan), np.full((2, 3), np.nan)
     with kernel_mode(mode):
-        planes_first = (6,) if step == "channel_dot_shuffle" else ()
-        launch(Kernel("axpy.cu", step), (6,), (256,), (*planes_first, spatial, g, x, out))
-    np.testing.assert_allclose(out, (g * x).sum(axis=(2, 3)), rtol=1e-12, atol=1e-12)
+        launch(Kernel(STEPS, "channel_dot_serial"), (6,), (256,), (spatial, g, x, serial))
+        if step == "channel_dot_shuffle":
+            launch(Kernel("axpy.cu", step), (6,), (256,), (6, spatial, g, x, out))
+        else:
+            launch(Kernel(STEPS, step), (6,), (256,), (spatial, g, x, out))
+    np.testing.assert_allclose(serial, (g * x).sum(axis=(2, 3)), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(out, serial, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["axpy", "channel_scale", "channel_add", "channel_dot", "plane_mean"])
-def test_float16_is_stored_and_float32_computed(name: str) -> None:
+def test_float16_is_stored_and_computed_in_float32(name: str) -> None:
     a, x, y = planes_of(2, 3, 2 * 256 * 4 + 3, "e", seed=0)
-    assert_agrees("threads", getattr(planes, name), *arguments_of(name, a, x, y))
+    assert_agrees("threads", getattr(kernels, name), *arguments_of(name, a, x, y))
 
 
 @pytest.mark.parametrize("mode", ["cpu", "threads"])
-def test_a_number_spread_over_its_plane_is_added_from_either_side(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_add_reads_an_operand_that_repeats_over_each_plane_once_per_plane(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a, x, _ = planes_of(2, 3, 2 * 256 * 4 + 3, "f", seed=0)
     spread, launched = np.broadcast_to(a[:, :, None, None], x.shape), []
-    monkeypatch.setattr(planes, "launch", lambda kernel, *rest: (launched.append(kernel.name), launch(kernel, *rest)))
+    monkeypatch.setattr(launcher, "launch", lambda kernel, *rest: (launched.append(kernel.name), launch(kernel, *rest)))
     with kernel_mode(mode):
         for one, other in ((x, spread), (spread, x)):
             np.testing.assert_array_equal(kernels.add(one, other), x + spread)
-        np.testing.assert_array_equal(kernels.add(spread, spread), spread + spread)  # no plane to read: the formula
-        empty = np.zeros((2, 3, 0, 4), np.float32)  # NumPy's strides of it may be 0 as well
+        np.testing.assert_array_equal(
+            kernels.add(spread, spread), spread + spread
+        )  # neither is contiguous: the reference
+        empty = np.zeros((2, 3, 0, 4), np.float32)  # its strides in NumPy may be 0 too
         assert kernels.add(empty, empty).shape == empty.shape
     assert launched == ["channel_add"] * 2
 
 
-def test_a_plane_that_starts_off_a_boundary_is_read_number_by_number() -> None:
+def test_channel_dot_reads_an_unaligned_plane_element_by_element() -> None:
     memory = np.arange(1 + 2 * 64, dtype=np.float32)
     x = memory[1:].reshape(1, 2, 8, 8)
     for mode in ("cpu", "threads"):
         with kernel_mode(mode):
-            np.testing.assert_array_equal(planes.channel_dot(np.ones_like(x), x), x.sum(axis=(2, 3)))
+            np.testing.assert_array_equal(kernels.channel_dot(np.ones_like(x), x), x.sum(axis=(2, 3)))

@@ -1,0 +1,364 @@
+"""How a convolution is laid out for convolution.cu, or left to the reference's matrix products (BLAS or cuBLAS).
+
+`forward_layout`, `input_grad_layout` and `weight_grad_layout` return a Layout, or None for matrix products. `_layout`
+holds the rule.
+
+On a CPU nearly every shape has a Layout. The kernels compute 1×1 convolutions at the speed of BLAS, and start no BLAS
+threads, which would spin while the kernels' threads work. On a GPU only few channels a group have one: 1×1 and dense
+kernels are products large enough for cuBLAS. Matrix products remain for kernels of more than MOST_TAPS taps, for rows
+too long to stage, and for so few products that packing the weights would take longer than multiplying them.
+"""
+
+import ctypes
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backend import Array
+from ..runtime import kernel_mode
+from .geometry import ConvGeometry
+
+MOST_TAPS = 64  # as in convolution.cu
+# Mode auto uses matrix products below this many products. Above it OpenBLAS would use several threads, which keep
+# spinning afterwards and take the processors from the kernels' threads.
+FEW_PRODUCTS = 1 << 18
+HALF_TILE = 0.625  # time of half a tile, in that of a whole one: each weight that is read meets half as many pixels
+POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
+CACHE_LINE = 16  # elements of float32
+IMAGES_TOGETHER = (1, 2, 4, 8, 16)
+
+
+class Target(NamedTuple):
+    """Tuning constants per processor."""
+
+    threads: int  # of a block
+    lanes: int  # threads of a team
+    weight_lanes: int  # threads of a team that sums weight gradients
+    most_staged: int  # bytes of staged rows
+    most_staged_for_weights: int  # bytes
+    most_channels: int  # of a group; more are left to matrix products
+    blocks: int  # that keep the processor busy
+
+
+CPU = Target(
+    threads=1,
+    lanes=1,
+    weight_lanes=1,
+    most_staged=768 << 10,  # staged rows stay in the second-level cache
+    most_staged_for_weights=8 << 20,  # fetching rows from further away costs less than summing tiles more often
+    most_channels=4096,
+    blocks=16,
+)
+GPU = Target(
+    threads=256,
+    lanes=8,
+    weight_lanes=32,  # a whole warp
+    most_staged=46 << 10,  # a block has 48 KiB, which also hold a table of taps
+    most_staged_for_weights=46 << 10,
+    most_channels=64,
+    blocks=512,
+)
+
+
+class AxisFields(ctypes.Structure):
+    """`struct Axis` of convolution.cu."""
+
+    _fields_ = (
+        ("size", ctypes.c_int),
+        ("out", ctypes.c_int),
+        ("taps", ctypes.c_int),
+        ("out_step", ctypes.c_int),
+        ("in_step", ctypes.c_int),
+        ("tap_step", ctypes.c_int),
+        ("shift", ctypes.c_int),
+        ("first", ctypes.c_int),
+        ("parts", ctypes.c_int),
+    )
+
+
+class PlanFields(ctypes.Structure):
+    """`struct Plan` of convolution.cu, which explains the fields."""
+
+    _fields_ = (
+        ("rows", AxisFields),
+        ("columns", AxisFields),
+        ("groups", ctypes.c_int),
+        ("inputs", ctypes.c_int),
+        ("outputs", ctypes.c_int),
+        ("band", ctypes.c_int),
+        ("staged_rows", ctypes.c_int),
+        ("pitch", ctypes.c_int),
+        ("channel_size", ctypes.c_int),
+        ("gradient_size", ctypes.c_int),
+        ("missing", ctypes.c_int),
+    )
+
+
+class Axis(NamedTuple):
+    """Rows or columns: output pixel o sees input pixel (o · out_step + tap · tap_step + shift) / in_step, if whole."""
+
+    size: int
+    out: int
+    taps: int
+    out_step: int
+    in_step: int
+    tap_step: int
+    shift: int
+
+    def reversed(self) -> "Axis":
+        """Return the axis of the input gradient, which reads outputs and writes inputs."""
+        return Axis(
+            size=self.out,
+            out=self.size,
+            taps=self.taps,
+            out_step=self.in_step,
+            in_step=self.out_step,
+            tap_step=-self.tap_step,
+            shift=-self.shift,
+        )
+
+    @property
+    def first(self) -> int:
+        """The first input pixel that the first outputs see."""
+        return (min(0, (self.taps - 1) * self.tap_step) + self.shift) // self.in_step
+
+    @property
+    def reach(self) -> int:
+        """Staged pixels that outputs see beyond their own number."""
+        last = (self.in_step - 1) * self.out_step + max(0, (self.taps - 1) * self.tap_step) + self.shift
+        return (last // self.in_step - self.first) // self.out_step
+
+    @property
+    def parts(self) -> int:
+        """Parts of the input, by the remainder by out_step, up to the last one that a tap reads."""
+        return 1 + max(tap * abs(self.tap_step) % self.out_step for tap in range(self.taps))
+
+    @property
+    def part(self) -> int:
+        """Outputs that share a remainder by in_step."""
+        return -(-self.out // self.in_step)
+
+    def fields(self) -> AxisFields:
+        return AxisFields(**self._asdict(), first=self.first, parts=self.parts)
+
+
+class Layout(NamedTuple):
+    """How blocks share a convolution: each takes `images` images and `band` rows, in tiles of `tile_out` channels.
+
+    inputs, outputs: channels of a group; width: half a tile, of which a row's positions are a multiple;
+    missing: pixels that the last row lacks.
+    """
+
+    target: Target
+    rows: Axis
+    columns: Axis
+    groups: int
+    inputs: int
+    outputs: int
+    tile_out: int
+    width: int
+    images: int = 1
+    band: int = 1
+    missing: int = 0
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether each output sees the one pixel in its own place: a 1×1 kernel without stride or padding."""
+        pointwise = (1, 1, 1, 0)
+        rows = (self.rows.taps, self.rows.out_step, self.rows.in_step, self.rows.shift)
+        columns = (self.columns.taps, self.columns.out_step, self.columns.in_step, self.columns.shift)
+        return rows == columns == pointwise
+
+    @property
+    def pitch(self) -> int:
+        """Positions in a staged row."""
+        return -(-self.columns.part * self.images // self.width) * self.width + self.columns.reach * self.images
+
+    @property
+    def channel_size(self) -> int:
+        """Staged elements of a channel of x."""
+        return _odd_lines(self.rows.parts * self.columns.parts * (self.band + self.rows.reach) * self.pitch)
+
+    @property
+    def gradient_size(self) -> int:
+        """Staged elements of a channel of dout."""
+        return _odd_lines(self.band * self.pitch)
+
+    def staged(self, for_weights: bool) -> int:
+        """Return the elements in shared memory."""
+        return self.inputs * self.channel_size + for_weights * self.outputs * self.gradient_size
+
+    def plan(self) -> PlanFields:
+        """Return what the kernels read from memory."""
+        return PlanFields(
+            rows=self.rows.fields(),
+            columns=self.columns.fields(),
+            groups=self.groups,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            band=self.band,
+            staged_rows=self.band + self.rows.reach,
+            pitch=self.pitch,
+            channel_size=self.channel_size,
+            gradient_size=self.gradient_size,
+            missing=self.missing,
+        )
+
+    def work(self) -> float:
+        """Return the time per column of output, in that of a column in a whole tile.
+
+        Tiles are filled up, half a tile at a row's end takes longer than half the time, and taps that see only padding
+        are skipped.
+        """
+        columns, tile, total = self.columns, 2 * self.width // self.images, 0.0
+        step, lefts = columns.out_step, [tap * columns.tap_step + columns.shift for tap in range(columns.taps)]
+        whole_rows, last_row = (self.rows.part - 1, columns.part), (1, columns.part - self.missing)
+        for count, length in (whole_rows, last_row):
+            for start in range(0, length, tile):
+                cost = count * tile * (HALF_TILE if length - start <= tile / 2 else 1)
+                total += cost * sum(-(start + tile) * step < left < columns.size - start * step for left in lefts)
+        return round(total / columns.taps / (self.rows.part * columns.part - self.missing), 2)
+
+
+def forward_layout(x: Array, weight: Array, geometry: ConvGeometry) -> Layout | None:
+    """Return how to launch the convolution, or None if matrix products are faster."""
+    rows, columns = forward_axes(geometry, x.shape[2:], weight.shape[2:])
+    outputs, inputs = len(weight) // geometry.groups, weight.shape[1]
+    return _layout(_target(x), rows, columns, outputs, inputs, geometry.groups, len(x), x.itemsize, _fewest_products())
+
+
+def input_grad_layout(dout: Array, weight: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Layout | None:
+    """Return how to launch the gradient of an input of this shape, or None if matrix products are faster."""
+    rows, columns = _reversed_axes(geometry, shape[2:], weight.shape[2:])
+    outputs, inputs = weight.shape[1], len(weight) // geometry.groups
+    return _layout(
+        _target(dout), rows, columns, outputs, inputs, geometry.groups, len(dout), dout.itemsize, _fewest_products()
+    )
+
+
+def weight_grad_layout(x: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Layout | None:
+    """Return how to launch the gradient of a weight of this shape, or None if matrix products are faster."""
+    rows, columns = forward_axes(geometry, x.shape[2:], shape[2:])
+    outputs, inputs = shape[0] // geometry.groups, shape[1]
+    fewest = _fewest_products()
+    return _layout(
+        _target(x), rows, columns, outputs, inputs, geometry.groups, len(x), x.itemsize, fewest, for_weights=True
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def forward_axes(geometry: ConvGeometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[Axis, Axis]:
+    """Return rows and columns of the forward convolution of images of a size (H, W)."""
+    out = geometry.output_size(size, kernel)
+    rows, columns = (
+        Axis(
+            size=size[a],
+            out=out[a],
+            taps=kernel[a],
+            out_step=geometry.stride[a],
+            in_step=1,
+            tap_step=geometry.dilation[a],
+            shift=-geometry.padding[a],
+        )
+        for a in range(2)
+    )
+    return rows, columns
+
+
+@functools.lru_cache(maxsize=1024)
+def _reversed_axes(geometry: ConvGeometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[Axis, Axis]:
+    rows, columns = forward_axes(geometry, size, kernel)
+    return rows.reversed(), columns.reversed()
+
+
+def _target(x: Array) -> Target:
+    return CPU if isinstance(x, np.ndarray) and kernel_mode() not in ("threads", "check") else GPU
+
+
+def _fewest_products() -> int:
+    return FEW_PRODUCTS if kernel_mode() == "auto" else 0
+
+
+@functools.lru_cache(maxsize=4096)
+def _layout(
+    target: Target,
+    rows: Axis,
+    columns: Axis,
+    outputs: int,
+    inputs: int,
+    groups: int,
+    images: int,
+    itemsize: int,
+    fewest_products: int,
+    for_weights: bool = False,
+) -> Layout | None:
+    """Choose between the kernels and matrix products (None), and then the tile."""
+    pixels, taps = images * rows.out * columns.out, rows.taps * columns.taps
+    if taps > MOST_TAPS or max(outputs, inputs) > target.most_channels or (target is GPU and groups == 1):
+        return None
+    if pixels * groups * outputs * inputs * taps < fewest_products:
+        return None
+    tile_out = 4 if 0 < outputs % 8 <= 4 else 8
+    vector = 64 // itemsize if target is CPU else 32 if for_weights else 16
+    width = vector if for_weights else vector * 8 // tile_out
+    layout = Layout(target, rows, columns, groups, inputs, outputs, tile_out, width)
+    return fit(layout, images, itemsize, for_weights)
+
+
+def fit(layout: Layout, images: int, itemsize: int, for_weights: bool) -> Layout | None:
+    """Choose how many of the images, and how many rows, a block takes; None if not even one row can be staged."""
+    target = layout.target
+    most = (target.most_staged_for_weights if for_weights else target.most_staged) // itemsize
+    candidates = []
+    for together in IMAGES_TOGETHER:
+        if images % together == 0:
+            candidate = _cut(layout._replace(images=together), for_weights)
+            if candidate.staged(for_weights) <= most:
+                candidates.append(candidate)
+    if not candidates:
+        return None
+    if for_weights:
+        fitted, most_rows = _fit_weights(candidates, pixels=layout.rows.out * layout.columns.out)
+    else:
+        fitted, most_rows = _fit_pixels(candidates, images)
+    bands = -(-fitted.rows.part // most_rows)
+    while fitted._replace(band=-(-fitted.rows.part // bands)).staged(for_weights) > most:
+        bands += 1
+    return fitted._replace(band=-(-fitted.rows.part // bands))
+
+
+def _fit_weights(candidates: list[Layout], pixels: int) -> tuple[Layout, int]:
+    """Choose a layout, and the most rows of a block. Many pixels are better: summing a tile costs as much as dozens."""
+    first = candidates[0]
+    positions = POSITIONS if first.rows.taps * first.columns.taps > 1 else 2 * POSITIONS
+    enough = [candidate for candidate in candidates if candidate.images * pixels >= positions]
+    layout = enough[0] if enough else candidates[-1]
+    return layout, max(1, positions // (layout.columns.out * layout.images))
+
+
+def _fit_pixels(candidates: list[Layout], images: int) -> tuple[Layout, int]:
+    """Choose the layout of least work, and the most rows of a block. More images together take longer to interleave."""
+    layout = min(candidates, key=lambda candidate: candidate.work() * candidate.images**0.15)
+    rows = layout.rows.part * layout.groups * (images // layout.images)
+    return layout, max(1, rows // layout.target.blocks)
+
+
+def _cut(layout: Layout, for_weights: bool) -> Layout:
+    """Cut the planes of a pointwise kernel into rows that fill a tile; the last row may be shorter.
+
+    A weight gradient sums any number of vectors in a row and starts anew at each row: its rows are longer.
+    """
+    if not layout.is_pointwise:
+        return layout
+    rows, columns = layout.rows, layout.columns
+    pixels = rows.out * columns.out
+    length = min(pixels, max(1, (8 if for_weights else 2) * layout.width // layout.images))
+    count = -(-pixels // length)
+    rows, columns = rows._replace(size=count, out=count), columns._replace(size=length, out=length)
+    return layout._replace(rows=rows, columns=columns, missing=count * length - pixels)
+
+
+def _odd_lines(size: int) -> int:
+    """Round up to an odd number of cache lines: channels a power of two apart would share one set of the cache."""
+    return (-(-size // CACHE_LINE) | 1) * CACHE_LINE

@@ -1,0 +1,59 @@
+"""Plain records that launchers, the dispatch and the reference formulas share."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backend import Array, array_module
+
+Pair = tuple[int, int]  # (height, width)
+
+
+class ConvGeometry(NamedTuple):
+    """How a convolution's kernel moves over the image."""
+
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    groups: int
+
+    def output_size(self, size: tuple[int, ...], kernel: tuple[int, ...]) -> Pair:
+        """Return height and width of the output; a number below 1 means that the kernel does not fit."""
+        free = [size[a] + 2 * self.padding[a] - self.dilation[a] * (kernel[a] - 1) - 1 for a in range(2)]
+        return free[0] // self.stride[0] + 1, free[1] // self.stride[1] + 1
+
+
+class PoolWindow(NamedTuple):
+    """How a window moves over images of shape (N, C, H, W); `out` is the number of windows, (Ho, Wo)."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    out: Pair
+    dilation: Pair = (1, 1)
+
+
+class BatchStatistics(NamedTuple):
+    """Mean and biased variance of each channel, (C,) each; float32 for a float16 input.
+
+    The mean is center + rest. One float32 number is not enough: for the data 1e4 ± 1, the mean's rounding error would
+    be a thousandth of the deviation.
+    """
+
+    center: Array
+    rest: Array
+    var: Array
+
+    @property
+    def mean(self) -> Array:
+        return self.center + self.rest
+
+    @classmethod
+    def fixed(cls, mean: Array, var: Array, like: Array) -> "BatchStatistics":
+        """Return BatchStatistics of a given mean and variance, for normalising an array of the dtype of `like`.
+
+        Both arrays are copied and rounded to the dtype of `like`.
+        """
+        wide = np.promote_types(like.dtype, np.float32)
+        center = mean.astype(like.dtype).astype(wide, copy=False)
+        return cls(center, array_module(mean).zeros_like(center), var.astype(like.dtype).astype(wide, copy=False))

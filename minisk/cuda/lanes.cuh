@@ -1,0 +1,100 @@
+// lanes.cuh: the register tile of convolution.cu, for a GPU and for a CPU.
+//
+//   LANES         threads of a team, which read neighbouring positions
+//   lanes         what a thread multiplies at once: one element on a GPU, a vector register of VECTOR elements on a CPU
+//   SUMS          registers that hold a tile's sums
+//   TILE_VECTORS  `lanes` of a tile's row: a tile is TILE_OUT channels × TILE_VECTORS lanes
+//   TILE_TAPS     the other side of the weight gradient's tile
+//   STEP, SPAN    positions that a team reads at once; positions of a tile
+//
+// The includer defines TILE_OUT and IMAGES, and includes common.cuh first.
+#pragma once
+
+#ifndef MINISK_ONE_THREAD
+
+#ifndef LANES
+#define LANES 8
+#endif
+#define VECTOR 1
+#define SUMS 32
+#define TILE_TAPS 3
+typedef wide lanes;
+
+__device__ __forceinline__ lanes load(const real* p) { return (wide)*p; }
+__device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(value); }  // a team of a whole warp
+
+#else  // a block of one thread: a team of one, whose elements are vector registers
+
+#ifndef LANES
+#define LANES 1
+#endif
+static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of one: LANES=1");
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define SUMS 16
+#define TILE_TAPS 3
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#define SUMS 8
+#define TILE_TAPS 1
+#else
+#define VECTOR_BYTES 16
+#define SUMS 16
+#define TILE_TAPS 2
+#endif
+#define VECTOR (VECTOR_BYTES / (int)sizeof(real))
+typedef real lanes __attribute__((vector_size(VECTOR_BYTES)));
+
+static inline lanes load(const real* p) {
+    lanes value;
+    memcpy(&value, p, sizeof value);  // p need not be aligned
+#if defined(__x86_64__)  // without this, gcc reads memory again at each use of the value
+    asm("" : "+v"(value));
+#elif defined(__aarch64__)
+    asm("" : "+w"(value));
+#endif
+    return value;
+}
+
+static inline wide team_sum(lanes value) {
+    wide sum = 0;
+    for (int k = 0; k < VECTOR; k++) sum += value[k];
+    return sum;
+}
+
+#endif
+
+#define TILE_VECTORS (SUMS / TILE_OUT)
+#define STEP (LANES * VECTOR)
+#define SPAN (STEP * TILE_VECTORS)
+#define HALF ((TILE_VECTORS + 1) / 2)  // vectors of a tile at a row's end, where half of it is enough
+
+__device__ __forceinline__ int team() { return threadIdx.x / LANES; }
+__device__ __forceinline__ int teams() { return blockDim.x / LANES; }
+__device__ __forceinline__ int lane() { return threadIdx.x % LANES; }
+
+// Writes one channel of a tile: every IMAGES-th element goes to one image, `step` pixels apart. line: the output row;
+// image: elements from one image to the next; positions: the end of the row.
+__device__ __forceinline__ void write(const lanes* sum, const long long image, const int step, const int position,
+                                      const int positions, real* __restrict__ line) {
+#ifdef MINISK_ONE_THREAD
+    real values[SPAN];
+    memcpy(values, sum, sizeof values);
+    line += position / IMAGES * step;
+    const int count = min(SPAN, positions - position);
+    if (SPAN < IMAGES) {  // short vectors: a tile is a part of one pixel's images, position a multiple of SPAN
+        for (int k = 0; k < count; k++) line[(position % IMAGES + k) * image] = values[k];
+    } else if (step == 1 && count == SPAN) {  // numbers known to the compiler, which shuffles vectors then
+        for (int i = 0; i < IMAGES; i++)
+            for (int c = 0; c < SPAN / IMAGES; c++) line[i * image + c] = values[c * IMAGES + i];
+    } else {
+        for (int i = 0; i < IMAGES; i++)
+            for (int c = 0; c < count / IMAGES; c++) line[i * image + c * step] = values[c * IMAGES + i];
+    }
+#else
+    for (int v = 0; v < TILE_VECTORS; v++) {
+        const int p = position + v * STEP + lane();
+        if (p < positions) line[p % IMAGES * image + p / IMAGES * step] = (real)sum[v];
+    }
+#endif
+}

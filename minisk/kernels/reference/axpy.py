@@ -1,0 +1,41 @@
+"""Axpy and its gradients: one scalar per plane. A *plane* is one channel of one image.
+
+a: (N, C); g, x, y: (N, C, H, W):
+
+    axpy          out[n,c,h,w] = a[n,c] · x[n,c,h,w] + y[n,c,h,w]
+    channel_scale out[n,c,h,w] = a[n,c] · x[n,c,h,w]
+    channel_add   out[n,c,h,w] = a[n,c] + x[n,c,h,w]
+    channel_dot   out[n,c]     = Σ_hw g[n,c,h,w] · x[n,c,h,w]
+    plane_mean    out[n,c]     = Σ_hw x[n,c,h,w] / (H·W)
+"""
+
+from ...backend import Array, array_module
+from .precision import narrow, widen
+
+
+def axpy(a: Array, x: Array, y: Array) -> Array:
+    """Return a · x + y."""
+    out = channel_scale(a, x)
+    out += y
+    return out
+
+
+def channel_scale(a: Array, x: Array) -> Array:
+    """Return a · x."""
+    return a[:, :, None, None] * x
+
+
+def channel_add(a: Array, x: Array) -> Array:
+    """Return a + x."""
+    return a[:, :, None, None] + x
+
+
+def channel_dot(g: Array, x: Array) -> Array:
+    """Return the sum of g · x over each plane, (N, C)."""
+    return narrow(array_module(x).einsum("nchw,nchw->nc", widen(g), widen(x)), like=x)
+
+
+def plane_mean(x: Array) -> Array:
+    """Return the mean of each plane, (N, C)."""
+    n, c, h, w = x.shape
+    return narrow(widen(x).reshape(n, c, h * w).sum(axis=2) / (h * w), like=x)

