@@ -18,13 +18,24 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["minisk", "minisk.*"]),
-    package_data={"minisk": ["py.typed", "cuda/*.cu", "cuda/*.cuh", "runtime/include/*.h", "models/*.safetensors"]},
+    package_data={
+        "minisk": [
+            "py.typed",
+            "cuda/*.cu",
+            "cuda/*.cuh",
+            "runtime/include/*.h",
+            "models/*.safetensors",
+            "models/weights/*.safetensors",
+            "cuda/cases/*.txt",
+        ]
+    },
     install_requires=["numpy>=2.0", "pillow>=10.1", "tqdm>=4.60", "safetensors>=0.4"],
     extras_require={
         "cuda12": ["cupy-cuda12x>=14"],
         "cuda13": ["cupy-cuda13x>=14"],
         "plot": ["matplotlib>=3.8"],
-        "test": ["pytest>=8", "hypothesis>=6.100", "matplotlib>=3.8"],
+        "tensorboard": ["tensorboardX>=2.6"],
+        "test": ["pytest>=8", "hypothesis>=6.100", "matplotlib>=3.8", "tensorboardX>=2.6"],
         "lint": ["ruff==0.17.6", "mypy==2.4.1"],
         "nvrtc": ["nvidia-cuda-nvrtc>=13,<14"],
         "parity": ["torch==2.13.0"],

@@ -1,34 +1,14 @@
-"""What surrounds an optimizer step: which weights decay, the schedule, the gradient's norm, the weights' average."""
+"""The norm of a gradient, clipping, and a moving average of weights."""
 
 import contextlib
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
 from ..autograd.tensor import Tensor
 from ..backend import Array, array_module
 from ..nn import Module
-from ..optim.optimizer import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, Optimizer
-from .config import Config
-
-
-def parameter_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split parameters in two: weights decay; batch-norm scales and all biases do not."""
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def make_schedule(config: Config, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
-    """Make the schedule the Config names, over the whole run."""
-    total, warmup = config.epochs * steps_per_epoch, round(config.warmup_epochs * steps_per_epoch)
-    if config.schedule == "onecycle":
-        return OneCycleLR(optimizer, total, warmup_steps=warmup)
-    if config.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, total, warmup)
-    return MultiStepLR(optimizer, [total // 2, total * 3 // 4], warmup_steps=warmup)
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ import minisk as ms
 from minisk import models
 from minisk.__main__ import main
 from minisk.errors import CheckpointError
-from minisk.evaluation.classifier import load_classifier
+from minisk.evaluation import load_classifier
 from minisk.serialization import save_checkpoint
 
 CLASSES = ["ant", "bee", "cat", "dog", "emu", "fox"]

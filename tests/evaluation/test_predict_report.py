@@ -13,7 +13,7 @@ from minisk import models, nn
 from minisk.__main__ import main
 from minisk.data import ImageDataset
 from minisk.errors import MiniskError, ShapeError
-from minisk.evaluation.classifier import measure, report_run
+from minisk.evaluation import measure, report_run
 from minisk.serialization import save_checkpoint
 
 CLASSES = ("ant", "bee", "cat")
@@ -96,7 +96,7 @@ def test_outputs_that_are_not_numbers_are_an_error_and_leave_the_mode_alone():
 
 
 def test_a_model_of_other_classes_is_refused():
-    with pytest.raises(ShapeError, match="tells apart 3 classes, but colours has 4"):
+    with pytest.raises(ShapeError, match="has 3 classes, but colours has 4"):
         measure(Reader(), dataset(PLANES, LABELS, (*CLASSES, "dog")), UNCHANGED)
 
 
@@ -142,7 +142,7 @@ def test_evaluate_without_out_writes_nothing(weights, tree, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--dataset", "shapes"], r"tells apart 3 classes \(ant, …\), but shapes has 10 \(|but shapes has 10 classes"),
+        (["--dataset", "shapes"], r"has 3 classes \(ant, …\), but shapes has 10 \(|but shapes has 10 classes"),
         (["--dataset", "mnist"], "unknown data set 'mnist'"),
         ([], "no data directory was given"),
         (["--data-dir", "gone"], "found no data in 'gone'"),

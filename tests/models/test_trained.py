@@ -10,7 +10,7 @@ import minisk as ms
 from minisk import models
 from minisk.__main__ import main
 from minisk.data import make_shapes, normalize
-from minisk.evaluation.classifier import load_classifier
+from minisk.evaluation import load_classifier
 
 NAME = "sknet_small-cifar10"
 # Of three generated images, as the network answered when it was trained.
