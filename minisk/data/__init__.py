@@ -7,7 +7,8 @@ import numpy as np
 from ..errors import DataError
 from .cifar import load_cifar
 from .dataset import Dataset, ImageDataset, check_split
-from .loader import Batch, Loader
+from .loader import Loader
+from .processes import Batch
 from .shapes import SHAPES, STANDARD_SPLITS, make_shapes
 from .transforms import Augment, Mix, color_jitter, cutout, normalize, random_crop, random_mirror, standard_augment
 

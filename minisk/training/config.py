@@ -7,7 +7,7 @@ import dataclasses
 import math
 import operator
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,12 @@ _OPTIMIZER_DEFAULTS = {"sgd": {"lr": 0.2, "weight_decay": 5e-4}, "adamw": {"lr":
 # Settings that older runs lack, with the values that those runs used.
 _VALUES_BEFORE_ADDED = {"optimizer": "sgd", "beta1": 0.9, "beta2": 0.999}
 
-_BOUNDS = {"above": operator.gt, "at_least": operator.ge, "below": operator.lt, "at_most": operator.le}
+_BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
+    "above": operator.gt,
+    "at_least": operator.ge,
+    "below": operator.lt,
+    "at_most": operator.le,
+}
 
 
 class SettingError(MiniskError):

@@ -341,6 +341,22 @@ def test_a_summary_that_cannot_be_made_is_one_sentence(capsys, arguments, told):
     assert_told((status, *capsys.readouterr()), "minisk summary", told)
 
 
+def test_a_summary_as_csv_has_a_line_per_layer(capsys):
+    assert minisk.__main__.main(["summary", "sknet_small", "--format", "csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "name,kind,shape,parameters,macs,select_macs"
+    assert lines[-1].startswith("classifier,Linear,10,")
+
+
+def test_eval_measures_a_checkpoint_and_ends(tiny, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_cifar, "load_dataset", lambda name, data_dir, split, size_limit=None: SPLITS[split])
+    run()
+    status, out, err = run("--eval", tmp_path / "run" / "best.safetensors")
+    best = load_checkpoint(tmp_path / "run" / "best.safetensors")[1]["history"][-1]
+    assert (status, err) == (0, "")
+    assert f"accuracy {best['test_accuracy']:.2f} % of 8 images" in out
+
+
 # --- As a user would start them -----------------------------------------------------------------------------
 
 

@@ -133,6 +133,13 @@ def test_evaluate_prints_totals_and_classes_and_writes_the_report(weights, tree,
     assert [row.split()[:3] for row in rows] == [["ant", "1", "images"], ["bee", "2", "images"], ["cat", "3", "images"]]
 
 
+def test_evaluate_as_csv_prints_a_line_per_class(weights, tree, capsys):
+    assert main(["evaluate", "--weights", str(weights), "--data-dir", str(tree), "--csv"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "class,images,accuracy"
+    assert [row.split(",")[:2] for row in rows] == [["ant", "1"], ["bee", "2"], ["cat", "3"]]
+
+
 def test_evaluate_without_out_writes_nothing(weights, tree, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     assert main(["evaluate", "--weights", str(weights), "--data-dir", str(tree)]) == 0

@@ -254,7 +254,7 @@ def test_a_huge_learning_rate_stops_with_a_sentence(tmp_path):
         ({"seed": True}, MiniskError, "seed True must be of type int"),
         ({"model": None}, MiniskError, "model None must be of type str"),
         ({"train_images": 0}, MiniskError, "train_images 0 must be at least 1"),
-        ({"accumulate": 17}, MiniskError, "accumulate 17 must be at most batch_size 16"),
+        ({"accumulate": 17}, MiniskError, "accumulate 17 must be at most the batch size, 16"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_path, settings, error, told):
