@@ -3,7 +3,7 @@
 The commands are `minisk download cifar10 DIR` and `train_cifar.py --download`.
 
 An archive is untrusted: only regular files inside one folder are unpacked. This module walks the headers block by
-block, and tarfile only parses one header. Offsets, links, long names and holes that a header declares are never followed.
+block, and tarfile only parses one header. Offsets, links, long names and holes in a header are never followed.
 """
 
 import gzip
