@@ -1,6 +1,6 @@
-"""`minisk info`: versions, devices, threads, compiler and caches; what to look at first, and to send with a question.
+"""`minisk info`: versions, devices, threads, compiler, caches and settings, to read first and to send with a question.
 
-Nothing here may fail: a part that can't be found out says so in its own line.
+The command never fails: a part that cannot be determined says so in its own line.
 """
 
 import argparse
@@ -11,17 +11,19 @@ import os
 import platform
 import re
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import __version__
+from .. import __version__, backend
 from ..backend import cuda_available
 from ..runtime import kernel_mode, kernels_in_use
 from ..runtime.build import cache_folder, find_compiler
 
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX(FLAGS)?$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
+_PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboardX", "cupy-cuda12x", "cupy-cuda13x", "torch")
 _THREAD_COUNTS = ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads")
 
 
@@ -49,6 +51,7 @@ def gather() -> dict[str, Any]:
         "minisk": lambda: __version__,
         "python": lambda: f"{platform.python_version()} on {platform.platform()}",
         "numpy": lambda: np.__version__,
+        "packages": _packages,
         "blas": _blas,
         "devices": _devices,
         "cpus": lambda: f"{os.cpu_count()} in the machine",
@@ -56,14 +59,32 @@ def gather() -> dict[str, Any]:
         "kernels": _kernels,
         "variables": lambda: {k: v for k, v in os.environ.items() if _VARIABLES.match(k)},
         "caches": _caches,
+        "settings": _settings,
     }
     facts = {}
     for name, find in parts.items():
         try:
             facts[name] = find()
-        except Exception as error:  # a broken driver or package is just what this command is run to see
+        except Exception as error:  # a broken driver or package is what this command is for
             facts[name] = f"unknown ({type(error).__name__}: {error})"
     return facts
+
+
+def _packages() -> dict[str, str]:
+    """Return the versions of installed packages that minisk uses; reads metadata and imports nothing."""
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _settings() -> list[str]:
+    """Return the process-wide settings that minisk makes."""
+    listing = getattr(backend, "process_settings", None)
+    if listing is None:
+        return []
+    return [f"{one.name} = {one.value} (set by {one.set_by}): {one.purpose}" for one in listing()]
 
 
 def _blas() -> str:
@@ -72,7 +93,7 @@ def _blas() -> str:
 
 
 def _blas_threads() -> int | str:
-    """Ask the OpenBLAS that NumPy has loaded; the variables alone do not tell, as it also looks at the machine."""
+    """Ask the OpenBLAS that NumPy has loaded; the variables are not enough, because it also depends on the machine."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/self/maps").read_text().splitlines()
         for library in sorted({line.split(maxsplit=5)[-1] for line in lines if "blas" in line}):
@@ -100,4 +121,12 @@ def _kernels() -> list[str]:
 
 def _caches() -> list[str]:
     cupy = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
-    return [f"built kernels: {cache_folder()}", f"CuPy's kernels: {cupy}"]
+    return [f"built kernels: {_size(Path(cache_folder()))}", f"CuPy's kernels: {_size(cupy)}"]
+
+
+def _size(folder: Path) -> str:
+    """Return the folder's path with the number of its files and their size, in MB of 10⁶ bytes."""
+    if not folder.is_dir():
+        return f"{folder} (empty)"
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return f"{folder} ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB)"

@@ -16,53 +16,24 @@ from types import FrameType
 from typing import Any
 
 from .. import MiniskError, profile
+from ..data import load_dataset
 from ..data.download import download_cifar
-from ..evaluation.classifier import load_classifier, report_run
+from ..evaluation import load_classifier, measure, report_run
 from ..runtime import kernels_in_use
-from ..training.config import kind_of
-from ..training.trainer import Config, Trainer
+from ..training import Config, SettingError, Trainer
+from ..training.config import GROUPS, kind_of
+from .recipes import RECIPES
+from .text import flag
 
 EPILOG = """
-What decides a setting: a flag given here; else --config; else --recipe; else, with --resume, the run itself; else the
-default. With --resume, settings may be left out, and those given must be the run's own (but for --device).
+A setting comes from the first of these that gives it: a flag; --config; --recipe; with --resume, the run itself; the
+default. With --resume, settings may be left out; those given must equal the run's own, except --device.
 
-Ctrl-C or SIGTERM stops after the current step, with a checkpoint and the command that goes on; a second Ctrl-C stops at
-once. A checkpoint that can't be written, as on a full disk, is told and tried again at the next save; training goes on
-and the earlier checkpoint stays. Exit status: 0 done; 1 an error, told in a sentence; 2 usage; 130 after Ctrl-C; 143
-after SIGTERM.
+Ctrl-C or SIGTERM stops after the current step, writes a checkpoint and prints the command that resumes; a second Ctrl-C
+stops at once. If a checkpoint cannot be written (a full disk, for example), this is reported, training goes on and the
+next save tries again; the earlier checkpoint stays.
+Exit status: 0 done; 1 an error, in one sentence; 2 usage; 130 after Ctrl-C; 143 after SIGTERM.
 """
-
-
-RECIPES: dict[str, dict[str, Any]] = {
-    # ResNeXt-29 on CIFAR (Xie et al., 2017), which SKNet-29 follows; "step" falls at epochs 150 and 225 of 300.
-    "paper": {
-        "model": "sknet29",
-        "epochs": 300,
-        "batch_size": 128,
-        "lr": 0.1,
-        "momentum": 0.9,
-        "weight_decay": 5e-4,
-        "schedule": "step",
-        "warmup_epochs": 0.0,
-        "crop_padding": 4,
-        "mirror": True,
-    },
-    # Half an hour on two cores, to 86.2 % on CIFAR-10: the trained network that comes with the package.
-    "quick": {
-        "model": "sknet_small",
-        "epochs": 21,
-        "small_epochs": 11,
-        "batch_size": 128,
-        "lr": 0.4,
-        "momentum": 0.9,
-        "weight_decay": 5e-4,
-        "schedule": "onecycle",
-        "warmup_epochs": 0.0,
-        "label_smoothing": 0.1,
-        "crop_padding": 4,
-        "mirror": True,
-    },
-}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,44 +52,44 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=200,
         metavar="N",
-        help=("steps between checkpoints, beside those at the end of each epoch; 0: only those (default: 200)"),
+        help="steps between checkpoints, in addition to each epoch's end; 0: none of these (default: 200)",
     )
     run.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between log lines (default: 50)")
-    run.add_argument("--recompute", action="store_true", help="need less memory: run each unit again in backward")
+    run.add_argument("--recompute", action="store_true", help="save memory: compute each unit again in backward")
     run.add_argument("--profile", action="store_true", help="time ten steps, write trace.json to --out, and end")
     run.add_argument("--workers", type=int, default=0, metavar="N", help="processes preparing batches (default: 0)")
-    settings = p.add_argument_group("settings")
-    for field in dataclasses.fields(Config):
-        _add_setting(settings, field)
+    run.add_argument("--tensorboard", action="store_true", help="write scalars to the folder tensorboard in --out")
+    run.add_argument("--eval", metavar="CHECKPOINT", help="measure this checkpoint on the run's test set, and end")
+    for group in GROUPS:
+        settings = p.add_argument_group(f"settings: {group}")
+        for field in dataclasses.fields(Config):
+            if field.metadata["group"] == group:
+                _add_setting(settings, field)
     return p
 
 
 def _recipe_help(name: str) -> str:
-    flags = (f"{_flag(key)} {value}" for key, value in RECIPES[name].items() if not isinstance(value, bool))
+    flags = (f"{flag(key)} {value}" for key, value in RECIPES[name].items() if not isinstance(value, bool))
     return f"{name}: {' '.join(flags)}"
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) -> None:
     kind, about = kind_of(field), field.metadata
-    told = about["help"] + ("" if field.default is None else f" (default: {field.default})")
-    # Left out means absent, so that what was given can be told from a default.
-    options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": told}
-    if kind == "bool":
-        group.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, **options)
+    text = about["help"] + ("" if field.default is None else f" (default: {field.default})")
+    # A flag that is not given is absent, which distinguishes it from a default.
+    options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+    if kind is bool:
+        group.add_argument(flag(field.name), action=argparse.BooleanOptionalAction, **options)
         return
-    options |= {"type": {"int": int, "float": float, "str": str}[kind]}
+    options["type"] = kind
     if about["choices"] and field.name != "model":
-        group.add_argument(_flag(field.name), choices=about["choices"], **options)
+        group.add_argument(flag(field.name), choices=about["choices"], **options)
     else:
-        group.add_argument(_flag(field.name), metavar=about["metavar"], **options)
+        group.add_argument(flag(field.name), metavar=about["metavar"], **options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train. Returns the exit status: 0; 1 after an error told in a sentence; 128 + n after signal n."""
+    """Train. Returns the exit status: 0; 1 after a reported error; 128 + n after signal n."""
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(given)
     again = shlex.join([sys.executable, sys.argv[0], *given, *([] if arguments.resume else ["--resume"])])
@@ -128,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if config.data_dir is None:
                 raise MiniskError("--download needs --data-dir, the folder to fetch into")
             download_cifar(config.dataset, config.data_dir)
+        if arguments.eval:
+            return _evaluate(config, arguments.eval)
         return _train(config, arguments, again)
     except KeyboardInterrupt:
         saved = (Path(arguments.out) / "last.safetensors").exists()
@@ -135,14 +108,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nstopped at once; {rest}", file=sys.stderr)
         return 130
     except (MiniskError, OSError) as error:
-        print(f"train_cifar: {error}", file=sys.stderr)
+        text = f"{flag(error.setting)} {error.problem}" if isinstance(error, SettingError) else str(error)
+        print(f"train_cifar: {text}", file=sys.stderr)
         return 1
+
+
+def _evaluate(config: Config, checkpoint: str) -> int:
+    """Print loss and accuracy of a checkpoint on the test set that the settings describe. Return the exit status."""
+    classifier = load_classifier(checkpoint, config.device)
+    test_set = load_dataset(config.dataset, config.data_dir, "test", size_limit=config.test_images)
+    if classifier.classes != test_set.classes:
+        raise MiniskError(f"--eval {checkpoint} has other classes than --dataset {config.dataset}")
+    result = measure(classifier.model, test_set, classifier.normalization)
+    print(f"{checkpoint}: test loss {result.loss:.4f} accuracy {result.accuracy:.2f} % of {len(test_set):,} images")
+    return 0
 
 
 def _config(arguments: argparse.Namespace) -> Config:
     settings: dict[str, Any] = {}
     own = Path(arguments.out) / "config.json"
-    if arguments.resume and own.exists():
+    if (arguments.resume or arguments.eval) and own.exists():
         settings |= read_config(own)
     settings |= RECIPES[arguments.recipe] if arguments.recipe else {}
     settings |= read_config(arguments.config) if arguments.config else {}
@@ -162,7 +147,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise MiniskError(f"settings {path} are a JSON {type(settings).__name__}, expected an object")
     unknown = sorted(settings.keys() - {field.name for field in dataclasses.fields(Config)})
     if unknown:
-        raise MiniskError(f"settings {path} name what is no setting: {', '.join(unknown)}")
+        raise MiniskError(f"settings {path} name unknown settings: {', '.join(unknown)}")
     return settings
 
 
@@ -174,6 +159,7 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
         save_every=arguments.save_every,
         log_every=arguments.log_every,
         workers=arguments.workers,
+        tensorboard=arguments.tensorboard,
     )
     size = sum(parameter.size for parameter in trainer.model.parameters())
     print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
@@ -200,7 +186,7 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect each SIGINT (Ctrl-C) and SIGTERM in a list for a while, to be acted on when it suits; main thread only.
+    """Collect SIGINT (Ctrl-C) and SIGTERM in a list instead of ending the process; main thread only.
 
     A SIGINT that is not the first signal raises KeyboardInterrupt.
     """

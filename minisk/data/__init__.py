@@ -6,8 +6,9 @@ import numpy as np
 
 from ..errors import DataError
 from .cifar import load_cifar
-from .dataset import ImageDataset, check_split
-from .loader import Batch, Loader
+from .dataset import Dataset, ImageDataset, check_split
+from .loader import Loader
+from .processes import Batch
 from .shapes import SHAPES, STANDARD_SPLITS, make_shapes
 from .transforms import Augment, Mix, color_jitter, cutout, normalize, random_crop, random_mirror, standard_augment
 
@@ -15,11 +16,17 @@ DATASETS = ("shapes", "cifar10", "cifar100")
 
 
 def load_dataset(name: str, data_dir: str | Path | None, split: str, *, size_limit: int | None = None) -> ImageDataset:
-    """Load a data set by name: "cifar10" and "cifar100" from ``data_dir``, "shapes" from nothing at all.
+    """Load one split of a data set by name.
 
-    split: "train" or "test". size_limit: keep at most so many images, spread evenly over the stored
-    order (image trees are sorted by class, so their first images would all be of one class).
-    Raises DataError.
+    Args:
+        name: one of DATASETS; "shapes" is drawn and reads no file.
+        data_dir: where "cifar10" and "cifar100" are, see `load_cifar`.
+        split: "train" or "test".
+        size_limit: the largest number of images to keep, spread evenly over the stored order. (Image trees are sorted
+            by class, so their first images would all be of one class.)
+
+    Raises:
+        DataError: an unknown name or split, or files that are missing or damaged.
     """
     if name not in DATASETS:
         raise DataError(f"load_dataset: unknown data set {name!r}, expected one of {', '.join(DATASETS)}")
@@ -30,7 +37,7 @@ def load_dataset(name: str, data_dir: str | Path | None, split: str, *, size_lim
         count, seed = STANDARD_SPLITS[split]
         return make_shapes(count if size_limit is None else min(count, size_limit), seed)
     if data_dir is None:
-        raise DataError(f"load_dataset: {name} is read from disk, but no data directory was given")
+        raise DataError(f"load_dataset: {name} is read from disk, but no data directory was given (--data-dir)")
     dataset = load_cifar(name, data_dir, split)
     if size_limit is None or size_limit >= len(dataset):
         return dataset
@@ -42,6 +49,7 @@ __all__ = [
     "SHAPES",
     "Augment",
     "Batch",
+    "Dataset",
     "ImageDataset",
     "Loader",
     "Mix",

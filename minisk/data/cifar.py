@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .dataset import ImageDataset, check_split
-from .images import load_image_tree
+from .decode import load_image_tree
 from .unpickle import unpickle
 
 SIDE = 32

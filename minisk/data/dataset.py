@@ -1,9 +1,10 @@
-"""What a data set is in minisk: uint8 images and integer labels in two NumPy arrays, checked once.
+"""Data sets: labelled uint8 images, fetched by index. This package works on NumPy arrays and does not import Tensor.
 
-Nothing here knows of Tensors or of files: `cifar` reads data sets, `shapes` draws one, `loader` cuts
-them into batches.
+`Dataset` is the interface that the Loader and evaluation use. `ImageDataset` holds all images in memory.
+`cifar` reads data sets from disk, `shapes` draws one, `loader` makes batches.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,16 +15,60 @@ from ..errors import DataError
 
 SPLITS = ("train", "test")
 
-_HISTOGRAM_IMAGES = 1024  # bincount widens its input to int64: a few images at a time keep that copy small
+Indices = Sequence[int] | NDArray[np.integer]
+
+_HISTOGRAM_IMAGES = 1024  # bincount converts its input to int64: small blocks keep that copy small
+
+
+class Dataset(ABC):
+    """Labelled images that are fetched by index, so that a subclass may read or decode them on demand.
+
+    A subclass must be picklable if it is used with worker processes.
+
+    Attributes:
+        name: shown in reports and errors.
+        classes: the class names, in label order.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    @abstractmethod
+    def fetch(self, indices: Indices) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return copies of the images, uint8 (n, 3, H, W), and labels, int64 (n,), at these n indices, in that order.
+
+        Raises IndexError for an index out of range, DataError for an image that cannot be read.
+        """
+
+    def mean_std(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the mean and standard deviation of each channel over all pixels: float64 (3,), in units of 0 … 1.
+
+        The result is exact and needs no float copy of the images: a byte has 256 values, so counting them is enough.
+        """
+        counts = np.zeros((3, 256))
+        for first in range(0, len(self), _HISTOGRAM_IMAGES):
+            images, _ = self.fetch(np.arange(first, min(first + _HISTOGRAM_IMAGES, len(self))))
+            for channel in range(3):
+                counts[channel] += np.bincount(images[:, channel].ravel(), minlength=256)
+        share = counts / counts.sum(axis=1, keepdims=True)
+        values = np.arange(256) / 255
+        mean = share @ values
+        return mean, np.sqrt((share * (values - mean[:, np.newaxis]) ** 2).sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
-class ImageDataset:
-    """Labelled images in memory. Raises DataError when the arrays do not fit together.
+class ImageDataset(Dataset):
+    """Labelled images in memory. Raises DataError if the arrays do not fit together.
 
-    images: uint8 (N, 3, H, W), RGB planes, N ≥ 1.
-    labels: int64 (N,), each in 0 … len(classes) - 1.
-    classes: the class names, in label order.
+    Args:
+        images: uint8 (N, 3, H, W), RGB planes, N ≥ 1.
+        labels: int64 (N,), each in 0 … len(classes) - 1.
+        classes: the class names, in label order.
+        name: shown in reports and errors.
     """
 
     images: NDArray[np.uint8]
@@ -44,28 +89,16 @@ class ImageDataset:
             raise DataError(f"{self.name}: labels run from {found}, expected 0 to {most}")
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self.images)
 
-    def subset(self, indices: Sequence[int] | NDArray[np.integer]) -> "ImageDataset":
-        """Copy the images at ``indices``, in that order. Raises IndexError; DataError if none."""
+    def fetch(self, indices: Indices) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         chosen = np.asarray(indices, dtype=np.int64)
-        return ImageDataset(self.images[chosen], self.labels[chosen], self.classes, self.name)
+        return self.images[chosen], self.labels[chosen]
 
-    def mean_std(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of each channel over all pixels: float64 (3,), in units of 0 … 1.
-
-        Exact, and without a float copy of the images: a byte has 256 values, so counting them is enough.
-        """
-        counts = np.zeros((3, 256))
-        for first in range(0, len(self), _HISTOGRAM_IMAGES):
-            some = self.images[first : first + _HISTOGRAM_IMAGES]
-            for channel in range(3):
-                counts[channel] += np.bincount(some[:, channel].ravel(), minlength=256)
-        share = counts / counts.sum(axis=1, keepdims=True)
-        values = np.arange(256) / 255
-        mean = share @ values
-        return mean, np.sqrt((share * (values - mean[:, np.newaxis]) ** 2).sum(axis=1))
+    def subset(self, indices: Indices) -> "ImageDataset":
+        """Return a copy of the images at ``indices``, in that order. Raises IndexError; DataError if there are none."""
+        images, labels = self.fetch(indices)
+        return ImageDataset(images, labels, self.classes, self.name)
 
 
 def check_split(name: str, split: str) -> None:

@@ -1,20 +1,15 @@
 """Fetch the official CIFAR archives: resumable, checked against a known checksum, unpacked whole or not at all.
 
-    python download_cifar.py cifar10 data
+The commands are `minisk download cifar10 DIR` and `train_cifar.py --download`.
 
-`train_cifar.py --download` does the same first.
-
-An archive is one that nobody vouches for: only regular files inside one folder are taken. The headers are walked here,
-block by block, and tarfile only takes one apart: what a header says of where to go on, of links, of long names or of
-holes is never followed.
+An archive is untrusted: only regular files inside one folder are unpacked. This module walks the headers block by
+block, and tarfile only parses one header. Offsets, links, long names and holes in a header are never followed.
 """
 
-import argparse
 import gzip
 import hashlib
 import re
 import shutil
-import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException
@@ -40,9 +35,9 @@ _FILES, _COMMENTS = (tarfile.REGTYPE, tarfile.AREGTYPE), (tarfile.XHDTYPE, tarfi
 def download_cifar(name: str, data_dir: str | Path, *, base_url: str = OFFICIAL, progress: bool = True) -> Path:
     """Fetch and unpack "cifar10" or "cifar100", the binary version, into ``data_dir``; return the unpacked folder.
 
-    What is there already is not fetched again: the unpacked folder, the archive, or the first part of it that an
-    interrupted download left. progress: show a bar. Raises DataError if the archive can't be had, is not the official
-    one, or can't be unpacked or written.
+    What exists already is not fetched again: the unpacked folder, the archive, or the first part of it that an
+    interrupted download left. progress: show a bar. Raises DataError if the archive is unreachable, not the
+    official one, or cannot be unpacked or written.
     """
     if name not in ARCHIVES:
         raise DataError(f"download_cifar: {name!r} is not published, expected {' or '.join(map(repr, ARCHIVES))}")
@@ -86,7 +81,7 @@ def _transfer(url: str, partial: Path, progress: bool) -> bool:
     """
     from tqdm import tqdm
 
-    told = f"cannot download {url}"
+    message = f"cannot download {url}"
     have = partial.stat().st_size if partial.exists() else 0
     try:
         request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
@@ -106,12 +101,12 @@ def _transfer(url: str, partial: Path, progress: bool) -> bool:
             if error.code == 416 and have:  # nothing lies beyond what is there: the checksum tells if that is right
                 return True
         reason = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
-        raise DataError(f"{told}: {reason}; {have} bytes are kept, a new try goes on from there") from error
+        raise DataError(f"{message}: {reason}; {have} bytes are kept, a new try goes on from there") from error
     if have > MAX_BYTES:
         partial.unlink()
-        raise DataError(f"{told}: it is larger than {MAX_BYTES} bytes, which no CIFAR archive is")
+        raise DataError(f"{message}: it is larger than {MAX_BYTES} bytes, which no CIFAR archive is")
     if total is not None and have < total:
-        raise DataError(f"{told}: it broke off after {have} of {total} bytes; a new try goes on from there")
+        raise DataError(f"{message}: it broke off after {have} of {total} bytes; a new try goes on from there")
     return resumed
 
 
@@ -180,24 +175,3 @@ def _write(member: tarfile.TarInfo, content: memoryview, target: Path, top: str)
     if not member.isdir():
         with open(path, "xb") as file:
             file.write(content)
-
-
-def main() -> int:
-    """Fetch one data set. Returns the exit status: 0; 1 after an error told in a sentence; 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Fetch and unpack CIFAR, the official archive.")
-    parser.add_argument("name", choices=ARCHIVES)
-    parser.add_argument("data_dir", help="folder to fetch into")
-    arguments = parser.parse_args()
-    try:
-        print(download_cifar(arguments.name, arguments.data_dir))
-    except KeyboardInterrupt:
-        print("\nstopped; a new try goes on from there", file=sys.stderr)
-        return 130
-    except (DataError, OSError) as error:
-        print(f"download_cifar: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

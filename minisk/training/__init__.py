@@ -1,7 +1,7 @@
 """Training from start to finish: one `Config` describes a run, `Trainer` carries it out."""
 
-from .config import SCHEDULES, Config
+from .config import OPTIMIZERS, SCHEDULES, Config, SettingError
 from .run_folder import Metrics
 from .trainer import Trainer
 
-__all__ = ["SCHEDULES", "Config", "Metrics", "Trainer"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Config", "Metrics", "SettingError", "Trainer"]

@@ -1,17 +1,19 @@
-"""A run's folder: it belongs to one process at a time, which keeps a record there.
+"""A run's folder: the lock that gives it to one process, and the logs that this process writes.
 
-The record is what one sees of a run: a bar or lines, metrics.csv, log.jsonl, curves.png. None of it is worth a run: if
-the disk is full or matplotlib missing, that is told once, and training goes on.
+The logs are a progress bar or lines, metrics.csv, log.jsonl, curves.png and scalars for TensorBoard. A failure to write
+them (a full disk, no matplotlib) never stops training; it is reported once.
 """
 
+import csv
 import dataclasses
+import io
 import json
 import logging
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ _LINE = "{desc}  step {n_fmt}/{total_fmt}{postfix}, {remaining} left in all\n"
 class Metrics:
     """One epoch, one row of metrics.csv: losses in nats, accuracies and waiting in percent, time in seconds.
 
-    images_per_second, seconds and waiting (the share of it spent waiting for data) are of training alone.
+    images_per_second, seconds and waiting (the percentage of them spent waiting for data) exclude evaluation.
     """
 
     epoch: int
@@ -47,35 +49,80 @@ class Metrics:
     waiting: float
 
 
-class Record:
-    """Writes what happens to a run's folder; its files are whole at any time."""
+class RunLog:
+    """Writes the logs of a run to its folder; its files are complete at any time.
 
-    def __init__(self, folder: Path) -> None:
+    tensorboard: also write scalars to the folder `tensorboard`. Raises MiniskError if tensorboardX is missing.
+    """
+
+    def __init__(self, folder: Path, tensorboard: bool = False) -> None:
         self.folder = folder
         self._failed: set[str] = set()
+        self._make_writer = _summary_writer() if tensorboard else None
+        self._writer: Any = None
+
+    @contextmanager
+    def opened(self, step: int) -> Iterator[None]:
+        """Keep the TensorBoard file open for a while. step: steps done; later scalars are dropped."""
+        if self._make_writer is not None:
+            with self._failure_reported("tensorboard"):
+                self._writer = self._make_writer(str(self.folder / "tensorboard"), purge_step=step + 1)
+        try:
+            yield
+        finally:
+            if self._writer is not None:
+                with self._failure_reported("tensorboard"):
+                    self._writer.close()
+            self._writer = None
 
     def event(self, name: str, **details: Any) -> None:
         """Append one line to log.jsonl; numbers that are not finite, which JSON lacks, become null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in details.items()}
         line = json.dumps({"event": name, "time": round(time.time(), 3), **finite}) + "\n"
-        self._try("log.jsonl", lambda path: _append(path, line.encode()))
+        with self._failure_reported("log.jsonl"):
+            _append(self.folder / "log.jsonl", line.encode())
 
-    def epoch(self, history: Sequence[Metrics]) -> None:
-        """Note the last epoch of the history: rewrite metrics.csv and curves.png, append to the log."""
+    def step(self, step: int, **scalars: float) -> None:
+        """Log scalars of one optimizer step, counted from 1 over the whole run."""
+        self.event("step", step=step, **scalars)
+        self._scalars("step", step, scalars)
+
+    def epoch(self, history: Sequence[Metrics], step: int) -> None:
+        """Log the last epoch of the history, which ended after `step` steps; rewrite metrics.csv and curves.png."""
         rows = [dataclasses.asdict(metrics) for metrics in history]
-        self._try("metrics.csv", lambda path: atomic_write(path, _table(rows)))
-        self._try("curves.png", lambda path: draw_curves(rows, path))
+        with self._failure_reported("metrics.csv"):
+            atomic_write(self.folder / "metrics.csv", csv_table(rows))
+        with self._failure_reported("curves.png"):
+            draw_curves(rows, self.folder / "curves.png")
         self.event("epoch", **rows[-1])
+        self._scalars("epoch", step, {name: value for name, value in rows[-1].items() if name != "epoch"})
 
-    def _try(self, name: str, write: Callable[[Path], None]) -> None:
+    def _scalars(self, group: str, step: int, scalars: Mapping[str, float]) -> None:
+        if self._writer is not None:
+            with self._failure_reported("tensorboard"):
+                for name, value in scalars.items():
+                    self._writer.add_scalar(f"{group}/{name}", value, step)
+
+    @contextmanager
+    def _failure_reported(self, name: str) -> Iterator[None]:
+        """Log a failure to write this file instead of raising it, once until a write succeeds."""
         try:
-            write(self.folder / name)
+            yield
             self._failed.discard(name)
         except (OSError, MiniskError) as error:
             if name not in self._failed:
                 reason = getattr(error, "strerror", None) or error
                 log.warning("%s could not be written: %s; training goes on", self.folder / name, reason)
             self._failed.add(name)
+
+
+def _summary_writer() -> Any:
+    """Return tensorboardX's SummaryWriter class. Raises MiniskError."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise MiniskError('--tensorboard needs tensorboardX: pip install "minisk[tensorboard]"') from error
+    return SummaryWriter
 
 
 def _append(path: Path, line: bytes) -> None:
@@ -89,13 +136,17 @@ def _append(path: Path, line: bytes) -> None:
                 file.truncate(before)
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> bytes:
-    lines: list[Any] = [rows[0].keys(), *(row.values() for row in rows)]  # names and numbers: there is nothing to quote
-    return "".join(",".join(map(str, line)) + "\r\n" for line in lines).encode()
+def csv_table(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return rows with the same keys as a CSV file with a header; at least one row."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def progress_bar(title: str, done: int, total: int, show: bool) -> "tqdm[Any]":
-    """Return a bar over the steps of a run, of which so many are done: on a terminal, else a line every minute."""
+    """Return a bar over the steps of a run, of which `done` are done: on a terminal, otherwise a line every minute."""
     on_terminal = sys.stderr.isatty()
     seconds, line = (1.0, None) if on_terminal else (SECONDS_BETWEEN_LINES, _LINE)
     return tqdm(
@@ -113,12 +164,11 @@ def progress_bar(title: str, done: int, total: int, show: bool) -> "tqdm[Any]":
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if need be, for this process. Raises MiniskError if it can't be had.
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder, made if need be, for this process. Raises MiniskError if it cannot be locked or written to.
 
-    The kernel's lock on the file `lock` counts, not the file: it ends with its process, however that dies, so a lock
-    never has to be cleared by hand. The file only names the holder. Where there are no such locks (not POSIX), none is
-    taken.
+    The lock is the operating system's, on the file `lock`. It ends with its process, however the process ends, so a
+    lock never has to be removed by hand. The file only names the holder. Systems other than POSIX take no lock.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +177,7 @@ def held(folder: Path) -> Iterator[None]:
         raise MiniskError(f"output folder {folder} can't be written to: {error.strerror}") from error
     try:
         _lock(descriptor, folder)
-        for leftover in folder.glob(".*.partial"):  # of a process that died while it wrote
+        for leftover in folder.glob(".*.partial"):  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
         yield
     finally:
@@ -146,6 +196,6 @@ def _lock(descriptor: int, folder: Path) -> None:
         raise MiniskError(f"another process (number {holder}) is training into {folder}") from None
     except OSError as error:
         raise MiniskError(f"output folder {folder} can't be locked: {error.strerror}") from error
-    with suppress(OSError):  # the disk is full; the lock is held all the same
+    with suppress(OSError):  # the disk is full; the lock is held anyway
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -23,11 +23,12 @@ import minisk.__main__
 from minisk import models, nn
 from minisk.analysis.summary import summarize
 from minisk.cli import train as train_cifar
+from minisk.cli.recipes import RECIPES
 from minisk.data import make_shapes
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
 from minisk.serialization import load_checkpoint
+from minisk.training import Config, Trainer
 from minisk.training import trainer as train
-from minisk.training.trainer import Config, Trainer
 
 REPOSITORY = Path(__file__).parents[2]
 SPLITS = {"train": make_shapes(16, seed=1), "test": make_shapes(8, seed=2)}
@@ -108,8 +109,11 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "epochs": 1,
         "batch_size": 4,
         "accumulate": 2,
+        "optimizer": "adamw",
         "lr": 0.01,
         "momentum": 0.5,
+        "beta1": 0.8,
+        "beta2": 0.99,
         "weight_decay": 0.25,
         "label_smoothing": 0.125,
         "schedule": "step",
@@ -205,7 +209,7 @@ def test_settings_come_from_flags_then_file_then_recipe(tiny, run, tmp_path):
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     # `run` gives epochs, batch size and lr as flags; weight decay and model are the recipe's.
     assert (saved["epochs"], saved["lr"], saved["seed"], saved["model"]) == (2, 0.1, 7, "sknet29")
-    assert saved["schedule"] == train_cifar.RECIPES["paper"]["schedule"] != Config().schedule
+    assert saved["schedule"] == RECIPES["paper"]["schedule"] != Config().schedule
     other = ["--out", str(tmp_path / "other"), "--config", str(tmp_path / "run" / "config.json")]
     assert train_cifar.main(other) == 0
     assert json.loads((tmp_path / "other" / "config.json").read_text()) == saved
@@ -253,17 +257,17 @@ def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, 
         (["--resume"], r"checkpoint .*run/last\.safetensors does not exist"),
         (["--out", "{tmp}/notes.txt"], r"output folder .*notes\.txt can't be written to: File exists"),
         (["--out", "{tmp}/notes.txt/run"], r"output folder .*notes\.txt/run can't be written to: Not a directory"),
-        (["--epochs", "0"], "epochs 0 must be above 0"),
-        (["--lr", "nan"], "lr nan must be above 0"),
-        (["--seed", "-1"], "seed -1"),
+        (["--epochs", "0"], "--epochs 0 must be above 0"),
+        (["--lr", "nan"], "--lr nan must be above 0"),
+        (["--seed", "-1"], "--seed -1"),
         (["--device", "tpu"], "device 'tpu' is not known"),
-        (["--batch-size", "17"], "batch_size 17 is more than the 16 training images"),
+        (["--batch-size", "17"], "--batch-size 17 is more than the 16 training images"),
         (["--batch-size", "1"], "training needs a larger batch"),
         (["--config", "{tmp}/notes.txt"], r"settings .*notes\.txt are not JSON"),
         (["--download"], "--download needs --data-dir"),
-        (["--save-every", "-1"], "save_every -1"),
-        (["--warmup-epochs", "nan"], "warmup_epochs nan must be at least 0"),
-        (["--model", "vgg"], "model 'vgg' must be one of .*sknet_small"),
+        (["--save-every", "-1"], "--save-every -1"),
+        (["--warmup-epochs", "nan"], "--warmup-epochs nan must be at least 0"),
+        (["--model", "vgg"], "--model 'vgg' must be one of .*sknet_small"),
     ],
 )
 def test_a_mishap_is_one_sentence(tiny, run, tmp_path, arguments, told):
@@ -335,6 +339,22 @@ def test_a_summary_leaves_the_model_as_it_was():
 def test_a_summary_that_cannot_be_made_is_one_sentence(capsys, arguments, told):
     status = minisk.__main__.main(["summary", *arguments])
     assert_told((status, *capsys.readouterr()), "minisk summary", told)
+
+
+def test_a_summary_as_csv_has_a_line_per_layer(capsys):
+    assert minisk.__main__.main(["summary", "sknet_small", "--format", "csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "name,kind,shape,parameters,macs,select_macs"
+    assert lines[-1].startswith("classifier,Linear,10,")
+
+
+def test_eval_measures_a_checkpoint_and_ends(tiny, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_cifar, "load_dataset", lambda name, data_dir, split, size_limit=None: SPLITS[split])
+    run()
+    status, out, err = run("--eval", tmp_path / "run" / "best.safetensors")
+    best = load_checkpoint(tmp_path / "run" / "best.safetensors")[1]["history"][-1]
+    assert (status, err) == (0, "")
+    assert f"accuracy {best['test_accuracy']:.2f} % of 8 images" in out
 
 
 # --- As a user would start them -----------------------------------------------------------------------------

@@ -16,7 +16,20 @@ from minisk.runtime import why_no_kernels
 from minisk.runtime.build import find_compiler
 
 REPOSITORY = Path(__file__).parents[2]
-NAMES = ["minisk", "python", "numpy", "blas", "devices", "cpus", "compiler", "kernels", "variables", "caches"]
+NAMES = [
+    "minisk",
+    "python",
+    "numpy",
+    "packages",
+    "blas",
+    "devices",
+    "cpus",
+    "compiler",
+    "kernels",
+    "variables",
+    "caches",
+    "settings",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +148,7 @@ def test_a_cupy_that_cannot_be_imported_does_no_harm(tmp_path):
 
 def test_caches_are_told(monkeypatch, tmp_path):
     monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
-    assert info.gather()["caches"][-1] == f"CuPy's kernels: {tmp_path}"
+    assert info.gather()["caches"][-1] == f"CuPy's kernels: {tmp_path} (0 files, 0.0 MB)"
 
 
 def test_a_compiler_that_does_not_run_is_told(monkeypatch):

@@ -127,7 +127,7 @@ def test_an_epoch_without_batches_starts_nothing():
         (refuse, "batch 0 failed in a worker process: an augmentation that refuses"),
         (leave, "batch 0 failed in a worker process: SystemExit: 3"),
         (die, r"a worker process died \(exit code -9\) before batch 0 was made"),
-        (lambda images, rng: images, "augment <function <lambda> at .* can't be sent to a process"),
+        (lambda images, rng: images, "augment <function <lambda> at .* cannot be sent to a process"),
     ],
 )
 def test_what_goes_wrong_in_a_worker_is_a_data_error(augment, told):

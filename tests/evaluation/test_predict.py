@@ -16,7 +16,7 @@ import minisk as ms
 from minisk import models
 from minisk.__main__ import main
 from minisk.errors import CheckpointError
-from minisk.evaluation.classifier import load_classifier
+from minisk.evaluation import load_classifier
 from minisk.serialization import save_checkpoint
 
 CLASSES = ["ant", "bee", "cat", "dog", "emu", "fox"]
@@ -127,6 +127,15 @@ def test_names_that_would_drive_a_terminal_are_escaped(weights, command, tmp_pat
     picture(name)
     status, out, err = command("predict", name, "--weights", weights)
     assert (status, err) == (0, "") and "\x1b" not in out and len(out.splitlines()) == 5
+
+
+def test_draw_writes_a_picture_of_images_and_their_classes(weights, command, tmp_path):
+    paths = [picture(tmp_path / name) for name in ("a.png", "b.png")]
+    out = tmp_path / "drawn.png"
+    status, _, err = command("predict", *paths, "--weights", weights, "--draw", out)
+    assert (status, err) == (0, "")
+    with Image.open(out) as image:
+        assert image.size == (640, 340)
 
 
 # --- Hostile or damaged weights -----------------------------------------------------------------------------------

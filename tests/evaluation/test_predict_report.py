@@ -13,7 +13,7 @@ from minisk import models, nn
 from minisk.__main__ import main
 from minisk.data import ImageDataset
 from minisk.errors import MiniskError, ShapeError
-from minisk.evaluation.classifier import measure, report_run
+from minisk.evaluation import measure, report_run
 from minisk.serialization import save_checkpoint
 
 CLASSES = ("ant", "bee", "cat")
@@ -96,7 +96,7 @@ def test_outputs_that_are_not_numbers_are_an_error_and_leave_the_mode_alone():
 
 
 def test_a_model_of_other_classes_is_refused():
-    with pytest.raises(ShapeError, match="tells apart 3 classes, but colours has 4"):
+    with pytest.raises(ShapeError, match="has 3 classes, but colours has 4"):
         measure(Reader(), dataset(PLANES, LABELS, (*CLASSES, "dog")), UNCHANGED)
 
 
@@ -133,6 +133,13 @@ def test_evaluate_prints_totals_and_classes_and_writes_the_report(weights, tree,
     assert [row.split()[:3] for row in rows] == [["ant", "1", "images"], ["bee", "2", "images"], ["cat", "3", "images"]]
 
 
+def test_evaluate_as_csv_prints_a_line_per_class(weights, tree, capsys):
+    assert main(["evaluate", "--weights", str(weights), "--data-dir", str(tree), "--csv"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "class,images,accuracy"
+    assert [row.split(",")[:2] for row in rows] == [["ant", "1"], ["bee", "2"], ["cat", "3"]]
+
+
 def test_evaluate_without_out_writes_nothing(weights, tree, tmp_path, capsys):
     before = sorted(tmp_path.rglob("*"))
     assert main(["evaluate", "--weights", str(weights), "--data-dir", str(tree)]) == 0
@@ -142,7 +149,7 @@ def test_evaluate_without_out_writes_nothing(weights, tree, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--dataset", "shapes"], r"tells apart 3 classes \(ant, …\), but shapes has 10 \(|but shapes has 10 classes"),
+        (["--dataset", "shapes"], r"has 3 classes \(ant, …\), but shapes has 10 \(|but shapes has 10 classes"),
         (["--dataset", "mnist"], "unknown data set 'mnist'"),
         ([], "no data directory was given"),
         (["--data-dir", "gone"], "found no data in 'gone'"),

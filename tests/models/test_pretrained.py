@@ -10,7 +10,7 @@ import minisk as ms
 from minisk import models
 from minisk.__main__ import main
 from minisk.data import make_shapes, normalize
-from minisk.evaluation.classifier import load_classifier
+from minisk.evaluation import load_classifier
 
 NAME = "sknet_small-cifar10"
 # Logits for three generated images, stored when the network was trained.

@@ -16,7 +16,7 @@ import minisk as ms
 from minisk import models, nn, ops
 from minisk.backend import to_device
 from minisk.errors import DeviceError, ShapeError
-from minisk.evaluation.classifier import load_classifier
+from minisk.evaluation import load_classifier
 from minisk.optim import SGD, AdamW
 from minisk.runtime.launcher import launch
 from minisk.runtime.signature import PACKAGE

@@ -5,8 +5,8 @@ import itertools
 from minisk import models, nn
 from minisk.data import make_shapes
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
+from minisk.training import Config, Trainer
 from minisk.training import trainer as train
-from minisk.training.trainer import Config, Trainer
 
 SPLITS = {"train": make_shapes(64, seed=1), "test": make_shapes(32, seed=2)}
 

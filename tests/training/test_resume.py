@@ -18,9 +18,9 @@ from minisk import serialization as checkpoint
 from minisk.backend import random_generator, random_state, set_random_state
 from minisk.cli.train import stop_signals
 from minisk.errors import CheckpointError, MiniskError
-from minisk.evaluation.classifier import load_classifier
+from minisk.evaluation import load_classifier
 from minisk.serialization import FORMAT, load_checkpoint, save_checkpoint
-from minisk.training.run_folder import held
+from minisk.training.run_folder import hold_folder
 from minisk.training.trainer import Trainer
 
 # An epoch has 4 steps: 64 images in batches of 16.
@@ -88,7 +88,7 @@ def test_a_run_abandoned_between_saves_goes_on_from_the_last_one(tmp_path, monke
         list(crashing.run(progress=False))
     # Saved after steps 3 and 4 (the end of the epoch); the fifth is lost.
     resumed = Trainer(config(epochs=2), tmp_path / "crashed", resume=True)
-    assert (resumed.state.epoch, resumed.state.step) == (2, 0)
+    assert (resumed.state.position.epoch, resumed.state.position.step) == (2, 0)
     list(resumed.run(progress=False))
     assert_same_end(straight.out, resumed.out)
 
@@ -225,13 +225,13 @@ def test_a_checkpoint_cut_anywhere_is_not_resumed_from(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda arrays, about: about.pop("state"), "lacks what is needed to go on from it: 'state'"),
-        (lambda arrays, about: about.pop("random"), "lacks what is needed to go on from it: 'random'"),
-        (lambda arrays, about: about.update(random={"seed": 0, "cpu": 7}), "lacks what is needed"),
-        (lambda arrays, about: about["state"].update(later=1), "lacks what is needed to go on from it: .*later"),
+        (lambda arrays, about: about.pop("state"), "lacks a part that resuming needs: 'state'"),
+        (lambda arrays, about: about.pop("random"), "lacks a part that resuming needs: 'random'"),
+        (lambda arrays, about: about.update(random={"seed": 0, "cpu": 7}), "lacks a part"),
+        (lambda arrays, about: about["state"].update(later=1), "lacks a part that resuming needs: .*later"),
         (lambda arrays, about: arrays.pop("average.classifier.weight"), "lacks .*: 'classifier.weight'"),
         (lambda arrays, about: arrays.pop("model.classifier.weight"), "1 missing: classifier.weight"),
-        (lambda arrays, about: arrays.update({"optimizer.999.velocity": np.ones(1)}), "lacks what is needed"),
+        (lambda arrays, about: arrays.update({"optimizer.999.velocity": np.ones(1)}), "lacks a part"),
         (lambda arrays, about: about["config"].pop("lr"), "other settings: lr None is now 0.1"),
     ],
 )
@@ -271,8 +271,8 @@ def test_a_checkpoint_gives_the_averaged_weights_that_were_tested(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from minisk.training.run_folder import held
-with held(Path(sys.argv[1])):
+from minisk.training.run_folder import hold_folder
+with hold_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -295,7 +295,7 @@ def test_a_second_process_is_refused_and_takes_over_when_the_first_is_dead(tmp_p
 
 def test_a_lock_is_free_again_after_its_holder_left(tmp_path):
     for _ in range(2):
-        with held(tmp_path), pytest.raises(MiniskError, match="another process"), held(tmp_path):
+        with hold_folder(tmp_path), pytest.raises(MiniskError, match="another process"), hold_folder(tmp_path):
             pass
 
 
@@ -312,4 +312,4 @@ def test_the_history_survives_resuming_as_it_was(tmp_path):
     stopped = trained(tmp_path, epochs=2, stop_after=1)
     resumed = Trainer(config(epochs=2), tmp_path, resume=True)
     assert resumed.history == stopped.history
-    assert dataclasses.asdict(resumed.state)["epoch"] == 2
+    assert dataclasses.asdict(resumed.state.position)["epoch"] == 2

@@ -16,10 +16,11 @@ import minisk as ms
 from minisk import models, nn
 from minisk.data import Loader
 from minisk.errors import CheckpointError, DeviceError, MiniskError
-from minisk.evaluation.classifier import load_classifier
+from minisk.evaluation import load_classifier
 from minisk.serialization import load_checkpoint, save_checkpoint, weights_of
+from minisk.training import SCHEDULES, Config, Metrics, Trainer
 from minisk.training import trainer as train
-from minisk.training.trainer import Config, Metrics, Trainer, evaluate
+from minisk.training.trainer import evaluate
 
 FILES = ["best.safetensors", "config.json", "last.safetensors", "lock", "log.jsonl", "metrics.csv"]
 
@@ -105,7 +106,7 @@ def test_small_epochs_begin_the_run_with_windows_of_the_images(tmp_path, monkeyp
     small = (side * 3 // 4, side * 3 // 4)
     assert seen == [small] * 2 * steps + [(side, side)] * steps
     halted = Trainer(config(epochs=3, small_epochs=2), tmp_path / "halted")
-    list(halted.run(progress=False, stop=lambda: halted.state.epoch == 2 and halted.state.step == 1))
+    list(halted.run(progress=False, stop=lambda: halted.state.position.epoch == 2 and halted.state.position.step == 1))
     resumed = Trainer(config(epochs=3, small_epochs=2), tmp_path / "halted", resume=True)
     list(resumed.run(progress=False))
     assert_same_bits(weights(trainer), weights(resumed))
@@ -140,7 +141,7 @@ def test_every_epoch_has_its_own_order_also_after_resuming(tmp_path, monkeypatch
     assert [epoch for epoch, shuffled in epochs if shuffled] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("schedule", train.SCHEDULES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_run_stopped_and_resumed_equals_one_in_one_go_to_the_bit(tmp_path, schedule):
     settings = {"epochs": 3, "schedule": schedule, "warmup_epochs": 0.5, "label_smoothing": 0.1}
     straight = trained(tmp_path / "straight", **settings)
@@ -207,7 +208,7 @@ def test_resuming_with_other_classes_names_the_weights_that_do_not_fit(tmp_path,
 def test_resuming_from_weights_alone_is_a_checkpoint_error(tmp_path):
     trained(tmp_path)
     (tmp_path / "best.safetensors").replace(tmp_path / "last.safetensors")
-    with pytest.raises(CheckpointError, match="lacks what is needed to go on from it: 'optimizer'"):
+    with pytest.raises(CheckpointError, match="lacks a part that resuming needs: 'optimizer'"):
         Trainer(config(), tmp_path, resume=True)
 
 
@@ -253,7 +254,7 @@ def test_a_huge_learning_rate_stops_with_a_sentence(tmp_path):
         ({"seed": True}, MiniskError, "seed True must be of type int"),
         ({"model": None}, MiniskError, "model None must be of type str"),
         ({"train_images": 0}, MiniskError, "train_images 0 must be at least 1"),
-        ({"accumulate": 17}, MiniskError, "accumulate 17 must be at most batch_size 16"),
+        ({"accumulate": 17}, MiniskError, "accumulate 17 must be at most the batch size, 16"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_path, settings, error, told):

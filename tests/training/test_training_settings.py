@@ -11,16 +11,17 @@ from tiny_run import assert_same_bits, config, kept, tiny_net, trained, use_tiny
 
 import minisk as ms
 from minisk import ops
-from minisk.cli.train import RECIPES, read_config
+from minisk.cli.recipes import RECIPES
+from minisk.cli.train import read_config
 from minisk.errors import MiniskError
-from minisk.evaluation.classifier import count_correct
+from minisk.evaluation import count_correct
 from minisk.nn import Parameter
-from minisk.optim import SGD
+from minisk.optim import SGD, WeightAverage, clip_gradients, gradient_norm
 from minisk.serialization import load_checkpoint
+from minisk.training import Config, Trainer
 from minisk.training import run_folder as folder
-from minisk.training.run_folder import Record, progress_bar
-from minisk.training.steps import WeightAverage, clip_gradients, gradient_norm, make_schedule
-from minisk.training.trainer import Config, Trainer
+from minisk.training.optimization import make_schedule
+from minisk.training.run_folder import RunLog, progress_bar
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,7 @@ def test_a_config_json_gives_the_config_back_and_the_run_to_the_bit(tmp_path):
     [
         ("{", "are not JSON"),
         ("[1]", "are a JSON list, expected an object"),
-        ('{"lr": 0.1, "learning_rate": 1, "depth": 3}', "name what is no setting: depth, learning_rate"),
+        ('{"lr": 0.1, "learning_rate": 1, "depth": 3}', "name unknown settings: depth, learning_rate"),
         (None, "can't be read: No such file"),
         (b"\xff\xfe", "are not JSON"),
     ],
@@ -198,7 +199,7 @@ def test_the_log_has_an_event_per_line_and_numbers_its_steps_through(tmp_path):
 
 
 def test_the_log_writes_null_for_what_json_lacks(tmp_path):
-    Record(tmp_path).event("test", value=float("nan"), other=float("inf"))
+    RunLog(tmp_path).event("test", value=float("nan"), other=float("inf"))
     line = (tmp_path / "log.jsonl").read_text()
     assert json.loads(line, parse_constant=pytest.fail)["value"] is None
 
@@ -219,7 +220,7 @@ def test_the_curves_are_drawn_from_every_epoch_so_far(tmp_path, monkeypatch):
 
 def test_a_record_that_cannot_be_written_is_told_once_and_again_after_it_could(tmp_path, caplog):
     (tmp_path / "log.jsonl").mkdir()
-    here = Record(tmp_path)
+    here = RunLog(tmp_path)
     for _ in range(3):
         here.event("test")
     assert caplog.text.count("log.jsonl could not be written: Is a directory; training goes on") == 1

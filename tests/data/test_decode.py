@@ -1,4 +1,4 @@
-"""minisk.data.images: image files of every kind become the pixels one sees, and hostile or damaged ones a sentence."""
+"""minisk.data.decode: image files of every kind become the pixels one sees, and hostile or damaged ones a sentence."""
 
 import io
 import logging
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from minisk.data.images import read_image
+from minisk.data.decode import read_image
 from minisk.errors import DataError
 
 

@@ -1,0 +1,36 @@
+"""`minisk summary MODEL`: print a model's layers, shapes, parameters and multiply-adds."""
+
+import argparse
+from typing import Any
+
+from ..errors import MiniskError
+from .text import csv_text, flag
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the subparsers of the command line."""
+    parser = commands.add_parser("summary", help="print a model's layers, shapes, parameters and multiply-adds")
+    parser.add_argument("model", help="name of a model, such as sknet50")
+    parser.add_argument("--num-classes", type=int, help="number of classes (default: the model's own)")
+    parser.add_argument("--size", type=int, help="height and width of the image (default: the model's own)")
+    parser.add_argument("--format", choices=["text", "csv"], default="text", help="csv: one line per layer")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the table of layers."""
+    from .. import models
+    from ..analysis.summary import summarize
+
+    for option in ("num_classes", "size"):
+        value = getattr(arguments, option)
+        if value is not None and value < 1:
+            raise MiniskError(f"{flag(option)} {value} must be at least 1")
+    model = models.create(arguments.model, arguments.num_classes)
+    size = models.input_size(arguments.model) if arguments.size is None else arguments.size
+    summary = summarize(model, (3, size, size))
+    if arguments.format == "text":
+        print(summary)
+        return
+    rows = [{**row._asdict(), "shape": "×".join(map(str, row.shape))} for row in summary.rows]
+    print(csv_text(list(rows[0]), rows), end="")

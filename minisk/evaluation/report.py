@@ -1,0 +1,119 @@
+"""Evaluation of a model on a data set: totals, confusion matrix and mistakes, as numbers and pictures."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis.figures import draw_confusion, draw_mistakes
+from ..data import Dataset, Loader
+from ..errors import MiniskError, ShapeError
+from ..nn import Module
+from ..nn.module import evaluation_mode
+from ..serialization import atomic_write
+from .metrics import log_probabilities
+
+log = logging.getLogger("minisk")
+
+_SHOWN = 24  # mistakes in the picture
+
+
+class Mistake(NamedTuple):
+    """An image given a wrong class: its position in the data set, and the probability of that class (0 … 1)."""
+
+    position: int
+    true: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean cross entropy (nats), accuracy (percent), confusion int64 (true, predicted); mistakes, sorted."""
+
+    loss: float
+    accuracy: float
+    classes: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    mistakes: list[Mistake]
+
+    def class_rows(self) -> list[dict[str, Any]]:
+        """Return the class name, images, and accuracy (percent; None without images) of each class."""
+        rows = []
+        for label, name in enumerate(self.classes):
+            images, correct = int(self.confusion[label].sum()), int(self.confusion[label, label])
+            rows.append({"class": name, "images": images, "accuracy": 100 * correct / images if images else None})
+        return rows
+
+    def as_json(self) -> dict[str, Any]:
+        """Return numbers, lists and names only; the accuracy of a class without images is null."""
+        return {
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "images": int(self.confusion.sum()),
+            "classes": self.class_rows(),
+            "confusion": self.confusion.tolist(),
+            "mistakes": [mistake._asdict() for mistake in self.mistakes[:_SHOWN]],
+        }
+
+
+def measure(model: Module, dataset: Dataset, normalization: dict[str, Any], batch_size: int = 256) -> Evaluation:
+    """Run every image through the model once, in evaluation mode, on the model's device.
+
+    Args:
+        model: maps normalised images (N, 3, H, W) to logits (N, K).
+        dataset: images of K classes.
+        normalization: the training set's `mean` and `std`, three numbers each, in 0 … 1.
+        batch_size: images per forward pass.
+
+    Raises:
+        MiniskError: an output is not a number.
+        ShapeError: the model and the data set have different numbers of classes.
+    """
+    batches = Loader(dataset, batch_size, **normalization)
+    outputs, label_parts = [], []
+    with evaluation_mode(model):
+        for images, part in batches:
+            outputs.append(log_probabilities(model, images))
+            label_parts.append(part)
+    log_p, labels, k = np.concatenate(outputs), np.concatenate(label_parts), len(dataset.classes)
+    if log_p.shape[1] != k:
+        raise ShapeError(f"measure: the model has {log_p.shape[1]} classes, but {dataset.name} has {k}")
+    predicted = log_p.argmax(axis=1)
+    confusion = np.bincount(labels * k + predicted, minlength=k * k).reshape(k, k)
+    confidence = log_p[np.arange(len(labels)), predicted]
+    wrong = np.flatnonzero(predicted != labels)
+    mistakes = [
+        Mistake(int(i), dataset.classes[labels[i]], dataset.classes[predicted[i]], float(np.exp(confidence[i])))
+        for i in wrong[np.argsort(-confidence[wrong], kind="stable")]
+    ]
+    loss = -float(log_p[np.arange(len(labels)), labels].mean(dtype=np.float64))
+    return Evaluation(loss, 100 * float((predicted == labels).mean()), dataset.classes, confusion, mistakes)
+
+
+def report_run(model: Module, dataset: Dataset, normalization: dict[str, Any], out: str | Path) -> Evaluation:
+    """Measure the model, and write evaluation.json, confusion.png and mistakes.png to the folder `out`.
+
+    Without matplotlib the pictures are left out, which is logged. The other arguments are those of `measure`.
+    Raises MiniskError, OSError.
+    """
+    result = measure(model, dataset, normalization)
+    folder, worst = Path(out), result.mistakes[:_SHOWN]
+    atomic_write(folder / "evaluation.json", json.dumps(result.as_json(), indent=1).encode())
+    title = (
+        f"The most confident of {len(result.mistakes):,} mistakes in {len(dataset):,} images"
+        if worst
+        else "No mistakes"
+    )
+    images, _ = dataset.fetch([mistake.position for mistake in worst])
+    pictures = [(image, m.true, m.predicted, m.probability) for image, m in zip(images, worst, strict=True)]
+    try:
+        draw_confusion(result.confusion, result.classes, folder / "confusion.png")
+        draw_mistakes(pictures, folder / "mistakes.png", title)
+    except MiniskError as error:
+        log.warning("%s", error)
+    return result
