@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
-from ..autograd.function import no_grad
+from ..autograd import no_grad
 from ..autograd.tensor import Tensor
 from ..backend import cuda_available, parse_device
 from ..data import Batch
