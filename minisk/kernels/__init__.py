@@ -5,13 +5,7 @@ else in the package chooses between the two. `dispatch.py` holds the rules.
 """
 
 from ..backend import Array
-from ..cuda.axpy import (
-    launch_axpy,
-    launch_channel_add,
-    launch_channel_dot,
-    launch_channel_scale,
-    launch_plane_mean,
-)
+from ..cuda.axpy import launch_axpy, launch_channel_add, launch_channel_dot, launch_channel_scale, launch_plane_mean
 from ..cuda.batch_norm import launch_batch_norm_apply, launch_batch_norm_backward, launch_batch_norm_train
 from ..cuda.convolution import (
     is_weight_grad_a_convolution,
