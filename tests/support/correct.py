@@ -13,7 +13,7 @@ import minisk as ms
 from minisk import models, nn
 
 IMAGES = (2, 4, 6, 5)
-# A small step may change the size of a masked result; the checker calls the mean of all elements wrong (to be examined).
+# A step can change the size of a masked result. The checker rejects the mean at some seeds: to be examined.
 OPEN = {"get_item by a mask", "mean to a scalar"}
 
 
