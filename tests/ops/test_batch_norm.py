@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from operation_cases import assert_operation_agrees, running_arrays
+from operations import assert_operation_agrees, running_arrays
 from parity import assert_close, distinct, draws, inputs
 
 import minisk as ms

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from operation_cases import FUNCTIONS, counterparts
+from operations import FUNCTIONS, counterparts
 from parity import broadcastable, draws
 
 import minisk as ms

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from operation_cases import FUNCTIONS, assert_operation_agrees, counterparts
+from operations import FUNCTIONS, assert_operation_agrees, counterparts
 from parity import Inputs, assert_close, assert_parity
 
 import minisk as ms

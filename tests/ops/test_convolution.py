@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import strategies as st
-from operation_cases import assert_operation_agrees
+from operations import assert_operation_agrees
 from parity import as_pair, distinct_inputs, draws, inputs, integer_pairs, window_sizes
 
 

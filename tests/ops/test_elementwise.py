@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from operation_cases import assert_operation_agrees
+from operations import assert_operation_agrees
 from parity import broadcastable, draws, inputs, positive, shapes
 
 

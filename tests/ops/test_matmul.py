@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from operation_cases import assert_operation_agrees
+from operations import assert_operation_agrees
 from parity import draws, inputs
 
 

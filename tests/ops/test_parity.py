@@ -5,7 +5,8 @@ Random shapes and settings are tried family by family, in the file of the family
 
 import numpy as np
 import pytest
-from operation_cases import CASES, DIFFERENTIABLE, FUNCTIONS, assert_operation_agrees, counterparts
+from operation_cases import CASES, DIFFERENTIABLE
+from operations import FUNCTIONS, assert_operation_agrees, counterparts
 from parity import LAYOUTS, Inputs, as_list, assert_parity, distinct, positive
 
 import minisk as ms

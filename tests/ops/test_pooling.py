@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from operation_cases import assert_operation_agrees
+from operations import assert_operation_agrees
 from parity import Inputs, as_pair, distinct, draws, inputs, positive, shapes, window_sizes
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from operation_cases import FUNCTIONS, assert_operation_agrees
+from operations import FUNCTIONS, assert_operation_agrees
 from parity import Inputs, draws, inputs, shapes
 
 import minisk as ms

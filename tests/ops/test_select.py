@@ -1,7 +1,7 @@
 """The select step of a selective-kernel unit agrees with its formula, written in PyTorch."""
 
 from hypothesis import strategies as st
-from operation_cases import assert_operation_agrees
+from operations import assert_operation_agrees
 from parity import Inputs, draws, inputs, shapes
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from operation_cases import assert_operation_agrees
+from operations import assert_operation_agrees
 from parity import assert_close, draws, inputs, shapes
 
 import minisk as ms

@@ -1,7 +1,6 @@
 """Every operation with inputs to try it on. Tests of parity, derivatives, dtypes, layouts and devices share this table.
 
-A case names an operation, the shapes of its Tensors, and its settings. `FUNCTIONS` holds minisk's operations as
-functions of Tensors and settings. `counterparts` returns PyTorch's functions under the same names and parameters.
+A case names an operation, the shapes of its Tensors, and its settings; operations.py holds the functions.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pytest
-from parity import Inputs, assert_parity, distinct, positive
+from operations import FUNCTIONS, running_arrays
+from parity import distinct, positive
 
 import minisk as ms
 from minisk import ops
@@ -22,142 +21,6 @@ Shape = tuple[int, ...]
 IMAGE, BATCH = (1, 2, 4, 3), (2, 2, 3, 1)  # few enough elements to move each of them by itself
 IMAGES, PLANES, CHANNELS = (2, 6, 7, 5), (2, 6), (6,)  # for kernels: device tests replace 7×5 by larger images
 SMALL = 60  # elements: up to here a derivative is checked element by element
-
-
-# --- Operations as functions of Tensors and settings ---------------------------------------------------------------
-
-
-def running_arrays(channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a running mean and a running variance that suit the values `distinct` draws."""
-    mean, var = distinct([(channels,), (channels,)], seed=9)
-    return mean, positive(var)
-
-
-def batch_norm(x: Any, weight: Any, bias: Any, training: bool, **settings: Any) -> Any:
-    """Normalise from fresh running statistics, which the call updates in training."""
-    running = [ms.tensor(array, dtype=x.dtype, device=x.device) for array in running_arrays(weight.shape[0])]
-    return ops.batch_norm(x, weight, bias, *running, training=training, **settings)
-
-
-def updated_statistics(x: Any, weight: Any, bias: Any) -> Any:
-    """Return the running statistics after a step of training, beside the output."""
-    mean, var = (ms.tensor(array, dtype=x.dtype, device=x.device) for array in running_arrays(weight.shape[0]))
-    out = ops.batch_norm(x, weight, bias, mean, var, training=True)
-    return out, mean + 0, var + 0
-
-
-def seeded_dropout(x: Any, p: float) -> Any:
-    ms.manual_seed(5)  # the same mask in every evaluation
-    return ops.dropout(x, p)
-
-
-def cross_entropy(logits: Any, target: np.ndarray, label_smoothing: float = 0.0) -> Any:
-    """Move the target to the device of the logits; shares of classes take the dtype of the logits."""
-    dtype = logits.dtype if target.dtype.kind == "f" else target.dtype
-    return ops.cross_entropy(logits, ms.tensor(target, dtype=dtype, device=logits.device), label_smoothing)
-
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(ops, name) for name in ops.__all__} | {
-    "where": lambda a, b, condition: ops.where(condition, a, b),
-    "concatenate": lambda *xs, axis=0: ops.concatenate(xs, axis),
-    "stack": lambda *xs, axis=0: ops.stack(xs, axis),
-    "select": lambda logits, *branches: ops.select(logits, branches),
-    "reshape": lambda x, shape: ops.reshape(x, shape),
-    "transpose": lambda x, axes: ops.transpose(x, axes),
-    "batch_norm": batch_norm,
-    "cross_entropy": cross_entropy,
-}
-
-
-def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
-    """Return PyTorch's function for each operation that it has, with the names of minisk's parameters."""
-    F = torch.nn.functional
-    arithmetic = ["add", "sub", "mul", "div", "neg", "pow", "matmul"]
-    elementwise = ["exp", "log", "sqrt", "abs", "tanh", "sigmoid", "relu", "maximum", "minimum"]
-    comparisons = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt"}
-    reductions = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax, "min": torch.amin}
-
-    def all_axes(x: Any, axis: Any) -> Any:
-        return tuple(range(x.ndim)) if axis is None else axis
-
-    def reduction(function: Any) -> Callable[..., Any]:
-        return lambda x, axis=None, keepdims=False: function(x, all_axes(x, axis), keepdims)
-
-    def var(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
-        return torch.var(x, all_axes(x, axis), correction=ddof, keepdim=keepdims)
-
-    def get_item(x: Any, index: Any) -> Any:
-        # PyTorch has no negative steps: NumPy computes which element goes where, and PyTorch gathers them.
-        places = np.asarray(np.arange(x.numel()).reshape(x.shape)[index]).copy()
-        return x.reshape(-1)[torch.tensor(places)]
-
-    def torch_batch_norm(x: Any, weight: Any, bias: Any, training: bool, relu: bool = False, **settings: Any) -> Any:
-        running = [torch.tensor(array) for array in running_arrays(weight.shape[0])]
-        out = F.batch_norm(x, *running, weight, bias, training, **settings)
-        return F.relu(out) if relu else out
-
-    def torch_cross_entropy(logits: Any, target: np.ndarray, label_smoothing: float = 0.0) -> Any:
-        theirs = torch.tensor(target.astype("float64" if target.dtype.kind == "f" else "int64"))
-        return F.cross_entropy(logits, theirs, label_smoothing=label_smoothing)
-
-    def planes(a: Any, x: Any) -> Any:
-        return a.reshape(*x.shape[:2], 1, 1)
-
-    def select(logits: Any, *branches: Any) -> Any:
-        weights = logits.softmax(1)
-        return (weights[..., None, None] * torch.stack(branches, 1)).sum(1), weights
-
-    def max_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False) -> Any:
-        return F.max_pool2d(x, kernel_size, stride, padding, ceil_mode=ceil_mode)
-
-    return {
-        **{name: getattr(torch, name) for name in [*arithmetic, *elementwise]},
-        **{name: getattr(torch, short) for name, short in comparisons.items()},
-        **{name: reduction(function) for name, function in reductions.items()},
-        "greater_equal": torch.ge,
-        "argmax": lambda x, axis=None: torch.argmax(x, axis),
-        "var": var,
-        "clip": torch.clamp,
-        "where": lambda a, b, condition: torch.where(torch.tensor(condition), a, b),
-        "add_relu": lambda x, y: torch.relu(x + y),
-        "softmax": lambda x, axis=-1: torch.softmax(x, axis),
-        "log_softmax": lambda x, axis=-1: torch.log_softmax(x, axis),
-        "cross_entropy": torch_cross_entropy,
-        "reshape": lambda x, shape: x.reshape(shape),
-        "transpose": lambda x, axes: x.permute(axes),
-        "broadcast_to": lambda x, shape: x.broadcast_to(shape),
-        "sum_to": lambda x, shape: x.sum_to_size(shape),
-        "expand_dims": lambda x, axis: x.unsqueeze(axis),
-        "squeeze": lambda x, axis=None: x.squeeze() if axis is None else x.squeeze(axis),
-        "pad": lambda x, pad_width: F.pad(x, [n for pair in reversed(pad_width) for n in pair]),
-        "concatenate": lambda *xs, axis=0: torch.cat(xs, axis),
-        "stack": lambda *xs, axis=0: torch.stack(xs, axis),
-        "split": lambda x, indices_or_sections, axis=0: torch.tensor_split(x, indices_or_sections, axis),
-        "get_item": get_item,
-        "linear": F.linear,
-        "conv2d": F.conv2d,
-        "max_pool2d": max_pool2d,
-        "avg_pool2d": lambda x, kernel_size, stride=None, padding=0: F.avg_pool2d(x, kernel_size, stride, padding),
-        "global_avg_pool2d": lambda x: x.mean((2, 3)),
-        "batch_norm": torch_batch_norm,
-        "axpy": lambda a, x, y: planes(a, x) * x + y,
-        "channel_scale": lambda a, x: planes(a, x) * x,
-        "channel_dot": lambda x, y: (x * y).sum((2, 3)),
-        "select": select,
-    }
-
-
-def assert_operation_agrees(
-    operation: str, inputs: Inputs, dtypes: tuple[str, ...] = ("float64", "float32"), **settings: Any
-) -> None:
-    """Compare an operation with PyTorch's: values, first and second gradients."""
-    theirs = counterparts(pytest.importorskip("torch"))[operation]
-    assert_parity(
-        lambda *xs: FUNCTIONS[operation](*xs, **settings), lambda *xs: theirs(*xs, **settings), inputs, dtypes
-    )
-
-
-# --- The table ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -203,6 +66,18 @@ class Case:
         sizes = [(*shape[:2], *height_and_width) if shape == IMAGES else shape for shape in self.shapes]
         drawn = distinct(sizes)
         return [positive(array) for array in drawn] if self.is_positive else drawn
+
+
+def updated_statistics(x: Any, weight: Any, bias: Any) -> Any:
+    """Return the running statistics after a step of training, beside the output."""
+    mean, var = (ms.tensor(array, dtype=x.dtype, device=x.device) for array in running_arrays(weight.shape[0]))
+    out = ops.batch_norm(x, weight, bias, mean, var, training=True)
+    return out, mean + 0, var + 0
+
+
+def seeded_dropout(x: Any, p: float) -> Any:
+    ms.manual_seed(5)  # the same mask in every evaluation
+    return ops.dropout(x, p)
 
 
 def write_elements(x: Any, y: Any) -> Any:
