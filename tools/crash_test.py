@@ -76,10 +76,10 @@ class Trial:
 
 def done(process: subprocess.Popen[str], status: int) -> str:
     """Wait for a process. Returns what it wrote to stderr. Raises Failed for another exit status."""
-    _, told = process.communicate(timeout=PATIENCE)
+    _, output = process.communicate(timeout=PATIENCE)
     if process.returncode != status:
-        raise Failed(f"exit status {process.returncode} instead of {status}: {told}")
-    return told
+        raise Failed(f"exit status {process.returncode} instead of {status}: {output}")
+    return output
 
 
 def compare(straight: Path, other: Path) -> int:
@@ -125,17 +125,17 @@ def kill(trial: Trial, times: int, number: signal.Signals = signal.SIGKILL) -> l
         while hits < times:
             process = trial.start(out)
             try:
-                _, told = process.communicate(timeout=trial.rng.uniform(0.2, 0.9) * trial.seconds)
+                _, output = process.communicate(timeout=trial.rng.uniform(0.2, 0.9) * trial.seconds)
                 if process.returncode != 0:
-                    raise Failed(f"exit status {process.returncode}: {told}")
+                    raise Failed(f"exit status {process.returncode}: {output}")
                 break  # done before the signal
             except subprocess.TimeoutExpired:
                 process.send_signal(number)
-            told = done(process, 128 + number) if _heeds(process, number) else ""
+            output = done(process, 128 + number) if _heeds(process, number) else ""
             hits += 1
             print(f"  {number.name} {hits:2d} of {times}: {position(out)}", flush=True)
-            if told:
-                _go_on_as_told(told, trial, out)
+            if output:
+                _resume_as_printed(output, trial, out)
         trial.finish(out)
     return folders
 
@@ -149,10 +149,10 @@ def _heeds(process: subprocess.Popen[str], number: signal.Signals) -> bool:
     return True
 
 
-def _go_on_as_told(told: str, trial: Trial, out: Path) -> None:
-    command = shlex.split(told.strip().splitlines()[-1])
+def _resume_as_printed(output: str, trial: Trial, out: Path) -> None:
+    command = shlex.split(output.strip().splitlines()[-1])
     if command != trial.command(out, resume=True):
-        raise Failed(f"the command that was told does not resume the run: {shlex.join(command)}")
+        raise Failed(f"the printed command does not resume the run: {shlex.join(command)}")
 
 
 def disk(trial: Trial, out: Path, fill: Callable[[subprocess.Popen[str]], None], clear: Callable[[], None]) -> None:
@@ -165,13 +165,13 @@ def disk(trial: Trial, out: Path, fill: Callable[[subprocess.Popen[str]], None],
             time.sleep(trial.seconds * 0.2)
             process.kill()
             process.communicate()
-            told = "killed"
+            output = "killed"
         else:
-            told = done(process, 1).strip().splitlines()[-1]
-            if not re.search("could not be written: ", told):
-                raise Failed(f"the end on a full disk was told otherwise: {told}")
+            output = done(process, 1).strip().splitlines()[-1]
+            if not re.search("could not be written: ", output):
+                raise Failed(f"the end on a full disk was reported differently: {output}")
         clear()
-        print(f"  disk full: {told}; {position(out)}", flush=True)
+        print(f"  disk full: {output}; {position(out)}", flush=True)
     trial.finish(out)
 
 

@@ -1,4 +1,4 @@
-"""Image files, from whoever made them, as pictures of one kind: upright, RGB, 8 bits; and folders of them.
+"""Decode untrusted image files to one form, upright 8-bit RGB; load folders of them.
 
 A tree ``train/<class>/*.png|jpg|jpeg`` is an ImageDataset: decoded once, all in memory.
 """

@@ -98,7 +98,9 @@ def _transfer(url: str, partial: Path, progress: bool) -> bool:
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, HTTPError):
             error.close()
-            if error.code == 416 and have:  # nothing lies beyond what is there: the checksum tells if that is right
+            if (
+                error.code == 416 and have
+            ):  # nothing lies beyond what is there: the checksum decides whether that is right
                 return True
         reason = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
         raise DataError(f"{message}: {reason}; {have} bytes are kept, a new try goes on from there") from error

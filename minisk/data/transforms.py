@@ -170,7 +170,7 @@ def _per_channel(values: ArrayLike, what: str) -> NDArray[np.float64]:
 
 
 def _rectangles(rng: Random, count: int, extent: tuple[int, int], sides: tuple[int, int]) -> NDArray[np.bool_]:
-    """Place ``count`` rectangles around random pixels; tell which pixels each covers, (count, 1, height, width)."""
+    """Place ``count`` rectangles around random pixels; return which pixels each covers, (count, 1, height, width)."""
     inside = []
     for size, side in zip(extent, sides, strict=True):
         first = rng.integers(size, size=(count, 1)) - side // 2
