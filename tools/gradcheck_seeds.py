@@ -1,4 +1,4 @@
-"""Look for false alarms: gradcheck over every operation and module, at other inputs for each seed.
+"""Count false alarms: run gradcheck on every operation and module, with different inputs for each seed.
 
 python tools/gradcheck_seeds.py 1000 --dtype float32
 python tools/gradcheck_seeds.py 100 --dtype float32 --only '^SK'
@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Count false alarms of the gradient checker.")
-    parser.add_argument("seeds", type=int, nargs="?", default=100)
+    parser.add_argument("seeds", type=int, nargs="?", default=100, help="how many seeds (default: 100)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
-    parser.add_argument("--order", type=int, default=1)
-    parser.add_argument("--only", default="", help="a regular expression: check what has it in its name")
+    parser.add_argument("--order", type=int, default=1, help="of the derivative (default: 1)")
+    parser.add_argument("--only", default="", help="a regular expression: check only names that contain it")
     arguments = parser.parse_args()
     from correct import at_seed  # type: ignore[import-not-found]
 
@@ -44,7 +44,7 @@ def main() -> int:
                 print(f"seed {seed}, {name}:\n{report}\n")
     checks, seconds = verdicts.total(), time.perf_counter() - started
     print(f"{arguments.dtype}, order {arguments.order}: {checks} checks at {arguments.seeds} seeds in {seconds:.0f} s")
-    # A ReLU whose input is nearer to 0 than the smallest step is a kink; right beside it, the check has passed.
+    # "not differentiable here" is no alarm if the check passed beside the kink, such as a ReLU's input near 0.
     print(f"{alarms} false alarms;", ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
     return int(alarms > 0)
 

@@ -162,7 +162,7 @@ def check_create_graph(subject: GradientSubject, expected: Arrays) -> None:
     for name, a, b in zip(subject.base.names, expected, recorded, strict=True):
         allowed = ROUNDING * np.finfo(a.dtype).eps * max(1, np.abs(a).max(initial=0))
         if np.abs(a - b).max(initial=0) > allowed:
-            raise CheckFailed(Verdict.HIGHER_ORDER, f"The gradient of {name!r} is another one under create_graph=True.")
+            raise CheckFailed(Verdict.HIGHER_ORDER, f"The gradient of {name!r} differs under create_graph=True.")
 
 
 def magnitude(subject: Subject, outputs: Arrays, weights: Arrays, gradients: Arrays) -> float:

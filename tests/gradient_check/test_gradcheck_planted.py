@@ -1,13 +1,13 @@
-"""Every planted bug is found, under its own name and in its own place."""
+"""Each planted bug gets its verdict, and its element is among the first rows."""
 
-import planted
 import planted_structure
+import planted_values
 import pytest
 
 import minisk as ms
 from minisk.gradient_check import Verdict
 
-BUGS = [*planted.BUGS, *planted_structure.BUGS]
+BUGS = [*planted_values.BUGS, *planted_structure.BUGS]
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)

@@ -1,4 +1,4 @@
-"""Planted bugs that no number shows by itself: memory, shapes, linearity, randomness, kinks, second order."""
+"""Planted bugs of every other kind: memory, shapes, linearity, randomness, kinks, second order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from minisk.gradient_check import Verdict
 BUGS: list[Planted] = []
 
 
-def plant(name: str, function: Any, arrays: Any, verdict: Verdict, **how: Any) -> None:
-    BUGS.append(Planted(name, function, arrays, verdict, **how))
+def plant(name: str, function: Any, arrays: Any, verdict: Verdict, order: int = 1) -> None:
+    BUGS.append(Planted(name, function, arrays, verdict, order=order))
 
 
 def function(forward: Any, backward: Any) -> type[ms.Function]:
-    """A Function of these two; what forward was given is saved."""
+    """Return a Function of forward(*arrays) and backward(dout, *saved inputs)."""
 
-    class Planted(ms.Function):
+    class FromFunctions(ms.Function):
         @staticmethod
         def forward(ctx, *arrays):
             ctx.save_for_backward(*arrays)
@@ -32,11 +32,11 @@ def function(forward: Any, backward: Any) -> type[ms.Function]:
         def backward(ctx, dout):
             return backward(dout, *ctx.saved_tensors)
 
-    return Planted
+    return FromFunctions
 
 
 def array_backward(backward: Any) -> Any:
-    """A backward on arrays, as a plain NumPy user would write it."""
+    """Return a backward on Tensors that calls one on arrays: the engine cannot differentiate it."""
     return lambda dout, *xs: ms.Tensor(backward(dout.data, *(x.data for x in xs)))
 
 
@@ -216,13 +216,13 @@ plant("digits lost to a large constant", lambda x: (x + 1e8) - 1e8, X, Verdict.T
 
 
 class BatchNormOnce(ms.Function):
-    """Batch norm whose double backward takes the deviation for a constant, as DeZero's does."""
+    """Batch norm whose double backward treats the standard deviation as a constant, as DeZero's does."""
 
     @staticmethod
     def forward(ctx, x, weight, bias):
         ctx.save_for_backward(x, weight)
         with ms.no_grad():
-            return batch_norm(*map(ms.Tensor, (x, weight, bias))).numpy()
+            return batch_norm(ms.Tensor(x), ms.Tensor(weight), ms.Tensor(bias)).numpy()
 
     @staticmethod
     def backward(ctx, dout):
@@ -262,7 +262,7 @@ def cube(x):
 
 IMAGES = distinct([(2, 2, 3, 2), (2,), (2,)])
 plant("cube: saved input detached", function(cube, once), X, Verdict.HIGHER_ORDER, order=2)
-plant("cube: another gradient under create_graph", function(cube, fused), X, Verdict.HIGHER_ORDER, order=2)
+plant("cube: different gradient under create_graph", function(cube, fused), X, Verdict.HIGHER_ORDER, order=2)
 plant(
     "cube: backward in NumPy",
     function(cube, array_backward(lambda d, x: 3 * d * x**2)),
