@@ -16,7 +16,7 @@ CORE = [
     "models/test_selective_kernel.py",
     "nn/",
     "optim/",
-    "runtime/test_launcher.py::test_numbers_take_the_type",
+    "runtime/test_launcher.py::test_scalars_are_converted_to_the_declared_type",
     "sanitizer/test_checker_counters.py",
     "training/test_training.py::test_a_run_leaves_its_config",
     "training/test_training.py::test_one_seed_gives_one_run",

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from .. import MiniskError, profile
+from ..analysis.profiler import profile
 from ..data import load_dataset
 from ..data.download import download_cifar
+from ..errors import MiniskError
 from ..evaluation import load_classifier, measure, report_run
 from ..runtime import kernels_in_use
 from ..training import Config, SettingError, Trainer
