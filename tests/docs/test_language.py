@@ -145,9 +145,9 @@ PROSE = {tokenize.COMMENT, tokenize.STRING, tokenize.NAME, getattr(tokenize, "FS
 
 
 def python_prose(source):
-    """Return (line, text) of every comment, string and name."""
+    """Return (line, text) of every comment, string and name; `file.tell` is Python's own name."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return [(token.start[0], token.string) for token in tokens if token.type in PROSE]
+    return [(token.start[0], token.string) for token in tokens if token.type in PROSE and token.string != "tell"]
 
 
 def c_prose(source):
@@ -203,6 +203,7 @@ def test_a_file_contains_no_word_of_the_list(name):
         ("is_told = kernel_twin()", 2),
         ('"""Line.\n\nNobody waits."""', 1),
         ("# stellar, intellect, twinkle, records, threshold", 0),
+        ("position = file.tell()", 0),
         ("# https://tell.example/told", 0),
     ],
 )
