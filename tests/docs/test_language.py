@@ -41,7 +41,6 @@ NOT_YET: set[str] = {
     "benchmarks/gradcheck_peers.py",
     "benchmarks/kernels.py",
     "benchmarks/ops.py",
-    "benchmarks/peers.py",
     "benchmarks/step.py",
     "benchmarks/torch_twin.py",
     "docs/kernels.md",
