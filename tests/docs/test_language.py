@@ -41,6 +41,7 @@ NOT_YET: set[str] = {
     "benchmarks/gradcheck_peers.py",
     "benchmarks/kernels.py",
     "benchmarks/ops.py",
+    "benchmarks/peers.py",
     "benchmarks/step.py",
     "benchmarks/torch_twin.py",
     "docs/kernels.md",
@@ -144,9 +145,13 @@ PROSE = {tokenize.COMMENT, tokenize.STRING, tokenize.NAME, getattr(tokenize, "FS
 
 
 def python_prose(source):
-    """Return (line, text) of every comment, string and name; `file.tell` is Python's own name."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return [(token.start[0], token.string) for token in tokens if token.type in PROSE and token.string != "tell"]
+    """Return (line, text) of every comment, string and name; `.tell` of a file is Python's own name."""
+    found, previous = [], ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in PROSE and not (previous == "." and token.string == "tell"):
+            found.append((token.start[0], token.string))
+        previous = token.string
+    return found
 
 
 def c_prose(source):
@@ -203,6 +208,7 @@ def test_a_file_contains_no_word_of_the_list(name):
         ('"""Line.\n\nNobody waits."""', 1),
         ("# stellar, intellect, twinkle, records, threshold", 0),
         ("position = file.tell()", 0),
+        ("def tell(results): pass", 1),
         ("# https://tell.example/told", 0),
     ],
 )
