@@ -1,0 +1,222 @@
+"""Words that never appear in comments, docstrings, strings, names or documents, each with its replacement."""
+
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("minisk", "tests", "tools", "benchmarks", "docs")
+SUFFIXES = {".py", ".cu", ".cuh", ".h", ".md", ".txt"}
+
+# (pattern of whole words, replacement). An underscore separates words, so that names are checked too.
+WORDS = [
+    (r"told", "reported, given, passed"),
+    (r"tells?", "reports, shows, returns"),
+    (r"(?:is|are|be|been|was|were) had", "is computed, is available"),
+    (r"whoever", "the caller, the process"),
+    (r"nobody", "no caller, no code; name the actor"),
+    (r"how-?manieth", "index, count"),
+    (r"as a rule", "usually"),
+    (r"by lot", "random"),
+    (r"of theirs|of one's own", "their own, your own"),
+    (r"twins?", "reference (implementation)"),
+    (r"the seam", "the dispatch"),
+    (r"the way back", "backward"),
+    (r"the record (?:of the call|is walked|of operations)", "the graph"),
+    (r"the (?:house|floor)s?(?: of the house)?", "the package, the layer"),
+    (r"has a word with", "sets, configures"),
+    (r"farewell", "cleanup"),
+    (r"sits? (?:a|the) \w+ out", "is skipped"),
+    (r"differently far", "with different receptive fields"),
+]
+# Files that are not checked against the list, with the reason.
+EXEMPT = {"tests/docs/test_language.py": "contains the list"}
+# Files that still contain words of the list: to be emptied. `python tests/docs/test_language.py` prints them.
+NOT_YET: set[str] = {
+    "benchmarks/contest.py",
+    "benchmarks/gpu.py",
+    "benchmarks/gradcheck_peers.py",
+    "benchmarks/kernels.py",
+    "benchmarks/ops.py",
+    "benchmarks/peers.py",
+    "benchmarks/step.py",
+    "benchmarks/torch_twin.py",
+    "docs/kernels.md",
+    "docs/layer.md",
+    "minisk/__init__.py",
+    "minisk/analysis/figures.py",
+    "minisk/analysis/profiler.py",
+    "minisk/autograd/engine.py",
+    "minisk/autograd/function.py",
+    "minisk/autograd/tensor.py",
+    "minisk/backend/random.py",
+    "minisk/cli/__init__.py",
+    "minisk/cli/info.py",
+    "minisk/cli/networks.py",
+    "minisk/cli/train.py",
+    "minisk/cuda/axpy.cu",
+    "minisk/cuda/batch_norm.py",
+    "minisk/cuda/common.cuh",
+    "minisk/cuda/convolution.cu",
+    "minisk/cuda/convolution.py",
+    "minisk/cuda/exponential.cuh",
+    "minisk/cuda/planes.py",
+    "minisk/cuda/select.cu",
+    "minisk/cuda/softmax.cu",
+    "minisk/cuda/twins/__init__.py",
+    "minisk/cuda/twins/planes.py",
+    "minisk/data/download.py",
+    "minisk/data/images.py",
+    "minisk/data/loader.py",
+    "minisk/data/transforms.py",
+    "minisk/errors.py",
+    "minisk/evaluation/classifier.py",
+    "minisk/gradient_check/differences.py",
+    "minisk/gradient_check/probes.py",
+    "minisk/gradient_check/report.py",
+    "minisk/kernels/__init__.py",
+    "minisk/models/attention/selective_kernel.py",
+    "minisk/nn/module.py",
+    "minisk/nn/recompute.py",
+    "minisk/ops/batch_norm.py",
+    "minisk/ops/reduction.py",
+    "minisk/ops/select.py",
+    "minisk/optim/optimizer.py",
+    "minisk/runtime/build.py",
+    "minisk/runtime/checked.py",
+    "minisk/runtime/cpu.py",
+    "minisk/runtime/include/checker.h",
+    "minisk/runtime/include/context_switch.h",
+    "minisk/runtime/include/fibers.h",
+    "minisk/runtime/include/one_thread.h",
+    "minisk/runtime/include/shadow.h",
+    "minisk/runtime/launcher.py",
+    "minisk/training/run_folder.py",
+    "minisk/training/trainer.py",
+    "tests/autograd/test_autograd.py",
+    "tests/autograd/test_autograd_safety.py",
+    "tests/backend/test_cupy_path.py",
+    "tests/backend/test_cupy_standin.py",
+    "tests/cli/test_command_line.py",
+    "tests/cli/test_gradcheck_command.py",
+    "tests/cli/test_info.py",
+    "tests/data/test_augment.py",
+    "tests/data/test_data.py",
+    "tests/data/test_data_cifar.py",
+    "tests/data/test_download.py",
+    "tests/data/test_loader_workers.py",
+    "tests/evaluation/test_predict.py",
+    "tests/evaluation/test_predict_images.py",
+    "tests/evaluation/test_predict_report.py",
+    "tests/gradient_check/test_gradcheck.py",
+    "tests/models/test_selective_kernel.py",
+    "tests/nn/test_nn.py",
+    "tests/nn/test_recompute.py",
+    "tests/optim/test_optim.py",
+    "tests/runtime/test_launcher.py",
+    "tests/sanitizer/test_check.py",
+    "tests/sanitizer/test_checker.py",
+    "tests/sanitizer/test_checker_races.py",
+    "tests/sanitizer/test_mutations.py",
+    "tests/support/agreement.py",
+    "tests/support/cupy_standin/arrays.py",
+    "tests/support/cupy_standin/kernels.py",
+    "tests/support/cupy_standin/modules.py",
+    "tests/support/data_samples.py",
+    "tests/training/test_checkpoint.py",
+    "tests/training/test_resume.py",
+    "tests/training/test_training.py",
+    "tests/training/test_training_settings.py",
+    "tools/count_lines.py",
+    "tools/crash_test.py",
+    "tools/cupy_snapshot.py",
+    "tools/kernel_counts.py",
+    "tools/mutation/mutant_runs.py",
+    "tools/mutation/mutants.py",
+    "tools/mutation/mutate_kernels.py",
+    "tools/mutation/mutations_equivalent.txt",
+}
+
+PATTERNS = [(re.compile(rf"(?<![^\W_]){word}(?![^\W_])", re.IGNORECASE), advice) for word, advice in WORDS]
+PROSE = {tokenize.COMMENT, tokenize.STRING, tokenize.NAME, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+
+
+def python_prose(source):
+    """Return (line, text) of every comment, string and name; `.tell` of a file is Python's own name."""
+    found, previous = [], ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in PROSE and not (previous == "." and token.string == "tell"):
+            found.append((token.start[0], token.string))
+        previous = token.string
+    return found
+
+
+def c_prose(source):
+    """Return (line, text) of every comment that begins with //."""
+    lines = enumerate(source.splitlines(), 1)
+    return [(number, line.split("//", 1)[1]) for number, line in lines if "//" in line]
+
+
+def document_prose(source):
+    """Return (line, text) of every line, without the targets of links."""
+    without = re.sub(r"\]\([^)]*\)|https?://\S+", "]", source)
+    return list(enumerate(without.splitlines(), 1))
+
+
+def prose(path):
+    source = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return python_prose(source)
+    return document_prose(source) if path.suffix in {".md", ".txt"} else c_prose(source)
+
+
+def findings(name, pieces):
+    """Return one line for each word found: file:line, the word, its replacement."""
+    found = []
+    for line, text in pieces:
+        clean = re.sub(r"https?://\S+", "", text)
+        for pattern, advice in PATTERNS:
+            for match in pattern.finditer(clean):
+                at = line + clean.count("\n", 0, match.start())
+                found.append(f"{name}:{at}: {match[0]!r}: write {advice}")
+    return found
+
+
+def checked_files():
+    files = [*ROOT.glob("*.md"), *ROOT.glob("*.py")]
+    files += [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES]
+    return sorted(str(path.relative_to(ROOT)) for path in files)
+
+
+@pytest.mark.parametrize("name", [name for name in checked_files() if name not in EXEMPT])
+def test_a_file_contains_no_word_of_the_list(name):
+    found = findings(name, prose(ROOT / name))
+    if name in NOT_YET:
+        assert found, f"{name} is clean now: remove it from NOT_YET"
+    else:
+        assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1  # what it is told", 1),
+        ("is_told = kernel_twin()", 2),
+        ('"""Line.\n\nNobody waits."""', 1),
+        ("# stellar, intellect, twinkle, records, threshold", 0),
+        ("position = file.tell()", 0),
+        ("def tell(results): pass", 1),
+        ("# https://tell.example/told", 0),
+    ],
+)
+def test_words_are_found_in_comments_strings_and_names_but_not_within_words(text, words):
+    assert len(findings("x.py", python_prose(text + "\n"))) == words
+
+
+if __name__ == "__main__":
+    for name in checked_files():
+        hits = [] if name in EXEMPT else findings(name, prose(ROOT / name))
+        print(*hits, sep="\n", end="\n" if hits else "")
