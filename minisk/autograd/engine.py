@@ -129,14 +129,14 @@ def _propagate(
     """Run backward of each node that leads to a target; return the gradient of each target, None if none arrived."""
     retain = create_graph if retain_graph is None else retain_graph
     complete: Complete = dict.fromkeys(targets)
-    needed = _slots_above(graph.nodes, complete)
+    needed = _ids_above(graph.nodes, complete)
     pending: Pending = {}
     with Mode(grad_mode.state, create_graph):
         for slot, seed in seeds:
             _add(pending, slot, seed)
         for node in reversed(graph.nodes):
             gradients = [_take(pending, complete, (id(node), i), node.hooks.get(i)) for i in range(len(node.outputs))]
-            needs_grad = tuple([edge is not None and edge.slot in needed for edge in node.edges])
+            needs_grad = tuple([edge is not None and edge.slot[0] in needed for edge in node.edges])
             if True in needs_grad and any([gradient is not None for gradient in gradients]):
                 _pass_on(pending, node, gradients, needs_grad)
                 if not retain:
@@ -148,23 +148,24 @@ def _propagate(
 
 def _pass_on(pending: Pending, node: Node, gradients: list[Tensor | None], needs_grad: tuple[bool, ...]) -> None:
     """Run the node's backward, and add each result that is needed to the pending gradients."""
-    results = node.run_backward(gradients, needs_grad)
-    for edge, needs, result in zip(node.edges, needs_grad, results, strict=True):
+    for edge, needs, result in zip(node.edges, needs_grad, node.run_backward(gradients, needs_grad), strict=True):
         if needs and edge is not None and result is not None:
             _add(pending, edge.slot, result)
 
 
-def _slots_above(nodes: list[Node], targets: Iterable[Slot]) -> set[Slot]:
-    """Return the targets, and every slot whose gradient contributes to that of a target.
+def _ids_above(nodes: list[Node], targets: Iterable[Slot]) -> set[int]:
+    """Return the ids of the targets' nodes and leaves, and of every node whose gradients contribute to a target's.
 
     Args:
         nodes: the graph, oldest first.
     """
-    slots = set(targets)
+    needed = {owner for owner, _ in targets}
     for node in nodes:
-        if any([edge is not None and edge.slot in slots for edge in node.edges]):
-            slots.update([(id(node), i) for i in range(len(node.outputs))])
-    return slots
+        for edge in node.edges:
+            if edge is not None and edge.slot[0] in needed:
+                needed.add(id(node))
+                break
+    return needed
 
 
 def _add(pending: Pending, slot: Slot, gradient: Tensor) -> None:

@@ -111,10 +111,12 @@ def _distinct_arrays(inputs: Sequence[Any]) -> list[Any]:
 def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:
     """Return an output Tensor. If it shares an input's memory, it also shares that input's count of writes."""
     array = np.asarray(array) if isinstance(array, np.generic) else array
-    version = None
     if array.base is not None or any([array is x.data for x in inputs]):
-        version = next((x.version for x in inputs if storage(x.data) is storage(array)), None)
-    return Tensor(array, version=version)
+        owner = storage(array)
+        for x in inputs:
+            if storage(x.data) is owner:
+                return Tensor(array, version=x.version)
+    return Tensor(array)
 
 
 def _saved_tensors(

@@ -100,7 +100,8 @@ class SavedTensor:
         self._check(name)
         edge = self.edge
         if self.output is not None and (node := self.output[0]()) is not None:
-            edge = node.edge_to_output(self.output[1])
+            index = self.output[1]
+            edge = OutputEdge(node, index, (id(node), index), node.outputs[index])
         if isinstance(edge, LeafEdge):
             return edge.leaf
         tensor = Tensor(self.array, version=self.version)
@@ -187,11 +188,8 @@ class Node:
             ctx._called_at = f", called at {anomaly.user_line()},"
         for index, out in enumerate(outputs):
             if out.data.dtype.kind == "f":
-                out.edge = self.edge_to_output(index)
+                out.edge = OutputEdge(self, index, (id(self), index), self.outputs[index])
                 out.requires_grad = True
-
-    def edge_to_output(self, index: int) -> OutputEdge:
-        return OutputEdge(self, index, (id(self), index), self.outputs[index])
 
     @property
     def operation(self) -> str:

@@ -69,15 +69,14 @@ class Module:
     def __call__(self, *inputs: Any) -> Any:
         for before in tuple(vars(self).get("forward_pre_hooks", ())):
             before(self, inputs)
+        output, is_returned = None, False
         try:
             output = self.forward(*inputs)
-        except BaseException:
+            is_returned = True
+        finally:
             for after, always_call in tuple(vars(self).get("forward_hooks", ())):
-                if always_call:
-                    after(self, inputs, None)
-            raise
-        for after, _ in tuple(vars(self).get("forward_hooks", ())):
-            after(self, inputs, output)
+                if is_returned or always_call:
+                    after(self, inputs, output)
         return output
 
     def register_forward_pre_hook(self, hook: ForwardPreHook) -> Callable[[], None]:
