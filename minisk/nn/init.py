@@ -24,10 +24,3 @@ def kaiming_normal_(tensor: Tensor) -> Tensor:
     Source: He et al., *Delving Deep into Rectifiers*, 2015.
     """
     return normal_(tensor, math.sqrt(2.0 / math.prod(tensor.shape[1:])))
-
-
-def constant_(tensor: Tensor, value: float) -> Tensor:
-    """Fill the Tensor with one value, and return it."""
-    tensor.data[...] = value
-    tensor.mark_written()
-    return tensor

@@ -48,7 +48,8 @@ def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float
         A Tensor of shape ().
 
     Raises:
-        ShapeError: if shapes do not fit, or a target on the CPU or label_smoothing is out of range.
+        ShapeError: if shapes do not fit, or a target or label_smoothing is out of range. On a GPU a target is not
+            checked, because that would synchronise every step.
         DtypeError.
     """
     (logits,) = floating_operands("cross_entropy", logits=logits)
@@ -56,8 +57,9 @@ def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float
         raise ShapeError(f"cross_entropy: label_smoothing {label_smoothing} must lie in [0, 1]")
     given: Any = target.data if isinstance(target, Tensor) else array_module(logits.data).asarray(target)
     if logits.ndim != 2 or 0 in logits.shape or given.shape not in (logits.shape, logits.shape[:1]):
-        expected = f"must be (N, K), and target {given.shape} (N,) or (N, K)"
-        raise ShapeError(f"cross_entropy: logits {logits.shape} {expected}")
+        raise ShapeError(
+            f"cross_entropy: logits {logits.shape} must be (N, K), and target {given.shape} (N,) or (N, K)"
+        )
     shares = _one_hot(given, logits) if given.ndim == 1 else given
     if shares.dtype != logits.dtype:
         raise DtypeError(f"cross_entropy: target shares have dtype {shares.dtype}, but logits {logits.dtype}")

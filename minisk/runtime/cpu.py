@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..backend.threads import configure_openmp, keep_freed_memory
+from ..backend.threads import OPENMP, keep_freed_memory, set_variable
 from ..errors import KernelError
 from .build import build
 from .signature import Parameter, signatures
@@ -101,7 +101,7 @@ def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path,
 
     Makes the process-wide settings for kernels first. Raises KernelError or OSError.
     """
-    configure_openmp()
+    set_variable(OPENMP)
     keep_freed_memory()
     path = build(source, mode, defines)
     return path, ctypes.CDLL(str(path))
