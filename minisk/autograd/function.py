@@ -134,5 +134,4 @@ def _saved_tensors(
         roles.setdefault(id(array), (Role.INPUT, x if isinstance(x, Tensor) else None, edge))
     for array, out in zip(returned, outputs, strict=True):
         roles.setdefault(id(array), (Role.OUTPUT, out, None))
-    neither = Role.INTERMEDIATE, None, None
-    return tuple([SavedTensor(array, *roles.get(id(array), neither)) for array in to_save])
+    return tuple([SavedTensor(array, *roles.get(id(array), (Role.INTERMEDIATE, None, None))) for array in to_save])

@@ -57,9 +57,8 @@ def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float
         raise ShapeError(f"cross_entropy: label_smoothing {label_smoothing} must lie in [0, 1]")
     given: Any = target.data if isinstance(target, Tensor) else array_module(logits.data).asarray(target)
     if logits.ndim != 2 or 0 in logits.shape or given.shape not in (logits.shape, logits.shape[:1]):
-        raise ShapeError(
-            f"cross_entropy: logits {logits.shape} must be (N, K), and target {given.shape} (N,) or (N, K)"
-        )
+        expected = f"must be (N, K), and target {given.shape} (N,) or (N, K)"
+        raise ShapeError(f"cross_entropy: logits {logits.shape} {expected}")
     shares = _one_hot(given, logits) if given.ndim == 1 else given
     if shares.dtype != logits.dtype:
         raise DtypeError(f"cross_entropy: target shares have dtype {shares.dtype}, but logits {logits.dtype}")
