@@ -2,8 +2,7 @@
 //
 // The compiler's -fsanitize=thread inserts a call before each load and store; this file defines the functions called.
 // For each cell of global and shared memory they record the last plain write, two reads and two atomic updates, with
-// block, thread, source line
-// and a logical time. These records suffice to find, independently of the order in which threads were executed:
+// block, thread, source line and a logical time. These suffice to find, independently of the order of execution:
 //
 //   out of bounds, misaligned   the launch stops there: the access itself could crash
 //   race                        two accesses with no barrier or collective between, one a write, not both atomic
