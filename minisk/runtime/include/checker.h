@@ -1,8 +1,8 @@
 // checker.h: mode "check": every memory access of a kernel is checked, as NVIDIA's compute-sanitizer does on a GPU.
 //
 // The compiler's -fsanitize=thread inserts a call before each load and store; this file defines the functions called.
-// For each cell of global and shared memory they record the last write, two reads and two atomic updates, with block, thread, source line
-// and a logical time. These records suffice to find, independently of the order in which threads were executed:
+// For each cell of global and shared memory they record the last plain write, two reads and two atomic updates, with
+// block, thread, source line and a logical time. These suffice to find, independently of the order of execution:
 //
 //   out of bounds, misaligned   the launch stops there: the access itself could crash
 //   race                        two accesses with no barrier or collective between, one a write, not both atomic
@@ -253,15 +253,18 @@ template <class Vector> MINISK_UNWATCHED __attribute__((noinline)) void minisk_s
 }
 
 // What memcpy, memmove and memset mean in a kernel: cuda_on_cpu.h replaces the names.
-MINISK_UNWATCHED __attribute__((noinline, unused)) static void* minisk_memcpy(void* to, const void* from, size_t bytes) {
+MINISK_UNWATCHED __attribute__((noinline, unused))
+static void* minisk_memcpy(void* to, const void* from, size_t bytes) {
     minisk::watch_copy(to, from, bytes, __builtin_return_address(0));
     return memcpy(to, from, bytes);
 }
-MINISK_UNWATCHED __attribute__((noinline, unused)) static void* minisk_memmove(void* to, const void* from, size_t bytes) {
+MINISK_UNWATCHED __attribute__((noinline, unused))
+static void* minisk_memmove(void* to, const void* from, size_t bytes) {
     minisk::watch_copy(to, from, bytes, __builtin_return_address(0));
     return memmove(to, from, bytes);
 }
-MINISK_UNWATCHED __attribute__((noinline, unused)) static void* minisk_memset(void* to, int value, size_t bytes) {
+MINISK_UNWATCHED __attribute__((noinline, unused))
+static void* minisk_memset(void* to, int value, size_t bytes) {
     minisk::watch_range(to, bytes, minisk_write, __builtin_return_address(0));
     return memset(to, value, bytes);
 }
