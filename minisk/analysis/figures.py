@@ -1,4 +1,4 @@
-"""Figures of a run: curves, confusion matrix, worst mistakes, each written as one PNG file.
+"""Figures of a run: curves, confusion matrix, mistakes and predictions, each written as one PNG file.
 
 matplotlib draws them (the extra `plot`). The functions take numbers, names and pixels, not models or data sets. A file
 is replaced as a whole.
@@ -30,6 +30,7 @@ _PANELS = (
 _FEW = 30  # up to this many epochs, each one has a dot
 _LARGEST = 1e12  # a larger loss has diverged, and is a gap in the line, as NaN is
 _COLUMNS = 6  # of the grid of mistakes
+_ROW = 170  # pixels of height for each image of draw_predictions
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], path: str | Path) -> None:
@@ -85,7 +86,12 @@ def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str 
     axes = figure.subplots()
     axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)  # the square root makes a share of 1 % visible
     axes.set_title(f"{100 * np.trace(matrix) / max(1, totals.sum()):.2f} % of {totals.sum():,} right", fontsize=11)
-    axes.set(xlabel="predicted class (colour: share of the row)", ylabel="true class", xticks=[], yticks=[])
+    axes.set(
+        xlabel="predicted class (colour: square root of the share of the row)",
+        ylabel="true class",
+        xticks=[],
+        yticks=[],
+    )
     axes.spines[:].set_color(_PALE)
     if cell >= 10:
         names, size = [_label(name) for name in classes], min(10.0, cell * 0.6)
@@ -127,6 +133,34 @@ def draw_mistakes(
         style = {"fontsize": 7.5, "transform": axes.transAxes, "in_layout": False}
         axes.text(0, -0.14, f"is {_label(true)}", color=_BLUE, **style)
         axes.text(0, -0.28, f"said {_label(predicted, 11)} {100 * probability:.1f} %", color=_ORANGE, **style)
+    _write(figure, path)
+
+
+def draw_predictions(predictions: Sequence[tuple[str, Any, Sequence[tuple[str, float]]]], path: str | Path) -> None:
+    """Draw one row per image, the image beside bars of its class probabilities, and write it as a PNG.
+
+    Args:
+        predictions: for each image its name, the Pillow image (RGB), and (class, probability in 0 … 1), largest first.
+        path: the file to write.
+
+    Raises:
+        MiniskError: matplotlib is not installed.
+        OSError: the file cannot be written.
+    """
+    figure = _figure(640, _ROW * len(predictions))
+    grid = figure.subplots(len(predictions), 2, squeeze=False, width_ratios=(1, 2))
+    for (left, right), (name, image, top) in zip(grid, predictions, strict=True):
+        left.imshow(np.asarray(image), interpolation="bicubic")
+        left.axis("off")
+        left.set_title(_label(name, 24), fontsize=9)
+        positions = range(len(top))
+        right.barh(positions, [100 * probability for _, probability in top], color=_BLUE)
+        right.set_yticks(positions, [_label(class_name) for class_name, _ in top], fontsize=9)
+        right.set(xlim=(0, 100))
+        right.invert_yaxis()
+        right.tick_params(axis="x", labelsize=8)
+        right.spines[["top", "right"]].set_visible(False)
+    grid[-1][1].set_xlabel("probability, %", fontsize=9)
     _write(figure, path)
 
 

@@ -31,9 +31,9 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the classes of each image that can be read. Return 1 if one could not be read."""
+    from ..analysis.figures import draw_predictions
     from ..data.decode import read_image
     from ..evaluation import load_classifier
-    from ..evaluation.pictures import draw_predictions
 
     classifier = load_classifier(arguments.weights, arguments.device)
     image_width = max(len(printable(name)) for name in arguments.images)

@@ -1,4 +1,4 @@
-"""The two commands, train_cifar.py and `python -m minisk`: every mishap is one sentence on stderr and an exit status.
+"""The two commands, train_cifar.py and `python -m minisk`: every error is one sentence on stderr and an exit status.
 
 Most run in this process on a tiny network; a few as a user would start them.
 """
@@ -79,11 +79,11 @@ def image_tree(root, splits=("train", "train", "test"), classes=("cat", "dog")):
     return root
 
 
-def assert_told(result, command, told):
+def assert_error(result, command, message):
     """The command failed, and said why in one line."""
     status, _, err = result
     assert (status, err.count("\n")) == (1, 1)
-    assert re.search(rf"^{command}: .*{told}", err), err
+    assert re.search(rf"^{command}: .*{message}", err), err
 
 
 # --- Training --------------------------------------------------------------------------------------------
@@ -179,7 +179,9 @@ def signal_in_step(monkeypatch, number, which):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_after_the_step_and_the_command_told_goes_on(tiny, run, monkeypatch, capsys, number, status):
+def test_a_signal_stops_after_the_step_and_the_printed_command_continues(
+    tiny, run, monkeypatch, capsys, number, status
+):
     steps = signal_in_step(monkeypatch, number, which=3)  # two a epoch
     found, out, err = run()
     assert (found, len(steps), out.count("epoch ")) == (status, 3, 1)
@@ -190,7 +192,7 @@ def test_a_signal_stops_after_the_step_and_the_command_told_goes_on(tiny, run, m
     assert len(steps) == 4 and "epoch   2/2" in capsys.readouterr().out
 
 
-def test_a_second_ctrl_c_stops_at_once_and_tells_whether_there_is_a_checkpoint(tiny, run, monkeypatch):
+def test_a_second_ctrl_c_stops_at_once_and_reports_whether_there_is_a_checkpoint(tiny, run, monkeypatch):
     with monkeypatch.context() as patch:
         signal_in_step(patch, signal.SIGINT, which=1)
         signal_in_step(patch, signal.SIGINT, which=1)
@@ -240,8 +242,10 @@ def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, 
         assert run("--seed", 3)[0] == 143
     short = ["--out", str(tmp_path / "run"), "--resume"]
     assert train_cifar.main([*short, "--recipe", "paper"]) == 1
-    told = capsys.readouterr().err
-    assert "other settings: model 'sknet_small' is now 'sknet29'; epochs 2 is now 300; batch_size 8 is now 128" in told
+    message = capsys.readouterr().err
+    assert (
+        "other settings: model 'sknet_small' is now 'sknet29'; epochs 2 is now 300; batch_size 8 is now 128" in message
+    )
     assert train_cifar.main(short) == 0
     assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 3
 
@@ -250,7 +254,7 @@ def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--dataset", "cifar10"], "no data directory was given"),
         (["--dataset", "cifar10", "--data-dir", "{tmp}/nowhere"], "cifar10: found no data in '.*nowhere'"),
@@ -270,30 +274,32 @@ def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, 
         (["--model", "vgg"], "--model 'vgg' must be one of .*sknet_small"),
     ],
 )
-def test_a_mishap_is_one_sentence(tiny, run, tmp_path, arguments, told):
+def test_an_error_is_one_sentence(tiny, run, tmp_path, arguments, message):
     (tmp_path / "notes.txt").write_text("buy milk")
-    assert_told(run(*(argument.format(tmp=tmp_path) for argument in arguments)), "train_cifar", told)
+    assert_error(run(*(argument.format(tmp=tmp_path) for argument in arguments)), "train_cifar", message)
 
 
 def test_an_image_that_cannot_be_read_is_named(tiny, run, tmp_path):
     tree = image_tree(tmp_path / "data")
     (tree / "train" / "dog" / "9.png").write_bytes(b"not an image")
     result = run("--dataset", "cifar10", "--data-dir", tree)
-    assert_told(result, "train_cifar", r"train/dog/9\.png can't be read as an image")
+    assert_error(result, "train_cifar", r"train/dog/9\.png can't be read as an image")
 
 
 def test_starting_over_a_run_is_refused_and_resume_is_named(tiny, run):
     assert run("--epochs", 1)[0] == 0
-    assert_told(run("--epochs", 1), "train_cifar", "holds a run already: go on with --resume, or choose another --out")
-    assert_told(run("--resume"), "train_cifar", "can't be resumed with other settings: epochs 1 is now 2$")
+    assert_error(run("--epochs", 1), "train_cifar", "holds a run already: go on with --resume, or choose another --out")
+    assert_error(run("--resume"), "train_cifar", "can't be resumed with other settings: epochs 1 is now 2$")
 
 
-@pytest.mark.parametrize(("arguments", "told"), [(["--epochs", "many"], "'many'"), (["--dataset", "mnist"], "'mnist'")])
-def test_an_argument_that_is_no_choice_at_all_shows_the_usage_and_exits_with_2(run, capsys, arguments, told):
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["--epochs", "many"], "'many'"), (["--dataset", "mnist"], "'mnist'")]
+)
+def test_an_invalid_choice_shows_the_usage_and_exits_with_2(run, capsys, arguments, message):
     with pytest.raises(SystemExit) as stopped:
         run(*arguments)
     assert stopped.value.code == 2
-    assert re.search(rf"error: argument {arguments[0]}: .*{told}", capsys.readouterr().err)
+    assert re.search(rf"error: argument {arguments[0]}: .*{message}", capsys.readouterr().err)
 
 
 # --- minisk summary -----------------------------------------------------------------------------------------
@@ -327,7 +333,7 @@ def test_a_summary_leaves_the_model_as_it_was():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["vgg"], "model 'vgg' is not known: expected one of resnext101, .*sknet_small"),
         (["sknet_small", "--size", "-5"], "--size -5 must be at least 1"),
@@ -336,15 +342,15 @@ def test_a_summary_leaves_the_model_as_it_was():
         (["sknet_small", "--num-classes", "0"], "--num-classes 0 must be at least 1"),
     ],
 )
-def test_a_summary_that_cannot_be_made_is_one_sentence(capsys, arguments, told):
+def test_a_summary_that_cannot_be_made_is_one_sentence(capsys, arguments, message):
     status = minisk.__main__.main(["summary", *arguments])
-    assert_told((status, *capsys.readouterr()), "minisk summary", told)
+    assert_error((status, *capsys.readouterr()), "minisk summary", message)
 
 
 def test_a_summary_as_csv_has_a_line_per_layer(capsys):
     assert minisk.__main__.main(["summary", "sknet_small", "--format", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "name,kind,shape,parameters,macs,select_macs"
+    assert lines[0] == "name,kind,shape,parameters,macs,is_composite"
     assert lines[-1].startswith("classifier,Linear,10,")
 
 
@@ -369,16 +375,16 @@ def test_the_script_trains_on_an_image_tree_without_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["train_cifar.py", "--resume"], "train_cifar: checkpoint runs/latest/last.safetensors does not exist"),
         (["-m", "minisk", "summary", "vgg"], "minisk summary: model 'vgg' is not known: expected one of "),
     ],
     ids=["train_cifar", "minisk"],
 )
-def test_a_mishap_of_the_real_command_is_a_sentence_and_exit_status_1(arguments, told):
+def test_an_error_of_the_real_command_is_one_sentence_and_exit_status_1(arguments, message):
     done = in_subprocess(*arguments)
-    assert (done.returncode, done.stdout) == (1, "") and done.stderr.startswith(told)
+    assert (done.returncode, done.stdout) == (1, "") and done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
 
 

@@ -63,21 +63,21 @@ def layers(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("layers")
 def test_mistake_is_named_by_input_and_factor(capsys):
     assert main(["gradcheck", "wrong_layers:factory", "--picture", "errors.png"]) == 1
-    told = capsys.readouterr().out
-    assert "gradcheck: wrong\n" in told
-    assert "All 3 wrong elements of 'scale' are 0.25 × the numeric value." in told
+    message = capsys.readouterr().out
+    assert "gradcheck: wrong\n" in message
+    assert "All 3 wrong elements of 'scale' are 0.25 × the numeric value." in message
 
 
 @pytest.mark.usefixtures("layers")
 def test_right_layer_passes_as_json(capsys):
     assert main(["gradcheck", "right_layers:factory", "--order", "2", "--mode", "full", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["ok"], told["verdict"], told["order"]) == (True, "correct", 2)
+    message = json.loads(capsys.readouterr().out)
+    assert (message["ok"], message["verdict"], message["order"]) == (True, "correct", 2)
 
 
 @pytest.mark.usefixtures("layers")
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         ("right_layers", "must be PACKAGE.MODULE:FACTORY"),
         ("no_such_module:factory", "No module named 'no_such_module'"),
@@ -85,25 +85,25 @@ def test_right_layer_passes_as_json(capsys):
         ("right_layers:nothing", "must return two values, the function and its inputs, not NoneType"),
     ],
 )
-def test_target_that_leads_nowhere_is_told_in_a_sentence(target, told, capsys):
+def test_a_missing_target_is_reported_in_one_sentence(target, message, capsys):
     assert main(["gradcheck", target]) == 1
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("layers")
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         ("right_layers:raising", ["ValueError in backward at", "right_layers.py", "in halved", "np.ones((5, 3))"]),
         ("right_layers:unready", ["FileNotFoundError in unready at", "right_layers.py", "weights.bin"]),
         ("broken_layers:factory", ["SyntaxError in <module> at", "broken_layers.py:2"]),
     ],
 )
-def test_error_of_the_users_own_is_told_with_its_line_and_no_frame_of_minisk(target, told, tmp_path, capsys):
+def test_an_error_in_user_code_is_reported_with_its_line_and_no_frame_of_minisk(target, message, tmp_path, capsys):
     (tmp_path / "broken_layers.py").write_text("import numpy\ndef factory(:\n")
     assert main(["gradcheck", target]) == 2
     printed = capsys.readouterr().err
-    assert all(part in printed for part in told), printed
+    assert all(part in printed for part in message), printed
     assert "gradient_check" not in printed
 
 

@@ -91,7 +91,7 @@ import minisk
     assert done.stdout.split() == [given or "20"]
 
 
-def test_only_variables_that_matter_are_told(monkeypatch):
+def test_info_lists_only_variables_that_minisk_reads(monkeypatch):
     for name in ("MINISK_CACHE", "CUDA_VISIBLE_DEVICES", "CXX", "OMP_NUM_THREADS", "SECRET_TOKEN", "CXXFLAGS_MINE"):
         monkeypatch.setenv(name, "1")
     found = info.gather()["variables"]
@@ -126,7 +126,7 @@ def test_the_compiler_named_by_cxx_comes_first(monkeypatch, tmp_path):
         ("pathlib.Path.home", RuntimeError("no home"), "caches"),
     ],
 )
-def test_what_cannot_be_found_out_is_told_in_its_own_line(monkeypatch, capsys, target, error, part):
+def test_a_part_that_cannot_be_determined_is_reported_in_its_own_line(monkeypatch, capsys, target, error, part):
     def fail(*arguments, **options):
         raise error
 
@@ -146,12 +146,12 @@ def test_a_cupy_that_cannot_be_imported_does_no_harm(tmp_path):
     assert "devices" in done.stdout
 
 
-def test_caches_are_told(monkeypatch, tmp_path):
+def test_info_lists_the_caches(monkeypatch, tmp_path):
     monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
     assert info.gather()["caches"][-1] == f"CuPy's kernels: {tmp_path} (0 files, 0.0 MB)"
 
 
-def test_a_compiler_that_does_not_run_is_told(monkeypatch):
+def test_info_reports_a_compiler_that_does_not_run(monkeypatch):
     monkeypatch.setenv("CXX", "false")
     assert "does not run" in info.gather()["compiler"]
 

@@ -110,7 +110,7 @@ def test_json_holds_the_same_answers_and_errors(weights, command, tmp_path):
     assert [(answer["class"], answer["probability"]) for answer in good["top"]] == expected
 
 
-def test_one_bad_image_is_told_and_the_others_are_still_done(weights, command, tmp_path):
+def test_a_bad_image_is_reported_and_the_others_are_still_classified(weights, command, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"buy milk")
     paths = [picture(tmp_path / "a.png"), tmp_path / "bad.png", tmp_path, picture(tmp_path / "b.png", seed=1)]
     status, out, err = command("predict", *paths, "--weights", weights)
@@ -200,9 +200,9 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("make", "told"), HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(("make", "message"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile_or_damaged_weights_are_a_sentence_and_execute_nothing(
-    arrays, command, tmp_path, monkeypatch, make, told
+    arrays, command, tmp_path, monkeypatch, make, message
 ):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "weights.safetensors"
@@ -210,7 +210,7 @@ def test_hostile_or_damaged_weights_are_a_sentence_and_execute_nothing(
     image = picture(tmp_path / "a.png")
     status, out, err = command("predict", image, "--weights", path)
     assert (status, out, err.count("\n")) == (1, "", 1)
-    assert re.match(rf"minisk predict: .*(?:{told})", err), err
+    assert re.match(rf"minisk predict: .*(?:{message})", err), err
     assert sorted(tmp_path.iterdir()) == [image, path]
 
 

@@ -147,7 +147,7 @@ def test_evaluate_without_out_writes_nothing(weights, tree, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--dataset", "shapes"], r"has 3 classes \(ant, …\), but shapes has 10 \(|but shapes has 10 classes"),
         (["--dataset", "mnist"], "unknown data set 'mnist'"),
@@ -158,11 +158,11 @@ def test_evaluate_without_out_writes_nothing(weights, tree, tmp_path, capsys):
         (["--weights", "gone"], "checkpoint gone does not exist"),
     ],
 )
-def test_a_mishap_of_evaluate_is_one_sentence(weights, tree, tmp_path, monkeypatch, capsys, arguments, told):
+def test_an_error_of_evaluate_is_one_sentence(weights, tree, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", "--weights", str(weights), *arguments]) == 1
     out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and re.match(rf"minisk evaluate: .*(?:{told})", err), err
+    assert out == "" and err.count("\n") == 1 and re.match(rf"minisk evaluate: .*(?:{message})", err), err
 
 
 def test_without_matplotlib_the_report_is_numbers_and_a_line_of_the_log(tmp_path, monkeypatch, caplog):

@@ -1,4 +1,4 @@
-"""minisk.checkpoint: what goes in comes out, damage is told in a sentence, a failed write costs nothing."""
+"""minisk.checkpoint: what goes in comes out, damage is reported in one sentence, a failed write loses nothing."""
 
 import errno
 import json
@@ -68,7 +68,7 @@ def test_what_was_loaded_may_be_written_to_and_does_not_follow_the_file(path):
 # --- Damage -------------------------------------------------------------------------------------------------
 
 
-def test_a_file_cut_short_anywhere_is_told_to_be_damaged(path):
+def test_a_file_truncated_anywhere_is_reported_as_damaged(path):
     save_checkpoint(path, {"a": np.arange(100.0), "b": np.arange(7, dtype="int8")}, ABOUT)
     whole = path.read_bytes()
     lengths = sorted({0, 1, 7, 8, 9, len(whole) - 1, *np.linspace(0, len(whole) - 1, 20, dtype=int).tolist()})
@@ -83,25 +83,25 @@ def test_a_file_cut_short_anywhere_is_told_to_be_damaged(path):
 @pytest.mark.parametrize(
     "content", [b"PK\x03\x04 a zip" * 9, b"\xff" * 64, b"\x02" + bytes(7) + b"[]"], ids=["zip", "huge header", "list"]
 )
-def test_a_file_that_is_not_safetensors_is_told_so(path, content):
+def test_a_file_that_is_not_safetensors_is_reported(path, content):
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"some\.safetensors is damaged or not a safetensors file"):
         load_checkpoint(path)
 
 
 @pytest.mark.parametrize("minisk", [None, "{}", "[1]", "null", '{"config": {}}'])
-def test_another_tools_safetensors_file_is_told_not_to_be_minisks(path, minisk):
+def test_a_safetensors_file_of_another_tool_is_reported(path, minisk):
     with pytest.raises(CheckpointError, match=r"some\.safetensors was not written by minisk"):
         load_checkpoint(written(path, minisk))
 
 
 @pytest.mark.parametrize("minisk", ["", "not JSON", '{"format": 1', "\x00"])
-def test_a_header_that_is_not_json_is_told_to_be_damaged(path, minisk):
+def test_a_header_that_is_not_json_is_reported_as_damaged(path, minisk):
     with pytest.raises(CheckpointError, match=r"some\.safetensors is damaged"):
         load_checkpoint(written(path, minisk))
 
 
-def test_a_newer_format_is_told_with_both_numbers(path):
+def test_a_newer_format_is_reported_with_both_numbers(path):
     with pytest.raises(CheckpointError, match=rf"has format {FORMAT + 1}; this minisk reads up to {FORMAT}"):
         load_checkpoint(written(path, json.dumps({"format": FORMAT + 1})))
 
@@ -119,7 +119,7 @@ def test_a_dtype_that_numpy_lacks_is_a_checkpoint_error(path):
         load_checkpoint(path)
 
 
-def test_a_missing_file_is_told_by_name(path):
+def test_a_missing_file_is_reported_by_name(path):
     with pytest.raises(CheckpointError, match=r"checkpoint .*some\.safetensors does not exist"):
         load_checkpoint(path)
 
@@ -137,13 +137,16 @@ def interrupt(*arguments):
 
 @pytest.mark.parametrize("function", ["replace", "fsync"])
 @pytest.mark.parametrize(
-    ("failure", "error", "told"), [(full_disk, CheckpointError, "No space left"), (interrupt, KeyboardInterrupt, "^$")]
+    ("failure", "error", "message"),
+    [(full_disk, CheckpointError, "No space left"), (interrupt, KeyboardInterrupt, "^$")],
 )
-def test_a_write_that_fails_leaves_the_earlier_file_and_nothing_else(path, monkeypatch, function, failure, error, told):
+def test_a_write_that_fails_leaves_the_earlier_file_and_nothing_else(
+    path, monkeypatch, function, failure, error, message
+):
     save_checkpoint(path, {"a": np.arange(3.0)}, ABOUT)
     before = path.read_bytes()
     monkeypatch.setattr(checkpoint.os, function, failure)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         save_checkpoint(path, {"a": np.zeros(3)}, {})
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     assert path.read_bytes() == before
@@ -170,7 +173,7 @@ def test_the_new_content_is_on_disk_before_it_takes_the_old_ones_place(path, mon
 
 
 @pytest.mark.parametrize("obstacle", ["a folder in its place", "no folder to write to"])
-def test_a_path_that_cannot_be_written_is_told_by_name(path, obstacle):
+def test_a_path_that_cannot_be_written_is_reported_by_name(path, obstacle):
     if obstacle == "a folder in its place":
         path.mkdir()
     else:

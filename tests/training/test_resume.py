@@ -159,7 +159,7 @@ class Disk:
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_a_disk_full_for_a_while_is_told_and_costs_nothing(tmp_path, monkeypatch, caplog, function):
+def test_a_temporarily_full_disk_is_reported_and_loses_nothing(tmp_path, monkeypatch, caplog, function):
     trained(tmp_path / "straight", epochs=3)
     disk = Disk(monkeypatch, function)
     trainer = Trainer(config(epochs=3), tmp_path / "run", save_every=2)
@@ -192,7 +192,7 @@ def test_a_disk_full_at_the_end_is_an_error_and_resuming_ends_the_run(tmp_path, 
     assert_same_end(tmp_path / "straight", trainer.out)
 
 
-def test_a_disk_full_when_told_to_stop_is_an_error(tmp_path, monkeypatch):
+def test_a_full_disk_at_the_stop_is_an_error(tmp_path, monkeypatch):
     disk = Disk(monkeypatch, "replace")
     epochs = (trainer := Trainer(config(epochs=2), tmp_path)).run(progress=False, stop=lambda: disk.full)
     next(epochs)
@@ -202,7 +202,7 @@ def test_a_disk_full_when_told_to_stop_is_an_error(tmp_path, monkeypatch):
     assert kept(trainer.out) == before
 
 
-def test_a_disk_full_at_the_start_is_told_as_the_folders_fault(tmp_path, monkeypatch):
+def test_a_full_disk_at_the_start_is_reported_with_the_folder(tmp_path, monkeypatch):
     Disk(monkeypatch, "replace").full = True
     with pytest.raises(MiniskError, match=r"output folder .* can't be written to: No space left on device"):
         list(Trainer(config(), tmp_path).run(progress=False))
@@ -223,7 +223,7 @@ def test_a_checkpoint_cut_anywhere_is_not_resumed_from(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda arrays, about: about.pop("state"), "lacks a part that resuming needs: 'state'"),
         (lambda arrays, about: about.pop("random"), "lacks a part that resuming needs: 'random'"),
@@ -235,13 +235,13 @@ def test_a_checkpoint_cut_anywhere_is_not_resumed_from(tmp_path):
         (lambda arrays, about: about["config"].pop("lr"), "other settings: lr None is now 0.1"),
     ],
 )
-def test_a_checkpoint_without_its_parts_is_not_resumed_from(tmp_path, change, told):
+def test_a_checkpoint_without_its_parts_is_not_resumed_from(tmp_path, change, message):
     trained(tmp_path, epochs=2, ema=0.5, stop_after=1)
     arrays, about = load_checkpoint(tmp_path / "last.safetensors")
     change(arrays, about)
     save_checkpoint(tmp_path / "last.safetensors", arrays, about)
     before = contents(tmp_path)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         Trainer(config(epochs=2, ema=0.5), tmp_path, resume=True)
     assert contents(tmp_path) == before
 

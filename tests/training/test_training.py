@@ -167,17 +167,17 @@ def test_resuming_a_finished_run_trains_no_more_and_changes_no_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"lr": 0.2}, r"lr 0\.1 is now 0\.2$"),
         ({"seed": 1, "epochs": 5}, r"epochs 1 is now 5; seed 0 is now 1$"),
         ({"model": "sknet29"}, r"model 'sknet_small' is now 'sknet29'$"),
     ],
 )
-def test_resuming_with_other_settings_names_them_and_changes_no_file(tmp_path, settings, told):
+def test_resuming_with_other_settings_names_them_and_changes_no_file(tmp_path, settings, message):
     trained(tmp_path)
     before = contents(tmp_path)
-    with pytest.raises(CheckpointError, match=rf"can't be resumed with other settings: {told}"):
+    with pytest.raises(CheckpointError, match=rf"can't be resumed with other settings: {message}"):
         Trainer(config(**settings), tmp_path, resume=True)
     assert contents(tmp_path) == before
 
@@ -235,7 +235,7 @@ def test_a_huge_learning_rate_stops_with_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "told"),
+    ("settings", "error", "message"),
     [
         ({"epochs": 0}, MiniskError, "epochs 0 must be above 0"),
         ({"batch_size": -1}, MiniskError, "batch_size -1 must be above 0"),
@@ -257,8 +257,8 @@ def test_a_huge_learning_rate_stops_with_a_sentence(tmp_path):
         ({"accumulate": 17}, MiniskError, "accumulate 17 must be at most the batch size, 16"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_path, settings, error, told):
-    with pytest.raises(error, match=told):
+def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_path, settings, error, message):
+    with pytest.raises(error, match=message):
         Trainer(config(**settings), tmp_path / "run")
     assert contents(tmp_path) == {}
 
@@ -311,7 +311,7 @@ def test_evaluating_a_checkpoint_gives_the_numbers_of_its_epoch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda about: about.pop("classes"), r"damaged description: KeyError\('classes'\)"),
         (lambda about: about.pop("config"), r"damaged description: KeyError\('config'\)"),
@@ -319,13 +319,13 @@ def test_evaluating_a_checkpoint_gives_the_numbers_of_its_epoch(tmp_path):
         (lambda about: about.pop("normalization"), r"damaged description: KeyError\('normalization'\)"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_told_so(tmp_path, change, told):
+def test_a_checkpoint_that_does_not_fit_is_reported(tmp_path, change, message):
     path = tmp_path / "last.safetensors"
     trained(tmp_path)
     arrays, about = load_checkpoint(path)
     change(about)
     save_checkpoint(path, arrays, about)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         load_classifier(path, "cpu")
 
 

@@ -57,7 +57,7 @@ def test_a_config_json_gives_the_config_back_and_the_run_to_the_bit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("{", "are not JSON"),
         ("[1]", "are a JSON list, expected an object"),
@@ -66,20 +66,20 @@ def test_a_config_json_gives_the_config_back_and_the_run_to_the_bit(tmp_path):
         (b"\xff\xfe", "are not JSON"),
     ],
 )
-def test_a_config_that_is_none_is_told_so(tmp_path, content, told):
+def test_a_file_that_is_not_a_config_is_reported(tmp_path, content, message):
     path = tmp_path / "config.json"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(MiniskError, match=rf"settings .*config\.json {told}"):
+    with pytest.raises(MiniskError, match=rf"settings .*config\.json {message}"):
         read_config(path)
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [({"save_every": -1}, "save_every -1"), ({"log_every": 0}, "log_every 0"), ({"workers": -1}, "workers -1")],
 )
-def test_options_that_cannot_work_are_refused(tmp_path, settings, told):
-    with pytest.raises(MiniskError, match=told):
+def test_options_that_cannot_work_are_refused(tmp_path, settings, message):
+    with pytest.raises(MiniskError, match=message):
         Trainer(config(), tmp_path, **settings)
 
 
@@ -218,7 +218,7 @@ def test_the_curves_are_drawn_from_every_epoch_so_far(tmp_path, monkeypatch):
     assert drawn == [([1], "curves.png"), ([1, 2], "curves.png")]
 
 
-def test_a_record_that_cannot_be_written_is_told_once_and_again_after_it_could(tmp_path, caplog):
+def test_a_log_that_cannot_be_written_is_reported_once_and_again_after_a_success(tmp_path, caplog):
     (tmp_path / "log.jsonl").mkdir()
     here = RunLog(tmp_path)
     for _ in range(3):
@@ -233,10 +233,10 @@ def test_a_record_that_cannot_be_written_is_told_once_and_again_after_it_could(t
 def test_without_a_terminal_there_are_lines_instead_of_a_bar(tmp_path, monkeypatch, capsys, seconds):
     monkeypatch.setattr(folder, "SECONDS_BETWEEN_LINES", seconds)
     list(Trainer(config(epochs=2), tmp_path).run(progress=True))
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     last = r"epoch 2/2  step 8/8, loss [\d.]+, accuracy [\d.]+ %, \d+ images/s, 00:00 left in all\n"
-    assert bool(re.search(last, told)) == (seconds == 0)
-    assert told.count("\n") >= 8 if seconds == 0 else told == ""
+    assert bool(re.search(last, message)) == (seconds == 0)
+    assert message.count("\n") >= 8 if seconds == 0 else message == ""
 
 
 def test_the_time_left_counts_the_steps_of_all_epochs(monkeypatch, capsys):
