@@ -34,25 +34,6 @@ WORDS = [
 ]
 # Files that are not checked against the list, with the reason.
 EXEMPT = {"tests/docs/test_language.py": "contains the list"}
-# Files that still contain words of the list: to be emptied. `python tests/docs/test_language.py` prints them.
-NOT_YET: set[str] = {
-    "tests/cli/test_command_line.py",
-    "tests/cli/test_gradcheck_command.py",
-    "tests/cli/test_info.py",
-    "tests/data/test_augment.py",
-    "tests/data/test_data.py",
-    "tests/data/test_data_cifar.py",
-    "tests/data/test_decode.py",
-    "tests/data/test_download.py",
-    "tests/data/test_loader_workers.py",
-    "tests/evaluation/test_predict.py",
-    "tests/evaluation/test_predict_report.py",
-    "tests/training/test_checkpoint.py",
-    "tests/training/test_resume.py",
-    "tests/training/test_training.py",
-    "tests/training/test_training_settings.py",
-    "tools/crash_test.py",
-}
 
 PATTERNS = [(re.compile(rf"(?<![^\W_]){word}(?![^\W_])", re.IGNORECASE), advice) for word, advice in WORDS]
 PROSE = {tokenize.COMMENT, tokenize.STRING, tokenize.NAME, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
@@ -108,10 +89,7 @@ def checked_files():
 @pytest.mark.parametrize("name", [name for name in checked_files() if name not in EXEMPT])
 def test_a_file_contains_no_word_of_the_list(name):
     found = findings(name, prose(ROOT / name))
-    if name in NOT_YET:
-        assert found, f"{name} is clean now: remove it from NOT_YET"
-    else:
-        assert not found, "\n" + "\n".join(found)
+    assert not found, "\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize(
