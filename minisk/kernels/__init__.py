@@ -336,7 +336,7 @@ def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
         return reference.conv2d(x, weight, geometry)
     x, weight = contiguous(x), contiguous(weight)
     layout = forward_layout(x, weight, geometry)
-    if layout is None:  # matrix products are faster
+    if layout is None:  # BLAS: its matrix products are faster, or the kernel cannot take this shape
         return reference.conv2d(x, weight, geometry)
     return launch_conv2d(x, weight, layout, geometry.output_size(x.shape[2:], weight.shape[2:]))
 
@@ -348,7 +348,7 @@ def conv2d_input_grad(dout: Array, weight: Array, geometry: ConvGeometry, shape:
         return reference.conv2d_input_grad(dout, weight, geometry, shape)
     dout, weight = contiguous(dout), contiguous(weight)
     layout = input_grad_layout(dout, weight, geometry, shape)
-    if layout is None:  # matrix products are faster
+    if layout is None:  # BLAS: its matrix products are faster, or the kernel cannot take this shape
         return reference.conv2d_input_grad(dout, weight, geometry, shape)
     return launch_conv2d_input_grad(dout, weight, layout, shape)
 
@@ -360,7 +360,7 @@ def conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tup
         return reference.conv2d_weight_grad(x, dout, geometry, shape)
     x, dout = contiguous(x), contiguous(dout)
     layout = weight_grad_layout(x, geometry, shape)
-    if layout is None:  # matrix products are faster
+    if layout is None:  # BLAS: its matrix products are faster, or the kernel cannot take this shape
         return reference.conv2d_weight_grad(x, dout, geometry, shape)
     if is_weight_grad_a_convolution(x, layout):
         planes, slopes = weight_grad_as_convolution(x, dout)
