@@ -288,11 +288,16 @@ def test_ctrl_c_at_a_terminal_does_not_reach_the_compiler(
 def test_a_process_killed_while_it_builds_costs_nothing_but_time(
     scale: Path, tmp_path: Path, fresh_cache: Path, new_search: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrapped_compiler(tmp_path, monkeypatch, f"case $1 in --version) ;; *) touch {tmp_path}/started; sleep 1;; esac")
+    started = f"echo $$ > {tmp_path}/pid; mv {tmp_path}/pid {tmp_path}/started; sleep 60"
+    wrapped_compiler(tmp_path, monkeypatch, f"case $1 in --version) ;; *) {started};; esac")
     process = subprocess.Popen(separate_process(scale), stdout=subprocess.PIPE, start_new_session=True)
     wait_for(tmp_path / "started")
     process.kill()
     process.communicate()
+    # The compiler has a session of its own and would go on: it may write to its folder at any time.
+    os.kill(int((tmp_path / "started").read_text()), signal.SIGKILL)
+    monkeypatch.delenv("CXX")
+    find_compiler.cache_clear()
     (leftover,) = fresh_cache.iterdir()
     np.testing.assert_array_equal(run(Kernel(scale, "scale")), 2 * X)
     (library,) = fresh_cache.glob("scale-*.so")
