@@ -231,7 +231,7 @@ def wrapped_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str)
 @needs_compiler
 @pytest.mark.parametrize(
     "failure",
-    ["kill -9 $$", "kill -INT $$", "echo Killed signal terminated program cc1plus >&2; exit 1", "exit 4"],
+    ["kill -9 $$", "kill -TERM $$", "echo Killed signal terminated program cc1plus >&2; exit 1", "exit 4"],
 )
 def test_a_compiler_that_fails_once_leaves_no_library_without_openmp(
     failure: str, scale: Path, tmp_path: Path, fresh_cache: Path, new_search: None, monkeypatch: pytest.MonkeyPatch
