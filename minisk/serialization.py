@@ -1,11 +1,14 @@
-"""Checkpoints: arrays in one safetensors file, everything else as JSON in that file's header.
+"""Files: atomic writes, safetensors, checkpoints, CSV.
 
-One file, so that arrays and numbers can never come from two moments; written beside the old one and moved over it
-when it is whole. Nothing in it is ever executed.
+A checkpoint is one safetensors file: its arrays, and everything else as JSON in the file's header. So arrays and
+numbers always come from the same moment. Reading a file never executes anything in it.
 """
 
+import csv
+import io
 import json
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,11 @@ import numpy as np
 from .backend import Array, to_device
 from .errors import CheckpointError
 
-FORMAT = 2  # 2: the position within an epoch, random states and the weights' average are in it too
+FORMAT = 2  # of checkpoints. 2: also holds the position within an epoch, random states and the weights' average
 
 
 def atomic_write(path: str | Path, content: bytes) -> None:
-    """Write a file so that, whatever happens, either the old content or the new is there in full. Raises OSError."""
+    """Write a file in one step: at any time it has either the old content or the new. Raises OSError."""
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -30,7 +33,7 @@ def atomic_write(path: str | Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # have the folder's own record of the rename written too, where folders can be opened
+    if os.name == "posix":  # only there can a folder be opened, to write its new entry to the disk
         descriptor = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -38,34 +41,72 @@ def atomic_write(path: str | Path, content: bytes) -> None:
             os.close(descriptor)
 
 
-def save_checkpoint(path: str | Path, arrays: dict[str, Array], about: dict[str, Any]) -> None:
-    """Write arrays and a JSON-able description to one safetensors file, atomically. Raises CheckpointError."""
+def write_arrays(
+    path: str | Path, arrays: Mapping[str, Array], label: str, metadata: dict[str, str] | None = None
+) -> None:
+    """Write arrays to a safetensors file, in one step.
+
+    Args:
+        path: the file.
+        arrays: by name, of any shape and a real dtype, on any device.
+        label: the words before the path in an error, such as "checkpoint".
+        metadata: texts for the file's header.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import save
 
-    header = {"minisk": json.dumps({**about, "format": FORMAT})}
     try:
-        # order="C": safetensors writes the memory as it lies.
+        # order="C": safetensors writes the memory in the order it lies in.
         host = {name: np.asarray(to_device(array, "cpu"), order="C") for name, array in arrays.items()}
-        atomic_write(path, save(host, metadata=header))
+        atomic_write(path, save(host, metadata=metadata))
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"checkpoint {path} could not be written: {reason}") from error
+        raise CheckpointError(f"{label} {path} could not be written: {reason}") from error
 
 
-def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return (arrays, description) as saved. Raises CheckpointError if missing, damaged, or of a newer format."""
+def read_arrays(path: str | Path, label: str) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return the arrays and the metadata of a safetensors file.
+
+    Args:
+        path: the file.
+        label: the words before the path in an error, such as "checkpoint".
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not os.path.isfile(path):
-        raise CheckpointError(f"checkpoint {path} does not exist")
+        raise CheckpointError(f"{label} {path} does not exist")
     try:
         with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("minisk", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        # TypeError and AttributeError: a dtype that NumPy lacks; RecursionError: JSON nested without end.
-        raise CheckpointError(f"checkpoint {path} is damaged or not a safetensors file: {error}") from error
+            return arrays, file.metadata() or {}
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        # TypeError and AttributeError: a dtype that NumPy lacks.
+        raise damaged(path, label, error) from error
+
+
+def damaged(path: str | Path, label: str, error: Exception) -> CheckpointError:
+    """Return the error for a file that cannot be read as safetensors."""
+    return CheckpointError(f"{label} {path} is damaged or not a safetensors file: {error}")
+
+
+def save_checkpoint(path: str | Path, arrays: Mapping[str, Array], about: Mapping[str, Any]) -> None:
+    """Write arrays and a JSON-able description to one safetensors file, in one step. Raises CheckpointError."""
+    write_arrays(path, arrays, "checkpoint", {"minisk": json.dumps({**about, "format": FORMAT})})
+
+
+def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return arrays and description as saved. Raises CheckpointError if missing, damaged, or of a newer format."""
+    arrays, metadata = read_arrays(path, "checkpoint")
+    try:
+        about = json.loads(metadata.get("minisk", "{}"))
+    except (ValueError, RecursionError) as error:  # RecursionError: JSON nested without end
+        raise damaged(path, "checkpoint", error) from error
     if not isinstance(about, dict) or not isinstance(about.get("format"), int):
         raise CheckpointError(f"checkpoint {path} was not written by minisk")
     if about["format"] > FORMAT:
@@ -73,6 +114,15 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]
     return arrays, about
 
 
-def weights_of(arrays: dict[str, Array], kind: str = "model") -> dict[str, Array]:
-    """Pick arrays of one kind ("model": weights, "average": their moving average) under the model's own names."""
+def weights_of(arrays: Mapping[str, Array], kind: str = "model") -> dict[str, Array]:
+    """Return the arrays of one kind ("model": weights, "average": their moving average) under the model's own names."""
     return {name.removeprefix(f"{kind}."): array for name, array in arrays.items() if name.startswith(f"{kind}.")}
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], line_end: str = "\n") -> str:
+    """Return rows as CSV with a header line; None becomes an empty field."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator=line_end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -26,7 +26,7 @@ class Setting(NamedTuple):
     purpose: str
 
 
-class _Wish(NamedTuple):
+class _Choice(NamedTuple):
     """What minisk sets, unless the user has."""
 
     value: int
@@ -39,12 +39,12 @@ class _Wish(NamedTuple):
 # that BLAS's threads need.
 # By default glibc returns each freed array to the system and fetches it again page by page, which takes a third of a
 # convolution's time. 32 MB is the largest threshold that glibc accepts.
-_WISHES = {
-    OPENBLAS: _Wish(20, "BLAS threads spin 2**20 cycles for the next product, then sleep"),
-    OPENMP: _Wish(20000, "OpenMP threads spin 20,000 rounds for the next kernel, then sleep"),
-    "M_MMAP_THRESHOLD": _Wish(32 << 20, "freed arrays of up to 32 MB are kept for the next array", -3),
-    "M_TRIM_THRESHOLD": _Wish(1 << 30, "up to 1 GB at the end of the heap stays with the process", -1),
-    "M_TOP_PAD": _Wish(64 << 20, "the heap grows by 64 MB at a time", -2),
+_CHOICES = {
+    OPENBLAS: _Choice(20, "BLAS threads spin 2**20 cycles for the next product, then sleep"),
+    OPENMP: _Choice(20000, "OpenMP threads spin 20,000 rounds for the next kernel, then sleep"),
+    "M_MMAP_THRESHOLD": _Choice(32 << 20, "freed arrays of up to 32 MB are kept for the next array", -3),
+    "M_TRIM_THRESHOLD": _Choice(1 << 30, "up to 1 GB at the end of the heap stays with the process", -1),
+    "M_TOP_PAD": _Choice(64 << 20, "the heap grows by 64 MB at a time", -2),
 }
 
 _set_by_minisk: set[str] = set()
@@ -56,32 +56,32 @@ def set_variable(name: str) -> None:
     OpenBLAS and libgomp read them when they are loaded.
     """
     if name not in os.environ and _value_and_origin(name)[1] == "minisk":
-        os.environ[name] = str(_WISHES[name].value)
+        os.environ[name] = str(_CHOICES[name].value)
         _set_by_minisk.add(name)
 
 
 @functools.cache
 def keep_freed_memory() -> None:
     """Set mallopt's options so that glibc keeps freed arrays, unless a MALLOC_... variable is set."""
-    for name, wish in _WISHES.items():
-        if wish.number is not None and _value_and_origin(name)[1] == "minisk":
-            _mallopt()(wish.number, wish.value)
+    for name, choice in _CHOICES.items():
+        if choice.number is not None and _value_and_origin(name)[1] == "minisk":
+            _mallopt()(choice.number, choice.value)
 
 
 def process_settings() -> list[Setting]:
     """Return every process-wide setting as it is once kernels are loaded: its value, who set it, and its purpose."""
-    return [Setting(name, *_value_and_origin(name), wish.purpose) for name, wish in _WISHES.items()]
+    return [Setting(name, *_value_and_origin(name), choice.purpose) for name, choice in _CHOICES.items()]
 
 
 def _value_and_origin(name: str) -> tuple[str, str]:
     """Return the value of a setting, and who sets it: see Setting."""
-    wish = _WISHES[name]
-    if wish.number is None and name in os.environ and name not in _set_by_minisk:
+    choice = _CHOICES[name]
+    if choice.number is None and name in os.environ and name not in _set_by_minisk:
         return os.environ[name], "user"
-    if wish.number is not None and any(variable.startswith("MALLOC_") for variable in os.environ):
+    if choice.number is not None and any(variable.startswith("MALLOC_") for variable in os.environ):
         return "", "user"
-    if os.environ.get("MINISK_PROCESS_SETTINGS") != "0" and (wish.number is None or _mallopt() is not None):
-        return str(wish.value), "minisk"
+    if os.environ.get("MINISK_PROCESS_SETTINGS") != "0" and (choice.number is None or _mallopt() is not None):
+        return str(choice.value), "minisk"
     return "", "default"
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
+from ..serialization import csv_text
 from .predict import add_weights
-from .text import csv_text, printable
+from .text import printable
 
 
 def add_to(commands: Any) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, backend
-from ..backend import cuda_available
+from .. import __version__
+from ..backend import cuda_available, process_settings
 from ..runtime import kernel_mode, kernels_in_use
 from ..runtime.build import find_compiler
 from ..runtime.cache import cache_folder
@@ -82,10 +82,7 @@ def _packages() -> dict[str, str]:
 
 def _settings() -> list[str]:
     """Return the process-wide settings that minisk makes."""
-    listing = getattr(backend, "process_settings", None)
-    if listing is None:
-        return []
-    return [f"{one.name} = {one.value} (set by {one.set_by}): {one.purpose}" for one in listing()]
+    return [f"{one.name} = {one.value} (set by {one.set_by}): {one.purpose}" for one in process_settings()]
 
 
 def _blas() -> str:
@@ -122,7 +119,7 @@ def _kernels() -> list[str]:
 
 def _caches() -> list[str]:
     cupy = Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
-    return [f"built kernels: {_size(Path(cache_folder()))}", f"CuPy's kernels: {_size(cupy)}"]
+    return [f"built kernels: {_size(cache_folder())}", f"CuPy's kernels: {_size(cupy)}"]
 
 
 def _size(folder: Path) -> str:

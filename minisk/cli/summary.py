@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from ..errors import MiniskError
-from .text import csv_text, flag
+from ..serialization import csv_text
+from .text import flag
 
 
 def add_to(commands: Any) -> None:

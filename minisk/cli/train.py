@@ -219,7 +219,3 @@ def _profile(trainer: Trainer) -> None:
     trainer.out.mkdir(parents=True, exist_ok=True)
     found.save_trace(trainer.out / "trace.json")
     print(f"every operation in time: {trainer.out / 'trace.json'}, for chrome://tracing or ui.perfetto.dev")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

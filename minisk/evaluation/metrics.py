@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
-from ..autograd import no_grad
-from ..autograd.tensor import Tensor
+from ..autograd import Tensor, no_grad
 from ..backend import cuda_available, parse_device
 from ..data import Batch
 from ..errors import MiniskError
-from ..nn import Module
-from ..nn.module import evaluation_mode
+from ..nn import Module, evaluation_mode
 
 
 def resolve_device(device: str) -> str:

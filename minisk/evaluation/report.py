@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ..analysis.figures import draw_confusion, draw_mistakes
 from ..data import Dataset, Loader
 from ..errors import MiniskError, ShapeError
-from ..nn import Module
-from ..nn.module import evaluation_mode
+from ..nn import Module, evaluation_mode
 from ..serialization import atomic_write
 from .metrics import log_probabilities
 

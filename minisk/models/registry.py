@@ -86,11 +86,6 @@ MODELS: Mapping[str, ModelInfo] = {model.name: model for model in sorted(_MODELS
 NAMES = tuple(MODELS)
 
 
-def names() -> tuple[str, ...]:
-    """Return the names of all models, sorted."""
-    return NAMES
-
-
 def info(name: str) -> ModelInfo:
     """Return what is known of the model with this name. Raises MiniskError if there is none."""
     if name not in MODELS:
@@ -102,7 +97,7 @@ def create(name: str, num_classes: int | None = None) -> ResidualNet:
     """Return a new network with random weights.
 
     Args:
-        name: one of `names()`.
+        name: one of NAMES.
         num_classes: default: those of the data set that the model was designed for.
 
     Raises:

@@ -140,7 +140,7 @@ def _processor() -> str:
 def _has_openmp(compiler: str) -> bool:
     """Return whether the compiler builds a small program with OpenMP.
 
-    A compiler may also fail because memory or disk is full, or because somebody ends it. So it lacks OpenMP only if it
+    A compiler may also fail because memory or disk is full, or because a signal ends it. So it lacks OpenMP only if it
     refuses the program with OpenMP, builds one without, and refuses the first one again.
 
     Raises:

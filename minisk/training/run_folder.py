@@ -4,9 +4,7 @@ The logs are a progress bar or lines, metrics.csv, log.jsonl, curves.png and sca
 them (a full disk, no matplotlib) never stops training; it is reported once.
 """
 
-import csv
 import dataclasses
-import io
 import json
 import logging
 import math
@@ -23,7 +21,7 @@ from tqdm import tqdm
 
 from ..analysis.figures import draw_curves
 from ..errors import MiniskError
-from ..serialization import atomic_write
+from ..serialization import atomic_write, csv_text
 
 log = logging.getLogger("minisk")
 
@@ -91,7 +89,8 @@ class RunLog:
         """Log the last epoch of the history, which ended after `step` steps; rewrite metrics.csv and curves.png."""
         rows = [dataclasses.asdict(metrics) for metrics in history]
         with self._failure_reported("metrics.csv"):
-            atomic_write(self.folder / "metrics.csv", csv_table(rows))
+            table = csv_text(list(rows[0]), rows, line_end="\r\n")
+            atomic_write(self.folder / "metrics.csv", table.encode())
         with self._failure_reported("curves.png"):
             draw_curves(rows, self.folder / "curves.png")
         self.event("epoch", **rows[-1])
@@ -134,15 +133,6 @@ def _append(path: Path, line: bytes) -> None:
         finally:
             if written < len(line):
                 file.truncate(before)
-
-
-def csv_table(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return rows with the same keys as a CSV file with a header; at least one row."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def progress_bar(title: str, done: int, total: int, show: bool) -> "tqdm[Any]":

@@ -80,15 +80,15 @@ class TrainingState:
         Raises CheckpointError, which names `path`, if a part is missing or does not fit.
         """
         try:
-            self.model.load_state_dict(weights_of(dict(arrays)))
+            self.model.load_state_dict(weights_of(arrays))
             states: list[dict[str, Any]] = [{} for _ in self.optimizer.state]
-            for name, array in weights_of(dict(arrays), "optimizer").items():
+            for name, array in weights_of(arrays, "optimizer").items():
                 index, _, state_name = name.partition(".")
                 states[int(index)][state_name] = array
             self.optimizer.load_state_dict({**about["optimizer"], "state": states})
             self.schedule.go_to(about["schedule"])
             if self.average is not None:
-                self.average.load(weights_of(dict(arrays), "average"), about["average"])
+                self.average.load(weights_of(arrays, "average"), about["average"])
             self.history[:] = [Metrics(**row) for row in about["history"]]
             self.position = Position(**about["state"])
             set_random_state(about["random"])

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .. import models, ops
-from ..autograd.tensor import Tensor
+from ..autograd import Tensor
 from ..backend import Array, manual_seed
 from ..data import Batch, load_dataset
 from ..errors import CheckpointError, MiniskError

@@ -91,7 +91,8 @@ import minisk
     assert done.stdout.split() == [given or "20"]
 
 
-def test_info_lists_only_variables_that_minisk_reads(monkeypatch):
+def test_info_lists_only_variables_that_minisk_reads(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # MINISK_CACHE=1 is a folder in the working directory
     for name in ("MINISK_CACHE", "CUDA_VISIBLE_DEVICES", "CXX", "OMP_NUM_THREADS", "SECRET_TOKEN", "CXXFLAGS_MINE"):
         monkeypatch.setenv(name, "1")
     found = info.gather()["variables"]
