@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 from .autograd import Tensor
 from .backend import DEFAULT_FLOAT, Array, array_module, full_device_name, random_generator, to_device
 from .errors import DtypeError
+from .ops.shape import as_sizes
 
 REAL_KINDS = "fiub"  # NumPy's letters for floating, signed, unsigned and bool dtypes
 
@@ -62,14 +63,14 @@ def zeros(
     *shape: int | Sequence[int], dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a Tensor of this shape filled with 0."""
-    return _leaf(np.zeros(_shape(shape), _or_float32(dtype)), None, device, requires_grad)
+    return _leaf(np.zeros(as_sizes(shape), _or_float32(dtype)), None, device, requires_grad)
 
 
 def ones(
     *shape: int | Sequence[int], dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a Tensor of this shape filled with 1."""
-    return _leaf(np.ones(_shape(shape), _or_float32(dtype)), None, device, requires_grad)
+    return _leaf(np.ones(as_sizes(shape), _or_float32(dtype)), None, device, requires_grad)
 
 
 def full(
@@ -157,7 +158,7 @@ def rand(
 ) -> Tensor:
     """Return a Tensor of this shape, uniform in [0, 1), from minisk's generator (`ms.manual_seed`)."""
     generator = random_generator(full_device_name(device))
-    return _leaf(generator.random(_shape(shape), _drawn_dtype(dtype)), _or_float32(dtype), None, requires_grad)
+    return _leaf(generator.random(as_sizes(shape), _drawn_dtype(dtype)), _or_float32(dtype), None, requires_grad)
 
 
 def randn(
@@ -165,15 +166,8 @@ def randn(
 ) -> Tensor:
     """Return a Tensor of this shape, normal with mean 0 and variance 1, from minisk's generator (`ms.manual_seed`)."""
     generator = random_generator(full_device_name(device))
-    values = generator.standard_normal(_shape(shape), _drawn_dtype(dtype))
+    values = generator.standard_normal(as_sizes(shape), _drawn_dtype(dtype))
     return _leaf(values, _or_float32(dtype), None, requires_grad)
-
-
-def _shape(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
-    """Accept both `f(2, 3)` and `f((2, 3))`."""
-    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
-        return tuple(sizes[0])
-    return tuple([int(size) for size in sizes])  # type: ignore[arg-type]
 
 
 def _or_float32(dtype: DTypeLike | None) -> DTypeLike:

@@ -9,41 +9,17 @@ No library is needed. `pictures()` returns the texts, so that a test can compare
 
 from __future__ import annotations
 
-import ast
 from html import escape
 from pathlib import Path
 
+from package_imports import PACKAGES, imports_of, package_of
+
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "minisk"
 FOLDER = ROOT / "docs" / "pictures"
 
 INK, GREY, LINE, PALE, BLUE, ORANGE = "#1f2328", "#59636e", "#8c959f", "#f6f8fa", "#ddeafb", "#fdeccf"
 MARK = "#2f6fb5"
 FONT = "font-family='Helvetica, Arial, sans-serif'"
-
-# Each package, from the top: its name, its group, and what it holds.
-PACKAGES = (
-    ("cli", "use", "the commands, one file each"),
-    ("training", "use", "settings, loop, checkpoints, run folder"),
-    ("evaluation", "use", "metrics, the classifier of images, reports"),
-    ("analysis", "use", "summary, profiler, graph picture, figures"),
-    ("gradient_check", "use", "derivatives against differences"),
-    ("models", "networks", "SKNet, ResNeXt, trained weights"),
-    ("optim", "networks", "optimizers, schedules, clipping"),
-    ("nn", "networks", "Module and the layers"),
-    ("ops", "operations", "every operation, one file a family"),
-    ("creation", "operations", "ms.zeros, ms.randn, … (one file)"),
-    ("saving", "operations", "ms.save, ms.load (one file)"),
-    ("autograd", "operations", "Tensor, Function, graph, engine"),
-    ("kernels", "kernels", "dispatch; reference/: NumPy formulas"),
-    ("cuda", "kernels", "CUDA kernels and their launchers"),
-    ("sanitizer", "kernels", "races, bounds, barriers of a kernel"),
-    ("runtime", "kernels", "compile and launch: GPU, CPU, checked"),
-    ("data", "base", "data sets, transforms, the loader"),
-    ("serialization", "base", "safetensors, atomic writes"),
-    ("backend", "base", "NumPy or CuPy, random numbers, threads"),
-    ("errors", "base", "every error by name"),
-)
 
 
 def text(
@@ -98,54 +74,22 @@ def svg(width: int, height: int, title: str, parts: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def imported_packages(package: str) -> dict[str, bool]:
-    """Return the packages of minisk that one of them imports: name → whether any import runs at import time.
-
-    The others stand inside a function or under TYPE_CHECKING.
-    """
-    found: dict[str, bool] = {}
-    folder = PACKAGE / package
-    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
-    for path in files:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        late = _late_nodes(tree)
-        for node in ast.walk(tree):
-            for name in _targets(node, path):
-                if name != package and name in {row[0] for row in PACKAGES}:
-                    found[name] = found.get(name, False) or node not in late
+def imported_packages() -> dict[str, dict[str, bool]]:
+    """Return the packages that each package imports: name → whether any of these imports runs at import time."""
+    found: dict[str, dict[str, bool]] = {name: {} for name, _, _ in PACKAGES}
+    for item in imports_of(ROOT):
+        source, target = package_of(item.module), package_of(item.target)
+        if source and target and source != target:
+            found[source][target] = found[source].get(target, False) or not item.is_late
     return found
-
-
-def _late_nodes(tree: ast.Module) -> set[ast.AST]:
-    """Return the nodes inside functions and inside `if TYPE_CHECKING:`, which do not run when the file is imported."""
-    late: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        is_check = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        if is_check or isinstance(node, ast.FunctionDef):
-            late.update(ast.walk(node))
-    return late
-
-
-def _targets(node: ast.AST, path: Path) -> list[str]:
-    """Return the first part below minisk of each module that an import statement names."""
-    if isinstance(node, ast.Import):
-        return [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("minisk.")]
-    if not isinstance(node, ast.ImportFrom):
-        return []
-    base = ["minisk", *path.relative_to(PACKAGE).parts[:-1]]
-    start = base[: len(base) - node.level + 1] if node.level else []
-    full = [*start, *(node.module or "").split(".")] if node.module else start
-    if full[:1] != ["minisk"]:
-        return []
-    return [full[1]] if len(full) > 1 else [alias.name for alias in node.names]
 
 
 def draw_packages() -> str:
     """Draw the packages as rows and columns of a matrix, with a square where the row imports the column."""
     row, cell, left, top = 26, 26, 440, 118
-    packages = [line for line in PACKAGES if (PACKAGE / line[0]).is_dir() or (PACKAGE / f"{line[0]}.py").exists()]
-    names = [name for name, _, _ in packages]
+    names = [name for name, _, _ in PACKAGES]
     count = len(names)
+    imported = imported_packages()
     width, bottom = left + cell * count + 30, top + row * count
     parts = [
         text(
@@ -158,9 +102,9 @@ def draw_packages() -> str:
     ]
     parts += [square(20, 39, True), text(42, 51, "the package of the row imports the package of the column", fill=GREY)]
     parts += [square(20, 61, False), text(42, 73, "the same, but only inside a function or for types", fill=GREY)]
-    for i, (name, group, meaning) in enumerate(packages):
+    for i, (name, group, meaning) in enumerate(PACKAGES):
         y = top + row * i
-        is_start = i == 0 or packages[i - 1][1] != group
+        is_start = i == 0 or PACKAGES[i - 1][1] != group
         if is_start:
             parts.append(f"<line x1='20' y1='{y}' x2='{width - 30}' y2='{y}' stroke='{LINE}'/>")
             parts.append(text(20, y + 18, group, fill=GREY, size=12))
@@ -169,7 +113,7 @@ def draw_packages() -> str:
         x = left + cell * i
         parts.append(f"<rect x='{x}' y='{y}' width='{cell}' height='{row}' fill='{LINE}' fill-opacity='0.35'/>")
         parts.append(text(x + 17, top - 8, name, size=12, extra=f"transform='rotate(-45 {x + 17} {top - 8})'"))
-        for target, is_direct in sorted(imported_packages(name).items()):
+        for target, is_direct in sorted(imported[name].items()):
             x = left + cell * names.index(target)
             parts.append(square(x + 6, y + 6, is_direct))
     parts.append(f"<line x1='20' y1='{bottom}' x2='{width - 30}' y2='{bottom}' stroke='{LINE}'/>")

@@ -31,7 +31,7 @@ class Reshape(Function):
 
 def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
     """Return x in another shape of equal size, given as `2, 3` or `(2, 3)`; one axis may be -1. Raises ShapeError."""
-    sizes = _as_tuple(shape)
+    sizes = as_sizes(shape)
     try:
         return Reshape.apply(x, shape=sizes)
     except ValueError:
@@ -52,15 +52,15 @@ class Transpose(Function):
 
 def transpose(x: Tensor, *axes: int | Sequence[int]) -> Tensor:
     """Return x, of any shape, with its axes in the given order; with none given, reversed. Raises ShapeError."""
-    order = _as_tuple(axes) if axes else tuple(reversed(range(x.ndim)))
+    order = as_sizes(axes) if axes else tuple(reversed(range(x.ndim)))
     positive = tuple(a + x.ndim if a < 0 else a for a in order)
     if sorted(positive) != list(range(x.ndim)):
         raise ShapeError(f"transpose: {order} is not an order of the axes of {x.shape}")
     return Transpose.apply(x, axes=positive)
 
 
-def _as_tuple(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
-    """Accept both `f(x, 2, 3)` and `f(x, (2, 3))`."""
+def as_sizes(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
+    """Return the sizes (or axes) of a call such as `f(x, 2, 3)` or `f(x, (2, 3))`."""
     if len(sizes) == 1 and isinstance(sizes[0], Sequence):
         return tuple(sizes[0])
     return tuple(int(size) for size in sizes)  # type: ignore[arg-type]

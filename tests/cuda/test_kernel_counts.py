@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import kernel_counts
 from agreement import needs_compiler
-
-from tools import kernel_counts
 
 
 @needs_compiler

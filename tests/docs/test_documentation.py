@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from draw_architecture import pictures
 
 from minisk.__main__ import main
-from tools.draw_architecture import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+import gpu_compile
 import pytest
 
 from minisk.runtime.signature import PACKAGE, signatures
-from tools import gpu_compile
 
 needs_nvrtc = pytest.mark.skipif(gpu_compile.nvrtc() is None, reason="NVRTC is not installed (extra nvrtc)")
 

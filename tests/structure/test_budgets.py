@@ -1,34 +1,26 @@
 """Packages, files and functions stay within the budgets of tools/count_lines.py."""
 
-import importlib.util
 from pathlib import Path
 
+import count_lines
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def count_lines():
-    specification = importlib.util.spec_from_file_location("count_lines", ROOT / "tools" / "count_lines.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.core
-def test_packages_files_and_functions_stay_within_their_budgets(count_lines):
+def test_packages_files_and_functions_stay_within_their_budgets():
     problems = count_lines.problems(ROOT)
     assert not problems, "\n" + "\n".join(problems)
 
 
-def test_every_file_of_the_package_counts_towards_exactly_one_budget(count_lines):
+def test_every_file_of_the_package_counts_towards_exactly_one_budget():
     counted = [path for budget in count_lines.BUDGETS for path in budget.files(ROOT)]
     assert len(set(counted)) == len(counted)
     assert set(count_lines.source_files(ROOT)) - set(counted) == {ROOT / "train_cifar.py"}
 
 
-def test_comments_docstrings_and_blank_lines_are_free(count_lines):
+def test_comments_docstrings_and_blank_lines_are_free():
     python = (
         '"""Docstring."""\n\n# comment\ndef f():\n    """One\n    two."""\n    return """text\nmore"""  # comment\n'
     )
@@ -37,7 +29,7 @@ def test_comments_docstrings_and_blank_lines_are_free(count_lines):
     assert count_lines.c_lines(cuda) == 3
 
 
-def test_a_long_file_and_a_long_function_are_named(count_lines, tmp_path):
+def test_a_long_file_and_a_long_function_are_named(tmp_path):
     (tmp_path / "minisk" / "ops").mkdir(parents=True)
     (tmp_path / "train_cifar.py").touch()
     body = "".join(f"    x = {number}\n" for number in range(count_lines.FUNCTION_LIMIT))

@@ -1,39 +1,13 @@
 """Imports between the packages of minisk go downwards only, and form no cycle."""
 
-import ast
-from collections.abc import Container
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from package_imports import PACKAGES, Import, imports_of, package_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# From top to bottom: a package may import those after it. `minisk` itself (`__init__`, `__main__`) is above them all.
-ORDER = [
-    "cli",
-    "training",
-    "evaluation",
-    "analysis",
-    "export",
-    "gradient_check",
-    "models",
-    "distributed",
-    "optim",
-    "nn",
-    "ops",
-    "creation",
-    "saving",
-    "autograd",
-    "kernels",
-    "cuda",
-    "sanitizer",
-    "runtime",
-    "data",
-    "serialization",
-    "backend",
-    "errors",
-]
+ORDER = [name for name, _, _ in PACKAGES]
 # (module, imported module or name): why this import may go upwards.
 UPWARD = {
     (
@@ -44,72 +18,6 @@ UPWARD = {
 }
 # The engine differentiates Tensors, and Tensors call the engine.
 PACKAGES_WITH_CYCLES = {"autograd"}
-
-
-class Import(NamedTuple):
-    """One imported name: where it stands, and the module that holds the name."""
-
-    module: str
-    target: str
-    place: str
-
-
-def modules_of(root: Path) -> dict[str, Path]:
-    """Map the dotted name of every module under root/minisk to its file."""
-    names = {}
-    for path in sorted((root / "minisk").rglob("*.py")):
-        parts = path.relative_to(root).with_suffix("").parts
-        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return names
-
-
-def resolve(module: str, is_package: bool, node: ast.ImportFrom) -> str:
-    """Return the absolute name of the module that `from … import` names."""
-    if node.level == 0:
-        return node.module or ""
-    parents = module.split(".")
-    keep = len(parents) - node.level + is_package
-    return ".".join([*parents[:keep], *([node.module] if node.module else [])])
-
-
-def imports_of(root: Path) -> list[Import]:
-    """List the imports of minisk in minisk: also those inside functions, under TYPE_CHECKING and by import_module."""
-    modules = modules_of(root)
-    found = []
-    for module, path in modules.items():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for node in ast.walk(ast.parse("\n".join(lines))):
-            for target in dict.fromkeys(targets_of(node, module, path.name == "__init__.py", modules)):
-                if target.split(".")[0] == "minisk":
-                    place = f"{path.relative_to(root)}:{node.lineno}: {lines[node.lineno - 1].strip()}"
-                    found.append(Import(module, target, place))
-    return found
-
-
-def targets_of(node: ast.AST, module: str, is_package: bool, modules: Container[str]) -> list[str]:
-    """Return the absolute names of the modules that a statement or a call imports."""
-    if isinstance(node, ast.ImportFrom):
-        base = resolve(module, is_package, node)
-        names = [f"{base}.{alias.name}" for alias in node.names]
-        # `from . import x` names a module, or something that the package itself defines.
-        return [name if name in modules or base == "minisk" else base for name in names]
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-        name = node.args[0]
-        if not isinstance(name, ast.Constant):
-            return []  # a module that the user names, as in `minisk gradcheck my_module:layer`
-        if not name.value.startswith("."):
-            return [name.value]
-        relative = ast.parse(f"from {name.value} import x").body[0]
-        return [resolve(module, is_package, relative)]
-    return []
-
-
-def package_of(module: str) -> str:
-    """Return the package of a module; "" for minisk itself and for the names it defines."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in ORDER else ""
 
 
 def upward_imports(imports: list[Import]) -> list[str]:
