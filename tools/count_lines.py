@@ -54,10 +54,10 @@ class Budget(NamedTuple):
 
 BUDGETS = (
     Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 2500),
-    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1150),
+    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1200),
     Budget("cuda kernels (.cu, .cuh)", ("cuda/*.cu", "cuda/*.cuh"), 1400),
     Budget("cuda/steps", ("cuda/steps/*.cu", "cuda/steps/*.cuh"), 600),
-    Budget("runtime + sanitizer, Python", ("runtime/*.py", "sanitizer/*.py"), 860),
+    Budget("runtime + sanitizer, Python", ("runtime/*.py", "sanitizer/*.py"), 1000),
     Budget("runtime/include, C++", ("runtime/include/*.h",), 1500),
     Budget("gradient_check", ("gradient_check/*.py",), 900),
     Budget("models", ("models/**/*.py",), 1600),

@@ -105,7 +105,7 @@ def _untimed(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def position(out: Path) -> str:
-    """Tell how far the checkpoint in a folder is; it must always be whole."""
+    """Return the progress of the checkpoint in a folder; it must always be whole."""
     if not (out / "last.safetensors").exists():
         return "no checkpoint yet"
     state = load_checkpoint(out / "last.safetensors")[1]["state"]

@@ -116,7 +116,7 @@ PROBES = [
 
 
 def names_of(owner: Any) -> dict[str, str | None]:
-    """Return every public name with the arguments it takes, or None if it can't be called or does not tell."""
+    """Return every public name with the arguments it takes, or None if it can't be called or has no signature."""
     found: dict[str, str | None] = {}
     for name in sorted(dir(owner)):
         thing = inspect.getattr_static(owner, name, None) if isinstance(owner, type) else getattr(owner, name)
@@ -130,7 +130,7 @@ def names_of(owner: Any) -> dict[str, str | None]:
 def _arguments(thing: Any) -> str | None:
     try:
         text = str(inspect.signature(thing)).partition(" -> ")[0]
-    except (TypeError, ValueError):  # Cython tells them in the first line of the docstring
+    except (TypeError, ValueError):  # Cython writes them into the first line of the docstring
         match = re.match(r"[\w.]+(\(.*?\))(\s*->.*)?$", (thing.__doc__ or "").partition("\n")[0])
         text = match[1] if match else ""
     plain = re.sub(r"<[^>]*>|\[[^]]*\]|\([^)]*\)", "...", text[1:-1])  # defaults may hold commas

@@ -181,7 +181,12 @@ def draw_backward() -> str:
     left, wide, step = 160, 460, 74
     steps = (
         ("autograd", "loss.backward()", "engine.py: sort the nodes behind the loss, the youngest first", BLUE),
-        ("autograd", "Node.run(gradients)", "graph.py: call the operation's backward, check what it returns", BLUE),
+        (
+            "autograd",
+            "Node.run_backward(gradients)",
+            "graph.py: call the operation's backward, check what it returns",
+            BLUE,
+        ),
         ("ops", "Conv2d.backward(ctx, dout)", "convolution.py: Tensors in, one gradient for each input out", BLUE),
         ("autograd", "Function.apply", "function.py: run forward on arrays; record a node under create_graph", BLUE),
         ("kernels", "kernels.conv2d_input_grad(…)", "dispatch: device, dtype, size and mode decide", ORANGE),

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import linecache
 import os
 import sys
-import threading
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 
 from ..backend import Array, to_device
+from .grad_mode import Mode, State
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
-class _State(threading.local):
-    enabled = False
+state = State(False)
 
 
-state = _State()
-
-
-@contextlib.contextmanager
-def detect_anomaly() -> Iterator[None]:
-    """Check every gradient and every saved array inside a `with` block.
+def detect_anomaly() -> Mode:
+    """Return a context in which every gradient and every saved array is checked: `with ms.detect_anomaly(): …`.
 
     Run forward and backward inside. Backward then raises AnomalyError for a gradient that is NaN or infinite, for an
-    array saved for backward that was written to, and for a backward that overwrites its incoming gradient. The error
-    names the operation and the user's line that called it. Slow: every saved array is summed and compared.
+    array saved for backward that was written to, and for a backward that overwrites its incoming gradient. Each
+    error names the operation, and the user's line that called it. Slow: every saved array is summed and compared.
     """
-    before = state.enabled
-    state.enabled = True
-    try:
-        yield
-    finally:
-        state.enabled = before
+    return Mode(state, True)
 
 
 def checksum(array: Array) -> int:

@@ -6,38 +6,40 @@ because every node that used the output is younger. `backward` of an operation w
 own operations are recorded, which gives derivatives of any order.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from .. import kernels
 from ..backend import array_module
 from ..errors import GraphError, ShapeError
 from . import grad_mode
-from .grad_mode import GradMode
+from .grad_mode import Mode
 from .graph import Edge, LeafEdge, Node, Slot, edge_to
 from .tensor import Hook, Tensor
 
-Gradients: TypeAlias = dict[Slot, Tensor]
+Pending: TypeAlias = dict[Slot, Tensor]  # the sum of the gradients that have arrived so far
+Complete: TypeAlias = dict[Slot, Tensor | None]  # for each target its gradient; None before it is complete
+Seeds: TypeAlias = list[tuple[Slot, Tensor]]  # the gradients to start from, and where they arrive
 
 
 class Reachable(NamedTuple):
-    """The part of the graph that some Tensors were computed by: nodes, oldest first, and leaves."""
+    """The part of the graph that some Tensors were computed by: nodes, oldest first, and leaves by their slots."""
 
     nodes: list[Node]
-    leaves: list[Tensor]
+    leaves: dict[Slot, Tensor]
 
 
 def backward(
     root: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
 ) -> None:
     """Add the gradient of root to `.grad` of every leaf. See `Tensor.backward`, which calls this."""
-    seeds = [(root, _seed(root, gradient))]
+    seeds = [_seed(root, gradient)]
     graph = reachable([root])
-    gradients = _propagate(graph, seeds, None, retain_graph, create_graph)
-    with GradMode(create_graph):
-        for leaf in graph.leaves:
-            if (leaf_gradient := gradients.get(LeafEdge(leaf).slot)) is not None:
-                accumulate_grad(leaf, leaf_gradient)
+    gradients = _propagate(graph, seeds, graph.leaves, retain_graph, create_graph)
+    with Mode(grad_mode.state, create_graph):
+        for slot, leaf in graph.leaves.items():
+            if (complete := gradients[slot]) is not None:
+                accumulate_grad(leaf, complete)
 
 
 def grad(
@@ -65,28 +67,29 @@ def grad(
         GraphError: if the derivative cannot be computed.
         ShapeError: if grad_outputs do not fit the outputs.
     """
-    roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    if grad_outputs is None:
-        given: list[Tensor | None] = [None] * len(roots)
-    else:
-        given = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    roots, sources = _as_list(outputs), _as_list(inputs)
+    given = [None] * len(roots) if grad_outputs is None else _as_list(grad_outputs)
     if len(given) != len(roots):
         raise ShapeError(f"grad: {len(given)} grad_outputs for {len(roots)} outputs")
-    seeds = [(root, _seed(root, gradient)) for root, gradient in zip(roots, given, strict=True)]
-    slots = [edge_to(x).slot for x in targets]
-    gradients = _propagate(reachable(roots), seeds, set(slots), retain_graph, create_graph)
+    seeds = [_seed(root, gradient) for root, gradient in zip(roots, given, strict=True)]
+    slots = [edge_to(x).slot for x in sources]
+    gradients = _propagate(reachable(roots), seeds, slots, retain_graph, create_graph)
     results = []
-    for i, (x, slot) in enumerate(zip(targets, slots, strict=True)):
-        if slot not in gradients and not allow_unused:
+    for i, (x, slot) in enumerate(zip(sources, slots, strict=True)):
+        gradient = gradients[slot]
+        if gradient is None and not allow_unused:
             unused = f"the outputs do not depend on input {i} of shape {x.shape} (or it needs no gradient)"
             raise GraphError(f"grad: {unused}")
-        results.append(gradients[slot] if slot in gradients else Tensor(array_module(x.data).zeros(x.shape, x.dtype)))
+        results.append(Tensor(array_module(x.data).zeros(x.shape, x.dtype)) if gradient is None else gradient)
     return tuple(results)
 
 
-def _seed(root: Tensor, gradient: Tensor | None) -> Tensor:
-    """Check that the root can be differentiated, and return the gradient to start from: by default, 1."""
+def _as_list(tensors: Any) -> list[Any]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _seed(root: Tensor, gradient: Tensor | None) -> tuple[Slot, Tensor]:
+    """Check that the root can be differentiated; return its slot and the gradient to start from: by default, 1."""
     if not root.requires_grad:
         if root.untracked:
             raise GraphError(f"backward: this tensor was computed by {root.untracked!r} under no_grad: no graph")
@@ -94,22 +97,22 @@ def _seed(root: Tensor, gradient: Tensor | None) -> Tensor:
     if gradient is None:
         if root.size != 1:
             raise ShapeError(f"backward: a tensor of shape {root.shape} needs a gradient of that shape to start from")
-        return Tensor(array_module(root.data).ones(root.shape, root.dtype))
+        gradient = Tensor(array_module(root.data).ones(root.shape, root.dtype))
     if gradient.shape != root.shape or gradient.dtype != root.dtype:
         seen, expected = f"{gradient.shape} {gradient.dtype}", f"{root.shape} {root.dtype}"
         raise ShapeError(f"backward: gradient {seen} must match the tensor {expected}")
-    return gradient
+    return edge_to(root).slot, gradient
 
 
 def reachable(roots: list[Tensor]) -> Reachable:
     """Return all nodes and leaves that the roots were computed from. Raises GraphError if a node was freed."""
     nodes: dict[int, Node] = {}
-    leaves: dict[int, Tensor] = {}
+    leaves: dict[Slot, Tensor] = {}
     to_visit: list[Edge] = [edge_to(root) for root in roots]
     while to_visit:
         edge = to_visit.pop()
         if isinstance(edge, LeafEdge):
-            leaves[id(edge.leaf)] = edge.leaf
+            leaves[edge.slot] = edge.leaf
         elif id(edge.node) not in nodes:
             node = edge.node
             if node.ctx is None:
@@ -117,89 +120,71 @@ def reachable(roots: list[Tensor]) -> Reachable:
                 raise GraphError(f"{freed}; pass retain_graph=True to the earlier one")
             nodes[id(node)] = node
             to_visit.extend([edge for edge in node.edges if edge is not None])
-    return Reachable(sorted(nodes.values(), key=lambda node: node.birth), list(leaves.values()))
+    return Reachable(sorted(nodes.values(), key=lambda node: node.birth), leaves)
 
 
 def _propagate(
-    graph: Reachable,
-    seeds: list[tuple[Tensor, Tensor]],
-    targets: set[Slot] | None,
-    retain_graph: bool | None,
-    create_graph: bool,
-) -> Gradients:
-    """Run backward of each node, and return the complete gradients of all targets and leaves.
-
-    Args:
-        seeds: pairs of a root and the gradient to start from.
-        targets: the slots whose gradients are needed; None: those of all leaves.
-    """
+    graph: Reachable, seeds: Seeds, targets: Iterable[Slot], retain_graph: bool | None, create_graph: bool
+) -> Complete:
+    """Run backward of each node that leads to a target; return the gradient of each target, None if none arrived."""
     retain = create_graph if retain_graph is None else retain_graph
-    needed = None if targets is None else _slots_above(graph.nodes, targets)
-    pending: Gradients = {}  # for each slot, the sum of the gradients that have arrived so far
-    complete: Gradients = {}
-    with GradMode(create_graph):
-        for root, seed in seeds:
-            _add(pending, edge_to(root).slot, seed)
+    complete: Complete = dict.fromkeys(targets)
+    needed = _ids_above(graph.nodes, complete)
+    pending: Pending = {}
+    with Mode(grad_mode.state, create_graph):
+        for slot, seed in seeds:
+            _add(pending, slot, seed)
         for node in reversed(graph.nodes):
-            hooks = node.hooks or {}
-            gradients = [_take(pending, (id(node), i), hooks.get(i)) for i in range(len(node.outputs))]
-            if targets is not None:
-                complete.update(_targets_of(node, gradients, targets))
-            if any([gradient is not None for gradient in gradients]):
-                _pass_on(pending, node, gradients, needed, retain)
-        for leaf in graph.leaves:
-            slot = LeafEdge(leaf).slot
-            if (gradient := _take(pending, slot, leaf.hooks)) is not None:
-                complete[slot] = gradient
+            gradients = [_take(pending, complete, (id(node), i), node.hooks.get(i)) for i in range(len(node.outputs))]
+            needs_grad = tuple([edge is not None and edge.slot[0] in needed for edge in node.edges])
+            if True in needs_grad and any([gradient is not None for gradient in gradients]):
+                _pass_on(pending, node, gradients, needs_grad)
+                if not retain:
+                    node.free()
+        for slot, leaf in graph.leaves.items():
+            _take(pending, complete, slot, leaf.hooks)
     return complete
 
 
-def _targets_of(node: Node, gradients: list[Tensor | None], targets: set[Slot]) -> Gradients:
-    """Return the gradients of the node's outputs that are targets."""
-    slots = [(id(node), i) for i in range(len(gradients))]
-    return {slot: g for slot, g in zip(slots, gradients, strict=True) if g is not None and slot in targets}
-
-
-def _pass_on(
-    pending: Gradients, node: Node, gradients: list[Tensor | None], needed: set[Slot] | None, retain: bool
-) -> None:
-    """Run the node's backward, and add each result to the pending gradients, unless no result is needed."""
-    needs_grad = tuple([edge is not None and (needed is None or edge.slot in needed) for edge in node.edges])
-    if True not in needs_grad:
-        return
-    results = node.run_backward(gradients, needs_grad)
-    for edge, needs, result in zip(node.edges, needs_grad, results, strict=True):
+def _pass_on(pending: Pending, node: Node, gradients: list[Tensor | None], needs_grad: tuple[bool, ...]) -> None:
+    """Run the node's backward, and add each result that is needed to the pending gradients."""
+    for edge, needs, result in zip(node.edges, needs_grad, node.run_backward(gradients, needs_grad), strict=True):
         if needs and edge is not None and result is not None:
             _add(pending, edge.slot, result)
-    if not retain:
-        node.free()
 
 
-def _slots_above(nodes: list[Node], targets: set[Slot]) -> set[Slot]:
-    """Return the targets, and every slot whose gradient contributes to that of a target.
+def _ids_above(nodes: list[Node], targets: Iterable[Slot]) -> set[int]:
+    """Return the ids of the targets' nodes and leaves, and of every node whose gradients contribute to a target's.
 
     Args:
         nodes: the graph, oldest first.
     """
-    slots = set(targets)
+    needed = {owner for owner, _ in targets}
     for node in nodes:
-        if any(edge is not None and edge.slot in slots for edge in node.edges):
-            slots.update((id(node), i) for i in range(len(node.outputs)))
-    return slots
+        for edge in node.edges:
+            if edge is not None and edge.slot[0] in needed:
+                needed.add(id(node))
+                break
+    return needed
 
 
-def _add(pending: Gradients, slot: Slot, gradient: Tensor) -> None:
+def _add(pending: Pending, slot: Slot, gradient: Tensor) -> None:
     before = pending.get(slot)
     pending[slot] = gradient if before is None else sum_of(before, gradient)
 
 
-def _take(pending: Gradients, slot: Slot, hooks: Sequence[Hook] | None) -> Tensor | None:
-    """Remove a complete gradient from pending and return it, as the hooks changed it; None if none arrived."""
+def _take(pending: Pending, complete: Complete, slot: Slot, hooks: Sequence[Hook] | None) -> Tensor | None:
+    """Remove a gradient from pending and return it, as the hooks changed it; note it in complete if it is a target's.
+
+    Returns None if no gradient arrived.
+    """
     gradient = pending.pop(slot, None)
-    if gradient is not None and hooks:
-        for hook in tuple(hooks):
+    if gradient is not None:
+        for hook in tuple(hooks or ()):
             replaced = hook(gradient)
             gradient = gradient if replaced is None else replaced
+        if slot in complete:
+            complete[slot] = gradient
     return gradient
 
 
@@ -213,5 +198,6 @@ def accumulate_grad(tensor: Tensor, gradient: Tensor) -> None:
 
 def sum_of(a: Tensor, b: Tensor) -> Tensor:
     """Return a + b, two gradients of one Tensor; recorded only if the sum has to be differentiated in turn."""
+    # Most sums are not recorded. They need no broadcasting, so they take the kernel, which runs on several threads.
     is_recorded = grad_mode.state.enabled and (a.requires_grad or b.requires_grad)
     return a + b if is_recorded else Tensor(kernels.add(a.data, b.data))

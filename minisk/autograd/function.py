@@ -11,7 +11,7 @@ import numpy as np
 from ..backend import device_of, storage
 from ..errors import DeviceError
 from . import grad_mode
-from .graph import Context, Node, Role, SavedTensor
+from .graph import Context, Edge, Node, Role, SavedTensor
 from .observers import observers
 from .tensor import Tensor
 
@@ -78,9 +78,8 @@ class Function:
         node = None
         if True in needs_grad and grad_mode.state.enabled:
             node = Node(cls, ctx, inputs, outputs)
-            if ctx._to_save:
-                ctx._saved = _saved_tensors(ctx._to_save, node, inputs, arrays, outputs, returned)
-                ctx._to_save = ()
+            if ctx._saved:
+                ctx._saved = _saved_tensors(ctx._saved, node, inputs, arrays, outputs, returned)
         elif True in needs_grad or any([x.untracked for x in tensors]):
             for out in outputs:
                 out.untracked = cls.operation
@@ -130,20 +129,9 @@ def _saved_tensors(
         inputs, arrays: the arguments of `apply`, and those of forward.
         outputs, returned: the output Tensors, and the arrays that forward returned.
     """
-    saved = []
-    for array in to_save:
-        if (i := _index(array, arrays)) is not None:
-            owner = inputs[i] if isinstance(inputs[i], Tensor) else None
-            saved.append(SavedTensor(array, Role.INPUT, owner, node.edges[i]))
-        elif (i := _index(array, returned)) is not None:
-            saved.append(SavedTensor(array, Role.OUTPUT, outputs[i]))
-        else:
-            saved.append(SavedTensor(array, Role.INTERMEDIATE))
-    return tuple(saved)
-
-
-def _index(item: Any, items: Sequence[Any]) -> int | None:
-    for i, other in enumerate(items):
-        if other is item:
-            return i
-    return None
+    roles: dict[int, tuple[Role, Tensor | None, Edge | None]] = {}
+    for array, x, edge in zip(arrays, inputs, node.edges, strict=True):
+        roles.setdefault(id(array), (Role.INPUT, x if isinstance(x, Tensor) else None, edge))
+    for array, out in zip(returned, outputs, strict=True):
+        roles.setdefault(id(array), (Role.OUTPUT, out, None))
+    return tuple([SavedTensor(array, *roles.get(id(array), (Role.INTERMEDIATE, None, None))) for array in to_save])

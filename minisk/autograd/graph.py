@@ -1,7 +1,7 @@
 """The graph: one Node for each recorded operation, with edges to where the gradients of its inputs go.
 
-    x ──edge── Node(mul) ◄── y.edge       Node.edges lead from a result towards the leaves.
-    w ──edge──┘
+    y = x · w       y ──edge──▶ Node(mul) ──edge──▶ x       Edges lead from a result towards the leaves,
+                                    └──────edge──▶ w       as gradients do.
 
 A Node owns a Context, which keeps the data that the operation's backward needs. Freeing the Node drops it.
 """
@@ -12,6 +12,7 @@ import enum
 import itertools
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -26,36 +27,26 @@ if TYPE_CHECKING:
     from .function import Function
 
 Slot: TypeAlias = tuple[int, int]  # identifies where a gradient arrives: id of a node or leaf, index of the output
-Signature: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype
+ArraySpec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]  # shape and dtype
 
 
+@dataclass(slots=True, eq=False)
 class OutputEdge:
-    """An edge to output `index` of `node`; signature: the shape and dtype of that output."""
+    """An edge to output `index` of `node`; spec: the shape and dtype of that output."""
 
-    __slots__ = ("index", "node", "signature")
-
-    def __init__(self, node: Node, index: int, signature: Signature) -> None:
-        self.node = node
-        self.index = index
-        self.signature = signature
-
-    @property
-    def slot(self) -> Slot:
-        return id(self.node), self.index
+    node: Node
+    index: int
+    slot: Slot
+    spec: ArraySpec
 
 
+@dataclass(slots=True, eq=False)
 class LeafEdge:
-    """An edge to a leaf, a Tensor that no recorded operation computed; signature: its shape and dtype."""
+    """An edge to a leaf, a Tensor that no recorded operation computed; spec: its shape and dtype."""
 
-    __slots__ = ("leaf", "signature")
-
-    def __init__(self, leaf: Tensor) -> None:
-        self.leaf = leaf
-        self.signature: Signature = leaf.data.shape, leaf.data.dtype
-
-    @property
-    def slot(self) -> Slot:
-        return id(self.leaf), 0
+    leaf: Tensor
+    slot: Slot
+    spec: ArraySpec
 
 
 Edge: TypeAlias = OutputEdge | LeafEdge
@@ -63,7 +54,7 @@ Edge: TypeAlias = OutputEdge | LeafEdge
 
 def edge_to(tensor: Tensor) -> Edge:
     """Return the edge that leads to where the gradient of this Tensor goes."""
-    return tensor.edge or LeafEdge(tensor)
+    return tensor.edge or LeafEdge(tensor, (id(tensor), 0), (tensor.data.shape, tensor.data.dtype))
 
 
 class Role(enum.Enum):
@@ -94,7 +85,8 @@ class SavedTensor:
         self.version = None if owner is None else owner.version
         self.writes = 0 if owner is None else owner.version.writes
         self.checksum = anomaly.checksum(self.array) if anomaly.state.enabled else None
-        # Weak: the node owns this object, and a cycle would keep a dropped graph alive.
+        # The node owns this object. An edge to an input leads on, away from the node; an edge to an output would lead
+        # back to it, a cycle that keeps a dropped graph alive. So the node of an output is referred to weakly.
         self.output: tuple[weakref.ref[Node], int] | None = None
         if role is Role.OUTPUT and owner is not None and owner.edge is not None:
             self.output = weakref.ref(owner.edge.node), owner.edge.index
@@ -106,7 +98,10 @@ class SavedTensor:
             name: how an error names this array.
         """
         self._check(name)
-        edge = self._edge()
+        edge = self.edge
+        if self.output is not None and (node := self.output[0]()) is not None:
+            index = self.output[1]
+            edge = OutputEdge(node, index, (id(node), index), node.outputs[index])
         if isinstance(edge, LeafEdge):
             return edge.leaf
         tensor = Tensor(self.array, version=self.version)
@@ -126,19 +121,16 @@ class SavedTensor:
             missed = "so a second derivative would miss how it depends on them"
             raise GraphError(f"{name} is neither input nor output, {missed}; {advice}")
 
-    def _edge(self) -> Edge | None:
-        if self.output is None:
-            return self.edge
-        node, index = self.output[0](), self.output[1]
-        return None if node is None else OutputEdge(node, index, node.outputs[index])
-
 
 class Context:
     """The data that one call of an operation keeps for its backward: the `ctx` of forward and backward.
 
     Attributes set in forward (`ctx.axis = axis`) can be read in backward. They are constants to any derivative.
+    Names that begin with `_` are reserved.
 
-    needs_input_grad: for each input, whether its gradient is used; backward may return None for the others.
+    needs_input_grad: for each input, whether its gradient is used; backward may return None for the others. An
+        operation makes use of this if one operand is often a constant (a number, the input images), as in mul, div,
+        matmul and conv2d. One whose inputs are all activations, such as axpy, computes every gradient.
     """
 
     if TYPE_CHECKING:  # the attributes that forward sets
@@ -146,8 +138,8 @@ class Context:
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
 
-    _to_save: tuple[Any, ...] = ()
-    _saved: tuple[SavedTensor, ...] = ()
+    _called_at = ""  # in anomaly mode, a clause that names the user's line which called the operation
+    _saved: tuple[Any, ...] = ()  # the arguments of save_for_backward; a SavedTensor for each, if there is a Node
 
     def __init__(self, operation: str, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
@@ -155,7 +147,7 @@ class Context:
 
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep inputs and outputs of forward for backward. A later change in place is found and is an error."""
-        self._to_save = arrays
+        self._saved = arrays
 
     @property
     def saved_tensors(self) -> tuple[Tensor, ...]:
@@ -163,7 +155,7 @@ class Context:
         return tuple([saved.unpack(self._name(i, saved)) for i, saved in enumerate(self._saved)])
 
     def _name(self, position: int, saved: SavedTensor) -> str:
-        return f"backward of {self._operation!r}: saved array {position} of shape {saved.array.shape}"
+        return f"backward of {self._operation!r}: saved array {position} of shape {saved.array.shape}{self._called_at}"
 
 
 _births = itertools.count()
@@ -177,12 +169,11 @@ class Node:
         ctx: the Context, with the data that its backward needs; None once the node is freed.
         edges: for each input, where its gradient goes; None if it needs none.
         outputs: shape and dtype of each output.
-        hooks: for an output index, the functions to call with its gradient; None before the first is registered.
+        hooks: for an output index, the functions to call with its gradient.
         birth: a serial number. A node is always younger than the nodes its edges lead to.
-        site: in anomaly mode, the user's line that called the operation.
     """
 
-    __slots__ = ("__weakref__", "birth", "ctx", "edges", "function", "hooks", "outputs", "site")
+    __slots__ = ("__weakref__", "birth", "ctx", "edges", "function", "hooks", "outputs")
 
     def __init__(
         self, function: type[Function], ctx: Context, inputs: Sequence[Any], outputs: Sequence[Tensor]
@@ -190,15 +181,14 @@ class Node:
         self.function = function
         self.ctx: Context | None = ctx
         self.birth = next(_births)
-        self.edges = tuple(
-            [(x.edge or LeafEdge(x)) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
-        )
-        self.outputs: tuple[Signature, ...] = tuple([(out.data.shape, out.data.dtype) for out in outputs])
-        self.hooks: dict[int, list[Hook]] | None = None
-        self.site = anomaly.user_line() if anomaly.state.enabled else None
+        self.edges = tuple([edge_to(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
+        self.outputs: tuple[ArraySpec, ...] = tuple([(out.data.shape, out.data.dtype) for out in outputs])
+        self.hooks: dict[int, list[Hook]] = {}
+        if anomaly.state.enabled:
+            ctx._called_at = f", called at {anomaly.user_line()},"
         for index, out in enumerate(outputs):
             if out.data.dtype.kind == "f":
-                out.edge = OutputEdge(self, index, self.outputs[index])
+                out.edge = OutputEdge(self, index, (id(self), index), self.outputs[index])
                 out.requires_grad = True
 
     @property
@@ -206,25 +196,15 @@ class Node:
         return self.function.operation
 
     @property
-    def freed(self) -> bool:
-        return self.ctx is None
-
-    @property
     def saved(self) -> tuple[SavedTensor, ...]:
         """The arrays saved for backward; none once the node is freed."""
         return () if self.ctx is None else self.ctx._saved
-
-    def hooks_of(self, index: int) -> list[Hook]:
-        """Return the functions to call with the gradient of an output, to add one to them."""
-        if self.hooks is None:
-            self.hooks = {}
-        return self.hooks.setdefault(index, [])
 
     def free(self) -> None:
         """Release the saved arrays and the edges. A later backward through this node is an error."""
         self.ctx = None
         self.edges = ()
-        self.hooks = None
+        self.hooks = {}
 
     def run_backward(self, gradients: list[Tensor | None], needs_input_grad: tuple[bool, ...]) -> list[Tensor | None]:
         """Call the operation's backward and check its results.
@@ -247,7 +227,8 @@ class Node:
         self.ctx.needs_input_grad = needs_input_grad
         returned = self.function.backward(self.ctx, *incoming)
         if before is not None and before != [anomaly.checksum(gradient.data) for gradient in incoming]:
-            raise OverwrittenError(f"backward of {self.operation!r} overwrote its incoming gradient")
+            where = self.ctx._called_at
+            raise OverwrittenError(f"backward of {self.operation!r}{where} overwrote its incoming gradient")
         results = list(returned) if isinstance(returned, tuple) else [returned]
         if len(results) != len(self.edges):
             counts = f"{len(results)} gradients for {len(self.edges)} inputs"
@@ -255,12 +236,12 @@ class Node:
         for i, result in enumerate(results):
             edge = self.edges[i]
             if result is not None and needs_input_grad[i] and edge is not None:
-                self._check(result, i, edge.signature)
+                self._check(result, i, edge.spec)
         for observer in observers:
             observer.after_backward(self, gradients, results)
         return results
 
-    def _check(self, gradient: Any, i: int, expected: Signature) -> None:
+    def _check(self, gradient: Any, i: int, expected: ArraySpec) -> None:
         is_right = isinstance(gradient, Tensor) and (gradient.data.shape, gradient.data.dtype) == expected
         if is_right and not anomaly.state.enabled:
             return
@@ -273,11 +254,11 @@ class Node:
         if gradient.data.dtype != dtype:
             raise DtypeError(f"{name} has dtype {gradient.dtype}, but the input has {dtype}")
         if not array_module(gradient.data).isfinite(gradient.data).all():
-            where = f", called at {self.site}," if self.site else ""
-            raise NotFiniteError(f"{name}{where} is NaN or infinite")
+            assert self.ctx is not None
+            raise NotFiniteError(f"{name}{self.ctx._called_at} is NaN or infinite")
 
 
-def _with_zeros(gradients: list[Tensor | None], outputs: Sequence[Signature]) -> list[Tensor]:
+def _with_zeros(gradients: list[Tensor | None], outputs: Sequence[ArraySpec]) -> list[Tensor]:
     """Return the gradients, with zeros for those that did not arrive. At least one did."""
     arrived = [gradient for gradient in gradients if gradient is not None]
     if len(arrived) == len(gradients):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -33,13 +34,11 @@ def attach(operations: Any) -> None:
     _ops = operations
 
 
+@dataclass(slots=True, eq=False)
 class Version:
     """The number of writes to one piece of memory; shared by all Tensors over that memory."""
 
-    __slots__ = ("writes",)
-
-    def __init__(self) -> None:
-        self.writes = 0
+    writes: int = 0
 
 
 class Tensor:
@@ -204,10 +203,9 @@ class Tensor:
         if not self.requires_grad:
             raise GraphError("register_hook: this tensor does not require gradients")
         if self.edge is not None:
-            hooks = self.edge.node.hooks_of(self.edge.index)
+            hooks = self.edge.node.hooks.setdefault(self.edge.index, [])
         else:
-            hooks = self.hooks or []
-            self.hooks = hooks
+            hooks = self.hooks = self.hooks or []
         hooks.append(hook)
         return lambda: hooks.remove(hook)
 
@@ -238,7 +236,7 @@ class Tensor:
         return _ops.add(other, self)
 
     def __iadd__(self, other: Operand) -> Tensor:
-        return _ops.indexing.iadd(self, other)
+        return _ops.indexing.in_place("+=", self, other)
 
     def __sub__(self, other: Operand) -> Tensor:
         return _ops.sub(self, other)
@@ -247,7 +245,7 @@ class Tensor:
         return _ops.sub(other, self)
 
     def __isub__(self, other: Operand) -> Tensor:
-        return _ops.indexing.isub(self, other)
+        return _ops.indexing.in_place("-=", self, other)
 
     def __mul__(self, other: Operand) -> Tensor:
         return _ops.mul(self, other)
@@ -256,7 +254,7 @@ class Tensor:
         return _ops.mul(other, self)
 
     def __imul__(self, other: Operand) -> Tensor:
-        return _ops.indexing.imul(self, other)
+        return _ops.indexing.in_place("*=", self, other)
 
     def __truediv__(self, other: Operand) -> Tensor:
         return _ops.div(self, other)
@@ -265,7 +263,7 @@ class Tensor:
         return _ops.div(other, self)
 
     def __itruediv__(self, other: Operand) -> Tensor:
-        return _ops.indexing.idiv(self, other)
+        return _ops.indexing.in_place("/=", self, other)
 
     def __matmul__(self, other: Operand) -> Tensor:
         return _ops.matmul(self, other)

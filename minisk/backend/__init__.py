@@ -1,8 +1,8 @@
 """The lowest package: NumPy or CuPy, random numbers, and process-wide settings."""
 
-from .threads import Setting, configure_blas, process_settings
+from .threads import OPENBLAS, Setting, process_settings, set_variable
 
-configure_blas()  # must run before the next lines, which import NumPy
+set_variable(OPENBLAS)  # must run before the next lines, which import NumPy
 
 # isort: split
 from .device import (  # noqa: E402

@@ -47,8 +47,11 @@ def parse_device(device: str) -> tuple[str, int]:
     if kind == "cuda" and not cuda_available():
         raise DeviceError(f"device {device!r} asked for, but no CUDA driver, device or CuPy was found: use 'cpu'")
     number = int(index or 0)
-    if number > 0 and number >= _gpu_count():
-        raise DeviceError(f"device {device!r} asked for, but there are {_gpu_count()}, counted from 0")
+    if number > 0:
+        import cupy
+
+        if number >= (count := int(cupy.cuda.runtime.getDeviceCount())):
+            raise DeviceError(f"device {device!r} asked for, but there are {count}, counted from 0")
     return kind, number
 
 
@@ -56,12 +59,6 @@ def full_device_name(device: str) -> str:
     """Return "cpu" or "cuda:INDEX", as `device_of` does; "cuda" is "cuda:0". Raises DeviceError as parse_device."""
     kind, index = parse_device(device)
     return kind if kind == "cpu" else f"{kind}:{index}"
-
-
-def _gpu_count() -> int:
-    import cupy
-
-    return int(cupy.cuda.runtime.getDeviceCount())
 
 
 def array_module(array: Array) -> Any:

@@ -19,7 +19,8 @@ import numpy as np
 from .. import __version__, backend
 from ..backend import cuda_available
 from ..runtime import kernel_mode, kernels_in_use
-from ..runtime.build import cache_folder, find_compiler
+from ..runtime.build import find_compiler
+from ..runtime.cache import cache_folder
 
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX(FLAGS)?$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
 _PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboardX", "cupy-cuda12x", "cupy-cuda13x", "torch")

@@ -10,8 +10,8 @@
 // small planes in turn.
 //
 // The scale's gradient uses one block per plane. steps/sum.cu derives it in three versions, from naive to fast; the
-// third, channel_dot_shuffle, is the one in use. Each request reads four products, and the last five halvings stay
-// inside a warp, whose threads read each other's registers without a barrier (block_sum in common.cuh).
+// third, channel_dot_shuffle, is the one in use. Each request reads four elements. The sums of a warp's threads meet in
+// registers, without a barrier; the sums of the warps then meet in shared memory (block_sum in common.cuh).
 //
 // A line `check:` gives sizes with which `minisk check` runs a kernel: several tiles or rounds, and a tail. Further
 // cases are in cases/axpy.txt.

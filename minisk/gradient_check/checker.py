@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import Tensor, enable_grad
 from ..errors import DtypeError, GradcheckError, MiniskError, ShapeError
 from . import probes
 from .differences import LADDERS, Slope, Status, chance_to_miss, random_signs
@@ -70,7 +70,7 @@ def gradcheck(
     subject = Subject(fn, arguments, params or {}, dtype)
     if not any(array.size for array in subject.arrays):
         raise ShapeError("gradcheck: there is no floating input or parameter with an element in it to check")
-    with subject.restored(), np.errstate(all="ignore"):
+    with enable_grad(), subject.restored(), np.errstate(all="ignore"):
         report, subject = _check_orders(subject, order, seed, mode)
     report.order, report.dtype, report.seed = subject.order, dtype, seed
     report.evaluations, report.gradients = subject.evaluations, subject.backwards

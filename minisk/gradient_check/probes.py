@@ -55,7 +55,7 @@ def checked_outputs(subject: Subject) -> Arrays:
     for k, out in enumerate(outputs):
         _require_finite(out, f"Output {k} of the function itself")
     again = subject.evaluate(arrays)
-    _compare_outputs(outputs, again, Verdict.NONDETERMINISTIC, "differs between two evaluations at one point")
+    _compare_outputs(outputs, again, 0.0, Verdict.NONDETERMINISTIC, "differs between two evaluations at one point")
     return outputs
 
 
@@ -128,7 +128,7 @@ def check_layouts(subject: Subject, outputs: Arrays, weights: Arrays, gradients:
         arrays = [lay_out(a) for a in subject.arrays]
         incoming = [lay_out(w) for w in weights]
         where = f"is wrong for {what} (non-contiguous) arrays only"
-        _compare_outputs(outputs, subject.evaluate(arrays), Verdict.WRONG, where)
+        _compare_outputs(outputs, subject.evaluate(arrays), size, Verdict.WRONG, where)
         _compare(subject, gradients, subject.gradients(arrays, incoming), size, Verdict.WRONG, where)
 
 
@@ -179,9 +179,10 @@ def scale_of(array: Any) -> float:
     return float(np.sqrt(np.square(array, dtype=np.float64).mean())) or 1.0
 
 
-def _compare_outputs(expected: Arrays, found: Arrays, verdict: Verdict, what: str) -> None:
+def _compare_outputs(expected: Arrays, found: Arrays, size: float, verdict: Verdict, what: str) -> None:
+    """Raise CheckFailed if an output differs by more than rounding; size: as in `magnitude`, for weights of ±1."""
     for k, (a, b) in enumerate(zip(expected, found, strict=True)):
-        if a.shape != b.shape or _where_different(a, b, 0.0).any():
+        if a.shape != b.shape or _where_different(a, b, size).any():
             raise CheckFailed(verdict, f"Output {k} {what}.")
 
 

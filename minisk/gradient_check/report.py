@@ -28,7 +28,7 @@ class Verdict(enum.Enum):
     NOT_LINEAR = "backward not linear in the incoming gradient"
     SAVED_CHANGED = "saved values changed in place"
     HIGHER_ORDER = "higher order wrong although first order is right"
-    TOO_NOISY = "too noisy to tell"
+    TOO_NOISY = "too noisy to decide"
 
     @property
     def remedy(self) -> str:

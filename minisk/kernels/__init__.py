@@ -29,7 +29,7 @@ from ..cuda.select import MOST_BRANCHES, launch_select, launch_select_grad
 from ..cuda.sgd import launch_sgd_momentum
 from ..cuda.softmax import launch_softmax, launch_softmax_grad
 from . import reference
-from .dispatch import are_contiguous, contiguous, use_kernel
+from .dispatch import are_contiguous, contiguous, use_kernel, with_fallback
 
 __all__ = [
     "BatchStatistics",
@@ -70,6 +70,7 @@ __all__ = [
 # --- Planes: axpy.cu, select.cu. A plane is one channel of one image. ---------------------------------------
 
 
+@with_fallback
 def axpy(a: Array, x: Array, y: Array) -> Array:
     """Return out[n,c,h,w] = a[n,c] · x[n,c,h,w] + y[n,c,h,w]: one scale per plane.
 
@@ -80,6 +81,7 @@ def axpy(a: Array, x: Array, y: Array) -> Array:
     return launch_axpy(contiguous(a), contiguous(x), contiguous(y))
 
 
+@with_fallback
 def channel_scale(a: Array, x: Array) -> Array:
     """Return out[n,c,h,w] = a[n,c] · x[n,c,h,w]. a: (N, C); x, out: (N, C, H, W)."""
     if not use_kernel(a, x, min_size=8192):
@@ -87,6 +89,7 @@ def channel_scale(a: Array, x: Array) -> Array:
     return launch_channel_scale(contiguous(a), contiguous(x))
 
 
+@with_fallback
 def channel_add(a: Array, x: Array) -> Array:
     """Return out[n,c,h,w] = a[n,c] + x[n,c,h,w]. a: (N, C); x, out: (N, C, H, W)."""
     if not use_kernel(a, x, min_size=65536):
@@ -94,6 +97,7 @@ def channel_add(a: Array, x: Array) -> Array:
     return launch_channel_add(contiguous(a), contiguous(x))
 
 
+@with_fallback
 def channel_dot(g: Array, x: Array) -> Array:
     """Return out[n,c] = Σ_hw g[n,c,h,w] · x[n,c,h,w]. g, x: (N, C, H, W); out: (N, C)."""
     if not use_kernel(g, x, min_size=8192):
@@ -101,6 +105,7 @@ def channel_dot(g: Array, x: Array) -> Array:
     return launch_channel_dot(contiguous(g), contiguous(x))
 
 
+@with_fallback
 def plane_mean(x: Array) -> Array:
     """Return out[n,c] = Σ_hw x[n,c,h,w] / (H·W). x: (N, C, H, W); out: (N, C)."""
     if not use_kernel(x, min_size=8192):
@@ -108,6 +113,7 @@ def plane_mean(x: Array) -> Array:
     return launch_plane_mean(contiguous(x))
 
 
+@with_fallback
 def select(logits: Array, *branches: Array) -> tuple[Array, Array]:
     """Return out = Σ_m a[:, m] ⊙ branch_m, and the weights a = softmax of the logits over m.
 
@@ -118,6 +124,7 @@ def select(logits: Array, *branches: Array) -> tuple[Array, Array]:
     return launch_select(contiguous(logits), [contiguous(branch) for branch in branches])
 
 
+@with_fallback
 def select_grad(dout: Array, dweights: Array, weights: Array, *branches: Array) -> tuple[Array, ...]:
     """Return the gradient of the logits, (N, M, C), then that of each branch, (N, C, H, W).
 
@@ -140,6 +147,7 @@ def select_grad(dout: Array, dweights: Array, weights: Array, *branches: Array) 
 # --- Elements: elementwise.cu, sgd.cu ------------------------------------------------------------------------
 
 
+@with_fallback
 def add(x: Array, y: Array) -> Array:
     """Return x + y, of one shape.
 
@@ -160,6 +168,7 @@ def _repeats_over_planes(x: Array) -> bool:
     return x.ndim == 4 and x.strides[2:] == (0, 0) and x.size > 0
 
 
+@with_fallback
 def relu(x: Array) -> Array:
     """Return max(x, 0); NaN stays NaN."""
     if not use_kernel(x, min_size=65536):
@@ -167,6 +176,7 @@ def relu(x: Array) -> Array:
     return launch_relu(contiguous(x))
 
 
+@with_fallback
 def add_relu(x: Array, y: Array) -> Array:
     """Return max(x + y, 0), the end of a residual unit. x, y: of one shape."""
     if not use_kernel(x, y, min_size=65536):
@@ -174,6 +184,7 @@ def add_relu(x: Array, y: Array) -> Array:
     return launch_add_relu(contiguous(x), contiguous(y))
 
 
+@with_fallback
 def relu_grad(dout: Array, y: Array) -> Array:
     """Return dout where y > 0, else 0; y may be ReLU's input or its output."""
     if not use_kernel(dout, y, min_size=65536):
@@ -186,6 +197,7 @@ def total(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     return reference.total(x, axes, keepdims)
 
 
+@with_fallback
 def sgd_momentum(
     weight: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float, nesterov: bool
 ) -> None:
@@ -207,6 +219,7 @@ def sgd_momentum(
 # --- Rows: softmax.cu, cross_entropy.cu ----------------------------------------------------------------------
 
 
+@with_fallback
 def softmax(x: Array, axis: int) -> Array:
     """Return y_i = e^(x_i - m) / Σ_j e^(x_j - m) along an axis, m = max x. axis: from 0."""
     if not use_kernel(x, min_size=8192):
@@ -214,6 +227,7 @@ def softmax(x: Array, axis: int) -> Array:
     return launch_softmax(contiguous(x), axis, is_log=False)
 
 
+@with_fallback
 def log_softmax(x: Array, axis: int) -> Array:
     """Return y_i = x_i - m - log Σ_j e^(x_j - m) along an axis, m = max x. axis: from 0."""
     if not use_kernel(x, min_size=8192):
@@ -221,6 +235,7 @@ def log_softmax(x: Array, axis: int) -> Array:
     return launch_softmax(contiguous(x), axis, is_log=True)
 
 
+@with_fallback
 def softmax_grad(dy: Array, y: Array, axis: int) -> Array:
     """Return dx = y · (dy - Σ dy·y), the gradient of x, for y = softmax(x)."""
     if not use_kernel(dy, y, min_size=8192):
@@ -228,6 +243,7 @@ def softmax_grad(dy: Array, y: Array, axis: int) -> Array:
     return launch_softmax_grad(contiguous(dy), contiguous(y), axis, is_log=False)
 
 
+@with_fallback
 def log_softmax_grad(dy: Array, y: Array, axis: int) -> Array:
     """Return dx = dy - e^y · Σ dy, the gradient of x, for y = log_softmax(x)."""
     if not use_kernel(dy, y, min_size=8192):
@@ -235,6 +251,7 @@ def log_softmax_grad(dy: Array, y: Array, axis: int) -> Array:
     return launch_softmax_grad(contiguous(dy), contiguous(y), axis, is_log=True)
 
 
+@with_fallback
 def cross_entropy(logits: Array, target: Array) -> Array:
     """Return loss[n] = -Σ_k target[n,k] · log_softmax(logits)[n,k].
 
@@ -245,6 +262,7 @@ def cross_entropy(logits: Array, target: Array) -> Array:
     return launch_cross_entropy(contiguous(logits), contiguous(target))
 
 
+@with_fallback
 def cross_entropy_grad(dloss: Array, logits: Array, target: Array) -> Array:
     """Return dlogits = (softmax(logits) · Σ_k target - target) · dloss / N, (N, K).
 
@@ -258,6 +276,7 @@ def cross_entropy_grad(dloss: Array, logits: Array, target: Array) -> Array:
 # --- Batch norm: batch_norm.cu -------------------------------------------------------------------------------
 
 
+@with_fallback
 def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, BatchStatistics]:
     """Return out = weight · (x - mean) / sqrt(var + eps) + bias, and the statistics of the batch.
 
@@ -268,6 +287,7 @@ def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: boo
     return launch_batch_norm_train(contiguous(x), contiguous(weight), contiguous(bias), eps, relu)
 
 
+@with_fallback
 def batch_norm_apply(
     x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
 ) -> Array:
@@ -277,6 +297,7 @@ def batch_norm_apply(
     return launch_batch_norm_apply(contiguous(x), contiguous(weight), contiguous(bias), statistics, eps, relu)
 
 
+@with_fallback
 def batch_norm_backward(
     dout: Array,
     x: Array,
@@ -305,6 +326,7 @@ def batch_norm_backward(
 # --- Windows: convolution.cu, pooling.cu ---------------------------------------------------------------------
 
 
+@with_fallback
 def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
     """Return the convolution of x with weight; reference/convolution.py has the formula.
 
@@ -314,29 +336,31 @@ def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
         return reference.conv2d(x, weight, geometry)
     x, weight = contiguous(x), contiguous(weight)
     layout = forward_layout(x, weight, geometry)
-    if layout is None:  # matrix products are faster
+    if layout is None:  # BLAS: its matrix products are faster, or the kernel cannot take this shape
         return reference.conv2d(x, weight, geometry)
     return launch_conv2d(x, weight, layout, geometry.output_size(x.shape[2:], weight.shape[2:]))
 
 
+@with_fallback
 def conv2d_input_grad(dout: Array, weight: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     """Return dx of this shape, (N, C, H, W), from dout, (N, O, Ho, Wo), and weight, (O, C / groups, kh, kw)."""
     if not use_kernel(dout, weight):
         return reference.conv2d_input_grad(dout, weight, geometry, shape)
     dout, weight = contiguous(dout), contiguous(weight)
     layout = input_grad_layout(dout, weight, geometry, shape)
-    if layout is None:  # matrix products are faster
+    if layout is None:  # BLAS: its matrix products are faster, or the kernel cannot take this shape
         return reference.conv2d_input_grad(dout, weight, geometry, shape)
     return launch_conv2d_input_grad(dout, weight, layout, shape)
 
 
+@with_fallback
 def conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     """Return dweight of this shape, (O, C / groups, kh, kw), from x, (N, C, H, W), and dout, (N, O, Ho, Wo)."""
     if not use_kernel(x, dout):
         return reference.conv2d_weight_grad(x, dout, geometry, shape)
     x, dout = contiguous(x), contiguous(dout)
     layout = weight_grad_layout(x, geometry, shape)
-    if layout is None:  # matrix products are faster
+    if layout is None:  # BLAS: its matrix products are faster, or the kernel cannot take this shape
         return reference.conv2d_weight_grad(x, dout, geometry, shape)
     if is_weight_grad_a_convolution(x, layout):
         planes, slopes = weight_grad_as_convolution(x, dout)
@@ -344,6 +368,7 @@ def conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tup
     return launch_conv2d_weight_grad(x, dout, layout, shape)
 
 
+@with_fallback
 def max_pool2d(x: Array, window: PoolWindow) -> tuple[Array, Array]:
     """Return the maximum of each window, and the number of the tap that it came from (int32), both (N, C, Ho, Wo).
 
@@ -354,6 +379,7 @@ def max_pool2d(x: Array, window: PoolWindow) -> tuple[Array, Array]:
     return launch_max_pool2d(contiguous(x), window)
 
 
+@with_fallback
 def max_pool2d_scatter(dout: Array, winner: Array, window: PoolWindow, shape: tuple[int, ...]) -> Array:
     """Return dx of this shape, (N, C, H, W): each window's gradient goes to the element that won it.
 
@@ -364,6 +390,7 @@ def max_pool2d_scatter(dout: Array, winner: Array, window: PoolWindow, shape: tu
     return launch_max_pool2d_scatter(contiguous(dout), contiguous(winner), window, shape)
 
 
+@with_fallback
 def max_pool2d_gather(x: Array, winner: Array, window: PoolWindow) -> Array:
     """Return the element of x that won each window, (N, C, Ho, Wo): the adjoint of `max_pool2d_scatter`."""
     if not use_kernel(x, min_size=8192):
@@ -371,6 +398,7 @@ def max_pool2d_gather(x: Array, winner: Array, window: PoolWindow) -> Array:
     return launch_max_pool2d_gather(contiguous(x), contiguous(winner), window)
 
 
+@with_fallback
 def avg_pool2d(x: Array, window: PoolWindow) -> Array:
     """Return the mean of each window, padding included. x: (N, C, H, W); the result: (N, C, Ho, Wo)."""
     if not use_kernel(x, min_size=8192):
@@ -378,6 +406,7 @@ def avg_pool2d(x: Array, window: PoolWindow) -> Array:
     return launch_avg_pool2d(contiguous(x), window)
 
 
+@with_fallback
 def avg_pool2d_spread(dout: Array, window: PoolWindow, shape: tuple[int, ...]) -> Array:
     """Return dx of this shape, (N, C, H, W): each element of a window gets an equal share of the window's gradient."""
     if not use_kernel(dout, min_size=8192):

@@ -1,14 +1,51 @@
 """Decide between a compiled kernel and the reference implementation: by mode, device, dtype and size."""
 
+import functools
+import logging
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import numpy as np
 
 from ..backend import Array, array_module
 from ..errors import KernelError
-from ..runtime import kernel_mode, why_no_kernels
+from ..runtime import BuildError, kernel_mode, why_no_kernels
+from . import reference
+
+log = logging.getLogger(__name__)
 
 CPU_DTYPES = "fd"  # float32, float64; a CPU computes float16 slowly
 SIMULATED_DTYPES = "efd"  # the modes `threads` and `check` run what a GPU would, float16 included
 GPU_DTYPES = "efd"
+
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+def with_fallback(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Run the reference implementation of the same name if, in mode `auto`, the function's kernel cannot be built.
+
+    One log line says so. In other modes, BuildError is raised. A decorator of the functions of `minisk.kernels`.
+    """
+    name = function.__name__
+    formula: Callable[P, Result] = getattr(reference, name)
+    is_logged = False
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Result:
+        nonlocal is_logged
+        try:
+            return function(*args, **kwargs)
+        except BuildError as error:
+            if kernel_mode() != "auto":
+                raise
+            if not is_logged:
+                log.warning("NumPy formula of %s in use instead of its kernel: %s", name, error)
+                is_logged = True
+        return formula(*args, **kwargs)
+
+    return run
 
 
 def use_kernel(*arrays: Array, min_size: int = 0) -> bool:

@@ -6,15 +6,20 @@ Values are drawn on the CPU in float64, whatever the Tensor's device and dtype: 
 import math
 
 from ..autograd import Tensor
-from ..backend import random_generator, to_device
+from ..backend import Array, random_generator, to_device
+
+
+def constant_(tensor: Tensor, value: float | Array) -> Tensor:
+    """Fill the Tensor with one value (or with an array that broadcasts to its shape), and return it."""
+    tensor.data[...] = value
+    tensor.mark_written()
+    return tensor
 
 
 def normal_(tensor: Tensor, std: float) -> Tensor:
     """Fill the Tensor with values of N(0, std²), and return it."""
     values = random_generator("cpu").standard_normal(tensor.shape) * std
-    tensor.data[...] = to_device(values.astype(tensor.dtype), tensor.device)
-    tensor.mark_written()
-    return tensor
+    return constant_(tensor, to_device(values.astype(tensor.dtype), tensor.device))
 
 
 def kaiming_normal_(tensor: Tensor) -> Tensor:
@@ -24,10 +29,3 @@ def kaiming_normal_(tensor: Tensor) -> Tensor:
     Source: He et al., *Delving Deep into Rectifiers*, 2015.
     """
     return normal_(tensor, math.sqrt(2.0 / math.prod(tensor.shape[1:])))
-
-
-def constant_(tensor: Tensor, value: float) -> Tensor:
-    """Fill the Tensor with one value, and return it."""
-    tensor.data[...] = value
-    tensor.mark_written()
-    return tensor

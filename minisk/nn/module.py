@@ -69,15 +69,14 @@ class Module:
     def __call__(self, *inputs: Any) -> Any:
         for before in tuple(vars(self).get("forward_pre_hooks", ())):
             before(self, inputs)
+        output, is_returned = None, False
         try:
             output = self.forward(*inputs)
-        except BaseException:
+            is_returned = True
+        finally:
             for after, always_call in tuple(vars(self).get("forward_hooks", ())):
-                if always_call:
-                    after(self, inputs, None)
-            raise
-        for after, _ in tuple(vars(self).get("forward_hooks", ())):
-            after(self, inputs, output)
+                if is_returned or always_call:
+                    after(self, inputs, output)
         return output
 
     def register_forward_pre_hook(self, hook: ForwardPreHook) -> Callable[[], None]:
@@ -142,12 +141,12 @@ class Module:
         return (buffer for _, buffer in self.named_buffers())
 
     def _named_tensors(self, kind: type[Tensor]) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
+        found: dict[int, tuple[str, Any]] = {}
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
-                if isinstance(value, kind) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield (f"{prefix}.{name}" if prefix else name), value
+                if isinstance(value, kind):
+                    found.setdefault(id(value), (f"{prefix}.{name}" if prefix else name, value))
+        return iter(found.values())
 
     # State
 
@@ -173,19 +172,14 @@ class Module:
         unexpected = [name for name in state if name not in own]
         arrays = {name: value.data if isinstance(value, Tensor) else value for name, value in state.items()}
         shared = [(name, tensor, arrays[name]) for name, tensor in own.items() if name in state]
-        problems = {
-            "wrong shape": [
-                f"{n} {tuple(a.shape)} instead of {t.shape}" for n, t, a in shared if tuple(a.shape) != t.shape
-            ],
-            "not numbers": [f"{name} {array.dtype}" for name, _, array in shared if array.dtype.kind not in "fiub"],
-        }
+        wrong_shapes = [f"{n} {tuple(a.shape)} instead of {t.shape}" for n, t, a in shared if tuple(a.shape) != t.shape]
+        not_numbers = [f"{name} {array.dtype}" for name, _, array in shared if array.dtype.kind not in "fiub"]
+        problems = {"wrong shape": wrong_shapes, "not numbers": not_numbers}
         if strict:
             problems |= {"missing": missing, "unexpected": unexpected}
-        listed = [f"{len(names)} {kind}: {_first_three(names)}" for kind, names in problems.items() if names]
+        listed = "; ".join(f"{len(names)} {kind}: {_first_three(names)}" for kind, names in problems.items() if names)
         if listed:
-            raise CheckpointError(
-                f"load_state_dict: the state does not fit this {type(self).__name__}: {'; '.join(listed)}"
-            )
+            raise CheckpointError(f"load_state_dict: the state does not fit this {type(self).__name__}: {listed}")
         for _, tensor, array in shared:
             tensor.data[...] = to_device(array, tensor.device)
             tensor.mark_written()
@@ -229,13 +223,9 @@ class Module:
 
     def extra_repr(self) -> str:
         """Return what `repr` shows in parentheses: the settings, and the parameters' shapes."""
-        shown = []
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                value = value.shape
-            if name != "training" and (value is None or isinstance(value, int | float | tuple)):
-                shown.append(f"{name}={value}")
-        return ", ".join(shown)
+        values = {name: v.shape if isinstance(v, Parameter) else v for name, v in vars(self).items()}
+        values.pop("training", None)
+        return ", ".join(f"{name}={v}" for name, v in values.items() if v is None or isinstance(v, int | float | tuple))
 
     def __repr__(self) -> str:
         head = f"{type(self).__name__}({self.extra_repr()}"

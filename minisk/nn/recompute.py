@@ -25,8 +25,7 @@ def recompute(module: Module, *inputs: Tensor) -> Tensor:
     Raises:
         DtypeError: the module returned something other than a Tensor.
     """
-    out: Tensor = Recompute.apply(*inputs, *module.parameters(), module=module, count=len(inputs))
-    return out
+    return Recompute.apply(*inputs, *module.parameters(), module=module, count=len(inputs))
 
 
 class Recompute(Function):
@@ -43,8 +42,7 @@ class Recompute(Function):
         """
         # Saving the parameters costs no memory, and lets backward find out if one was changed meanwhile.
         ctx.save_for_backward(*arrays)
-        ctx.module = module
-        ctx.count = count
+        ctx.module, ctx.count = module, count
         ctx.seed = int(random_generator().integers(1 << 62))
         ctx.modes = [part.training for part in module.modules()]
         with no_grad(), seeded(ctx.seed):

@@ -6,7 +6,7 @@ matmul       matmul linear                                loss          cross_en
 elementwise  exp log sqrt abs clip where maximum …        dropout       dropout
 reduction    sum mean var max min argmax                  convolution   conv2d
 shape        reshape transpose concatenate pad …          pooling       max_pool2d avg_pool2d global_avg_pool2d
-indexing     get_item set_item iadd isub imul idiv        batch_norm    batch_norm
+indexing     get_item set_item in_place                   batch_norm    batch_norm
 dtypes       cast                                         axpy, select  axpy channel_scale channel_dot; select
 """
 
@@ -31,21 +31,13 @@ from .select import select
 from .shape import broadcast_to, concatenate, expand_dims, pad, reshape, split, squeeze, stack, sum_to, to, transpose
 from .softmax import log_softmax, softmax
 
-__all__ = ["add", "div", "mul", "neg", "pow", "sub"]
+__all__ = ["add", "div", "linear", "matmul", "mul", "neg", "pow", "sub"]
 __all__ += ["equal", "greater", "greater_equal", "less", "less_equal", "not_equal"]
-__all__ += ["linear", "matmul"]
-__all__ += ["abs", "clip", "exp", "log", "maximum", "minimum", "sqrt", "where"]
-__all__ += ["add_relu", "relu", "sigmoid", "tanh"]
-__all__ += ["dropout"]
-__all__ += ["argmax", "max", "mean", "min", "sum", "var"]
-__all__ += ["log_softmax", "softmax"]
-__all__ += ["cross_entropy"]
-__all__ += ["broadcast_to", "concatenate", "expand_dims", "pad", "reshape", "split", "squeeze", "stack", "sum_to"]
-__all__ += ["cast", "to", "transpose"]
-__all__ += ["get_item", "set_item"]
-__all__ += ["conv2d"]
-__all__ += ["avg_pool2d", "global_avg_pool2d", "max_pool2d"]
-__all__ += ["batch_norm"]
-__all__ += ["axpy", "channel_dot", "channel_scale", "select"]
+__all__ += ["abs", "add_relu", "clip", "dropout", "exp", "log", "maximum", "minimum", "relu", "sigmoid", "sqrt", "tanh"]
+__all__ += ["argmax", "cross_entropy", "log_softmax", "max", "mean", "min", "softmax", "sum", "var", "where"]
+__all__ += ["broadcast_to", "cast", "concatenate", "expand_dims", "get_item", "pad", "reshape", "set_item", "split"]
+__all__ += ["squeeze", "stack", "sum_to", "to", "transpose"]
+__all__ += ["avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "global_avg_pool2d"]
+__all__ += ["max_pool2d", "select"]
 
 attach(sys.modules[__name__])

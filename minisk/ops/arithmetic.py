@@ -5,6 +5,8 @@ a - b     da = dout          db = -dout
 a · b     da = dout · b      db = dout · a
 a / b     da = dout / b      db = -dout · a / b²
 xᵖ        dx = dout · p · xᵖ⁻¹
+
+In this file, `pow` is the operation, not Python's function.
 """
 
 import math

@@ -6,10 +6,14 @@
 
 Training takes mean and biased variance from the batch: they depend on x, which adds the two last terms to dx.
 Evaluation takes the running statistics, which are constants: dx = weight / √(var + eps) · dout.
+
+Saved for backward are x, weight and bias; mean and variance are attributes of ctx, which count as constants. So if a
+graph is recorded, backward computes them from x again, and the second derivative follows them.
 Source: Ioffe and Szegedy, 2015; the CuDNNBatchNorm layer of the GENet and SKNet Caffe forks.
 """
 
 import math
+from typing import NamedTuple
 
 from .. import kernels
 from ..autograd import Context, Function, Tensor, is_grad_enabled
@@ -19,42 +23,46 @@ from .activation import ReluGrad
 from .dtypes import floating_operands
 
 
+class Running(NamedTuple):
+    """The running statistics of each channel, (C,); momentum is the weight of a new value."""
+
+    mean: Tensor
+    var: Tensor
+    momentum: float
+
+    def update(self, statistics: kernels.BatchStatistics, count: int) -> None:
+        """Set each to (1 - momentum) · old + momentum · new, in place; count: the number of values per channel."""
+        unbiased = statistics.var * (count / (count - 1))
+        for running, value in ((self.mean, statistics.mean), (self.var, unbiased)):
+            running.data *= 1 - self.momentum
+            running.data += (self.momentum * value).astype(running.dtype)
+            running.mark_written()
+
+
 class BatchNorm(Function):
     @staticmethod
     def forward(
-        ctx: Context,
-        x: Array,
-        weight: Array,
-        bias: Array,
-        *,
-        running_mean: Tensor,
-        running_var: Tensor,
-        training: bool,
-        momentum: float,
-        eps: float,
-        relu: bool,
+        ctx: Context, x: Array, weight: Array, bias: Array, *, running: Running, training: bool, eps: float, relu: bool
     ) -> Array:
         if training:
             out, statistics = kernels.batch_norm_train(x, weight, bias, eps, relu)
-            count = x.size // x.shape[1]
-            _update_running(running_mean, statistics.mean, momentum)
-            _update_running(running_var, statistics.var * (count / (count - 1)), momentum)
+            running.update(statistics, x.size // x.shape[1])
         else:
-            statistics = kernels.BatchStatistics.fixed(running_mean.data, running_var.data, like=x)
+            statistics = kernels.BatchStatistics.fixed(running.mean.data, running.var.data, like=x)
             out = kernels.batch_norm_apply(x, weight, bias, statistics, eps, relu)
         ctx.save_for_backward(x, weight, bias)
         ctx.statistics, ctx.training, ctx.eps, ctx.relu = statistics, training, eps, relu
         return out
 
     @staticmethod
-    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor, ...]:
         x, weight, bias = ctx.saved_tensors
-        arguments = x.data, weight.data, bias.data, ctx.statistics, ctx.eps, ctx.relu
+        arrays, statistics = (x.data, weight.data, bias.data), ctx.statistics
         if not is_grad_enabled():  # no graph is recorded, so the fused kernel can be used
-            dx, dweight, dbias = kernels.batch_norm_backward(dout.data, *arguments, ctx.training)
-            return Tensor(dx), Tensor(dweight), Tensor(dbias)
-        if ctx.relu:
-            dout = ReluGrad.apply(dout, Tensor(kernels.batch_norm_apply(*arguments)))
+            gradients = kernels.batch_norm_backward(dout.data, *arrays, statistics, ctx.eps, ctx.relu, ctx.training)
+            return tuple([Tensor(gradient) for gradient in gradients])
+        if ctx.relu:  # whose mask needs the output: it is computed again, because it is not saved
+            dout = ReluGrad.apply(dout, Tensor(kernels.batch_norm_apply(*arrays, statistics, ctx.eps, ctx.relu)))
         return batch_norm_gradients(dout, x, weight, ctx.eps, None if ctx.training else ctx.statistics)
 
 
@@ -82,13 +90,6 @@ def batch_norm_gradients(
     if fixed is None:
         dout = dout - dout.mean(axes, keepdims=True) - xhat * (dout * xhat).mean(axes, keepdims=True)
     return weight.reshape(per_channel) * inv_std * dout, dweight, dbias
-
-
-def _update_running(running: Tensor, value: Array, momentum: float) -> None:
-    """Set running to (1 - momentum) · running + momentum · value, in place."""
-    running.data *= 1 - momentum
-    running.data += (momentum * value).astype(running.dtype)
-    running.mark_written()
 
 
 def batch_norm(
@@ -131,5 +132,5 @@ def batch_norm(
     if training and x.shape[0] * math.prod(x.shape[2:]) < 2:
         needed = "a larger batch (or evaluation mode, or BatchNorm2d.freeze())"
         raise ShapeError(f"batch_norm: x {x.shape} has one value per channel, variance 0: training needs {needed}")
-    settings = {"training": training, "momentum": momentum, "eps": float(eps), "relu": relu}
-    return BatchNorm.apply(x, weight, bias, running_mean=running_mean, running_var=running_var, **settings)
+    running = Running(running_mean, running_var, momentum)
+    return BatchNorm.apply(x, weight, bias, running=running, training=training, eps=float(eps), relu=relu)

@@ -25,7 +25,10 @@ class Conv2d(Function):
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        return _gradients(ctx, x, weight, dout)
+        needs_dx, needs_dweight = ctx.needs_input_grad
+        dx = Conv2dInputGrad.apply(dout, weight, geometry=ctx.geometry, shape=x.shape) if needs_dx else None
+        dweight = Conv2dWeightGrad.apply(x, dout, geometry=ctx.geometry, shape=weight.shape) if needs_dweight else None
+        return dx, dweight
 
 
 class Conv2dInputGrad(Function):
@@ -36,10 +39,10 @@ class Conv2dInputGrad(Function):
         return kernels.conv2d_input_grad(dout, weight, geometry, shape)
 
     @staticmethod
-    def backward(ctx: Context, ddx: Tensor) -> tuple[Tensor, Tensor | None]:
+    def backward(ctx: Context, ddx: Tensor) -> tuple[Tensor, Tensor]:
         dout, weight = ctx.saved_tensors
         ddout = Conv2d.apply(ddx, weight, geometry=ctx.geometry)
-        return ddout, _gradients(ctx, ddx, weight, dout)[1]
+        return ddout, Conv2dWeightGrad.apply(ddx, dout, geometry=ctx.geometry, shape=weight.shape)
 
 
 class Conv2dWeightGrad(Function):
@@ -50,18 +53,10 @@ class Conv2dWeightGrad(Function):
         return kernels.conv2d_weight_grad(x, dout, geometry, shape)
 
     @staticmethod
-    def backward(ctx: Context, ddweight: Tensor) -> tuple[Tensor | None, Tensor]:
+    def backward(ctx: Context, ddweight: Tensor) -> tuple[Tensor, Tensor]:
         x, dout = ctx.saved_tensors
         ddout = Conv2d.apply(x, ddweight, geometry=ctx.geometry)
-        return _gradients(ctx, x, ddweight, dout)[0], ddout
-
-
-def _gradients(ctx: Context, x: Tensor, weight: Tensor, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradients of conv2d(x, weight), each only if the operation of ctx needs it for inputs 0 and 1."""
-    geometry, needs = ctx.geometry, ctx.needs_input_grad
-    dx = Conv2dInputGrad.apply(dout, weight, geometry=geometry, shape=x.shape) if needs[0] else None
-    dweight = Conv2dWeightGrad.apply(x, dout, geometry=geometry, shape=weight.shape) if needs[1] else None
-    return dx, dweight
+        return Conv2dInputGrad.apply(dout, ddweight, geometry=ctx.geometry, shape=x.shape), ddout
 
 
 def conv2d(

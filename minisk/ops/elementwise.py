@@ -1,7 +1,12 @@
 """Functions applied to each element: exp, log, sqrt, abs, clip, where, maximum, minimum.
 
+In this file, `abs` is the operation, not Python's function.
+
     y = eˣ    dx = dout · y           y = ln x    dx = dout / x
     y = √x    dx = dout / 2y          y = |x|     dx = dout · sign(x)
+
+The factors of dout in abs, clip, maximum and minimum are attributes of ctx, that is, constants for a second derivative:
+right, because these functions are piecewise linear.
 
 Where a derivative jumps, the conventions are: 0 at 0 for abs, half each for tied maximum and minimum, and clip passes
 the gradient on its bounds.
@@ -55,24 +60,24 @@ class Sqrt(Function):
 class Abs(Function):
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
-        ctx.sign = array_module(x).sign(x)
+        ctx.slope = array_module(x).sign(x)
         return array_module(x).abs(x)
 
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> Tensor:
-        return dout * ctx.sign
+        return dout * ctx.slope
 
 
 class Clip(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, min: float | None, max: float | None) -> Array:
         y = array_module(x).clip(x, min, max)
-        ctx.inside = (y == x).astype(x.dtype)
+        ctx.slope = (y == x).astype(x.dtype)
         return y
 
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> Tensor:
-        return dout * ctx.inside
+        return dout * ctx.slope
 
 
 class Where(Function):

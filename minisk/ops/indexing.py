@@ -3,7 +3,6 @@
 y = x[index]      dx = zeros in the shape of x, then dx[index] += dy: an element read twice gets both gradients
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from ..autograd import Context, Function, Operand, Tensor, is_grad_enabled
@@ -85,44 +84,35 @@ def set_item(x: Tensor, index: Any, value: Operand) -> None:
     x.mark_written()
 
 
-def iadd(x: Tensor, value: Operand) -> Tensor:
-    """Return x after `x += value`; value broadcasts to the shape of x. Raises GraphError, ShapeError, DtypeError.
+def in_place(symbol: str, x: Tensor, value: Operand) -> Tensor:
+    """Return x after a statement such as `x += value`; value broadcasts to the shape of x.
 
-    In place, unless the addition is recorded: then the result is a new Tensor, and x stays as it was. A recorded
-    addition to a leaf is a GraphError.
+    In place, unless the operation is recorded: then the result is a new Tensor, and x stays as it was.
+
+    Args:
+        symbol: one of +=, -=, *= and /=.
+        x, value: the operands.
+
+    Raises:
+        GraphError: if the operation is recorded, and x is a leaf.
+        ShapeError, DtypeError.
     """
-    return _in_place("add", "x += value", add, x, value)
-
-
-def isub(x: Tensor, value: Operand) -> Tensor:
-    """Return x after `x -= value`; otherwise as `iadd`."""
-    return _in_place("sub", "x -= value", sub, x, value)
-
-
-def imul(x: Tensor, value: Operand) -> Tensor:
-    """Return x after `x *= value`; otherwise as `iadd`."""
-    return _in_place("mul", "x *= value", mul, x, value)
-
-
-def idiv(x: Tensor, value: Operand) -> Tensor:
-    """Return x after `x /= value`; otherwise as `iadd`."""
-    return _in_place("div", "x /= value", div, x, value)
-
-
-def _in_place(
-    name: str, statement: str, operation: Callable[[Operand, Operand], Tensor], x: Tensor, value: Operand
-) -> Tensor:
+    operation = _OPERATIONS[symbol]
     is_recorded = _is_recorded(x, value)
     if is_recorded and x.is_leaf:
-        raise _not_recordable(f"{statement} on a leaf")
+        raise _not_recordable(f"x {symbol} value on a leaf")
     result = operation(x, value)
     if is_recorded:
         return result
+    name = operation.__name__
     if result.shape != x.shape:
         raise ShapeError(f"{name}: in place, {x.shape} can't become {result.shape}")
     x.data[...] = operands(name, x, result)[1].data
     x.mark_written()
     return x
+
+
+_OPERATIONS = {"+=": add, "-=": sub, "*=": mul, "/=": div}
 
 
 def _is_recorded(x: Tensor, value: Operand) -> bool:

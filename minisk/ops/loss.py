@@ -48,7 +48,8 @@ def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float
         A Tensor of shape ().
 
     Raises:
-        ShapeError: if shapes do not fit, or a target on the CPU or label_smoothing is out of range.
+        ShapeError: if shapes do not fit, or a target or label_smoothing is out of range. On a GPU a target is not
+            checked, because that would synchronise every step.
         DtypeError.
     """
     (logits,) = floating_operands("cross_entropy", logits=logits)

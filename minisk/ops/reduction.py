@@ -3,6 +3,8 @@
     y = Σ x        dx = dout, broadcast to the shape of x
     y = max x      dx = dout at the largest element; several equal ones share it
 
+In this file, `sum`, `max` and `min` are the operations, not Python's functions.
+
 Common arguments:
     axis: one axis, several, or None for all; negative ones count from the end.
     keepdims: leave the reduced axes in the shape, with size 1.
@@ -34,9 +36,7 @@ class Sum(Function):
 class Max(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, axes: tuple[int, ...], keepdims: bool) -> Array:
-        y = x.max(axis=axes, keepdims=True)
-        ctx.shape, ctx.kept, ctx.share = x.shape, y.shape, _share(x, y, axes)
-        return y if keepdims else y.squeeze(axes)
+        return _extreme(ctx, x, x.max(axis=axes, keepdims=True), axes, keepdims)
 
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> Tensor:
@@ -46,17 +46,20 @@ class Max(Function):
 class Min(Max):  # with the backward of Max
     @staticmethod
     def forward(ctx: Context, x: Array, *, axes: tuple[int, ...], keepdims: bool) -> Array:
-        y = x.min(axis=axes, keepdims=True)
-        ctx.shape, ctx.kept, ctx.share = x.shape, y.shape, _share(x, y, axes)
-        return y if keepdims else y.squeeze(axes)
+        return _extreme(ctx, x, x.min(axis=axes, keepdims=True), axes, keepdims)
 
 
-def _share(x: Array, y: Array, axes: tuple[int, ...]) -> Array | None:
-    """Return the share of the gradient of y that each element of x gets; None for integers, which have no gradient."""
-    if x.dtype.kind != "f":
-        return None
-    taken = ((x == y) | (x != x)).astype(x.dtype)  # x != x: NaN is the largest and the smallest
-    return taken / taken.sum(axis=axes, keepdims=True)
+def _extreme(ctx: Context, x: Array, y: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """Return y, the largest or smallest elements of x, with or without the reduced axes.
+
+    ctx.share is the share of the gradient of y that each element of x gets. A constant is right for a second
+    derivative, because max and min are piecewise linear.
+    """
+    ctx.shape, ctx.kept = x.shape, y.shape
+    if x.dtype.kind == "f":  # integers have no gradient
+        taken = ((x == y) | (x != x)).astype(x.dtype)  # x != x: NaN is the largest and the smallest
+        ctx.share = taken / taken.sum(axis=axes, keepdims=True)
+    return y if keepdims else y.squeeze(axes)
 
 
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -1,8 +1,10 @@
 """Select: the last step of a selective-kernel unit, in one pass: a softmax over branches and their weighted sum.
 
-    w[n,m,c] = softmax_m(logits)[n,m,c]       out[n,c,h,w] = Σ_m w[n,m,c] · branch_m[n,c,h,w]
+    a[n,m,c] = softmax_m(logits)[n,m,c]       out[n,c,h,w] = Σ_m a[n,m,c] · branch_m[n,c,h,w]
 
-    da[n,m,c] = Σ_hw dout · branch_m + dw     dlogits = w · (da - Σ_m w·da)     dbranch_m = w[:,m] · dout
+    da[n,m,c] = Σ_hw dout · branch_m + da₀    dlogits = a · (da - Σ_m a·da)     dbranch_m = a[:,m] · dout
+
+The weights a are the second output, and da₀ is its incoming gradient (`dweights`).
 
 Source: Li et al., *Selective Kernel Networks*, 2019, equations 5 and 6. The Caffe original uses a
 softmax and Axpy layers.

@@ -120,8 +120,6 @@ def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
 def broadcast_shape(operation: str, *tensors: Tensor) -> tuple[int, ...]:
     """Return the common shape of the Tensors. Raises ShapeError naming the operation."""
     shapes = [x.data.shape for x in tensors]
-    if shapes.count(shapes[0]) == len(shapes):
-        return shapes[0]
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:

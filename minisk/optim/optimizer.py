@@ -84,10 +84,9 @@ class Optimizer:
         self.steps = list(saved["steps"])
         for group, settings in zip(self.param_groups, saved["groups"], strict=True):
             group.update(settings)
-        for parameter, own, state in zip(parameters, self.state, saved["state"], strict=True):
+        for i, (parameter, state) in enumerate(zip(parameters, saved["state"], strict=True)):
             xp = array_module(parameter.data)
-            own.clear()
-            own.update({name: xp.array(array, dtype=parameter.dtype) for name, array in state.items()})
+            self.state[i] = {name: xp.array(array, dtype=parameter.dtype) for name, array in state.items()}
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]

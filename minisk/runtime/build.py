@@ -1,8 +1,8 @@
 """Build kernel files with the system's C++ compiler, and cache the libraries in a folder private to the user.
 
 The name of a cached library contains a hash of everything that decides its content: source, headers, compiler, flags
-and the processor's features. The file ends with its own SHA-256, so a truncated or damaged one is detected before it is
-loaded, and built again.
+(with or without OpenMP) and the processor's features. The file ends with its own SHA-256, so a truncated or damaged one
+is detected before it is loaded, and built again.
 """
 
 import functools
@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import KernelError
+from .cache import BUILD_PREFIX, cache_folder, is_intact, is_library, remove_leftovers, store
 from .signature import PACKAGE, signatures
 
 log = logging.getLogger(__name__)
@@ -36,74 +37,90 @@ FLAGS = {
     # before they are written hold a pattern.
     "check": ["-DMINISK_FIBERS", "-DMINISK_CHECK", "-O1", "-g", "-fsanitize=thread", "-ftrivial-auto-var-init=pattern"],
 }
-_DIGEST = 32  # bytes of a SHA-256
+_OPENMP_PROGRAM = "#include <omp.h>\nint minisk_threads() { return omp_get_max_threads(); }\n"
+_EMPTY_PROGRAM = "int minisk_threads() { return 1; }\n"
+# Part of every key; another number gives up all libraries that were built before.
+_CACHE_VERSION = "2"
+
+
+class BuildError(KernelError):
+    """A kernel file was not built, or its library cannot be loaded."""
 
 
 @functools.cache
 def find_compiler() -> tuple[str, str]:
-    """Return path and version of the C++ compiler: $CXX, g++, clang++ or c++. Raises KernelError if there is none."""
+    """Return command and version of the C++ compiler: $CXX, which may have arguments, g++, clang++ or c++.
+
+    Raises:
+        KernelError: there is none.
+    """
     if platform.system() != "Linux":
         raise KernelError(f"kernels are built on Linux only, this is {platform.system()}")
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
-    paths = [path for path in map(shutil.which, names) if path is not None]
-    if not paths:
+    commands = [command for command in map(_command, names) if command]
+    if not commands:
         raise KernelError(f"no C++ compiler found (looked for {', '.join(names)})")
+    command = shlex.join(commands[0])
     try:
-        done = subprocess.run([paths[0], "--version"], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(
+            [*commands[0], "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
-        raise KernelError(f"the C++ compiler {paths[0]} does not run: {error}") from error
-    return paths[0], done.stdout.partition("\n")[0]
+        raise KernelError(f"the C++ compiler {command} does not run: {error}") from error
+    return command, done.stdout.partition("\n")[0]
 
 
-def build(source: Path, mode: str, defines: Sequence[str]) -> Path:
+def _command(text: str) -> list[str]:
+    """Return the path and the arguments of a command such as "ccache g++"; empty if there is no such program."""
+    path = shutil.which(text)  # a path may contain spaces
+    if path is not None:
+        return [path]
+    try:
+        name, *arguments = shlex.split(text)
+    except ValueError:  # no words, or a quote that does not end
+        return []
+    path = shutil.which(name)
+    return [path, *arguments] if path is not None else []
+
+
+def build(source: Path, mode: str, defines: Sequence[str], is_rebuilt: bool = False) -> Path:
     """Return the path of a shared library with the kernels of a file, building it if it is not in the cache.
 
-    Flags in $CXXFLAGS are appended to minisk's own.
+    Flags in $CXXFLAGS are appended to minisk's own. Without OpenMP, a library has another key.
 
     Args:
         source: the kernel file.
         mode: a key of FLAGS.
         defines: macros such as "REAL=float".
+        is_rebuilt: build it even if it is in the cache.
 
     Raises:
-        KernelError: with the compiler's message.
+        BuildError: with the compiler's message, or the reason why nothing was written.
     """
     flags = [*FLAGS[mode], *(f"-D{define}" for define in defines), *shlex.split(os.environ.get("CXXFLAGS", ""))]
-    library = cache_folder() / f"{source.stem}-{mode}-{_key(source, flags)}.so"
-    if not _is_intact(library):
-        _announce(f"building {source.name} for the CPU ({' '.join([mode, *defines])}); kept in {library.parent}")
-        unit = f'#include "cuda_on_cpu.h"\n#include "{source}"\n'
-        unit += "".join(f"MINISK_EXPORT({name})\n" for name in signatures(source))
-        _compile(unit, flags, library)
+    folder = cache_folder()
+    library = _library(folder, source, mode, flags)
+    if is_intact(library) and not is_rebuilt:
+        return library
+    try:
+        if _OPENMP in flags and not _has_openmp(find_compiler()[0]):
+            flags.remove(_OPENMP)
+            library = _library(folder, source, mode, flags)
+        if is_rebuilt or not is_intact(library):
+            _announce(f"building {source.name} for the CPU ({' '.join([mode, *defines])}); kept in {library.parent}")
+            _build(source, flags, library)
+    except OSError as error:
+        raise BuildError(f"{source.name} cannot be built in {folder}: {error}") from error
     return library
 
 
-def cache_folder() -> Path:
-    """Return the folder of built kernels: $MINISK_CACHE/kernels, or minisk/kernels in the user's cache folder.
-
-    It is created if necessary. Only its owner may write there, because the libraries in it are executed. If that is
-    impossible, a temporary folder is used.
-    """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("MINISK_CACHE") or Path(base) / "minisk") / "kernels"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)  # raises if the folder belongs to another user
-    except OSError as error:
-        return _temporary_folder(f"{folder} can't be used ({error})")
-    return folder if os.access(folder, os.W_OK) else _temporary_folder(f"{folder} can't be written")
-
-
-@functools.cache
-def _temporary_folder(reason: str) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="minisk-kernels-"))
-    log.warning("built kernels are kept in %s for this process only: %s", folder, reason)
-    return folder
+def _library(folder: Path, source: Path, mode: str, flags: list[str]) -> Path:
+    return folder / f"{source.stem}-{mode}-{_key(source, flags)}.so"
 
 
 def _key(source: Path, flags: list[str]) -> str:
     compiler = [*find_compiler(), *_BASE, *flags, _processor()]
-    texts = [str(source), source.read_text(encoding="utf-8"), *_headers(), *compiler]
+    texts = [_CACHE_VERSION, str(source), source.read_text(encoding="utf-8"), *_headers(), *compiler]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
 
@@ -119,44 +136,77 @@ def _processor() -> str:
     return platform.machine() + (features[0] if features else "")
 
 
-def _compile(unit: str, flags: list[str], library: Path) -> None:
-    """Compile the unit and move the library into place atomically: of two concurrent builds, the later one remains."""
-    with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as folder:
-        text, built = Path(folder) / "unit.cpp", Path(folder) / library.name
-        text.write_text(unit, encoding="utf-8")
-        error = _run_compiler(flags, text, built)
-        if error and _OPENMP in flags and not _run_compiler([f for f in flags if f != _OPENMP], text, built):
-            log.warning("%s has no OpenMP: kernels run on one processor", find_compiler()[0])
-        elif error:
-            raise KernelError(f"{library.stem.partition('-')[0]}.cu does not compile:\n{error}")
-        content = built.read_bytes()
-        built.write_bytes(content + hashlib.sha256(content).digest())
-        os.replace(built, library)
+@functools.cache
+def _has_openmp(compiler: str) -> bool:
+    """Return whether the compiler builds a small program with OpenMP.
 
+    A compiler may also fail because memory or disk is full, or because somebody ends it. So it lacks OpenMP only if it
+    refuses the program with OpenMP, builds one without, and refuses the first one again.
 
-def _run_compiler(flags: list[str], text: Path, built: Path) -> str:
-    """Compile and link; return the error message, or "" if there was none.
-
-    In two steps, so that a library of mode `check` is not linked with ThreadSanitizer's runtime.
+    Raises:
+        BuildError: the compiler does not even build the program without OpenMP.
     """
-    unit, openmp = built.with_suffix(".o"), [flag for flag in flags if flag == _OPENMP]
-    compiling = [*_BASE, f"-I{PACKAGE}", f"-I{HEADERS}", *flags, "-c", str(text), "-o", str(unit)]
-    linking = ["-shared", "-Wl,-Bsymbolic", *openmp, str(unit), "-o", str(built)]
-    for arguments in (compiling, linking):
-        done = subprocess.run([find_compiler()[0], *arguments], capture_output=True, text=True)
-        if done.returncode:
-            return done.stderr.strip() or f"status {done.returncode}"
-    return ""
+    if not _compile(_OPENMP_PROGRAM, [_OPENMP])[1]:
+        return True
+    error = _compile(_EMPTY_PROGRAM, [])[1]
+    if error:
+        raise BuildError(f"the C++ compiler {compiler} does not compile:\n{error}")
+    if not _compile(_OPENMP_PROGRAM, [_OPENMP])[1]:
+        return True
+    log.warning("%s has no OpenMP: kernels run on one processor", compiler)
+    return False
 
 
-def _is_intact(library: Path) -> bool:
-    """Return whether a cached library exists in a private folder and matches its own checksum."""
-    try:
-        content = library.read_bytes()
-    except OSError:
-        return False
-    is_private = library.parent.stat().st_mode & 0o077 == 0
-    return is_private and hashlib.sha256(content[:-_DIGEST]).digest() == content[-_DIGEST:]
+def _build(source: Path, flags: list[str], library: Path) -> None:
+    """Compile the kernels of a file into the cache. Raises BuildError or OSError."""
+    unit = f'#include "cuda_on_cpu.h"\n#include "{source}"\n'
+    unit += "".join(f"MINISK_EXPORT({name})\n" for name in signatures(source))
+    remove_leftovers(library.parent)
+    content, error = _compile(unit, flags)
+    if error:
+        raise BuildError(f"{source.name} does not compile:\n{error}")
+    with tempfile.TemporaryDirectory(dir=library.parent, prefix=BUILD_PREFIX) as folder:
+        store(content, Path(folder) / library.name, library)
+
+
+def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
+    """Compile and link a program; return the library's bytes and the error message, "" if there was none.
+
+    In two steps, so that a library of mode `check` is not linked with ThreadSanitizer's runtime. The compiler's own
+    temporary files lie in the same folder as its output, which is removed with them.
+    """
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
+        text, compiled, linked = (Path(folder) / name for name in ("unit.cpp", "unit.o", "unit.so"))
+        text.write_text(unit, encoding="utf-8")
+        openmp = [flag for flag in flags if flag == _OPENMP]
+        compiling = [*_BASE, f"-I{PACKAGE}", f"-I{HEADERS}", *flags, "-c", str(text), "-o", str(compiled)]
+        linking = ["-shared", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
+        for arguments in (compiling, linking):
+            error = _run_compiler(arguments, folder)
+            if error:
+                return b"", error
+        content = linked.read_bytes() if linked.is_file() else b""
+        return content, "" if is_library(content) else "the compiler wrote no library"
+
+
+def _run_compiler(arguments: list[str], folder: str) -> str:
+    """Run the compiler; return its error message, or "" if it succeeded.
+
+    It has a session of its own: Ctrl-C at a terminal reaches Python, which decides what ends, and not the compiler.
+    """
+    command = [*shlex.split(find_compiler()[0]), *arguments]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": folder},
+        start_new_session=True,
+    )
+    if done.returncode < 0:
+        return f"signal {-done.returncode} ended the compiler\n{done.stderr}".strip()
+    return (done.stderr.strip() or f"status {done.returncode}") if done.returncode else ""
 
 
 def _announce(message: str) -> None:

@@ -5,6 +5,7 @@ block size, in several orders, with undefined shared memory filled with NaN and 
 """
 
 import ctypes
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..backend.threads import configure_openmp, keep_freed_memory
+from ..backend.threads import OPENMP, keep_freed_memory, set_variable
 from ..errors import KernelError
-from .build import build
+from .build import BuildError, build
 from .signature import Parameter, signatures
 from .structures import MiniskLaunch
 
@@ -81,7 +82,7 @@ class HostKernel:
         """Run on guarded copies for each schedule; results must be bit-identical, and are then copied to args."""
         results = []
         for schedule, seed in SCHEDULES:
-            guarded = {i: _Guarded(arg) for i, arg in enumerate(args) if isinstance(arg, np.ndarray)}
+            guarded = {i: _Guarded(arg, i) for i, arg in enumerate(args) if isinstance(arg, np.ndarray)}
             inner = [guarded[i].inner if i in guarded else arg for i, arg in enumerate(args)]
             self._call(grid, block, inner, dynamic_shared, schedule, seed)
             for i, copy in guarded.items():
@@ -99,12 +100,42 @@ class HostKernel:
 def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path, ctypes.CDLL]:
     """Build a kernel file if it is not in the cache, and load it. Returns the library's path and the library.
 
-    Makes the process-wide settings for kernels first. Raises KernelError or OSError.
+    Makes the process-wide settings for kernels first. A library that cannot be loaded is built once more.
+
+    Raises:
+        KernelError: there is no compiler.
+        BuildError: the file is not built, or the library cannot be loaded.
     """
-    configure_openmp()
+    set_variable(OPENMP)
     keep_freed_memory()
     path = build(source, mode, defines)
-    return path, ctypes.CDLL(str(path))
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError:
+        path = build(source, mode, defines, is_rebuilt=True)
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise BuildError(f"the library of {source.name} cannot be loaded: {error}") from error
+    if mode == "cpu":
+        _prepare_for_fork(library)
+    return path, library
+
+
+_is_prepared_for_fork = False
+
+
+def _prepare_for_fork(library: ctypes.CDLL) -> None:
+    """Make kernels run on one thread in a forked child, from the first library with OpenMP on.
+
+    A child has only the thread that forked. GNU's OpenMP would wait for ever for that thread's former helpers. With one
+    thread it starts no helpers, and the results have the same bits. Other threads of the child are not affected.
+    """
+    global _is_prepared_for_fork
+    set_threads = getattr(library, "omp_set_num_threads", None)
+    if set_threads is not None and not _is_prepared_for_fork:
+        _is_prepared_for_fork = True
+        os.register_at_fork(after_in_child=lambda: set_threads(1))
 
 
 def _address(array: np.ndarray[Any, Any]) -> int:
@@ -131,19 +162,21 @@ def aligned_copy(array: np.ndarray[Any, Any], margin: int = 0, offset: int = 0) 
 class _Guarded:
     """A copy of an array between two bands of guard bytes, aligned in memory like the original."""
 
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+    def __init__(self, array: np.ndarray[Any, Any], position: int) -> None:
         self.inner = aligned_copy(array, _GUARD, _address(array) % _ALIGNMENT)
         start = _address(self.inner) - _GUARD
         memory = (ctypes.c_uint8 * (array.nbytes + 2 * _GUARD)).from_address(start)
         self.whole = np.ctypeslib.as_array(memory)
-        # Random bytes: with constant ones, a write that copies a guard byte onto another would go unnoticed.
-        self.band = np.random.default_rng(array.nbytes).integers(0, 256, _GUARD, np.uint8)
-        self.whole[:_GUARD] = self.whole[-_GUARD:] = self.band
+        # Random bytes, others for each argument and side: a write that copies a guard byte onto another would go
+        # unnoticed between equal ones.
+        self.before, self.after = np.random.default_rng(position).integers(0, 256, (2, _GUARD), np.uint8)
+        self.whole[:_GUARD], self.whole[-_GUARD:] = self.before, self.after
 
     def check(self, kernel: str, parameter: Parameter, before: np.ndarray[Any, Any]) -> None:
         """Raise KernelError if the kernel wrote to a guard band or to a const array."""
-        for side, band in (("before", self.whole[:_GUARD]), ("after", self.whole[-_GUARD:])):
-            if not np.array_equal(band, self.band):
+        bands = (("before", self.whole[:_GUARD], self.before), ("after", self.whole[-_GUARD:], self.after))
+        for side, band, expected in bands:
+            if not np.array_equal(band, expected):
                 raise KernelError(f"{kernel}: writes {side} the array {parameter.name}, of shape {before.shape}")
         if parameter.is_const and self.inner.tobytes() != before.tobytes():
             raise KernelError(f"{kernel}: writes to {parameter.name}, which it declares const")

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..backend import Array, device_of
 from ..errors import DeviceError, DtypeError, KernelError, ShapeError
+from .build import BuildError
 from .checked import CheckedKernel
 from .cpu import Args, HostKernel, Three
 from .findings import CheckReport
@@ -48,6 +49,7 @@ class Kernel:
             raise KernelError(f"{self.path.name} has no kernel {name!r}; it has {', '.join(known) or 'none'}")
         self.signature = known[name]
         self._compiled: dict[tuple[str, str, bool], Compiled] = {}
+        self._errors: dict[tuple[str, str, bool], str] = {}  # a compiler that failed is not run again
 
     def compiled(self, target: str, real: str = "f", is_huge: bool = False) -> Compiled:
         """Return the arguments' dtypes and a function that runs the kernel, compiled on the first call.
@@ -58,23 +60,29 @@ class Kernel:
             is_huge: index with 64 bits.
 
         Raises:
-            KernelError: there is no compiler, or it refuses the file.
+            KernelError: there is no compiler.
+            BuildError: the file is not built; the next call raises it again without another attempt.
         """
         key = (target, real, is_huge)
         if key not in self._compiled:
-            types = type_names(real, is_huge)
-            defines = [f"REAL={types['real']}", f"INDEX={types['index_t']}"]
-            defines += [f"{name}={value}" for name, value in self.constants.items()]
-            dtypes = [parameter.dtype(types) for parameter in self.signature.parameters]
-            run: Callable[..., None]
-            if target.startswith("cuda:"):
-                run = compile_for_gpu(self.path, self.name, defines, int(target.removeprefix("cuda:")))
-            elif target == "check":
-                run = CheckedKernel(self.path, self.name, target, defines, dtypes)
-            else:
-                run = HostKernel(self.path, self.name, target, defines, dtypes)
-            self._compiled[key] = dtypes, run
+            if key in self._errors:
+                raise BuildError(self._errors[key])
+            try:
+                self._compiled[key] = self._compile(target, real, is_huge)
+            except BuildError as error:
+                self._errors[key] = str(error)
+                raise
         return self._compiled[key]
+
+    def _compile(self, target: str, real: str, is_huge: bool) -> Compiled:
+        types = type_names(real, is_huge)
+        defines = [f"REAL={types['real']}", f"INDEX={types['index_t']}"]
+        defines += [f"{name}={value}" for name, value in self.constants.items()]
+        dtypes = [parameter.dtype(types) for parameter in self.signature.parameters]
+        if target.startswith("cuda:"):
+            return dtypes, compile_for_gpu(self.path, self.name, defines, int(target.removeprefix("cuda:")))
+        kind = CheckedKernel if target == "check" else HostKernel
+        return dtypes, kind(self.path, self.name, target, defines, dtypes)
 
 
 def launch(kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared: int = 0) -> None:

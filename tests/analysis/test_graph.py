@@ -116,7 +116,7 @@ def saved_bytes(y: ms.Tensor) -> int:
     """Return the bytes of all arrays saved for backward, each memory once, without leaves and ctx attributes."""
     nodes, leaves = reachable([y])
     arrays = {id(_owner(saved.array)): saved.array.nbytes for node in nodes for saved in node.saved}
-    return sum(size for key, size in arrays.items() if key not in {id(_owner(leaf.data)) for leaf in leaves})
+    return sum(size for key, size in arrays.items() if key not in {id(_owner(leaf.data)) for leaf in leaves.values()})
 
 
 def _owner(array: np.ndarray) -> np.ndarray:

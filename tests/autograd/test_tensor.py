@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minisk as ms
-from minisk.errors import ShapeError
+from minisk.errors import MiniskError, ShapeError
 
 X = np.array([[0.25, -1.5, 2.0], [1.0, 0.5, -0.75]])
 
@@ -92,6 +92,14 @@ def test_one_grad_mode_object_can_be_entered_twice():
             pass
         assert not ms.is_grad_enabled()
     assert ms.is_grad_enabled()
+
+
+def test_no_grad_refuses_to_decorate_a_generator():
+    def numbers():
+        yield ms.is_grad_enabled()
+
+    with pytest.raises(MiniskError, match="numbers is a generator"):
+        ms.no_grad()(numbers)
 
 
 def test_each_thread_has_its_own_grad_mode():

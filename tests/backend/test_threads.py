@@ -13,8 +13,8 @@ from minisk.backend import process_settings
 NAMES = ["OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT", "M_MMAP_THRESHOLD", "M_TRIM_THRESHOLD", "M_TOP_PAD"]
 LIST = """
 import minisk.backend as backend
-from minisk.backend.threads import configure_openmp, keep_freed_memory
-configure_openmp()
+from minisk.backend.threads import OPENMP, keep_freed_memory, set_variable
+set_variable(OPENMP)
 keep_freed_memory()
 for each in backend.process_settings():
     print(each.name, each.value or "-", each.set_by)

@@ -211,7 +211,7 @@ def test_augment_refuses_numbers_out_of_range(options):
 
 
 def one_per_class(n, side=8):
-    """Image i is all i, and its label is i: pixels tell where they are from."""
+    """Image i is all i, and its label is i: the pixels show their origin."""
     images = np.repeat(np.arange(n, dtype=np.float32), 3 * side * side).reshape(n, 3, side, side)
     return images, np.arange(n)
 
@@ -222,7 +222,7 @@ def test_mixup_blends_images_and_targets_by_the_same_share():
     assert (mixed.dtype, targets.dtype, targets.shape) == (np.float32, np.float32, (10, 10))
     assert ((targets > 0).sum(axis=1) <= 2).all()
     np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
-    # The value of an image tells its blend: Σ share of class k · k.
+    # The value of an image shows its blend: Σ share of class k · k.
     np.testing.assert_allclose(mixed, np.broadcast_to((targets @ labels)[:, None, None, None], mixed.shape), rtol=1e-5)
     assert (images[3] == 3).all()  # the input is left alone
 

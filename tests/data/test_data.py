@@ -104,7 +104,7 @@ def test_shapes_holds_every_class_at_every_size(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [32, 64])
-def test_sizes_tell_the_extent_of_the_drawn_object(size):
+def test_sizes_are_the_extent_of_the_drawn_object(size):
     rng = np.random.default_rng(0)
     labels = np.arange(256) % 10
     extents = rng.uniform(0.25, 0.9, size=(256, 1, 1)).astype(np.float32)

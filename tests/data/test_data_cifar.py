@@ -25,7 +25,7 @@ def test_the_binary_archive_is_read_from_its_folder_or_its_parent(tmp_path, name
     assert len(load_cifar(name, folder, "test")) == 2
 
 
-def test_a_missing_folder_is_told_with_both_layouts(tmp_path):
+def test_a_missing_folder_is_an_error_that_names_both_layouts(tmp_path):
     with pytest.raises(DataError) as caught:
         load_cifar("cifar100", tmp_path / "nowhere", "train")
     for part in ("nowhere", "cifar-100-binary", "fine_label_names.txt", "train.bin", "train/<class>"):
@@ -46,7 +46,7 @@ def test_a_missing_archive_file_is_named(tmp_path, missing):
 
 
 @pytest.mark.parametrize("size", [0, 3072, 2 * 3073 - 1])
-def test_a_cut_archive_file_is_told_with_its_size(tmp_path, size):
+def test_a_cut_archive_file_is_an_error_that_names_its_size(tmp_path, size):
     folder, _ = make_archive(tmp_path)
     (folder / "data_batch_2.bin").write_bytes(bytes(size))
     with pytest.raises(DataError, match=rf"data_batch_2.bin has {size} bytes, expected a multiple of 3073"):
@@ -56,7 +56,7 @@ def test_a_cut_archive_file_is_told_with_its_size(tmp_path, size):
 @pytest.mark.parametrize(
     ("name", "file", "offset"), [("cifar10", "test_batch.bin", 3073), ("cifar100", "test.bin", 3075)]
 )
-def test_a_label_out_of_range_is_told_with_its_record(tmp_path, name, file, offset):
+def test_a_label_out_of_range_is_an_error_that_names_its_record(tmp_path, name, file, offset):
     folder, _ = make_archive(tmp_path, name)
     data = bytearray((folder / file).read_bytes())
     data[offset] = 100
@@ -183,7 +183,7 @@ def test_an_empty_class_folder_is_named(tmp_path):
         load_cifar("cifar10", tmp_path, "train")
 
 
-def test_a_tree_without_images_is_told(tmp_path):
+def test_a_tree_without_images_is_an_error(tmp_path):
     (tmp_path / "train").mkdir()
     with pytest.raises(DataError, match="no images"):
         load_cifar("cifar10", tmp_path, "train")

@@ -190,13 +190,13 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("content", "told"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_or_damaged_image_is_a_sentence_and_executes_nothing(tmp_path, monkeypatch, content, told):
+@pytest.mark.parametrize(("content", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_or_damaged_image_is_a_sentence_and_executes_nothing(tmp_path, monkeypatch, content, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("subprocess.check_call", lambda *a, **k: pytest.fail("a program was started"))
     path = tmp_path / "image.png"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=f"^{path} .*(?:{told})") as caught:
+    with pytest.raises(DataError, match=f"^{path} .*(?:{message})") as caught:
         read_image(path)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == [path]
@@ -213,8 +213,8 @@ def test_a_jpeg_cut_anywhere_is_a_sentence(tmp_path, cut):
 def test_what_is_no_file_is_never_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
     (tmp_path / "link").symlink_to(tmp_path / "link")
-    for name, told in (("pipe", "is not a regular file"), ("", "is not a regular file"), ("gone", "does not exist")):
-        with pytest.raises(DataError, match=told):
+    for name, message in (("pipe", "is not a regular file"), ("", "is not a regular file"), ("gone", "does not exist")):
+        with pytest.raises(DataError, match=message):
             read_image(tmp_path / name)
     with pytest.raises((DataError, OSError), match=r"does not exist|symbolic links"):
         read_image(tmp_path / "link")

@@ -98,7 +98,7 @@ def test_an_archive_that_is_there_needs_no_network(server, fetch, tmp_path):
     assert server.asked == []
 
 
-def test_a_broken_connection_is_told_and_the_next_try_goes_on_from_there(server, fetch, tmp_path):
+def test_a_broken_connection_is_an_error_and_the_next_try_continues_from_there(server, fetch, tmp_path):
     server.sent = 1000
     with pytest.raises(DataError, match=rf"broke off after 1000 of {len(server.content)} bytes; a new try goes on"):
         fetch()
@@ -147,7 +147,7 @@ def test_an_altered_archive_is_removed(server, fetch, tmp_path):
     assert len(server.asked) == 1
 
 
-def test_an_altered_archive_on_disk_is_told_and_left_alone(server, fetch, tmp_path):
+def test_an_altered_archive_on_disk_is_an_error_and_stays_unchanged(server, fetch, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / ARCHIVE).write_bytes(b"mine")
     with pytest.raises(DataError, match=r"has MD5 .*: remove it to have it downloaded anew"):
@@ -164,7 +164,7 @@ def test_an_endless_file_is_cut_off(server, fetch, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
-def test_an_error_of_the_server_is_told_and_keeps_what_is_there(server, fetch, tmp_path, status):
+def test_an_error_of_the_server_is_reported_and_keeps_what_is_there(server, fetch, tmp_path, status):
     server.status = status
     server.ranges = False
     (tmp_path / "data").mkdir()
@@ -176,9 +176,9 @@ def test_an_error_of_the_server_is_told_and_keeps_what_is_there(server, fetch, t
     assert snapshot(tmp_path / "data") == {PARTIAL: server.content[:1000]}
 
 
-def test_a_server_that_is_not_there_is_told(tmp_path):
+def test_a_server_that_is_not_there_is_an_error(tmp_path):
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        unused.bind(("127.0.0.1", 0))  # bound, but no server listens
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
         with pytest.raises(DataError, match=r"cannot download .*Connection refused"):
             download_cifar("cifar100", tmp_path, base_url=url, progress=False)
@@ -199,7 +199,7 @@ def test_an_address_that_is_not_of_the_web_is_refused(tmp_path, url):
         download_cifar("cifar10", tmp_path, base_url=url)
 
 
-def test_a_full_disk_is_told(server, fetch, tmp_path):
+def test_a_full_disk_is_an_error(server, fetch, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / PARTIAL).symlink_to("/dev/full")
     with pytest.raises(DataError, match="No space left on device"):
@@ -221,13 +221,13 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_nothing_half_unpacked(serve
     assert len(load_cifar("cifar10", fetch(), "test")) == 2
 
 
-def test_a_folder_that_lacks_a_file_is_told_and_left_alone(server, fetch, tmp_path):
+def test_a_folder_that_lacks_a_file_is_an_error_and_stays_unchanged(server, fetch, tmp_path):
     (fetch() / "data_batch_3.bin").unlink()
     with pytest.raises(DataError, match=r"cifar-10-batches-bin lacks data_batch_3\.bin: move that folder away"):
         fetch()
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(
         DataError, match=r"cannot write cifar10 to .*Not a directory|cannot write cifar10 to .*File exists"

@@ -1,4 +1,4 @@
-"""The Loader's worker processes: the same bits, every mishap told, and nothing left behind."""
+"""The Loader's worker processes: the same bits, every failure reported, and nothing left behind."""
 
 import contextlib
 import gc
@@ -121,7 +121,7 @@ def test_an_epoch_without_batches_starts_nothing():
 
 
 @pytest.mark.parametrize(
-    ("augment", "told"),
+    ("augment", "message"),
     [
         (fail, "batch 0 failed in a worker process: ArithmeticError: an augmentation that fails"),
         (refuse, "batch 0 failed in a worker process: an augmentation that refuses"),
@@ -130,15 +130,15 @@ def test_an_epoch_without_batches_starts_nothing():
         (lambda images, rng: images, "augment <function <lambda> at .* cannot be sent to a process"),
     ],
 )
-def test_what_goes_wrong_in_a_worker_is_a_data_error(augment, told):
+def test_what_goes_wrong_in_a_worker_is_a_data_error(augment, message):
     batches = loader(2, augment=augment).epoch(0)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         next(batches)
     assert multiprocessing.active_children() == []
     assert list(batches) == []
 
 
-def test_a_worker_killed_from_outside_is_told_and_the_others_end():
+def test_a_worker_killed_from_outside_is_reported_and_the_others_end():
     batches = long_epoch(2)
     next(batches)
     for process in multiprocessing.active_children():
@@ -261,7 +261,7 @@ def test_ctrl_c_does_not_reach_the_workers(run_script):
 
 
 @pytest.mark.parametrize("size", ["open", "large"])  # what a worker is sent fits into a pipe, or does not
-def test_a_script_without_its_guard_is_told_of_it(run_script, size):
+def test_a_script_without_its_guard_gets_a_sentence_about_it(run_script, size):
     status, _, err = run_script(size, guard="")
     assert status == 1
     assert 'a script that starts workers needs `if __name__ == "__main__":`' in err.splitlines()[-1]

@@ -24,7 +24,7 @@ def saved_bytes(loss: ms.Tensor) -> int:
     """Return the bytes of the activations that a graph saves for backward, each array counted once."""
     nodes, leaves = reachable([loss])
     arrays = {id(s.array): s.array.nbytes for node in nodes for s in node.saved}
-    return sum(arrays.values()) - sum(arrays.get(id(leaf.data), 0) for leaf in leaves)
+    return sum(arrays.values()) - sum(arrays.get(id(leaf.data), 0) for leaf in leaves.values())
 
 
 def step(recompute: bool) -> tuple[int, list[Any]]:

@@ -1,53 +1,17 @@
-"""Launching: errors before anything runs, compiler errors, and the cache of built kernels."""
+"""Launching: errors before anything runs, compiler errors, mistakes that mode threads finds."""
 
 from __future__ import annotations
 
-import logging
-import os
-import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from agreement import kernel_mode, needs_compiler
+from scale_kernel import SCALE, X, run
 
 from minisk.errors import DtypeError, KernelError, ShapeError
-from minisk.runtime import Kernel, launch, why_no_kernels
+from minisk.runtime import Kernel, launch
 from minisk.runtime import kernel_mode as current_mode
-from minisk.runtime.build import find_compiler
-
-SCALE = """
-#include "common.cuh"
-#define MOST 128
-extern "C" __global__ ANY_BLOCK void scale(const int n, const wide factor, const real* __restrict__ x,
-                                           real* __restrict__ out) {
-    GRID_LOOP(index_t, i, n) out[i] = factor * x[i];
-}
-extern "C" __global__ void __launch_bounds__(MOST) whole_block(real* out) { out[threadIdx.x] = threadIdx.x; }
-"""
-X = np.arange(5, dtype=np.float32)
-
-
-@pytest.fixture
-def scale(tmp_path: Path) -> Path:
-    path = tmp_path / "scale.cu"
-    path.write_text(SCALE)
-    return path
-
-
-@pytest.fixture
-def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MINISK_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "kernels"
-
-
-def run(kernel: Kernel) -> np.ndarray:
-    out = np.zeros_like(X)
-    launch(kernel, (2,), (32,), (5, 2, X, out))
-    return out
-
 
 # --- A user's kernel file ----------------------------------------------------------------------------------
 
@@ -161,6 +125,23 @@ def test_mode_threads_names_the_array_written_wrongly(tmp_path: Path, body: str,
         launch(Kernel(path, "bad"), (1,), (32,), (np.zeros(32, np.float32), np.zeros(32, np.float32)))
 
 
+@needs_compiler
+@pytest.mark.parametrize("size", [32, 33])
+def test_a_copy_that_runs_over_the_ends_of_two_arrays_of_one_size_is_found(tmp_path: Path, size: int) -> None:
+    """The guard bytes behind the one must differ from those behind the other, as those before and behind must."""
+    path = tmp_path / "copies.cu"
+    path.write_text("""#include "common.cuh"
+extern "C" __global__ void beyond(const real* x, real* out) { out[threadIdx.x] = x[threadIdx.x]; }
+extern "C" __global__ void around(const int n, real* out) { if (threadIdx.x == 0) out[-1] = out[n]; }
+""")
+    arrays = np.zeros(size, np.float32), np.zeros(32, np.float32)
+    with kernel_mode("threads"):
+        with pytest.raises(KernelError, match="writes after the array out"):
+            launch(Kernel(path, "beyond"), (1,), (33,), arrays)
+        with pytest.raises(KernelError, match="writes before the array out"):
+            launch(Kernel(path, "around"), (1,), (32,), (32, arrays[1]))
+
+
 # --- More than 2³¹ elements --------------------------------------------------------------------------------
 
 
@@ -184,142 +165,3 @@ def test_indices_have_64_bits_for_large_arrays_only(scale: Path) -> None:
         out = np.zeros(1, np.float32)
         launch(Kernel(scale, "scale"), (1,), (32,), (elements, 2, np.zeros(elements, np.float32), out))
         assert out[0] == size
-
-
-# --- The cache of built kernels ----------------------------------------------------------------------------
-
-
-def separate_process(scale: Path) -> list[str]:
-    """Return the command of a process that runs the kernel and prints the result."""
-    code = "import sys; sys.path[:0] = [sys.argv[2], sys.argv[3]]\n"
-    code += "from test_launcher import Kernel, run; print(run(Kernel(sys.argv[1], 'scale')).tolist())"
-    return [
-        sys.executable,
-        "-c",
-        code,
-        str(scale),
-        str(Path(__file__).parent),
-        str(Path(__file__).parents[1] / "support"),
-    ]
-
-
-@needs_compiler
-def test_a_built_library_is_private_and_used_again(scale: Path, fresh_cache: Path) -> None:
-    run(Kernel(scale, "scale"))
-    (library,) = fresh_cache.glob("scale-*.so")
-    assert stat.S_IMODE(fresh_cache.stat().st_mode) == 0o700
-    made = library.stat().st_mtime_ns
-    run(Kernel(scale, "scale"))
-    assert library.stat().st_mtime_ns == made
-
-
-@needs_compiler
-def test_cxxflags_are_passed_to_the_compiler_and_are_part_of_the_cache_key(
-    scale: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scale.write_text(SCALE.replace("factor * x[i]", "FACTOR * x[i]"))
-    for factor in (3, 4):
-        monkeypatch.setenv("CXXFLAGS", f"-O0 -DFACTOR={factor} -D'UNUSED=a b'")
-        np.testing.assert_array_equal(run(Kernel(scale, "scale")), factor * X)
-    assert len(list(fresh_cache.glob("scale-*.so"))) == 2
-
-
-@needs_compiler
-@pytest.mark.parametrize("damage", ["cut short", "emptied", "one byte changed"])
-def test_a_damaged_library_is_built_again(scale: Path, fresh_cache: Path, damage: str) -> None:
-    subprocess.run(separate_process(scale), check=True, capture_output=True)
-    (library,) = fresh_cache.glob("scale-*.so")
-    whole = library.read_bytes()
-    damaged = {
-        "cut short": whole[: len(whole) // 2],
-        "emptied": b"",
-        "one byte changed": whole[:900] + bytes([whole[900] ^ 1]) + whole[901:],
-    }
-    library.write_bytes(damaged[damage])
-    done = subprocess.run(separate_process(scale), check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == str((2 * X).tolist())
-    assert library.read_bytes() != damaged[damage]
-
-
-@needs_compiler
-def test_two_processes_that_build_at_once_both_succeed(scale: Path, fresh_cache: Path) -> None:
-    both = [subprocess.Popen(separate_process(scale), stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[0].strip() for process in both] == [str((2 * X).tolist())] * 2
-    assert len(list(fresh_cache.glob("scale-*.so"))) == 1
-
-
-@needs_compiler
-def test_kernels_run_even_if_the_cache_folder_cannot_be_used(
-    scale: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("MINISK_CACHE", str(tmp_path / "file"))
-    np.testing.assert_array_equal(run(Kernel(scale, "scale")), 2 * X)
-    assert "for this process only" in caplog.text
-
-
-# --- No compiler, or one that fails ------------------------------------------------------------------------
-
-
-def fake_compiler(folder: Path, script: str) -> str:
-    path = folder / "g++"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-@pytest.fixture
-def new_search() -> object:
-    """Search for the compiler again, in this test and after it."""
-    for cached in (find_compiler, why_no_kernels):
-        cached.cache_clear()
-    yield
-    for cached in (find_compiler, why_no_kernels):
-        cached.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        (None, "no C\\+\\+ compiler found"),
-        ("exit 3", "does not run"),
-        ("case $1 in --version) echo toy 1;; *) echo broken >&2; exit 1;; esac", "does not compile:\nbroken"),
-    ],
-)
-def test_without_a_compiler_the_formulas_run_and_one_log_line_says_so(
-    script: str | None,
-    reason: str,
-    tmp_path: Path,
-    fresh_cache: Path,
-    new_search: object,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    from minisk import kernels
-
-    monkeypatch.setenv("CXX", fake_compiler(tmp_path, script) if script else str(tmp_path / "none"))
-    with caplog.at_level(logging.WARNING), kernel_mode("auto"):
-        x = np.ones((2, 64, 16, 16), np.float32)
-        for _ in range(2):
-            np.testing.assert_array_equal(kernels.plane_mean(x), np.ones((2, 64)))
-    assert caplog.text.count("NumPy formulas in use") == 1
-    with kernel_mode("cpu"), pytest.raises(KernelError, match=f"MINISK_KERNELS=cpu, but .*{reason}"):
-        kernels.plane_mean(x)
-
-
-@needs_compiler
-def test_without_openmp_kernels_run_on_one_processor(
-    scale: Path,
-    tmp_path: Path,
-    fresh_cache: Path,
-    new_search: object,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    real = find_compiler()[0]
-    find_compiler.cache_clear()
-    refuse = f'for a in "$@"; do [ "$a" = -fopenmp ] && {{ echo no OpenMP >&2; exit 1; }}; done; exec {real} "$@"'
-    monkeypatch.setenv("CXX", fake_compiler(tmp_path, refuse))
-    np.testing.assert_array_equal(run(Kernel(scale, "scale")), 2 * X)
-    assert "has no OpenMP: kernels run on one processor" in caplog.text
-    assert os.listdir(fresh_cache)

@@ -268,3 +268,50 @@ def test_clean_kernels_have_no_findings(kernel, schedule, seed):
     )
     assert report.error == "" and report.findings == []
     np.testing.assert_array_equal(out, expected)
+
+
+# ---- memcpy, memmove, memset ----
+
+COPIES = """
+#include <cstring>
+extern "C" __global__ void copies(const int n, const float* x, float* out) {
+    __shared__ float tile[128];
+    const int i = threadIdx.x * 4;
+    CALL;
+    __syncthreads();
+    out[i] = tile[i] + tile[124 - i];
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "call", ["memcpy(tile + i, x + i, n)", "memset(tile + i, 0, n)", "std::memmove(tile + i, x + i, n)"]
+)
+def test_memory_written_by_a_function_of_c_is_initialised(call):
+    out = np.zeros(128, np.float32)
+    report = check(COPIES.replace("CALL", call), "copies", 2, 32, np.int32(16), numbers(128), out[:125])
+    assert {f.kind for f in report.findings} == {"race"} and {f.here.line for f in report.findings} == {
+        8
+    }  # both blocks
+    assert check(COPIES.replace("CALL", call), "copies", 1, 32, np.int32(16), numbers(128), out).findings == []
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "where", "access"),
+    [
+        ("memcpy(out + i, x + i, n)", "out of bounds", 1, "read"),
+        ("memmove(out + i, x + i, n)", "out of bounds", 1, "read"),
+        ("memset(out + i, 0, n)", "out of bounds", 2, "write"),
+        ("memcpy(tile, x + i, 16)", "race", STATIC_SHARED, "write"),
+        ("memset((void*)(x + i), 0, 16)", "read only", 1, "write"),
+        ("memcpy(out + i, tile + i, 16)", "uninitialised", STATIC_SHARED, "read"),
+    ],
+)
+@pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
+def test_functions_of_c_are_checked_as_any_other_access(call, kind, where, access, schedule, seed):
+    x, out = numbers(160), np.zeros(160, np.float32)  # room for the bad access itself
+    source = COPIES.replace("CALL", call)
+    arguments = (np.int32(32), x[:128], out[:128])
+    report = check(source, "copies", 1, 32, *arguments, constant=(1,), schedule=schedule, seed=seed)
+    finding = next(f for f in report.findings if f.kind == kind)
+    assert (finding.array, finding.here.line, finding.here.access) == (where, 6, access)

@@ -85,6 +85,53 @@ def test_an_atomic_and_a_plain_access_to_one_cell_race():
     assert {race.here.access, race.other.access} == {"atomic", "write"}
 
 
+COUNTER = """
+extern "C" __global__ void count(int* out) {
+    __shared__ int n;
+    if (threadIdx.x == SETTER) n = 0;
+    AFTER_SET;
+    atomicAdd(&n, 1);
+    AFTER_ADD;
+    if (threadIdx.x == READER) out[blockIdx.x] = n;
+}
+"""
+
+
+@pytest.mark.parametrize("thread", [0, 31, 32, 63])
+@pytest.mark.parametrize(
+    ("missing", "accesses"), [("AFTER_SET", {"write", "atomic"}), ("AFTER_ADD", {"read", "atomic"})]
+)
+@pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
+def test_a_threads_own_atomic_update_does_not_hide_its_plain_access(missing, accesses, thread, schedule, seed):
+    source = COUNTER.replace("SETTER", str(thread)).replace("READER", str(thread)).replace(missing, "{}")
+    source = source.replace("AFTER_SET", "__syncthreads()").replace("AFTER_ADD", "__syncthreads()")
+    report = check(source, "count", 2, 64, np.zeros(2, np.int32), schedule=schedule, seed=seed)
+    races = [{f.here.access, f.other.access} for f in report.findings if f.kind == "race"]
+    assert accesses in races
+
+
+@pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
+def test_atomic_updates_between_barriers_are_clean(schedule, seed):
+    source = COUNTER.replace("SETTER", "5").replace("READER", "40").replace("AFTER_SET", "__syncthreads()")
+    out = np.zeros(3, np.int32)
+    source = source.replace("AFTER_ADD", "__syncthreads()")
+    assert check(source, "count", 3, 64, out, schedule=schedule, seed=seed).findings == []
+    assert (out == 64).all()
+
+
+@pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
+def test_a_block_that_reads_what_all_blocks_update_atomically_races(schedule, seed):
+    source = """
+extern "C" __global__ void mean(float* total) {
+    if (threadIdx.x == 0) atomicAdd(total, 1.0f);
+    __syncthreads();
+    if (blockIdx.x == 2 && threadIdx.x == 1) total[0] = total[0] / 4;
+}"""
+    report = check(source, "mean", 4, 32, np.zeros(1, np.float32), schedule=schedule, seed=seed)
+    races = [{(f.here.line, f.here.access), (f.other.line, f.other.access)} for f in report.findings]
+    assert {(3, "atomic"), (5, "write")} in races
+
+
 LANES = """
 extern "C" __global__ void swap_lanes(int* out) {
     __shared__ int cells[64];

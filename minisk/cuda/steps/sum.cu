@@ -5,8 +5,8 @@
 //   1  channel_dot_serial   One thread sums a plane. The result is right; all other threads of the block are idle.
 //   2  channel_dot_tree     Each thread sums every blockDim-th product. Then the partial sums are added in pairs in
 //                           shared memory: log2(blockDim) rounds with a barrier each, as in the original Axpy layer.
-//   3  channel_dot_shuffle  In ../axpy.cu: loads of four elements, and the last five rounds inside a warp without a
-//                           barrier. Operations launch this one.
+//   3  channel_dot_shuffle  In ../axpy.cu: loads of four elements. The threads of a warp add in registers, without a
+//                           barrier; shared memory holds one sum for each warp. Operations launch this one.
 //
 // Operations never launch steps 1 and 2. The tests compare each step with step 1.
 #include "common.cuh"

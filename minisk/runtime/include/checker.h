@@ -1,8 +1,8 @@
 // checker.h: mode "check": every memory access of a kernel is checked, as NVIDIA's compute-sanitizer does on a GPU.
 //
 // The compiler's -fsanitize=thread inserts a call before each load and store; this file defines the functions called.
-// For each cell of global and shared memory they record the last write and two reads, with block, thread, source line
-// and a logical time. These records suffice to find, independently of the order in which threads were executed:
+// For each cell of global and shared memory they record the last plain write, two reads and two atomic updates, with
+// block, thread, source line and a logical time. These suffice to find, independently of the order of execution:
 //
 //   out of bounds, misaligned   the launch stops there: the access itself could crash
 //   race                        two accesses with no barrier or collective between, one a write, not both atomic
@@ -87,24 +87,30 @@ MINISK_UNWATCHED static bool races(const Record& earlier, const Record& mine, bo
     return !is_before_me(earlier);
 }
 
-// Records a read. Two readers are kept, such that any later write that races with some reader races with one of these:
-// a reader that certainly came before the current thread is replaced by it, and one reader of each warp is enough.
-MINISK_UNWATCHED static void remember_read(Cell& cell, const Record& mine) {
-    for (Record& read : cell.reads) {
-        if (read.block == 0 || is_before_me(read)) return void(read = mine);
+MINISK_UNWATCHED static bool is_mine(const Record& record) { return record.block == block_number; }
+
+// Records a read or an atomic update. Two are kept, such that any later access that races with some of them races with
+// one of these: one that certainly came before the current thread is replaced by it, and one of each warp is enough.
+// In shared memory, those of earlier blocks count for nothing.
+MINISK_UNWATCHED static void remember(Record (&kept)[2], const Record& mine, bool is_shared) {
+    for (Record& record : kept) {
+        const bool is_over = is_shared && !is_mine(record);
+        if (record.block == 0 || is_over || is_before_me(record)) return void(record = mine);
     }
-    Record& second = cell.reads[1];
-    const Record& first = cell.reads[0];
-    const bool second_is_spare = first.block == block_number && first.thread / 32 == second.thread / 32;
-    if (second.block != block_number || second_is_spare) second = mine;
+    const bool second_is_spare = is_mine(kept[0]) && kept[0].thread / 32 == kept[1].thread / 32;
+    if (!is_mine(kept[1]) || second_is_spare) kept[1] = mine;
 }
 
 // ---- one access ----
 
+MINISK_UNWATCHED static bool is_written(const Cell& cell) {
+    return is_mine(cell.write) || is_mine(cell.atomics[0]) || is_mine(cell.atomics[1]);
+}
+
 MINISK_UNWATCHED static bool is_initialised(const Region& region, const Cell* cell, uintptr_t address, size_t bytes) {
     if (region.is_shared) {
         for (size_t i = 0; i * region.unit < bytes; ++i) {
-            if (cell[i].write.block != block_number) return false;
+            if (!is_written(cell[i])) return false;
         }
     } else if (region.initialised) {
         return !memchr(region.initialised + (address - region.start), 0, bytes);
@@ -112,22 +118,30 @@ MINISK_UNWATCHED static bool is_initialised(const Region& region, const Cell* ce
     return true;
 }
 
+// Returns an earlier access to the cell that races with this one, or null.
+MINISK_UNWATCHED static const Record* rival_of(const Cell& cell, const Record& mine, bool is_shared) {
+    if (races(cell.write, mine, is_shared)) return &cell.write;
+    for (const Record& update : cell.atomics) {
+        if (races(update, mine, is_shared)) return &update;
+    }
+    for (const Record& read : cell.reads) {
+        if (mine.access != minisk_read && races(read, mine, is_shared)) return &read;
+    }
+    return nullptr;
+}
+
 // Finds races with earlier accesses to the cell, and records this one. Returns true if it is this block's first of its
 // kind (read or write).
 MINISK_UNWATCHED static bool visit(Cell& cell, const Record& mine, const Region& region, uintptr_t address,
                                    size_t bytes) {
-    const bool writes = mine.access != minisk_read;
-    const Record* rival = nullptr;
-    if (races(cell.write, mine, region.is_shared)) rival = &cell.write;
-    for (int i = 0; i < 2 && writes && !rival; ++i) {
-        if (races(cell.reads[i], mine, region.is_shared)) rival = &cell.reads[i];
-    }
+    const Record* rival = rival_of(cell, mine, region.is_shared);
     if (rival) find(minisk_race, region, address, bytes, mine, *rival);
 
-    const auto is_mine = [](const Record& record) MINISK_UNWATCHED { return record.block == block_number; };
-    const bool first = writes ? !is_mine(cell.write) : !is_mine(cell.reads[0]) && !is_mine(cell.reads[1]);
-    if (writes) cell.write = mine;
-    else remember_read(cell, mine);
+    const bool is_read = mine.access == minisk_read;
+    const bool first = is_read ? !is_mine(cell.reads[0]) && !is_mine(cell.reads[1]) : !is_written(cell);
+    if (is_read) remember(cell.reads, mine, region.is_shared);
+    else if (mine.access == minisk_atomic) remember(cell.atomics, mine, region.is_shared);
+    else cell.write = mine;
     return first;
 }
 
@@ -172,6 +186,16 @@ MINISK_UNWATCHED static void watch(void* pointer, size_t bytes, minisk_access ac
 MINISK_UNWATCHED static void watch_range(void* start, size_t bytes, minisk_access access, void* return_address) {
     const size_t step = (uintptr_t(start) | bytes) % 4 ? 1 : 4;
     for (size_t i = 0; i < bytes; i += step) watch(static_cast<char*>(start) + i, step, access, return_address);
+}
+
+// The instrumentation does not see these functions of C. The read counts as a place of its own, one byte before the
+// write's: still within the call, so on the same line.
+MINISK_UNWATCHED static void watch_copy(void* to, const void* from, size_t bytes, void* return_address) {
+    const size_t step = (uintptr_t(to) | uintptr_t(from) | bytes) % 4 ? 1 : 4;
+    char* const read_address = static_cast<char*>(return_address) - 1;
+    char *target = static_cast<char*>(to), *source = static_cast<char*>(const_cast<void*>(from));
+    for (size_t i = 0; i < bytes; i += step) watch(source + i, step, minisk_read, read_address);
+    for (size_t i = 0; i < bytes; i += step) watch(target + i, step, minisk_write, return_address);
 }
 
 // ---- events that fibers.h and scheduler.h notify of ----
@@ -227,6 +251,28 @@ template <class Vector> MINISK_UNWATCHED __attribute__((noinline)) void minisk_s
     minisk::watch(address, sizeof(Vector), minisk_write, __builtin_return_address(0));
     *static_cast<Vector*>(address) = v;
 }
+
+// What memcpy, memmove and memset mean in a kernel: cuda_on_cpu.h replaces the names.
+MINISK_UNWATCHED __attribute__((noinline, unused))
+static void* minisk_memcpy(void* to, const void* from, size_t bytes) {
+    minisk::watch_copy(to, from, bytes, __builtin_return_address(0));
+    return memcpy(to, from, bytes);
+}
+MINISK_UNWATCHED __attribute__((noinline, unused))
+static void* minisk_memmove(void* to, const void* from, size_t bytes) {
+    minisk::watch_copy(to, from, bytes, __builtin_return_address(0));
+    return memmove(to, from, bytes);
+}
+MINISK_UNWATCHED __attribute__((noinline, unused))
+static void* minisk_memset(void* to, int value, size_t bytes) {
+    minisk::watch_range(to, bytes, minisk_write, __builtin_return_address(0));
+    return memset(to, value, bytes);
+}
+namespace std {
+using ::minisk_memcpy;
+using ::minisk_memmove;
+using ::minisk_memset;
+}  // namespace std
 
 // Resets the checker; called before each launch.
 MINISK_VISIBLE void minisk_check_begin() {

@@ -29,3 +29,9 @@
 // One process loads several libraries of one file (modes, dtypes). The dynamic linker must not merge their symbols, for
 // example a template's shared array: only the functions that MINISK_EXPORT defines are visible.
 #pragma GCC visibility push(hidden)
+
+#ifdef MINISK_CHECK
+#define memcpy minisk_memcpy
+#define memmove minisk_memmove
+#define memset minisk_memset
+#endif

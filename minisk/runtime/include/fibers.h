@@ -6,6 +6,8 @@
 //
 // Here: the state of a launch, and the functions that fibers call.
 #pragma once
+#include <pthread.h>
+
 #include <mutex>
 #include <numeric>
 
@@ -61,6 +63,9 @@ struct Bytes {
 
 // The state of the one launch that a library executes at a time.
 static std::mutex one_launch;
+// A fork waits until no other thread launches: in the child, no thread would unlock the mutex.
+__attribute__((used)) static const int fork_handlers = pthread_atfork(
+    [] { one_launch.lock(); }, [] { one_launch.unlock(); }, [] { one_launch.unlock(); });
 static Launch* running;
 static KernelCall kernel_call;
 static Fiber fibers[most_threads];

@@ -1,6 +1,7 @@
-// shadow.h: shadow memory: for every cell of memory that a kernel may access, the last write and two reads.
+// shadow.h: shadow memory: for every cell of memory that a kernel may access, the last plain write, two reads and
+// two atomic updates.
 //
-// It takes about twelve times the memory of the arrays, allocated page by page as they are accessed.
+// It takes about twenty times the memory of the arrays, allocated page by page as they are accessed.
 #pragma once
 #include <cstdlib>
 
@@ -16,7 +17,8 @@ struct Record {
     uint8_t access;
 };
 
-struct Cell { Record write, reads[2]; };
+// write: the last plain one. A later plain write must not hide an atomic update, nor an update a plain write.
+struct Cell { Record write, reads[2], atomics[2]; };
 
 // Memory that a kernel may access, in cells as small as the smallest access so far.
 struct Region {

@@ -1,0 +1,27 @@
+"""The tests of `pytest -m core`: every package in about 30 seconds. Tests that carry the mark themselves join them."""
+
+# An entry is the beginning of node ids: a folder, a file, or a test, without "tests/".
+CORE = [
+    "analysis/test_profiler.py",
+    "autograd/",
+    "cli/test_info.py::test_json_has_every_fact",
+    "cuda/test_sgd_kernels.py",
+    "data/test_data.py",
+    "docs/",
+    "evaluation/test_predict_report.py",
+    "gradient_check/test_gradcheck_documentation.py",
+    "models/test_selective_kernel.py",
+    "nn/",
+    "optim/",
+    "runtime/test_launcher.py::test_scalars_are_converted_to_the_declared_type",
+    "sanitizer/test_checker_counters.py",
+    "training/test_training.py::test_a_run_leaves_its_config",
+    "training/test_training.py::test_one_seed_gives_one_run",
+]
+# Tests among these that take a second or more each.
+NOT_CORE = [
+    "test_a_chain_of_200000_additions",
+    "test_a_gpu_is_waited_for",
+    "test_a_network_has_the_same_bits",
+    "test_train_cifar_profile",
+]
