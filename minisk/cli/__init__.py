@@ -1,13 +1,11 @@
 """The command line: `python -m minisk COMMAND`, or `minisk COMMAND` once installed."""
 
 import argparse
-import io
-import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import MiniskError
 from . import check, download, evaluate, gradcheck, info, predict, summary
+from .process import run_command
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -21,13 +19,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0; 1 after a reported error, or a failed check; 130 after Ctrl-C."""
+    return run_command("minisk", lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal gets \xd7 for ×, not a traceback
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        return int(arguments.run(arguments) or 0)
-    except KeyboardInterrupt:
-        return 130
-    except (MiniskError, OSError) as error:
-        print(f"minisk {arguments.command}: {error}", file=sys.stderr)
-        return 1
+    return run_command(f"minisk {arguments.command}", lambda: arguments.run(arguments))

@@ -1,10 +1,11 @@
 """`minisk evaluate`: measure a checkpoint, or the trained network of the package, on the test images of a data set."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, MiniskError
 from ..serialization import csv_text
 from .predict import add_weights
 from .text import printable
@@ -26,13 +27,13 @@ def run(arguments: argparse.Namespace) -> None:
     from ..data import load_dataset
     from ..evaluation import load_classifier, measure, report_run
 
+    if arguments.out is not None:
+        _make_folder(arguments.out)
     classifier = load_classifier(arguments.weights, arguments.device)
     dataset = load_dataset(arguments.dataset or classifier.dataset, arguments.data_dir, "test")
     if classifier.classes != dataset.classes:
-        own, found = (f"{len(of.classes)} classes ({of.classes[0]}, …)" for of in (classifier, dataset))
-        raise CheckpointError(f"{arguments.weights} has {own}, but {dataset.name} has {found}")
-    if arguments.out:
-        Path(arguments.out).mkdir(parents=True, exist_ok=True)
+        raise CheckpointError(_difference(arguments.weights, classifier.classes, dataset.name, dataset.classes))
+    if arguments.out is not None:
         result = report_run(classifier.model, dataset, classifier.normalization, arguments.out)
     else:
         result = measure(classifier.model, dataset, classifier.normalization)
@@ -48,3 +49,20 @@ def run(arguments: argparse.Namespace) -> None:
         predicted = printable(result.classes[wrong.argmax()])
         note = f"  {wrong.max():,} taken for {predicted}" if wrong.any() else ""
         print(f"  {printable(row['class']):<{width}}  {row['images']:>7,} images  {accuracy}{note}")
+
+
+def _make_folder(name: str) -> None:
+    if not name:
+        raise MiniskError("--out is empty, expected a folder")
+    try:
+        Path(name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MiniskError(f"output folder {name} can't be written to: {error.strerror}") from error
+
+
+def _difference(weights: str, own: Sequence[str], dataset: str, found: Sequence[str]) -> str:
+    """Describe how the classes of a network and of a data set differ: their number, or the first name that differs."""
+    if len(own) != len(found):
+        return f"{weights} was trained on {len(own)} classes, but {dataset} has {len(found)}"
+    mine, other = next((a, b) for a, b in zip(own, found, strict=True) if a != b)
+    return f"{weights} was trained on the class {mine!r} where {dataset} has {other!r}"

@@ -5,7 +5,6 @@ The command never fails: a part that cannot be determined says so in its own lin
 
 import argparse
 import contextlib
-import ctypes
 import json
 import os
 import platform
@@ -25,7 +24,6 @@ from ..runtime.cache import cache_folder
 
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX(FLAGS)?$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
 _PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboardX", "cupy-cuda12x", "cupy-cuda13x", "torch")
-_THREAD_COUNTS = ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads")
 
 
 def add_to(commands: Any) -> None:
@@ -86,19 +84,9 @@ def _settings() -> list[str]:
 
 
 def _blas() -> str:
-    about: Any = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{about.get('name')} {about.get('version')}, threads: {_blas_threads()}"
+    from ..training.blas import blas_core, blas_name, blas_threads
 
-
-def _blas_threads() -> int | str:
-    """Ask the OpenBLAS that NumPy has loaded; the variables are not enough, because it also depends on the machine."""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/self/maps").read_text().splitlines()
-        for library in sorted({line.split(maxsplit=5)[-1] for line in lines if "blas" in line}):
-            for name in _THREAD_COUNTS:
-                with contextlib.suppress(OSError, AttributeError):
-                    return int(getattr(ctypes.CDLL(library), name)())
-    return "unknown"
+    return f"{blas_name()}, kernels: {blas_core()}, threads: {blas_threads()}"
 
 
 def _devices() -> list[str]:

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
-import json
 import shlex
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from ..analysis.profiler import profile
-from ..data import load_dataset
 from ..data.download import download_cifar
 from ..errors import MiniskError
-from ..evaluation import load_classifier, measure, report_run
+from ..evaluation import load_classifier, report_run
 from ..runtime import kernels_in_use
 from ..training import Config, SettingError, Trainer
 from ..training.config import GROUPS, kind_of
+from .process import run_command
 from .recipes import RECIPES
-from .text import flag
+from .signals import stop_signals
+from .text import flag, printable
+from .train_modes import evaluate_checkpoint, profile_steps
+from .train_settings import config_from
 
 EPILOG = """
 A setting comes from the first of these that gives it: a flag; --config; --recipe; with --resume, the run itself; the
-default. With --resume, settings may be left out; those given must equal the run's own, except --device.
+default. With --resume, settings may be left out; those given must equal the run's own, except --device, and
+--data-dir if the images are the same.
 
 Ctrl-C or SIGTERM stops after the current step, writes a checkpoint and prints the command that resumes; a second Ctrl-C
 stops at once. If a checkpoint cannot be written (a full disk, for example), this is reported, training goes on and the
@@ -44,7 +42,11 @@ def parser() -> argparse.ArgumentParser:
     )
     run = p.add_argument_group("the run")
     run.add_argument("--out", default="runs/latest", metavar="DIR", help="folder to write to (default: runs/latest)")
-    run.add_argument("--resume", action="store_true", help="go on from last.safetensors in --out, bit for bit")
+    run.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from last.safetensors in --out, bit for bit; start if nothing is saved there",
+    )
     run.add_argument("--recipe", choices=RECIPES, help="; ".join(map(_recipe_help, RECIPES)))
     run.add_argument("--config", metavar="FILE", help="settings from the config.json of another run")
     run.add_argument("--download", action="store_true", help="fetch the official archive into --data-dir first")
@@ -54,6 +56,13 @@ def parser() -> argparse.ArgumentParser:
         default=200,
         metavar="N",
         help="steps between checkpoints, in addition to each epoch's end; 0: none of these (default: 200)",
+    )
+    run.add_argument(
+        "--save-minutes",
+        type=float,
+        default=5.0,
+        metavar="F",
+        help="minutes between checkpoints, in addition to the others; 0: none of these (default: 5)",
     )
     run.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between log lines (default: 50)")
     run.add_argument("--recompute", action="store_true", help="save memory: compute each unit again in backward")
@@ -90,66 +99,31 @@ def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train. Returns the exit status: 0; 1 after a reported error; 128 + n after signal n."""
+    """Train. Returns the exit status: 0; 1 after a reported error; 128 + n after signal n; 141 after a broken pipe."""
     given = list(sys.argv[1:] if argv is None else argv)
-    arguments = parser().parse_args(given)
+    return run_command("train_cifar", lambda: _run(parser().parse_args(given), given))
+
+
+def _run(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     again = shlex.join([sys.executable, sys.argv[0], *given, *([] if arguments.resume else ["--resume"])])
     try:
-        config = _config(arguments)
+        if not arguments.out:
+            raise MiniskError("--out is empty, expected a folder")
+        config = config_from(arguments)
         if arguments.download:
             if config.data_dir is None:
                 raise MiniskError("--download needs --data-dir, the folder to fetch into")
             download_cifar(config.dataset, config.data_dir)
         if arguments.eval:
-            return _evaluate(config, arguments.eval)
+            return evaluate_checkpoint(config, arguments.eval)
         return _train(config, arguments, again)
     except KeyboardInterrupt:
         saved = (Path(arguments.out) / "last.safetensors").exists()
         rest = f"the last checkpoint is whole; go on from there with\n{again}" if saved else "nothing was saved yet"
         print(f"\nstopped at once; {rest}", file=sys.stderr)
         return 130
-    except (MiniskError, OSError) as error:
-        text = f"{flag(error.setting)} {error.problem}" if isinstance(error, SettingError) else str(error)
-        print(f"train_cifar: {text}", file=sys.stderr)
-        return 1
-
-
-def _evaluate(config: Config, checkpoint: str) -> int:
-    """Print loss and accuracy of a checkpoint on the test set that the settings describe. Return the exit status."""
-    classifier = load_classifier(checkpoint, config.device)
-    test_set = load_dataset(config.dataset, config.data_dir, "test", size_limit=config.test_images)
-    if classifier.classes != test_set.classes:
-        raise MiniskError(f"--eval {checkpoint} has other classes than --dataset {config.dataset}")
-    result = measure(classifier.model, test_set, classifier.normalization)
-    print(f"{checkpoint}: test loss {result.loss:.4f} accuracy {result.accuracy:.2f} % of {len(test_set):,} images")
-    return 0
-
-
-def _config(arguments: argparse.Namespace) -> Config:
-    settings: dict[str, Any] = {}
-    own = Path(arguments.out) / "config.json"
-    if (arguments.resume or arguments.eval) and own.exists():
-        settings |= read_config(own)
-    settings |= RECIPES[arguments.recipe] if arguments.recipe else {}
-    settings |= read_config(arguments.config) if arguments.config else {}
-    names = {field.name for field in dataclasses.fields(Config)}
-    return Config(**settings | {name: value for name, value in vars(arguments).items() if name in names})
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """Read settings from a config.json. Raises MiniskError if it is missing, damaged or names an unknown setting."""
-    try:
-        settings = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MiniskError(f"settings {path} can't be read: {error.strerror}") from error
-    except ValueError as error:
-        raise MiniskError(f"settings {path} are not JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise MiniskError(f"settings {path} are a JSON {type(settings).__name__}, expected an object")
-    unknown = sorted(settings.keys() - {field.name for field in dataclasses.fields(Config)})
-    if unknown:
-        raise MiniskError(f"settings {path} name unknown settings: {', '.join(unknown)}")
-    return settings
+    except SettingError as error:
+        raise MiniskError(f"{flag(error.setting)} {error.problem}") from error
 
 
 def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
@@ -158,16 +132,19 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
         arguments.out,
         arguments.resume,
         save_every=arguments.save_every,
+        save_minutes=arguments.save_minutes,
         log_every=arguments.log_every,
         workers=arguments.workers,
         tensorboard=arguments.tensorboard,
     )
+    if arguments.resume and not trainer.resumed:
+        print(f"nothing is saved in {printable(arguments.out)} yet: starting from step 0")
     size = sum(parameter.size for parameter in trainer.model.parameters())
     print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
     print(f"kernels: {kernels_in_use(trainer.device)}")
     trainer.model.recompute = arguments.recompute
     if arguments.profile:
-        _profile(trainer)
+        profile_steps(trainer)
         return 0
     with stop_signals() as received:
         for m in trainer.run(stop=lambda: bool(received)):
@@ -181,41 +158,6 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
         return 128 + received[-1]
     best = load_classifier(trainer.out / "best.safetensors", trainer.device).model
     report = report_run(best, trainer.test_loader.dataset, trainer.normalization, trainer.out)
-    print(f"best test accuracy {report.accuracy:.2f} %; checkpoints, tables and pictures in {arguments.out}")
+    what = "checkpoints, tables and pictures" if (trainer.out / "curves.png").exists() else "checkpoints and tables"
+    print(f"best test accuracy {report.accuracy:.2f} %; {what} in {printable(arguments.out)}")
     return 0
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT (Ctrl-C) and SIGTERM in a list instead of ending the process; main thread only.
-
-    A SIGINT that is not the first signal raises KeyboardInterrupt.
-    """
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _profile(trainer: Trainer) -> None:
-    """Print where the time of ten steps goes, after three that build kernels and fetch memory; save nothing else."""
-    trainer.model.train()
-    batches = itertools.chain.from_iterable(map(trainer.train_loader.epoch, itertools.count(1)))
-    for batch in itertools.islice(batches, 3):
-        trainer.train_step(batch)
-    with profile(trainer.model) as found:
-        for batch in itertools.islice(batches, 10):
-            trainer.train_step(batch)
-    print(found)
-    trainer.out.mkdir(parents=True, exist_ok=True)
-    found.save_trace(trainer.out / "trace.json")
-    print(f"every operation in time: {trainer.out / 'trace.json'}, for chrome://tracing or ui.perfetto.dev")

@@ -63,6 +63,8 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
         CheckpointError: the file is missing, damaged or incomplete.
         DeviceError: the device is not available.
     """
+    if Path(path).is_dir():
+        raise CheckpointError(f"checkpoint {path} is a folder: give a file in it, such as best.safetensors")
     arrays, about = load_checkpoint(models.TRAINED.get(str(path), path))
     try:
         config, classes = about["config"], tuple(map(str, about["classes"]))

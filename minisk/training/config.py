@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import models
-from ..data import DATASETS, Augment, Dataset, Loader, Mix
+from ..data import DATASETS, Augment
 from ..errors import MiniskError
-
-TEST_BATCH = 256
 
 SCHEDULES = ("onecycle", "cosine", "step")
 OPTIMIZERS = ("sgd", "adamw")
@@ -25,6 +23,9 @@ GROUPS = ("data", "model", "optimizer", "schedule", "run")
 _OPTIMIZER_DEFAULTS = {"sgd": {"lr": 0.2, "weight_decay": 5e-4}, "adamw": {"lr": 1e-3, "weight_decay": 1e-2}}
 # Settings that older runs lack, with the values that those runs used.
 _VALUES_BEFORE_ADDED = {"optimizer": "sgd", "beta1": 0.9, "beta2": 0.999}
+
+# Settings that may change when a run is resumed. The images of data_dir are compared by content instead.
+_FREE_TO_CHANGE = ("device", "data_dir")
 
 _BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "above": operator.gt,
@@ -68,6 +69,7 @@ class Config:
     train_images: int | None = _setting("data", None, "use only this many training images, evenly spaced", at_least=1)
     test_images: int | None = _setting("data", None, "use only this many test images, evenly spaced", at_least=1)
     model: str = _setting("model", "sknet_small", ", ".join(models.NAMES), "NAME", choices=models.NAMES)
+    init: str | None = _setting("model", None, "begin with the weights of this checkpoint", "FILE")
     epochs: int = _setting("schedule", 6, "passes over the training images", above=0)
     batch_size: int = _setting("data", 128, "images per step", above=0)
     accumulate: int = _setting("optimizer", 1, "parts a batch is computed in, one by one, to save memory", at_least=1)
@@ -85,7 +87,7 @@ class Config:
         "F",
         at_least=0,
     )
-    label_smoothing: float = _setting("optimizer", 0.0, "share spread over all classes", "F", at_least=0, at_most=1)
+    label_smoothing: float = _setting("optimizer", 0.0, "share spread over all classes", "F", at_least=0, below=1)
     schedule: str = _setting(
         "schedule", "onecycle", "of the learning rate; step: ×0.1 at 1/2 and 3/4", choices=SCHEDULES
     )
@@ -112,6 +114,10 @@ class Config:
             _check(field, getattr(self, field.name))
         if self.accumulate > self.batch_size:
             raise SettingError("accumulate", f"{self.accumulate} must be at most the batch size, {self.batch_size}")
+        if self.small_epochs > self.epochs:
+            raise SettingError("small_epochs", f"{self.small_epochs} must be at most the epochs, {self.epochs}")
+        if self.warmup_epochs > self.epochs:
+            raise SettingError("warmup_epochs", f"{self.warmup_epochs} must be at most the epochs, {self.epochs}")
 
     def augment(self, epoch: int) -> Augment:
         """Return the augmentations of an epoch, counted from 1. Small epochs cut windows out of unpadded images."""
@@ -119,12 +125,12 @@ class Config:
         return Augment(padding, self.mirror, self.cutout, self.jitter, share)
 
     def changes_from(self, before: Mapping[str, Any]) -> list[str]:
-        """Describe each setting that differs from an earlier run's; the device may change."""
+        """Describe each setting, by its flag, that differs from an earlier run's; device and data_dir may change."""
         earlier = {**_VALUES_BEFORE_ADDED, **before}
         changes = []
         for name, value in dataclasses.asdict(self).items():
-            if name != "device" and earlier.get(name) != value:
-                changes.append(f"{name} {earlier.get(name)!r} is now {value!r}")
+            if name not in _FREE_TO_CHANGE and earlier.get(name) != value:
+                changes.append(f"--{name.replace('_', '-')} {earlier.get(name)!r} is now {value!r}")
         return changes
 
 
@@ -149,35 +155,3 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
             raise SettingError(field.name, f"{value} must be {name.replace('_', ' ')} {bound:g}")
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(field.name, f"{value} must be finite")
-
-
-def make_loaders(config: Config, train_set: Dataset, test_set: Dataset, workers: int = 0) -> tuple[Loader, Loader]:
-    """Return the loaders of training and test images, both normalised by the training images' mean and deviation.
-
-    Args:
-        config: batch size, seed and augmentations.
-        train_set: shuffled, augmented, without a last batch that is not full.
-        test_set: in stored order, not augmented.
-        workers: processes that prepare training batches; the bits do not depend on it.
-
-    Raises:
-        SettingError: the batch size is larger than the training set.
-        DataError: an image cannot be read.
-    """
-    if config.batch_size > len(train_set):
-        raise SettingError("batch_size", f"{config.batch_size} is more than the {len(train_set)} training images")
-    mean, std = (values.tolist() for values in train_set.mean_std())
-    mix = Mix(len(train_set.classes), config.mixup, config.cutmix) if config.mixup or config.cutmix else None
-    train = Loader(
-        train_set,
-        config.batch_size,
-        shuffle=True,
-        augment=config.augment(1),
-        mix=mix,
-        seed=config.seed,
-        drop_last=True,
-        mean=mean,
-        std=std,
-        workers=workers,
-    )
-    return train, Loader(test_set, TEST_BATCH, mean=mean, std=std)

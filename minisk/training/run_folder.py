@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +21,13 @@ from typing import Any
 from tqdm import tqdm
 
 from ..analysis.figures import draw_curves
-from ..errors import MiniskError
-from ..serialization import atomic_write, csv_text
+from ..errors import CheckpointError, MiniskError
+from ..serialization import atomic_write, csv_text, save_checkpoint
 
 log = logging.getLogger("minisk")
 
+# The temporary names that `atomic_write` gives to the files of a run.
+_PARTIAL = re.compile(r"\.[a-z_]+\.(safetensors|json|csv|png)\.\d+\.partial")
 SECONDS_BETWEEN_LINES = 60.0
 _LINE = "{desc}  step {n_fmt}/{total_fmt}{postfix}, {remaining} left in all\n"
 
@@ -96,6 +99,16 @@ class RunLog:
         self.event("epoch", **rows[-1])
         self._scalars("epoch", step, {name: value for name, value in rows[-1].items() if name != "epoch"})
 
+    def save_batch(self, arrays: dict[str, Any], about: dict[str, Any]) -> str:
+        """Write bad_batch.safetensors. Return the end of an error message that names it; empty if that failed."""
+        path = self.folder / "bad_batch.safetensors"
+        try:
+            save_checkpoint(path, arrays, about)
+        except CheckpointError as error:
+            log.warning("%s", error)
+            return ""
+        return f"; the batch is in {path}"
+
     def _scalars(self, group: str, step: int, scalars: Mapping[str, float]) -> None:
         if self._writer is not None:
             with self._failure_reported("tensorboard"):
@@ -135,6 +148,14 @@ def _append(path: Path, line: bytes) -> None:
                 file.truncate(before)
 
 
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write config.json. Raises MiniskError."""
+    try:
+        atomic_write(folder / "config.json", json.dumps(config, indent=2).encode())
+    except OSError as error:
+        raise MiniskError(f"output folder {folder} can't be written to: {error.strerror or error}") from error
+
+
 def progress_bar(title: str, done: int, total: int, show: bool) -> "tqdm[Any]":
     """Return a bar over the steps of a run, of which `done` are done: on a terminal, otherwise a line every minute."""
     on_terminal = sys.stderr.isatty()
@@ -168,7 +189,8 @@ def hold_folder(folder: Path) -> Iterator[None]:
     try:
         _lock(descriptor, folder)
         for leftover in folder.glob(".*.partial"):  # of a process that was killed while it wrote
-            leftover.unlink(missing_ok=True)
+            if _PARTIAL.fullmatch(leftover.name) and leftover.is_file():
+                leftover.unlink(missing_ok=True)
         yield
     finally:
         os.close(descriptor)

@@ -11,8 +11,7 @@ from ..errors import CheckpointError
 from ..evaluation.metrics import RunningMean
 from ..nn import Module
 from ..optim import LRScheduler, Optimizer, WeightAverage
-from ..serialization import load_checkpoint, weights_of
-from .config import Config
+from ..serialization import weights_of
 from .run_folder import Metrics
 
 
@@ -92,22 +91,7 @@ class TrainingState:
             self.history[:] = [Metrics(**row) for row in about["history"]]
             self.position = Position(**about["state"])
             set_random_state(about["random"])
-        except (LookupError, TypeError) as error:
+        except (LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(f"checkpoint {path} lacks a part that resuming needs: {error}") from error
-
-
-def load_run(path: Path, config: Config) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return the arrays and values of a checkpoint of the same Config. Raises CheckpointError."""
-    arrays, about = load_checkpoint(path)
-    changed = config.changes_from(about.get("config", {}))
-    if changed:
-        raise CheckpointError(f"{path} can't be resumed with other settings: {'; '.join(changed)}")
-    return arrays, about
-
-
-def file_version(path: Path) -> tuple[int, int] | None:
-    """Return a value that identifies one version of a file, None if there is no file.
-
-    Each version is a new file that was moved into place, so it has an inode and a time of its own.
-    """
-    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
+        except (ValueError, ArithmeticError) as error:  # the description is untrusted input
+            raise CheckpointError(f"checkpoint {path} has a part that does not fit: {error}") from error

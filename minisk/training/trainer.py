@@ -9,8 +9,6 @@ Files in the run's folder; all but the log are replaced as a whole:
 
 import contextlib
 import dataclasses
-import json
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -24,16 +22,16 @@ from .. import models, ops
 from ..autograd import Tensor
 from ..backend import Array, manual_seed
 from ..data import Batch, load_dataset
-from ..errors import CheckpointError, MiniskError
+from ..errors import MiniskError
 from ..evaluation.metrics import count_correct, evaluate, read_together, resolve_device
 from ..optim import WeightAverage, clip_gradients, gradient_norm
-from ..serialization import atomic_write, save_checkpoint
-from .config import Config, SettingError, make_loaders
+from .checkpoints import Checkpoints, load_initial_weights
+from .config import Config, SettingError
+from .images import check_classes, check_same_data, checksum, make_loaders
 from .optimization import make_optimizer, make_schedule
-from .run_folder import Metrics, RunLog, hold_folder, progress_bar
-from .state import Position, TrainingState, file_version, load_run
-
-log = logging.getLogger("minisk")
+from .provenance import software, warn_of_other_software
+from .run_folder import Metrics, RunLog, hold_folder, progress_bar, write_config
+from .state import Position, TrainingState
 
 
 class Trainer:
@@ -44,14 +42,16 @@ class Trainer:
     Args:
         config: the settings of the run.
         out: the run's folder.
-        resume: continue from last.safetensors in the folder, at the exact step, with the same bits.
-        save_every: steps between checkpoints within an epoch; 0 saves only at its end.
+        resume: continue from last.safetensors in the folder, at the exact step, with the same bits. If nothing is
+            saved there yet, the run starts.
+        save_every: steps between checkpoints within an epoch; 0: none of these.
+        save_minutes: minutes of wall clock between checkpoints within an epoch; 0: none of these.
         log_every: steps between lines of log.jsonl.
         workers: processes that prepare batches.
         tensorboard: also write scalars for TensorBoard; needs tensorboardX.
 
     Raises:
-        CheckpointError: the checkpoint is missing or of another Config, or the folder holds a run and resume is False.
+        CheckpointError: the checkpoint is of another Config, or the folder holds a run and resume is False.
         DataError, DeviceError, MiniskError: the data, the device or a setting cannot be used.
     """
 
@@ -62,37 +62,49 @@ class Trainer:
         resume: bool = False,
         *,
         save_every: int = 200,
+        save_minutes: float = 5.0,
         log_every: int = 50,
         workers: int = 0,
         tensorboard: bool = False,
     ) -> None:
-        for name, value, least in (("save_every", save_every, 0), ("log_every", log_every, 1), ("workers", workers, 0)):
-            if value < least:
-                raise SettingError(name, f"{value} must be at least {least}")
-        self.config, self.out, self.last = config, Path(out), Path(out) / "last.safetensors"
-        self.save_every, self.log_every = save_every, log_every
+        _check_options(out, save_every=(save_every, 0), save_minutes=(save_minutes, 0), log_every=(log_every, 1))
+        _check_options(out, workers=(workers, 0))
+        self.config, self.out, self.log_every = config, Path(out), log_every
         self.device = resolve_device(config.device)
         self.log = RunLog(self.out, tensorboard)
-        self._found = file_version(self.last)
-        if not resume and self._found is not None:
-            raise CheckpointError(f"{self.out} holds a run already: go on with --resume, or choose another --out")
-        saved = load_run(self.last, config) if resume else None
+        self.checkpoints = Checkpoints(self.out, self.log, save_every, save_minutes)
+        if not resume:
+            self.checkpoints.refuse_if_any()
+        saved = self.checkpoints.load(config) if resume else None
+        self.resumed = saved is not None
         train_set = load_dataset(config.dataset, config.data_dir, "train", size_limit=config.train_images)
         test_set = load_dataset(config.dataset, config.data_dir, "test", size_limit=config.test_images)
+        check_classes(train_set)
         self.classes = train_set.classes
         self.train_loader, self.test_loader = make_loaders(config, train_set, test_set, workers)
         self.normalization = {"mean": self.train_loader.mean, "std": self.train_loader.std}
+        self.images = {"normalization": self.normalization, "data_checksum": checksum(train_set, test_set)}
+        self.software = software(self.device)
         manual_seed(config.seed)
-        self.model = models.create(config.model, len(self.classes))
-        self.model.to(self.device)
+        self.model = self._make_model(begin=saved is None)
         self.optimizer = make_optimizer(config, self.model)
         self.schedule = make_schedule(config, self.optimizer, len(self.train_loader))
         self.average = WeightAverage(self.model, config.ema) if config.ema else None
         self.state = TrainingState(self.model, self.optimizer, self.schedule, self.average)
         self.history = self.state.history
-        self._unsaved_best: tuple[dict[str, Array], dict[str, Any]] | None = None
         if saved is not None:
-            self.state.restore(*saved, self.last)
+            self._restore(*saved)
+
+    def _make_model(self, begin: bool) -> Any:
+        model = models.create(self.config.model, len(self.classes))
+        if begin and self.config.init is not None:
+            model.load_state_dict(load_initial_weights(self.config.init))
+        return model.to(self.device)
+
+    def _restore(self, arrays: dict[str, Array], about: dict[str, Any]) -> None:
+        check_same_data(about, self.images)
+        self.state.restore(arrays, about, self.checkpoints.last)
+        warn_of_other_software(about.get("software", {}), self.software)
 
     @property
     def finished(self) -> bool:
@@ -116,12 +128,13 @@ class Trainer:
         if self.finished:
             return
         with hold_folder(self.out):
-            if file_version(self.last) != self._found:
-                raise CheckpointError(f"{self.last} was changed by another process since this one read it")
-            self._write_config()
+            self.checkpoints.check_unchanged()
+            write_config(self.out, dataclasses.asdict(self.config))
             with self.log.opened(self.schedule.steps):
                 position = self.state.position
                 self.log.event("start", epoch=position.epoch, step=position.step, device=self.device)
+                if not self.resumed:
+                    self._save()
                 while not self.finished and not stop():
                     self._train_epoch(progress, stop)
                     measured = None if stop() else self._evaluate(stop)
@@ -149,7 +162,7 @@ class Trainer:
                 position.step += 1
                 if self.schedule.steps % self.log_every == 0:
                     self.log.step(self.schedule.steps, loss=loss, gradient_norm=norm, lr=position.lr)
-                if self.save_every and self.schedule.steps % self.save_every == 0:
+                if self.checkpoints.is_due(self.schedule.steps):
                     self._save()
                 now = time.perf_counter()
                 position.seconds += now - before
@@ -193,16 +206,10 @@ class Trainer:
     def _stop_not_finite(self, name: str, value: float, images: Array, labels: Array) -> None:
         position = self.state.position
         where = {"epoch": position.epoch, "step": position.step}
-        message = f"the {name} became {value} in epoch {position.epoch}, step {position.step}: "
-        message += f"try a smaller learning rate than {self.config.lr}"
-        path = self.out / "bad_batch.safetensors"
-        try:
-            save_checkpoint(path, {"images": images, "labels": labels}, {name: str(value), **where})
-            message += f"; the batch is in {path}"
-        except CheckpointError as error:
-            log.warning("%s", error)
         self.log.event("not finite", what=name, value=str(value), **where)
-        raise MiniskError(message)
+        note = self.log.save_batch({"images": images, "labels": labels}, {name: str(value), **where})
+        place = f"in epoch {position.epoch}, step {position.step}"
+        raise MiniskError(f"the {name} became {value} {place}: try a smaller learning rate than {self.config.lr}{note}")
 
     def _evaluate(self, stop: Callable[[], bool]) -> tuple[float, float]:
         """Return test loss and accuracy, of the averaged weights if there are any; meaningless if stopped."""
@@ -224,42 +231,35 @@ class Trainer:
             waiting=100 * position.waited / seconds,
         )
         self.history.append(metrics)
-        if test_accuracy >= max(epoch.test_accuracy for epoch in self.history):
-            self._unsaved_best = self.state.best_weights(), self._about()
+        measurable = [epoch.test_accuracy for epoch in self.history if math.isfinite(epoch.test_loss)]
+        if math.isfinite(test_loss) and test_accuracy >= max(measurable):
+            self.checkpoints.keep_best(self.state.best_weights(), self._about())
         self.state.position = Position(epoch=position.epoch + 1)
         # The checkpoint comes last: if the process is killed before it, resuming repeats the end of the epoch.
         self.log.epoch(self.history, self.schedule.steps)
         self._save(must=self.finished)
+        if self.finished and not measurable:
+            problem = f"the test loss was never finite: try a smaller learning rate than {self.config.lr}"
+            raise MiniskError(problem)
         return metrics
+
+    def _save(self, must: bool = False) -> None:
+        self.checkpoints.save(self.state, self._about(), must)
 
     def _about(self) -> dict[str, Any]:
         return {
             "config": dataclasses.asdict(self.config),
             "classes": list(self.classes),
-            "normalization": self.normalization,
+            **self.images,
+            "software": self.software,
             "history": [dataclasses.asdict(metrics) for metrics in self.history],
         }
 
-    def _write_config(self) -> None:
-        try:
-            atomic_write(self.out / "config.json", json.dumps(dataclasses.asdict(self.config), indent=2).encode())
-        except OSError as error:
-            raise MiniskError(f"output folder {self.out} can't be written to: {error.strerror or error}") from error
 
-    def _save(self, must: bool = False) -> None:
-        """Write best.safetensors, if it changed, and last.safetensors; must: raise CheckpointError on failure."""
-        arrays, values = self.state.to_checkpoint()
-        position = self.state.position
-        try:
-            if self._unsaved_best is not None:
-                save_checkpoint(self.out / "best.safetensors", *self._unsaved_best)
-                self._unsaved_best = None
-            save_checkpoint(self.last, arrays, {**self._about(), **values})
-        except CheckpointError as error:
-            self.log.event("not saved", epoch=position.epoch, step=position.step, why=str(error))
-            if must:
-                raise CheckpointError(f"{error}; make room, then go on from the earlier one with --resume") from None
-            log.warning("%s; the earlier one stays, training goes on, and the next save tries again", error)
-        else:
-            self._found = file_version(self.last)
-            self.log.event("save", epoch=position.epoch, step=position.step)
+def _check_options(out: str | Path, **options: tuple[float, float]) -> None:
+    """Raise SettingError for an empty folder name or an option below its least value. options: (value, least)."""
+    if not str(out):
+        raise SettingError("out", "must name a folder")
+    for name, (value, least) in options.items():
+        if not value >= least:
+            raise SettingError(name, f"{value} must be at least {least}")

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ import minisk.__main__
 from minisk import models, nn
 from minisk.analysis.summary import summarize
 from minisk.cli import train as train_cifar
+from minisk.cli import train_modes
 from minisk.cli.recipes import RECIPES
 from minisk.data import make_shapes
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
@@ -129,10 +129,14 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "seed": 3,
         "device": "cpu",
     }
-    assert given.keys() | {"mirror"} == {field.name for field in dataclasses.fields(Config)}
+    assert given.keys() | {"mirror", "init"} == {field.name for field in dataclasses.fields(Config)}
     flags = (part for k, v in given.items() for part in (f"--{k.replace('_', '-')}", v))
     assert run(*flags, "--no-mirror")[0] == 0
-    assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["config"] == {**given, "mirror": False}
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["config"] == {
+        **given,
+        "mirror": False,
+        "init": None,
+    }
 
 
 def test_help_describes_every_setting_and_its_default(capsys):
@@ -196,7 +200,7 @@ def test_a_second_ctrl_c_stops_at_once_and_reports_whether_there_is_a_checkpoint
     with monkeypatch.context() as patch:
         signal_in_step(patch, signal.SIGINT, which=1)
         signal_in_step(patch, signal.SIGINT, which=1)
-        assert run() == (130, ANY, "\nstopped at once; nothing was saved yet\n")
+        assert run()[0] == 130
     with monkeypatch.context() as patch:
         signal_in_step(patch, signal.SIGINT, which=3)
         signal_in_step(patch, signal.SIGINT, which=3)
@@ -244,7 +248,8 @@ def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, 
     assert train_cifar.main([*short, "--recipe", "paper"]) == 1
     message = capsys.readouterr().err
     assert (
-        "other settings: model 'sknet_small' is now 'sknet29'; epochs 2 is now 300; batch_size 8 is now 128" in message
+        "other settings: --model 'sknet_small' is now 'sknet29'; --epochs 2 is now 300; --batch-size 8 is now 128"
+        in message
     )
     assert train_cifar.main(short) == 0
     assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 3
@@ -258,7 +263,13 @@ def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, 
     [
         (["--dataset", "cifar10"], "no data directory was given"),
         (["--dataset", "cifar10", "--data-dir", "{tmp}/nowhere"], "cifar10: found no data in '.*nowhere'"),
-        (["--resume"], r"checkpoint .*run/last\.safetensors does not exist"),
+        (["--out", ""], "--out is empty, expected a folder"),
+        (["--init", "{tmp}/none.safetensors"], r"checkpoint .*none\.safetensors does not exist"),
+        (["--save-minutes", "nan"], "--save-minutes nan must be at least 0"),
+        (["--cutout", "33"], "--cutout 33 must be at most 32"),
+        (["--crop-padding", "32"], "--crop-padding 32 must be at most 31"),
+        (["--small-epochs", "3"], "--small-epochs 3 must be at most the epochs, 2"),
+        (["--config", "{tmp}"], "settings .* can't be read: not a file"),
         (["--out", "{tmp}/notes.txt"], r"output folder .*notes\.txt can't be written to: File exists"),
         (["--out", "{tmp}/notes.txt/run"], r"output folder .*notes\.txt/run can't be written to: Not a directory"),
         (["--epochs", "0"], "--epochs 0 must be above 0"),
@@ -286,10 +297,43 @@ def test_an_image_that_cannot_be_read_is_named(tiny, run, tmp_path):
     assert_error(result, "train_cifar", r"train/dog/9\.png can't be read as an image")
 
 
+def test_resume_where_nothing_is_saved_starts_and_says_so(tiny, run):
+    status, out, err = run("--resume")
+    assert (status, err) == (0, "") and out.startswith("nothing is saved in ") and "epoch   2/2" in out
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+def test_settings_come_from_the_checkpoint_if_config_json_is_missing_or_damaged(tiny, run, tmp_path, content):
+    assert run("--seed", 3)[0] == 0
+    path = tmp_path / "run" / "config.json"
+    path.unlink() if content is None else path.write_text(content)
+    assert train_cifar.main(["--out", str(tmp_path / "run"), "--resume"]) == 0
+
+
+def test_a_pipe_given_for_settings_is_refused_at_once(tiny, run, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert_error(run("--config", tmp_path / "pipe"), "train_cifar", "can't be read: not a file")
+
+
+def test_control_characters_in_an_error_are_escaped(tiny, run, tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps({"\x1b[2J": 1}))
+    assert_error(run("--config", tmp_path / "settings.json"), "train_cifar", r"unknown settings: \\x1b\[2J")
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["summary", "sknet_small"], ["--help"]])
+def test_a_reader_that_has_ended_is_silence(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "minisk", *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert done.returncode in (0, 141) and done.stderr == ""  # argparse itself ignores it for --help
+
+
 def test_starting_over_a_run_is_refused_and_resume_is_named(tiny, run):
     assert run("--epochs", 1)[0] == 0
     assert_error(run("--epochs", 1), "train_cifar", "holds a run already: go on with --resume, or choose another --out")
-    assert_error(run("--resume"), "train_cifar", "can't be resumed with other settings: epochs 1 is now 2$")
+    assert_error(run("--resume"), "train_cifar", "can't be resumed with other settings: --epochs 1 is now 2; leave")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +399,7 @@ def test_a_summary_as_csv_has_a_line_per_layer(capsys):
 
 
 def test_eval_measures_a_checkpoint_and_ends(tiny, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_cifar, "load_dataset", lambda name, data_dir, split, size_limit=None: SPLITS[split])
+    monkeypatch.setattr(train_modes, "load_dataset", lambda name, data_dir, split, size_limit=None: SPLITS[split])
     run()
     status, out, err = run("--eval", tmp_path / "run" / "best.safetensors")
     best = load_checkpoint(tmp_path / "run" / "best.safetensors")[1]["history"][-1]
@@ -370,14 +414,14 @@ def test_the_script_trains_on_an_image_tree_without_a_warning(tmp_path):
     tree = image_tree(tmp_path / "data")
     options = ["--data-dir", tree, "--out", tmp_path / "run", "--epochs", 1, "--batch-size", 2, "--device", "cpu"]
     done = in_subprocess("train_cifar.py", "--dataset", "cifar10", *options)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "cifar10 has 10 classes, but --data-dir has 2\n")
     assert "cifar10: 2 classes" in done.stdout and "epoch   1/1" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train_cifar.py", "--resume"], "train_cifar: checkpoint runs/latest/last.safetensors does not exist"),
+        (["train_cifar.py", "--eval", "none"], "train_cifar: checkpoint none does not exist"),
         (["-m", "minisk", "summary", "vgg"], "minisk summary: model 'vgg' is not known: expected one of "),
     ],
     ids=["train_cifar", "minisk"],

@@ -225,4 +225,4 @@ def test_weights_cut_anywhere_in_their_header_are_a_sentence(arrays, tmp_path, c
 @pytest.mark.parametrize("name", ["gone.safetensors", "."])
 def test_weights_that_are_no_file_are_a_sentence(command, tmp_path, name):
     status, _, err = command("predict", picture(tmp_path / "a.png"), "--weights", tmp_path / name)
-    assert status == 1 and re.fullmatch(r"minisk predict: checkpoint .* does not exist\n", err)
+    assert status == 1 and re.fullmatch(r"minisk predict: checkpoint .* (does not exist|is a folder: .*)\n", err)

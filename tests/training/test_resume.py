@@ -16,7 +16,7 @@ import minisk as ms
 from minisk import nn, ops
 from minisk import serialization as checkpoint
 from minisk.backend import random_generator, random_state, set_random_state
-from minisk.cli.train import stop_signals
+from minisk.cli.signals import stop_signals
 from minisk.errors import CheckpointError, MiniskError
 from minisk.evaluation import load_classifier
 from minisk.serialization import FORMAT, load_checkpoint, save_checkpoint
@@ -232,7 +232,7 @@ def test_a_checkpoint_cut_anywhere_is_not_resumed_from(tmp_path):
         (lambda arrays, about: arrays.pop("average.classifier.weight"), "lacks .*: 'classifier.weight'"),
         (lambda arrays, about: arrays.pop("model.classifier.weight"), "1 missing: classifier.weight"),
         (lambda arrays, about: arrays.update({"optimizer.999.velocity": np.ones(1)}), "lacks a part"),
-        (lambda arrays, about: about["config"].pop("lr"), "other settings: lr None is now 0.1"),
+        (lambda arrays, about: about["config"].pop("lr"), "other settings: --lr None is now 0.1"),
     ],
 )
 def test_a_checkpoint_without_its_parts_is_not_resumed_from(tmp_path, change, message):

@@ -20,6 +20,7 @@ from minisk.evaluation import load_classifier
 from minisk.serialization import load_checkpoint, save_checkpoint, weights_of
 from minisk.training import SCHEDULES, Config, Metrics, Trainer
 from minisk.training import trainer as train
+from minisk.training.images import check_classes
 from minisk.training.trainer import evaluate
 
 FILES = ["best.safetensors", "config.json", "last.safetensors", "lock", "log.jsonl", "metrics.csv"]
@@ -169,9 +170,12 @@ def test_resuming_a_finished_run_trains_no_more_and_changes_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": 0.2}, r"lr 0\.1 is now 0\.2$"),
-        ({"seed": 1, "epochs": 5}, r"epochs 1 is now 5; seed 0 is now 1$"),
-        ({"model": "sknet29"}, r"model 'sknet_small' is now 'sknet29'$"),
+        ({"lr": 0.2}, r"--lr 0\.1 is now 0\.2; "),
+        ({"seed": 1, "epochs": 5}, r"--epochs 1 is now 5; --seed 0 is now 1; "),
+        (
+            {"model": "sknet29"},
+            r"--model 'sknet_small' is now 'sknet29'; leave these flags out, or choose another --out$",
+        ),
     ],
 )
 def test_resuming_with_other_settings_names_them_and_changes_no_file(tmp_path, settings, message):
@@ -190,18 +194,96 @@ def test_a_folder_that_holds_a_run_is_not_started_in_again(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_resuming_where_no_run_is_names_the_missing_file_and_writes_nothing(tmp_path):
-    with pytest.raises(CheckpointError, match=r"last\.safetensors does not exist"):
-        Trainer(config(), tmp_path / "run", resume=True)
-    assert contents(tmp_path) == {}
+def test_resuming_where_nothing_is_saved_starts_a_run_with_the_same_bits(tmp_path):
+    started = trained(tmp_path / "started")
+    resumed = trained(tmp_path / "resumed", resume=True)
+    assert not resumed.resumed
+    assert_same_bits(weights(started), weights(resumed))
 
 
-def test_resuming_with_other_classes_names_the_weights_that_do_not_fit(tmp_path, monkeypatch):
+def test_a_run_is_saved_before_its_first_step_and_such_a_run_may_be_started_again(tmp_path):
+    trainer = Trainer(config(), tmp_path)
+    list(trainer.run(progress=False, stop=lambda: True))
+    assert load_checkpoint(tmp_path / "last.safetensors")[1]["state"]["step"] == 0
+    assert Trainer(config(), tmp_path, resume=True).resumed
+    assert len(trained(tmp_path, epochs=1, lr=0.2).history) == 1
+
+
+def test_the_clock_decides_when_to_save_and_no_bit(tmp_path):
+    plain = trained(tmp_path / "plain")
+    often = Trainer(config(), tmp_path / "often", save_every=0, save_minutes=1e-9)
+    list(often.run(progress=False))
+    assert (often.out / "log.jsonl").read_text().count('"save"') == 6  # before, after each of 4 steps, at the end
+    assert_same_bits(weights(plain), weights(often))
+
+
+def test_data_dir_may_change_when_resuming_and_other_images_may_not(tmp_path, monkeypatch):
+    trained(tmp_path, epochs=2, stop_after=1, data_dir="here")
+    assert len(trained(tmp_path, epochs=2, data_dir="there", resume=True).history) == 2
+    other = {name: dataclasses.replace(split, images=split.images[::-1]) for name, split in SPLITS.items()}
+    monkeypatch.setattr(train, "load_dataset", lambda name, data_dir, split, **limit: other[split])
+    with pytest.raises(CheckpointError, match="the run was trained on other images: give its own --data-dir"):
+        Trainer(config(epochs=2, data_dir="there"), tmp_path, resume=True)
+
+
+def test_a_checkpoint_without_checksum_is_compared_by_its_normalization(tmp_path):
+    trained(tmp_path, epochs=2, stop_after=1)
+    arrays, about = load_checkpoint(tmp_path / "last.safetensors")
+    del about["data_checksum"], about["software"]
+    save_checkpoint(tmp_path / "last.safetensors", arrays, about)
+    assert len(trained(tmp_path, epochs=2, resume=True).history) == 2
+
+
+def test_resuming_on_other_software_is_reported(tmp_path, caplog):
+    trained(tmp_path, epochs=2, stop_after=1)
+    arrays, about = load_checkpoint(tmp_path / "last.safetensors")
+    about["software"]["blas"] = "abacus 1.0"
+    save_checkpoint(tmp_path / "last.safetensors", arrays, about)
+    assert len(trained(tmp_path, epochs=2, resume=True).history) == 2
+    assert "blas 'abacus 1.0' is now " in caplog.text and "bits will differ" in caplog.text
+
+
+def test_an_epoch_whose_test_loss_is_not_finite_is_never_the_best(tmp_path, monkeypatch):
+    results = iter([(1.0, 20.0), (float("nan"), 99.0), (2.0, 10.0)])
+    monkeypatch.setattr(train, "evaluate", lambda *arguments: next(results))
+    trained(tmp_path, epochs=3)
+    assert load_checkpoint(tmp_path / "best.safetensors")[1]["history"][-1]["epoch"] == 1
+
+
+def test_a_run_without_any_finite_test_loss_ends_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "evaluate", lambda *arguments: (float("nan"), 10.0))
+    with pytest.raises(MiniskError, match=r"the test loss was never finite: try a smaller learning rate than 0\.1"):
+        trained(tmp_path)
+    assert not (tmp_path / "best.safetensors").exists()
+
+
+def test_a_run_begins_with_the_weights_of_init_and_needs_the_file_only_once(tmp_path):
+    first = trained(tmp_path / "first")
+    init = tmp_path / "first" / "last.safetensors"
+    second = Trainer(config(epochs=2, init=str(init)), tmp_path / "second")
+    assert_same_bits(weights(first), weights(second))
+    next(second.run(progress=False))
+    init.unlink()
+    assert len(trained(tmp_path / "second", epochs=2, init=str(init), resume=True).history) == 2
+
+
+def test_a_data_set_with_the_name_but_not_the_classes_of_cifar_is_reported(caplog):
+    few = dataclasses.replace(SPLITS["train"], name="cifar100")
+    try:
+        check_classes(few)
+    except MiniskError as error:
+        problem = str(error)
+    else:
+        problem = caplog.text
+    assert "cifar100 has 100 classes, but --data-dir has 10" in problem
+
+
+def test_resuming_with_other_classes_is_refused(tmp_path, monkeypatch):
     trained(tmp_path)
     few = {name: split.subset(np.flatnonzero(split.labels < 3)) for name, split in SPLITS.items()}
     three = {name: dataclasses.replace(split, classes=split.classes[:3]) for name, split in few.items()}
     monkeypatch.setattr(train, "load_dataset", lambda name, data_dir, split, **limit: three[split])
-    with pytest.raises(CheckpointError, match=r"classifier\.weight \(10, 8\) instead of \(3, 8\)"):
+    with pytest.raises(CheckpointError, match="trained on other images"):
         Trainer(config(), tmp_path, resume=True)
 
 
@@ -249,7 +331,7 @@ def test_a_huge_learning_rate_stops_with_a_sentence(tmp_path):
         ({"momentum": float("nan")}, MiniskError, "momentum nan must be at least 0"),
         ({"momentum": 1.0}, MiniskError, "momentum 1.0 must be below 1"),
         ({"weight_decay": -1.0}, MiniskError, "weight_decay -1.0 must be at least 0"),
-        ({"label_smoothing": 2.0}, MiniskError, "label_smoothing 2.0 must be at most 1"),
+        ({"label_smoothing": 2.0}, MiniskError, "label_smoothing 2.0 must be below 1"),
         ({"epochs": 1.5}, MiniskError, "epochs 1.5 must be of type int"),
         ({"seed": True}, MiniskError, "seed True must be of type int"),
         ({"model": None}, MiniskError, "model None must be of type str"),

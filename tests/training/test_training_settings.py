@@ -12,7 +12,7 @@ from tiny_run import assert_same_bits, config, kept, tiny_net, trained, use_tiny
 import minisk as ms
 from minisk import ops
 from minisk.cli.recipes import RECIPES
-from minisk.cli.train import read_config
+from minisk.cli.train_settings import read_config
 from minisk.errors import MiniskError
 from minisk.evaluation import count_correct
 from minisk.nn import Parameter
@@ -190,9 +190,9 @@ def test_the_log_has_an_event_per_line_and_numbers_its_steps_through(tmp_path):
     list(trainer.run(progress=False))
     found = events(tmp_path)
     names = [event["event"] for event in found]
-    # Four steps an epoch; saves after steps 2, 4, 6, 8, and at each epoch's end.
+    # Four steps an epoch; saves before the first step, after steps 2, 4, 6, 8, and at each epoch's end.
     epochs = "save step save epoch save", "step save save epoch save"
-    assert names == ["start", *" ".join(epochs).split(), "stop"]
+    assert names == ["start", "save", *" ".join(epochs).split(), "stop"]
     assert [event["step"] for event in found if event["event"] == "step"] == [3, 6]
     assert all(0 < event["gradient_norm"] < 1e3 and 0 <= event["lr"] <= 0.1 for event in found if "loss" in event)
     assert found[-1]["finished"] is True

@@ -1,0 +1,53 @@
+"""What every command shares as a process: its exit status, its error messages, and its output streams."""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+
+from ..errors import MiniskError
+from .text import escaped
+
+BROKEN_PIPE = 141  # 128 + SIGPIPE, the status of a program that this signal ended
+_LONGEST = 4000  # characters of an error message
+
+
+def run_command(name: str, work: Callable[[], int | None]) -> int:
+    """Run a command and return its exit status: work's own, 1 after an error, 130 after Ctrl-C, 141 without a reader.
+
+    Args:
+        name: stands before the error message, which is written to stderr.
+        work: parses the arguments and does everything else; None counts as 0.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal gets \\xd7 for ×, not a traceback
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return int(work() or 0)
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has ended, as in `minisk info | head -1`
+        _discard_output()
+        return BROKEN_PIPE
+    except (MiniskError, OSError, MemoryError) as error:
+        _report(name, error)
+        return 1
+
+
+def _report(name: str, error: Exception) -> None:
+    text = escaped(str(error)) if str(error) else "not enough memory"
+    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    print(f"{name}: {text}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:  # the disk that stdout is written to is full: Python would fail again when it ends
+        _discard_output()
+
+
+def _discard_output() -> None:
+    """Point stdout to nowhere, so that Python's flush at exit cannot fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,91 @@
+"""The images of a run: the loaders that a Config describes, and checks that they are the images they should be."""
+
+import logging
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..data import DATASETS, Dataset, Loader, Mix
+from ..data.cifar import CLASSES
+from ..errors import CheckpointError, DataError
+from .config import Config, SettingError
+
+log = logging.getLogger("minisk")
+
+TEST_BATCH = 256
+_BLOCK = 4096  # images per update of the checksum
+
+
+def make_loaders(config: Config, train_set: Dataset, test_set: Dataset, workers: int = 0) -> tuple[Loader, Loader]:
+    """Return the loaders of training and test images, both normalised by the training images' mean and deviation.
+
+    Args:
+        config: batch size, seed and augmentations.
+        train_set: shuffled, augmented, without a last batch that is not full.
+        test_set: in stored order, not augmented.
+        workers: processes that prepare training batches; the bits do not depend on it.
+
+    Raises:
+        SettingError: the batch size is larger than the training set, or a shift or cutout larger than the images.
+        DataError: an image cannot be read.
+    """
+    if config.batch_size > len(train_set):
+        raise SettingError("batch_size", f"{config.batch_size} is more than the {len(train_set)} training images")
+    side = min(train_set.fetch([0])[0].shape[2:])
+    for name, value, most in (("crop_padding", config.crop_padding, side - 1), ("cutout", config.cutout, side)):
+        if value > most:
+            raise SettingError(name, f"{value} must be at most {most}, the images have {side} pixels a side")
+    mean, std = (values.tolist() for values in train_set.mean_std())
+    mix = Mix(len(train_set.classes), config.mixup, config.cutmix) if config.mixup or config.cutmix else None
+    train = Loader(
+        train_set,
+        config.batch_size,
+        shuffle=True,
+        augment=config.augment(1),
+        mix=mix,
+        seed=config.seed,
+        drop_last=True,
+        mean=mean,
+        std=std,
+        workers=workers,
+    )
+    return train, Loader(test_set, TEST_BATCH, mean=mean, std=std)
+
+
+def checksum(*datasets: Dataset) -> int:
+    """Return a CRC-32 of all images, labels and class names: about 0.2 s for CIFAR."""
+    value = 0
+    for dataset in datasets:
+        value = zlib.crc32(repr(dataset.classes).encode(), value)
+        for first in range(0, len(dataset), _BLOCK):
+            images, labels = dataset.fetch(np.arange(first, min(first + _BLOCK, len(dataset))))
+            value = zlib.crc32(labels.tobytes(), zlib.crc32(images.tobytes(), value))
+    return value
+
+
+def check_same_data(about: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Raise CheckpointError unless a checkpoint's data set is this one.
+
+    Args:
+        about: the checkpoint's description; one of an older minisk lacks the checksum.
+        data: `checksum` and `normalization` of the data set that was loaded.
+    """
+    if any(about.get(name, value) != value for name, value in data.items()):
+        raise CheckpointError("the run was trained on other images: give its own --data-dir, or choose another --out")
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Report a data set that bears the name of CIFAR but has another number of classes.
+
+    Raises:
+        DataError: and there is a data set name for one's own images; otherwise this is logged.
+    """
+    expected, found = CLASSES.get(dataset.name, len(dataset.classes)), len(dataset.classes)
+    if found == expected:
+        return
+    problem = f"{dataset.name} has {expected} classes, but --data-dir has {found}"
+    if "folder" in DATASETS:
+        raise DataError(f"{problem}; for your own images use --dataset folder")
+    log.warning("%s", problem)
