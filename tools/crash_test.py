@@ -1,10 +1,11 @@
 """Proof that nothing is lost: a training run is killed again and again, and must end with the bits of one that was not.
 
-    python tools/crash_test.py --kills 20 --terms 5
+    python tools/crash_test.py --kills 60 --terms 5
 
-Trials, each on a few drawn images, each compared with an uninterrupted run array by array (weights, optimizer, average)
-and row by row (metrics, but for the times):
-    kill        SIGKILL at random moments, each followed by --resume
+Every process is started with --resume, as a batch system would do it. Trials, each on a few drawn images, each compared
+with an uninterrupted run array by array (weights, optimizer, average) and row by row (metrics, but for the times):
+    kill        SIGKILL: a third at random moments of the run, a third in the first second, and a third while kernels
+                are built, each with an empty cache of kernels
     terminate   SIGTERM at random moments; the command that it prints is what goes on
     disk        in the middle, no file may grow any more; then killed, or run to its end, which must fail in a sentence
     full disk   the same on a small tmpfs that is filled; only where this process may mount one
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import itertools
 import os
 import random
 import re
@@ -54,23 +56,25 @@ class Trial:
     rng: random.Random
     seconds: float = 0.0  # of an uninterrupted run
 
-    def command(self, out: Path, resume: bool = False) -> list[str]:
-        script = [sys.executable, str(ROOT / "train_cifar.py"), *self.settings, "--out", str(out)]
-        return [*script, "--resume"] if resume else script
+    def command(self, out: Path) -> list[str]:
+        return [sys.executable, str(ROOT / "train_cifar.py"), *self.settings, "--out", str(out), "--resume"]
 
-    def start(self, out: Path) -> subprocess.Popen[str]:
-        """Start, or resume where there is something to resume."""
-        command = self.command(out, resume=(out / "last.safetensors").exists())
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    def start(self, out: Path, cache: Path | None = None) -> subprocess.Popen[str]:
+        """Start, or resume where there is something to resume; `cache` is the folder for built kernels."""
+        environment = {**os.environ, **({"MINISK_CACHE": str(cache)} if cache else {})}
+        command = self.command(out)
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
 
-    def finish(self, out: Path) -> None:
-        done(self.start(out), 0)
+    def finish(self, out: Path, cache: Path | None = None) -> float:
+        """Train to the end. Returns the seconds that it took."""
+        before = time.perf_counter()
+        done(self.start(out, cache), 0)
+        return time.perf_counter() - before
 
     def straight(self) -> Path:
-        """Train without interruption. Returns the folder, and keeps how long it took."""
-        out, before = self.work / "straight", time.perf_counter()
-        self.finish(out)
-        self.seconds = time.perf_counter() - before
+        """Train without interruption. Returns the folder, and keeps the seconds that it took."""
+        out = self.work / "straight"
+        self.seconds = self.finish(out)
         return out
 
 
@@ -115,17 +119,26 @@ def position(out: Path) -> str:
 # The trials
 
 
-def kill(trial: Trial, times: int, number: signal.Signals = signal.SIGKILL) -> list[Path]:
-    """Disturb runs at random moments until it has happened so often, finishing each. Returns their folders."""
+def kill(
+    trial: Trial,
+    times: int,
+    latest: float,
+    number: signal.Signals = signal.SIGKILL,
+    new_cache: Callable[[], Path] | None = None,
+) -> list[Path]:
+    """Send a signal at random moments until it has hit so often, finishing each run. Returns their folders.
+
+    The moments are up to `latest` seconds after a start. `new_cache` makes an empty folder for the kernels of a start.
+    """
     folders: list[Path] = []
     hits = 0
     while hits < times:
-        out = trial.work / f"{number.name}{len(folders)}"
+        out = trial.work / f"{number.name}-{len(list(trial.work.iterdir()))}"
         folders.append(out)
         while hits < times:
-            process = trial.start(out)
+            process = trial.start(out, new_cache and new_cache())
             try:
-                _, output = process.communicate(timeout=trial.rng.uniform(0.2, 0.9) * trial.seconds)
+                _, output = process.communicate(timeout=trial.rng.uniform(0.05, 1) * latest)
                 if process.returncode != 0:
                     raise Failed(f"exit status {process.returncode}: {output}")
                 break  # done before the signal
@@ -140,6 +153,18 @@ def kill(trial: Trial, times: int, number: signal.Signals = signal.SIGKILL) -> l
     return folders
 
 
+def kill_in_three_ways(trial: Trial, times: int) -> list[Path]:
+    """Kill at random moments, in the first second, and while kernels are built: a third each. Returns the folders."""
+    caches = (trial.work / f"cache{number}" for number in itertools.count())
+    seconds = trial.finish(trial.work / "cold", next(caches))
+    print(f"uninterrupted, with kernels to build: {seconds:.1f} s", flush=True)
+    third = times // 3
+    folders = [trial.work / "cold", *kill(trial, times - 2 * third, 0.9 * trial.seconds)]
+    folders += kill(trial, third, 1.0)
+    folders += kill(trial, third, max(1.0, seconds - trial.seconds), new_cache=lambda: next(caches))
+    return folders
+
+
 def _heeds(process: subprocess.Popen[str], number: signal.Signals) -> bool:
     """Whether the process ended by its own will; not if it was killed, or was not yet training."""
     process.wait(timeout=PATIENCE)
@@ -151,7 +176,7 @@ def _heeds(process: subprocess.Popen[str], number: signal.Signals) -> bool:
 
 def _resume_as_printed(output: str, trial: Trial, out: Path) -> None:
     command = shlex.split(output.strip().splitlines()[-1])
-    if command != trial.command(out, resume=True):
+    if command != trial.command(out):
         raise Failed(f"the printed command does not resume the run: {shlex.join(command)}")
 
 
@@ -214,7 +239,7 @@ def fill_disk(folder: Path) -> None:
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description="Interrupt training in every way and compare the bits at the end.")
-    p.add_argument("--kills", type=int, default=20, metavar="N", help="SIGKILLs at random moments (default: 20)")
+    p.add_argument("--kills", type=int, default=60, metavar="N", help="SIGKILLs, a third of each kind (default: 60)")
     p.add_argument("--terms", type=int, default=5, metavar="N", help="SIGTERMs at random moments (default: 5)")
     p.add_argument("--images", type=int, default=128, metavar="N", help="training images (default: 128)")
     p.add_argument("--epochs", type=int, default=3, metavar="N", help="epochs (default: 3)")
@@ -235,7 +260,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         trial = Trial(settings.split(), work, random.Random(arguments.seed))
         straight = trial.straight()
         print(f"uninterrupted: {trial.seconds:.1f} s", flush=True)
-        folders = kill(trial, arguments.kills) + kill(trial, arguments.terms, signal.SIGTERM)
+        folders = kill_in_three_ways(trial, arguments.kills)
+        folders += kill(trial, arguments.terms, 0.9 * trial.seconds, signal.SIGTERM)
         folders.append(work / "no-growth")
         disk(trial, folders[-1], stop_growth, lambda: None)
         size = (straight / "last.safetensors").stat().st_size
