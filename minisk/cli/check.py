@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from ..sanitizer import CheckReport, check_file, costliest_site, counts_table, own_kernel_files, request_picture
+from .signals import ended_by_ctrl_c
 
 
 def add_to(commands: Any) -> None:
@@ -20,6 +21,7 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+@ended_by_ctrl_c()
 def run(arguments: argparse.Namespace) -> None:
     """Check the kernels and print a line for each launch; exit with status 1 if there are findings."""
     files = own_kernel_files() if arguments.file == "all" else [arguments.file]

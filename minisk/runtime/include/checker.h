@@ -5,18 +5,18 @@
 // block, thread, source line and a logical time. These suffice to find, independently of the order of execution:
 //
 //   out of bounds, misaligned   the launch stops there: the access itself could crash
-//   race                        two accesses with no barrier or collective between, one a write, not both atomic
+//   race                        two accesses with no barrier, collective or fence between, one a write, not both
+//                               atomic
 //   uninitialised               a read of shared memory not written by this block, or of an unwritten output array
 //
 // Python registers the arrays first (minisk_check_array), launches, then fetches findings and, from counters.h, sites.
 #pragma once
 #include "counters.h"
-#include "shadow.h"
+#include "fences.h"
 
 // ---- the interface to Python: runtime/structures.py has the same fields ----
 
 enum minisk_kind { minisk_out_of_bounds, minisk_misaligned, minisk_race, minisk_uninitialised, minisk_read_only };
-enum minisk_access { minisk_read, minisk_write, minisk_atomic };
 
 // One access: `address` is the call's offset in the library, for addr2line -i.
 struct minisk_accessor {
@@ -41,9 +41,6 @@ extern "C" __attribute__((visibility("hidden"))) char __ehdr_start[], _end[];
 constexpr int most_findings = 20;
 static minisk_finding findings[most_findings];
 static int finding_count;
-static unsigned block_number;                      // 1, 2, …
-static unsigned now, last_barrier;                 // logical time: incremented at each barrier and collective
-static unsigned met[most_threads][32];             // met[t][l]: time when thread t last met lane l of its warp
 
 // ---- findings ----
 
@@ -76,9 +73,10 @@ MINISK_UNWATCHED static void stop(const char* reason) {
 // ---- order: which accesses certainly happen before which (happens-before) ----
 
 MINISK_UNWATCHED static bool is_before_me(const Record& record) {
-    if (record.block != block_number) return false;  // blocks run in any order
+    if (record.block != block_number) return is_acquired(record);  // blocks run in any order
     if (record.thread == current || record.time < last_barrier) return true;
-    return record.thread / 32 == current / 32 && record.time < met[current][record.thread % 32];
+    if (record.thread / 32 == current / 32 && record.time < met[current][record.thread % 32]) return true;
+    return is_acquired(record);
 }
 
 MINISK_UNWATCHED static bool races(const Record& earlier, const Record& mine, bool is_shared) {
@@ -179,6 +177,8 @@ MINISK_UNWATCHED static void watch(void* pointer, size_t bytes, minisk_access ac
     for (size_t i = 0; i * region->unit < bytes; ++i) {
         if (visit(cell[i], mine, *region, address, bytes)) new_bytes += region->unit;
     }
+    if (access == minisk_atomic) order_by_update(address);
+    else let_others_run(pointer, access == minisk_read, 1000000);
     site.region = region;
     count_access(site, address - region->start, unsigned(bytes), access, new_bytes);
 }
@@ -206,6 +206,7 @@ MINISK_UNWATCHED static void launch_begins(Bytes static_shared) {
     for (int i = 0; i < region_count; ++i) refine(regions[i], 4);
     now = last_barrier = block_number = 0;
     gap_count = 0;
+    fences_begin_launch();
 }
 
 MINISK_UNWATCHED static void launch_ends() {
@@ -217,14 +218,20 @@ MINISK_UNWATCHED static void launch_ends() {
 MINISK_UNWATCHED static void block_begins() {
     block_number = 1 + blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
     last_barrier = ++now;
+    fences_begin_block();
 }
 
-MINISK_UNWATCHED static void barrier_passed() { last_barrier = ++now; }
+MINISK_UNWATCHED static void barrier_passed() {
+    const unsigned before = last_barrier;
+    last_barrier = ++now;
+    fences_at_barrier(before);
+}
 
 // The lanes of the group have synchronised: each now comes after everything that any of them came after.
 MINISK_UNWATCHED static void collective_completed(int first_thread, unsigned group) {
     unsigned known[32] = {};
     ++now;
+    fences_at_collective(first_thread, group);
     for (int lane = 0; lane < 32; ++lane) {
         if (!(group >> lane & 1)) continue;
         const unsigned* knows = met[first_thread + lane];

@@ -39,13 +39,16 @@ constexpr int no_thread = -1;
 constexpr size_t stack_bytes = 256 * 1024, stack_reserve = 128 * 1024;
 constexpr uint64_t canary = 0x1badcafe5afeb1d5;
 
-enum class State { ready, at_barrier, at_collective, exited };
+// in_loop: see let_others_run. What comes after it is progress.
+enum class State { ready, in_loop, at_barrier, at_collective, exited };
 
 struct Fiber {
     void* stack_pointer;
     uint3 index;  // threadIdx
     State state;
     Place place;  // where it waits
+    const void* polled;  // the address of its last access, if watched, or of its last update
+    int polls;           // at this address, one after the other, without a change
 
     // The warp collective it waits at: its arguments, and its results.
     unsigned mask;
@@ -75,6 +78,7 @@ static int current = no_thread;  // the running thread; no_thread while the sche
 static void* scheduler_stack_pointer;
 static Bytes dynamic_shared;
 static uint32_t seed;
+static bool has_progress;  // since yielded threads were last resumed, some thread did more than poll
 
 // The checker is notified of these events; without MINISK_CHECK they are ignored.
 #ifdef MINISK_CHECK
@@ -85,6 +89,7 @@ static void launch_ends();
 static void block_begins();
 static void barrier_passed();
 static void collective_completed(int first_thread, unsigned group);
+static void fence(bool is_within_block);
 static void close_requests();
 static void watch_atomic(void* address, size_t bytes, void* return_address);
 #else
@@ -154,12 +159,25 @@ MINISK_UNWATCHED static unsigned ballot(unsigned mask, bool vote, Place place) {
     return wait_for_warp(mask, place).votes;
 }
 
+// Counts the polls of an address. A thread that has polled `most` times waits for another thread, which must run first.
+MINISK_UNWATCHED static void let_others_run(const void* address, bool is_poll, int most) {
+    Fiber& fiber = fibers[current];
+    if (!is_poll || fiber.polled != address) fiber.polls = 0;
+    fiber.polled = address;
+    if (!is_poll || ++fiber.polls < most) return;
+    fiber.polls = 0;
+    wait(State::in_loop, {});
+}
+
 // No other fiber runs meanwhile, so a plain update is atomic.
 template <class T, class Update>
 MINISK_UNWATCHED __attribute__((noinline)) static T atomic_update(T* address, Update update) {
     MINISK_NOTIFY(watch_atomic(address, sizeof(T), __builtin_return_address(0)));
     const T old = *address;
     *address = update(old);
+    const bool is_same = memcmp(&old, address, sizeof old) == 0;
+    has_progress |= !is_same;
+    let_others_run(address, is_same, 100);
     return old;
 }
 
@@ -167,6 +185,9 @@ MINISK_UNWATCHED __attribute__((noinline)) static T atomic_update(T* address, Up
 
 static inline char* minisk_dynamic_shared() { return minisk::dynamic_shared.start; }
 
+MINISK_UNWATCHED static inline void __threadfence() { MINISK_NOTIFY(minisk::fence(false)); }
+MINISK_UNWATCHED static inline void __threadfence_block() { MINISK_NOTIFY(minisk::fence(true)); }
+MINISK_UNWATCHED static inline void __threadfence_system() { __threadfence(); }
 MINISK_UNWATCHED static inline void __syncthreads(MINISK_HERE) {
     minisk::wait(minisk::State::at_barrier, place);
 }

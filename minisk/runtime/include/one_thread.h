@@ -18,6 +18,9 @@ static constexpr uint3 threadIdx{0, 0, 0};
 static thread_local uint3 blockIdx;
 static thread_local dim3 gridDim;
 
+static inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+static inline void __threadfence_block() {}
+static inline void __threadfence_system() { __threadfence(); }
 static inline void __syncthreads() {}
 static inline void __syncwarp(unsigned = 0) {}
 

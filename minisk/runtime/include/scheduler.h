@@ -15,6 +15,7 @@ MINISK_UNWATCHED static void resume(int thread) {
     threadIdx = fibers[thread].index;
     minisk_switch_stack(&scheduler_stack_pointer, fibers[thread].stack_pointer);
     current = no_thread;
+    has_progress |= fibers[thread].state > State::in_loop;
 }
 
 // A bit for each lane of a warp that waits at the same collective as `caller`.
@@ -64,13 +65,18 @@ static void report_apart(const char* problem, const Fiber& one, const Fiber& oth
 
 // Completes the collectives whose lanes have all arrived. Returns false if there is none.
 MINISK_UNWATCHED static bool complete_collectives(Fiber* warp, int lanes) {
-    unsigned alive = 0;  // collectives do not wait for lanes that have exited or that a narrow last warp lacks
-    for (int lane = 0; lane < lanes; ++lane) alive |= unsigned(warp[lane].state != State::exited) << lane;
+    unsigned alive = 0, in_loop = 0;
+    // Collectives do not wait for lanes that have exited or that a narrow last warp lacks.
+    for (int lane = 0; lane < lanes; ++lane) {
+        alive |= unsigned(warp[lane].state != State::exited) << lane;
+        in_loop |= unsigned(warp[lane].state == State::in_loop) << lane;
+    }
     const Fiber *stuck = nullptr, *missing = nullptr;
     bool completed = false;
     for (int lane = 0; lane < lanes; ++lane) {
         if (warp[lane].state != State::at_collective) continue;
         const unsigned group = lanes_beside(warp[lane], warp, lanes), absent = warp[lane].mask & alive & ~group;
+        if (absent & in_loop) continue;  // they may still come
         if (absent) {
             stuck = &warp[lane];
             missing = &warp[__builtin_ctz(absent)];
@@ -124,6 +130,24 @@ MINISK_UNWATCHED static bool pass_barrier() {
     return true;
 }
 
+// Makes threads that wait in a loop ready again. Returns false if there are none; reports if no other thread ran since.
+MINISK_UNWATCHED static bool resume_loops() {
+    const Fiber* waiting = nullptr;
+    for (int thread = 0; thread < threads; ++thread) {
+        if (fibers[thread].state != State::in_loop) continue;
+        waiting = &fibers[thread];
+        fibers[thread].state = State::ready;
+    }
+    if (waiting && !has_progress) {
+        const auto [x, y, z] = waiting->index;
+        report(*running, "thread (%u,%u,%u) of block (%u,%u,%u) waits in a loop without end: no thread of its block "
+               "changes the value, and blocks run one after the other here", x, y, z, blockIdx.x, blockIdx.y,
+               blockIdx.z);
+    }
+    has_progress = false;
+    return waiting;
+}
+
 MINISK_UNWATCHED static char* stack_of(int thread) { return stacks + thread * stack_bytes; }
 MINISK_UNWATCHED static uint64_t& canary_of(int thread) {
     return *reinterpret_cast<uint64_t*>(stack_of(thread) + stack_reserve);
@@ -160,12 +184,13 @@ MINISK_UNWATCHED static void run_block() {
         fiber.state = State::ready;
         fiber.stack_pointer = fresh_stack(stack_of(thread + 1), fiber_main);
         fiber.index = position(thread, blockDim);
+        fiber.polled = nullptr;
     }
     const int warps = (threads + warpSize - 1) / warpSize;
     do {
         const Order order(warps);
         for (int i = 0; i < warps && !running->error[0]; ++i) run_warp(int(order[i]));
-    } while (!running->error[0] && pass_barrier());
+    } while (!running->error[0] && (resume_loops() || pass_barrier()));
     check_stacks();
 }
 

@@ -5,6 +5,8 @@
 #pragma once
 #include <cstdlib>
 
+enum minisk_access { minisk_read, minisk_write, minisk_atomic };  // runtime/structures.py has the same values
+
 namespace minisk {
 
 // Used in place of std::max, which would be instrumented.

@@ -1,6 +1,6 @@
 // vocabulary.h: the keywords, types and functions of CUDA C that kernels use and a C++ compiler does not define.
 //
-// Those that depend on how threads are executed (threadIdx, __shared__, __syncthreads, shuffles, atomics) are in
+// Those that depend on how threads are executed (threadIdx, __shared__, __syncthreads, shuffles, atomics, fences) are in
 // one_thread.h and fibers.h.
 #pragma once
 #include <cassert>
@@ -69,8 +69,6 @@ static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 static inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 
 template <class T> static inline T __ldg(const T* address) { return *address; }
-static inline void __threadfence() {}
-static inline void __threadfence_block() {}
 static inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 static inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
