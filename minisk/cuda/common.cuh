@@ -74,6 +74,9 @@ typedef Wide<REAL>::type wide;
 #define NEIGHBOURS 1
 #endif
 
+// a / b, rounded up: how many groups of b hold a elements. A negative quotient is rounded towards 0.
+__device__ __forceinline__ int ceil_div(const int a, const int b) { return (a + b - 1) / b; }
+
 // DYNAMIC_SHARED: shared memory whose size is given at launch.
 #ifdef __CUDACC__
 #define DYNAMIC_SHARED(T, name)                                                                                       \

@@ -45,14 +45,15 @@
 
 #include "lanes.cuh"
 
-__device__ __forceinline__ int ceil_div(const int a, const int b) { return a > 0 ? (a + b - 1) / b : a / b; }
-
 // Rows or columns. Output pixel o sees input pixel (o·out_step + tap·tap_step + shift) / in_step if that is a whole
 // number. Forward: out_step = stride, in_step = 1; input gradient: out_step = 1, in_step = stride. first: the first
 // staged pixel; parts: how many parts are staged.
 struct Axis {
     int size, out, taps, out_step, in_step, tap_step, shift, first, parts;
 };
+
+// The axis of an array that is staged as it is.
+__device__ __forceinline__ Axis as_it_is(const int size) { return {size, size, 1, 1, 1, 1, 0, 0, 1}; }
 
 // Computed by Layout.plan in convolution_layout.py, which declares the same fields.
 struct Plan {
@@ -260,8 +261,7 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
     __shared__ Tap found[MOST_TAPS];
     Plan plan = *reinterpret_cast<const Plan*>(table);
     const Axis &rows = plan.rows, &columns = plan.columns;
-    const Axis own_rows = {rows.out, rows.out, 1, 1, 1, 1, 0, 0, 1};  // dout is staged as it is
-    const Axis own_columns = {columns.out, columns.out, 1, 1, 1, 1, 0, 0, 1};
+    const Axis own_rows = as_it_is(rows.out), own_columns = as_it_is(columns.out);  // of dout
     const int group = blockIdx.x, first_output = blockIdx.z * share, inputs = plan.inputs * rows.taps * columns.taps;
     const int end = (int)((long long)sets * (blockIdx.y + 1) / gridDim.y);
     const long long x_group = plan.inputs * plan.in_plane(), dout_group = plan.outputs * plan.out_plane();

@@ -20,9 +20,6 @@
 
 struct Window { int h, w, kh, kw, sh, sw, ph, pw, ho, wo; };
 
-__device__ __forceinline__ int least(int a, int b) { return a < b ? a : b; }
-__device__ __forceinline__ int most(int a, int b) { return a > b ? a : b; }
-
 #define FOR_WINDOW(at, function, ...)                                                                                 \
     if (at.kw == 2 && at.sw == 2) function<2, 2>(at, __VA_ARGS__);                                                    \
     else if (at.kw == 3 && at.sw == 2) function<3, 2>(at, __VA_ARGS__);                                               \
@@ -32,8 +29,8 @@ struct Lanes { int from, to; };
 
 // The neighbours, of `lanes`, that lie wholly within [0, size); neighbour l covers `span` places from first + l·step.
 __device__ __forceinline__ Lanes within(int first, int step, int span, int lanes, int size) {
-    const int from = least(lanes, first < 0 ? (step - 1 - first) / step : 0), room = size - span - first;
-    return {from, most(from, least(lanes, room < 0 ? 0 : room / step + 1))};
+    const int from = min(lanes, max(0, ceil_div(-first, step))), room = size - span - first;
+    return {from, max(from, min(lanes, room < 0 ? 0 : room / step + 1))};
 }
 
 // The running results of a thread's NEIGHBOURS windows: a maximum or a sum.
@@ -75,16 +72,16 @@ template <int KW, int SW, class Seen>
 __device__ __forceinline__ void see_windows(const Window at, const real* x, int i, int j, int lanes, Seen& seen) {
     const int top = i * at.sh - at.ph;
     for (int l = 0; l < lanes; l++) seen.start(l);
-    for (int p = most(0, -top); p < least(at.kh, at.h - top); p++)
+    for (int p = max(0, -top); p < min(at.kh, at.h - top); p++)
         see_row<KW, SW>(at, x + (top + p) * at.w, j * at.sw - at.pw, lanes, p * at.kw, seen);
 }
 
 template <int KW, int SW>
 __device__ __forceinline__ void max_of_windows(const Window at, const real* __restrict__ x, real* __restrict__ out,
                                                int* __restrict__ winner) {
-    const int groups = (at.wo + NEIGHBOURS - 1) / NEIGHBOURS;
+    const int groups = ceil_div(at.wo, NEIGHBOURS);
     TILE_LOOP(unit, at.ho * groups) {
-        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = least(NEIGHBOURS, at.wo - j);
+        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = min(NEIGHBOURS, at.wo - j);
         Largest seen;
         see_windows<KW, SW>(at, x, i, j, lanes, seen);
         for (int l = 0; l < lanes; l++) out[i * at.wo + j + l] = (real)seen.best[l];
@@ -94,9 +91,9 @@ __device__ __forceinline__ void max_of_windows(const Window at, const real* __re
 
 template <int KW, int SW>
 __device__ __forceinline__ void mean_of_windows(const Window at, const real* __restrict__ x, real* __restrict__ out) {
-    const int groups = (at.wo + NEIGHBOURS - 1) / NEIGHBOURS;
+    const int groups = ceil_div(at.wo, NEIGHBOURS);
     TILE_LOOP(unit, at.ho * groups) {
-        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = least(NEIGHBOURS, at.wo - j);
+        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = min(NEIGHBOURS, at.wo - j);
         Sum seen;
         see_windows<KW, SW>(at, x, i, j, lanes, seen);
         for (int l = 0; l < lanes; l++) out[i * at.wo + j + l] = (real)(seen.sum[l] / (wide)(at.kh * at.kw));
@@ -109,11 +106,11 @@ __device__ __forceinline__ void gradient(const Window at, const real* __restrict
                                          real* __restrict__ dx) {
     const int kw = KW ? KW : at.kw, sw = SW ? SW : at.sw;
     constexpr int side = SW ? SW : 1;  // neighbours in a cell that are taken together
-    const int cells = (at.w + at.pw + sw - 1) / sw, groups = (cells + NEIGHBOURS - 1) / NEIGHBOURS;
+    const int cells = ceil_div(at.w + at.pw, sw), groups = ceil_div(cells, NEIGHBOURS);
     const wide share = winner ? (wide)1 : 1 / (wide)(at.kh * kw);
-    TILE_LOOP(unit, (at.h + at.ph + at.sh - 1) / at.sh * groups) {
-        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = least(NEIGHBOURS, cells - j);
-        for (int down = most(0, at.ph - i * at.sh); down < least(at.sh, at.h + at.ph - i * at.sh); down++)
+    TILE_LOOP(unit, ceil_div(at.h + at.ph, at.sh) * groups) {
+        const int i = unit / groups, j = (unit - i * groups) * NEIGHBOURS, lanes = min(NEIGHBOURS, cells - j);
+        for (int down = max(0, at.ph - i * at.sh); down < min(at.sh, at.h + at.ph - i * at.sh); down++)
             for (int right = 0; right < sw; right += side) {
                 wide sum[side][NEIGHBOURS];
                 for (int s = 0; s < side; s++)

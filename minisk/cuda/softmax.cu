@@ -53,8 +53,8 @@ extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const
 // check: <<<(3, 2), 64>>> n=3 inner=560 is_log=0 x[9*inner] y[9*inner]
 extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inner, const bool is_log,
                                                      const real* __restrict__ x, real* __restrict__ y) {
-    TILE_LOOP(tile, (inner + NEIGHBOURS - 1) / NEIGHBOURS) {
-        const int lanes = inner - tile * NEIGHBOURS < NEIGHBOURS ? inner - tile * NEIGHBOURS : NEIGHBOURS;
+    TILE_LOOP(tile, ceil_div(inner, NEIGHBOURS)) {
+        const int lanes = min(inner - tile * NEIGHBOURS, NEIGHBOURS);
         const long long start = (long long)blockIdx.x * n * inner + tile * NEIGHBOURS;
         wide top[NEIGHBOURS], sum[NEIGHBOURS];
         for (int j = 0; j < lanes; j++) top[j] = -(wide)INFINITY, sum[j] = 0;
@@ -82,8 +82,8 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
 extern "C" __global__ ANY_BLOCK void softmax_columns_grad(const int n, const int inner, const bool is_log,
                                                           const real* __restrict__ dy, const real* __restrict__ y,
                                                           real* __restrict__ dx) {
-    TILE_LOOP(tile, (inner + NEIGHBOURS - 1) / NEIGHBOURS) {
-        const int lanes = inner - tile * NEIGHBOURS < NEIGHBOURS ? inner - tile * NEIGHBOURS : NEIGHBOURS;
+    TILE_LOOP(tile, ceil_div(inner, NEIGHBOURS)) {
+        const int lanes = min(inner - tile * NEIGHBOURS, NEIGHBOURS);
         const long long start = (long long)blockIdx.x * n * inner + tile * NEIGHBOURS;
         wide sum[NEIGHBOURS];
         for (int j = 0; j < lanes; j++) sum[j] = 0;
