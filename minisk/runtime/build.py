@@ -35,7 +35,15 @@ FLAGS = {
     "threads": ["-DMINISK_FIBERS", "-O2"],
     # The calls that ThreadSanitizer's instrumentation makes are defined by include/checker.h. Registers that are read
     # before they are written hold a pattern.
-    "check": ["-DMINISK_FIBERS", "-DMINISK_CHECK", "-O1", "-g", "-fsanitize=thread", "-ftrivial-auto-var-init=pattern"],
+    "check": [
+        "-DMINISK_FIBERS",
+        "-DMINISK_CHECK",
+        "-O1",
+        "-g",
+        "-fsanitize=thread",
+        "-ftrivial-auto-var-init=pattern",
+        "-fno-delete-null-pointer-checks",
+    ],
 }
 _OPENMP_PROGRAM = "#include <omp.h>\nint minisk_threads() { return omp_get_max_threads(); }\n"
 _EMPTY_PROGRAM = "int minisk_threads() { return 1; }\n"

@@ -51,8 +51,8 @@ class CheckedKernel(HostKernel):
         addresses = {accessor.address for each in found for accessor in (each.here, each.other)}
         lines = self._lines(addresses | {site.address for site in sites})
         findings = [self._finding(each, lines) for each in found]
-        if error and not found:
-            findings.append(Finding("synchronisation", error, 1))
+        if error and not error.endswith("findings"):  # the checker's own error refers to its findings
+            findings.append(Finding("stopped", error, 1))
         name = f"{self.name}<<<{_without_trailing(1, grid)}, {_without_trailing(1, block)}>>>"
         sizes = {p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if p.is_array}
         return CheckReport(name, findings, [self._site(each, lines) for each in sites], sizes)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -241,6 +245,33 @@ def test_a_stack_overflow_is_an_error():
     source = DEEP.replace("BYTES", "150000").replace("1000", "8")
     error = launch(build(source, "threads", "deep"), "deep", 1, 64, np.zeros(64, np.int32))
     assert "thread (0,0,0)" in error and "128 KiB of local memory" in error
+
+
+CRASHES = {
+    "out[0] = out[1] / (int)(threadIdx.x - 2)": "divides an integer by zero",
+    "if (threadIdx.x == 2) abort()": "is ended by assert or abort",
+    "if (threadIdx.x == 2) out[1L << 42] = 1": "accesses an address that does not exist",
+    "if (threadIdx.x == 2) __builtin_trap()": "reaches an instruction that does not exist",
+}
+
+
+@pytest.mark.parametrize("statement", CRASHES)
+def test_a_kernel_that_would_end_the_process_ends_its_launch_and_names_the_thread(statement):
+    source = f"""
+    #include <cstdlib>
+    extern "C" __global__ void crash(int* out) {{ {statement}; }}
+    extern "C" __global__ void one(int* out) {{ out[threadIdx.x] = 1; }}
+    """
+    library, out = build(source, "threads", "crash", "one"), np.zeros(4, np.int32)
+    error = launch(library, "crash", 1, 4, out)
+    assert f"thread (2,0,0) of block (0,0,0) {CRASHES[statement]}" in error
+    assert launch(library, "one", 1, 4, out) == "" and out.tolist() == [1] * 4
+
+
+def test_a_signal_after_a_launch_is_not_the_kernels():
+    script = "import os, minisk as ms; ms.ops.relu(ms.tensor([1.0])); os.abort()"
+    environment = {**os.environ, "MINISK_KERNELS": "threads"}
+    assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == -signal.SIGABRT
 
 
 def test_a_launch_succeeds_after_one_that_failed():

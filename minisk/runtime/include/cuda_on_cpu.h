@@ -7,8 +7,8 @@
 //   MINISK_FIBERS           mode "threads"  every CUDA thread a fiber, at the true block size: exact      fibers.h
 //   and with MINISK_CHECK   mode "check"    every memory access checked as well                           checker.h
 //
-// Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, scheduler.h, and the
-// checker: shadow.h, fences.h, checker.h, counters.h.
+// Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, scheduler.h,
+// crashes.h, and the checker: shadow.h, fences.h, checker.h, counters.h.
 #pragma once
 #include "vocabulary.h"
 

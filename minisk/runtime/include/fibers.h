@@ -37,6 +37,7 @@ constexpr int no_thread = -1;
 // A stack grows downwards. Below the part that a thread may use is a canary, and below that a reserve: a thread that
 // overflows its stack overwrites both, and is reported at the end of the block.
 constexpr size_t stack_bytes = 256 * 1024, stack_reserve = 128 * 1024;
+constexpr size_t most_dynamic_shared = 48 * 1024;
 constexpr uint64_t canary = 0x1badcafe5afeb1d5;
 
 // in_loop: see let_others_run. What comes after it is progress.
@@ -160,7 +161,7 @@ MINISK_UNWATCHED static unsigned ballot(unsigned mask, bool vote, Place place) {
 }
 
 // Counts the polls of an address. A thread that has polled `most` times waits for another thread, which must run first.
-MINISK_UNWATCHED static void let_others_run(const void* address, bool is_poll, int most) {
+MINISK_UNWATCHED static inline void let_others_run(const void* address, bool is_poll, int most) {
     Fiber& fiber = fibers[current];
     if (!is_poll || fiber.polled != address) fiber.polls = 0;
     fiber.polled = address;

@@ -6,6 +6,8 @@
 #include <link.h>
 #include <sys/mman.h>
 
+#include "crashes.h"
+
 namespace minisk {
 
 MINISK_UNWATCHED static bool same(Place a, Place b) { return a.line == b.line && strcmp(a.file, b.file) == 0; }
@@ -153,7 +155,8 @@ MINISK_UNWATCHED static uint64_t& canary_of(int thread) {
     return *reinterpret_cast<uint64_t*>(stack_of(thread) + stack_reserve);
 }
 
-// Allocates the stacks, and above them the dynamic shared memory; later launches with no more threads use them again.
+// Allocates the stacks, above them the dynamic shared memory, and above that memory that may not be accessed. Later
+// launches with no more threads use them again.
 static bool make_room() {
     static int room = 0;
     if (threads <= room) return true;
@@ -165,6 +168,7 @@ static bool make_room() {
     if (!stacks) return false;
     for (int thread = 0; thread < threads; ++thread) canary_of(thread) = canary;
     dynamic_shared.start = stack_of(room = threads);
+    mprotect(dynamic_shared.start + most_dynamic_shared, stack_bytes - most_dynamic_shared, PROT_NONE);
     return true;
 }
 
@@ -223,11 +227,13 @@ static void run_grid(Launch& launch, KernelCall call) {
     blockDim = block_of(launch);
     threads = int(blockDim.x * blockDim.y * blockDim.z);
     dynamic_shared.size = launch.dynamic_shared;
-    if (launch.dynamic_shared > 48 * 1024)
-        return report(launch, "%u bytes of dynamic shared memory: at most 49152", launch.dynamic_shared);
+    if (launch.dynamic_shared > most_dynamic_shared)
+        return report(launch, "%u bytes of dynamic shared memory: at most %zu", launch.dynamic_shared,
+                      most_dynamic_shared);
     if (!make_room()) return report(launch, "no memory for the stacks of %d threads", threads);
 
     const Bytes static_shared = static_shared_memory();
+    const CrashGuard guard;
     MINISK_NOTIFY(launch_begins(static_shared));
     const uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z;
     const Order order(blocks);
