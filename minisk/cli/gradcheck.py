@@ -64,7 +64,7 @@ def load(target: str) -> tuple[Any, Any]:
         MiniskError: there is no such module or factory, or the factory does not return two values.
     """
     module_name, _, name = target.partition(":")
-    if not (module_name and name):
+    if not (module_name and name) or module_name.startswith("."):
         raise MiniskError(f"{target!r} must be PACKAGE.MODULE:FACTORY, such as my_layers:scale")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())

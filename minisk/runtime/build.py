@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ..errors import KernelError
 from .cache import BUILD_PREFIX, cache_folder, is_intact, is_library, remove_leftovers, store
-from .signature import PACKAGE, signatures
+from .signature import PACKAGE, read_source, signatures
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def _library(folder: Path, source: Path, mode: str, flags: list[str]) -> Path:
 
 def _key(source: Path, flags: list[str]) -> str:
     compiler = [*find_compiler(), *_BASE, *flags, _processor()]
-    texts = [_CACHE_VERSION, str(source), source.read_text(encoding="utf-8"), *_headers(), *compiler]
+    texts = [_CACHE_VERSION, str(source), read_source(source), *_headers(), *compiler]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
 

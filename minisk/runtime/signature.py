@@ -81,13 +81,19 @@ def locate(file: str | Path) -> Path:
     path = own if path.name == str(file) and own.is_file() else path.resolve()
     if not path.is_file():
         raise KernelError(f"kernel file {str(file)!r} is neither in {PACKAGE} nor a path that exists")
+    if re.search(r'["\\\n]', str(path)):
+        raise KernelError(f"kernel file {str(path)!r}: C++ cannot include a path with a quote, \\ or newline")
     return path
+
+
+def read_source(path: Path) -> str:
+    """Return the text of a kernel file; what is not UTF-8, as in an old comment, becomes U+FFFD."""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def signatures(path: Path) -> dict[str, Signature]:
     """Return the signature of every kernel in a file. Raises KernelError for a parameter type that cannot be passed."""
-    text = path.read_text(encoding="utf-8")
-    code = _COMMENT.sub(_blanked, text)
+    code = _COMMENT.sub(_blanked, read_source(path))
     constants = dict(re.findall(r"#define\s+(\w+)\s+(\d+)", code))
     found = {}
     for match in _KERNEL.finditer(code):

@@ -27,7 +27,7 @@ import numpy as np
 
 from ..errors import KernelError
 from ..runtime import Kernel
-from ..runtime.signature import Parameter, locate, signatures, type_names
+from ..runtime.signature import Parameter, locate, read_source, signatures, type_names
 from .expressions import Number, parse_number, parse_numbers, parse_sizes
 
 _COMMENT = re.compile(r"\s*//\s*check:(?P<text>.*)")
@@ -86,13 +86,14 @@ def cases(file: str | Path, dtype: str = "float32") -> dict[str, list[Case]]:
 def _lines_above_kernels(path: Path) -> Iterator[_Line]:
     """Yield the `check:` lines of a kernel file; each belongs to the next kernel below it."""
     kernels = sorted((signature.line, name) for name, signature in signatures(path).items())
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(read_source(path).splitlines(), start=1):
         match = _COMMENT.match(text)
         if match is None:
             continue
         below = [name for line, name in kernels if line > number]
         if not below:
-            raise KernelError(f"{path.name}:{number}: no kernel stands below this `check:` line")
+            problem = 'no `extern "C" __global__` kernel stands below this `check:` line'
+            raise KernelError(f"{path.name}:{number}: {problem}")
         yield _Line(f"{path.name}:{number}", below[0], match["text"])
 
 
@@ -101,7 +102,7 @@ def _lines_of_case_file(path: Path) -> Iterator[_Line]:
     file, kernels = path.parent / "cases" / f"{path.stem}.txt", signatures(path)
     if not file.is_file():
         return
-    for number, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(read_source(file).splitlines(), start=1):
         if not text.strip() or text.startswith("#"):
             continue
         place, match = f"cases/{file.name}:{number}", _CASE_FILE_LINE.match(text)

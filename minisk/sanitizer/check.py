@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import KernelError
 from ..runtime import examine
 from ..runtime.findings import CheckReport
 from ..runtime.signature import PACKAGE
@@ -31,9 +32,14 @@ def check_file(file: str | Path, kernel: str | None = None, dtype: str = "float3
         dtype: the stored dtype, `real`: float16, float32 or float64.
 
     Raises:
-        KernelError: the file or a case cannot be read, or does not compile.
+        KernelError: the file has no kernel, or not this one; or the file or a case cannot be read or compiled.
     """
-    for name, found in cases(file, dtype).items():
+    kernels = cases(file, dtype)
+    if not kernels:
+        raise KernelError(f'{file} has no kernel: expected `extern "C" __global__ void name(…)`')
+    if kernel is not None and kernel not in kernels:
+        raise KernelError(f"{file} has no kernel {kernel!r}: it has {', '.join(kernels)}")
+    for name, found in kernels.items():
         if kernel is None or kernel == name:
             yield KernelCheck(name, [examine(*case) for case in found])
 

@@ -116,6 +116,30 @@ def test_an_incomplete_line_is_an_error_that_names_file_and_line(
     assert message in seen.out + seen.err
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("plain.cu", b"__global__ void f(int* x) {}", [], "plain.cu has no kernel: expected `extern"),
+        ("cat.png", b"\x89PNG\r\n\x1a\n\0\xff\xfe", [], "cat.png has no kernel: expected `extern"),
+        ("empty.cu", b"", [], "empty.cu has no kernel: expected `extern"),
+        ("scale.cu", SCALE.encode(), ["--kernel", "foo"], "scale.cu has no kernel 'foo': it has scale"),
+        ('a"b.cu', SCALE.encode(), [], "cannot include a path with a quote"),
+    ],
+)
+def test_a_file_without_the_kernel_is_an_error(
+    name: str, content: bytes, options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert main(["check", str(tmp_path / name), *options]) == 1
+    assert message in capsys.readouterr().err
+
+
+@needs_compiler
+def test_a_comment_may_be_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "latin.cu").write_bytes("// Größe\n".encode("latin-1") + SCALE.encode())
+    assert main(["check", str(tmp_path / "latin.cu")]) == 0
+
+
 def test_a_missing_file_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "nowhere.cu"]) == 1
     assert "kernel file 'nowhere.cu' is neither in" in capsys.readouterr().err
