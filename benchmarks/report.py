@@ -72,8 +72,8 @@ def scaling_table(measured: Measured) -> str:
     return table(
         ("minisk's training step", "ratio of times"),
         [
-            [f"{what}: twice the batch takes, times as long", spread(measured["twice the batch"])],
-            [f"{what}: two threads are, times as fast as one", spread(measured["two threads"])],
+            [f"{what}: time of twice the batch / time of the batch", spread(measured["twice the batch"])],
+            [f"{what}: speed of two threads / speed of one", spread(measured["two threads"])],
         ],
     )
 
@@ -97,7 +97,7 @@ def machine(measured: Measured) -> str:
         "processor": f"{processor()}, {os.cpu_count()} cores; {measured['threads']} threads",
         "Python": f"{about['python']}; NumPy {about['numpy']}, PyTorch {measured['torch']}",
         "compiler": about["compiler"],
-        "the roof, np.matmul of 2048×2048 in float32": f"{measured['roof'] / 1e9:.0f} GF/s in the first contest",
+        "the roof, np.matmul of 2048×2048 in float32": f"{measured['roof'] / 1e9:.0f} GF/s in the first run",
         "measured on": str(datetime.date.today()),
     }
     return "\n".join(f"- {name}: {value}" for name, value in facts.items())
