@@ -3,19 +3,11 @@
 dx = dout / (1 - p) where the mask holds, else 0. Source: Srivastava et al., *Dropout*, 2014.
 """
 
-from .. import kernels
-from ..autograd import Context, Tensor
-from ..backend import Array, device_of, random_generator
+from ..autograd import Tensor
+from ..backend import device_of, random_generator
 from ..errors import ShapeError
 from .dtypes import floating_operands
 from .masked import Masked
-
-
-class Dropout(Masked):  # with the backward of Masked
-    @staticmethod
-    def forward(ctx: Context, x: Array, *, p: float) -> Array:
-        ctx.mask = random_generator(device_of(x)).random(x.shape) >= p
-        return kernels.masked(x, ctx.mask)
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -33,4 +25,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     (x,) = floating_operands("dropout", x=x)
     if not 0 <= p < 1:
         raise ShapeError(f"dropout: p {p} must lie in [0, 1)")
-    return Dropout.apply(x, p=p) / (1 - p) if training and p > 0 else x
+    if not training or p == 0:
+        return x
+    mask = random_generator(device_of(x.data)).random(x.shape) >= p
+    return Masked.apply(x, mask=mask) / (1 - p)

@@ -112,8 +112,8 @@ class Minimum(Maximum):  # with the backward of Maximum
 
 def _gradients(dout: Tensor, masks: tuple[Array, Array], ctx: Context) -> tuple[Tensor | None, ...]:
     """Return the gradients of two operands: dout where the operand's mask holds, else 0."""
-    wanted = zip(masks, ctx.shapes, ctx.needs_input_grad, strict=True)
-    return tuple([sum_to(Masked.apply(dout, mask=mask), shape) if is_wanted else None for mask, shape, is_wanted in wanted])
+    needed = zip(masks, ctx.shapes, ctx.needs_input_grad, strict=True)
+    return tuple([sum_to(Masked.apply(dout, mask=mask), shape) if needs else None for mask, shape, needs in needed])
 
 
 def exp(x: Operand) -> Tensor:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from ...backend import Array, array_module
+from ...backend import Array
 
 SHORT = 64  # terms: NumPy adds them one by one with an error of a few units in the last place
 ROWS = 16  # rows that are added one by one: the error of n rows then grows with 16·log₁₆(n) at most
