@@ -31,11 +31,13 @@ __device__ __forceinline__ void visit_part(const int images, const int channels,
 #ifdef MINISK_ONE_THREAD
     for (int n = first; n < last; n++) {
         const long long plane = ((long long)n * channels + blockIdx.x) * spatial;
-        for (int start = 0; start < spatial; start += RUN_TERMS) {
-            const int end = spatial - start < RUN_TERMS ? spatial : start + RUN_TERMS;
-            for (int s = start; s < end; s++) visit(plane + s);
-            if ((visited += end - start) >= RUN_TERMS) end_run(), visited = 0;
+        int start = 0;
+        for (; spatial - start > RUN_TERMS; start += RUN_TERMS) {
+            for (int s = 0; s < RUN_TERMS; s++) visit(plane + start + s);
+            end_run();
         }
+        for (int s = start; s < spatial; s++) visit(plane + s);
+        if ((visited += spatial - start) >= RUN_TERMS) end_run(), visited = 0;
     }
 #else
     // Image and position advance together: small planes fill a block, and no thread divides in the loop.

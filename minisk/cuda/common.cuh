@@ -150,13 +150,15 @@ struct LongSum {
 template <class Term> __device__ __forceinline__ double thread_sum(const int n, const Term term) {
     const int step = RUN_TERMS * (int)blockDim.x;
     double total = 0;
-    for (long long first = 0; first < n; first += step) {
-        const int start = (int)first, terms = n - start < step ? n - start : step;
+    int start = 0;
+    for (; n - start > step; start += step) {
         wide run = 0;
-        BLOCK_LOOP(i, terms) run += term(start + i);
+        BLOCK_LOOP(i, step) run += term(start + i);
         total += (double)run;
     }
-    return total;
+    wide run = 0;
+    BLOCK_LOOP(i, n - start) run += term(start + i);
+    return total + (double)run;
 }
 
 // The sum of term(i) for i in [0, n); every thread of the block gets it.
