@@ -56,6 +56,11 @@ __device__ __forceinline__ void visit_part(const int images, const int channels,
 
 struct Nothing { __device__ __forceinline__ void operator()() const {} };
 
+// value - rest · factor; value where rest is 0, as fixed statistics have it: 0 times an infinite factor would be NaN.
+__device__ __forceinline__ wide less_rest(wide value, wide rest, wide factor) {
+    return rest == 0 ? value : value - rest * factor;
+}
+
 // y = (x - center) · scale + shift, with the constants of one channel.
 struct Channel {
     wide center, rest, inv_std, scale, shift;
@@ -63,7 +68,7 @@ struct Channel {
     __device__ __forceinline__ Channel(wide center, wide rest, wide var, wide eps, wide weight, wide bias)
         : center(center), rest(rest), inv_std(1 / sqrt(var + eps)) {
         scale = weight * inv_std;
-        shift = bias - rest * scale;
+        shift = less_rest(bias, rest, scale);
     }
     __device__ __forceinline__ wide y(wide x) const { return (x - center) * scale + shift; }
 };
@@ -109,7 +114,7 @@ __device__ __forceinline__ Two gradient_sums(const int images, const int channel
     };
     visit_part(images, channels, spatial, visit, [&]() { sum.end_run(), dot.end_run(); });
     const wide dbias = block_sum((wide)sum.total);
-    return {dbias, (block_sum((wide)dot.total) - channel.rest * dbias) * channel.inv_std};
+    return {dbias, less_rest(block_sum((wide)dot.total), channel.rest, dbias) * channel.inv_std};
 }
 
 __device__ __forceinline__ void input_grad(const int images, const int channels, const int spatial, const int relu,

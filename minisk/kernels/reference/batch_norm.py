@@ -52,7 +52,7 @@ def batch_norm_backward(
     if relu:
         g = keep_where(g, ~(dx * scale[:, None] + shift[:, None] <= 0))
     dbias = _channel_sum(g)
-    dweight = (_channel_dot(g, dx) - statistics.rest * dbias) * inv_std
+    dweight = _less_rest(_channel_dot(g, dx), statistics, dbias) * inv_std
     if depends:
         slope = -inv_std * dweight / count
         dx *= slope[:, None]
@@ -68,7 +68,13 @@ def _coefficients(weight: Array, bias: Array, statistics: BatchStatistics, eps: 
     """Return the inverse deviation, and scale and shift of y = (x - center) · scale + shift."""
     inv_std = 1 / array_module(weight).sqrt(statistics.var + eps)
     scale = widen(weight) * inv_std
-    return inv_std, scale, widen(bias) - statistics.rest * scale
+    return inv_std, scale, _less_rest(widen(bias), statistics, scale)
+
+
+def _less_rest(value: Array, statistics: BatchStatistics, factor: Array) -> Array:
+    """Return value - rest · factor; value where rest is 0, because 0 times an infinite factor would be NaN."""
+    rest = statistics.rest
+    return value - rest * keep_where(factor, rest != 0)
 
 
 def _affine(
