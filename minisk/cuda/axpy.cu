@@ -56,13 +56,16 @@ extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const index_t planes, c
         const real *g_plane = g + plane * spatial, *x_plane = x + plane * spatial;
         // Planes that are not aligned to 16 bytes are read one element at a time.
         const int fours = can_load4(g_plane) && can_load4(x_plane) ? spatial / 4 : 0;
-        wide sum = 0;
-        BLOCK_LOOP(i, fours) {
+        const double of_fours = thread_sum(fours, [&](const int i) {
             const four gs = load4(g_plane + 4 * i), xs = load4(x_plane + 4 * i);
-            for (int k = 0; k < 4; k++) sum += (wide)gs.item[k] * (wide)xs.item[k];
-        }
-        BLOCK_LOOP(i, spatial - 4 * fours) sum += (wide)g_plane[4 * fours + i] * (wide)x_plane[4 * fours + i];
-        sum = block_sum(sum);
+            wide products = 0;
+            for (int k = 0; k < 4; k++) products += (wide)gs.item[k] * (wide)xs.item[k];
+            return products;
+        });
+        const double of_ones = thread_sum(spatial - 4 * fours, [&](const int i) {
+            return (wide)g_plane[4 * fours + i] * (wide)x_plane[4 * fours + i];
+        });
+        const wide sum = block_sum((wide)(of_fours + of_ones));
         if (threadIdx.x == 0) out[plane] = (real)sum;
     }
 }
@@ -72,9 +75,8 @@ extern "C" __global__ ANY_BLOCK void channel_dot_shuffle(const index_t planes, c
 extern "C" __global__ ANY_BLOCK void plane_mean(const index_t planes, const int spatial, const real* __restrict__ x,
                                                 real* __restrict__ out) {
     PLANE_LOOP(plane, planes) {
-        wide sum = 0;
-        BLOCK_LOOP(s, spatial) sum += (wide)x[plane * spatial + s];
-        sum = block_sum(sum);
+        const real* x_plane = x + plane * spatial;
+        const wide sum = sum_over_block(spatial, [&](const int s) { return (wide)x_plane[s]; });
         if (threadIdx.x == 0) out[plane] = (real)(sum / spatial);
     }
 }

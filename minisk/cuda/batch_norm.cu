@@ -3,7 +3,7 @@
 //   mean = center + rest     inv_std = 1 / sqrt(var + eps)     scale = weight · inv_std     m = images · spatial
 //
 //   y = (x - center) · scale + (bias - rest · scale)           out = y, or max(y, 0)
-//   g = dout, or dout where y > 0      dbias = Σ g             dweight = Σ g · xhat, xhat = (x - mean) · inv_std
+//   g = dout, or 0 where y ≤ 0      dbias = Σ g             dweight = Σ g · xhat, xhat = (x - mean) · inv_std
 //   dx = scale · (g - dbias / m - xhat · dweight / m)          if the statistics are those of x, else scale · g
 //
 //   x, out, dout, dx: (images, channels, spatial)    all others: (channels); sums of parts: (parts, channels)
@@ -20,15 +20,24 @@
 // Cases for `minisk check`: cases/batch_norm.txt.
 #include "common.cuh"
 
-// Calls visit(i) for every element i of the block's part of its channel; neighbouring threads visit neighbours.
-template <class Visit>
-__device__ __forceinline__ void visit_part(const int images, const int channels, const int spatial, const Visit visit) {
+// Calls visit(i) for every element i of the block's part of its channel; neighbouring threads visit neighbours. Calls
+// end_run() after at most about RUN_TERMS elements, and at the end.
+template <class Visit, class EndRun>
+__device__ __forceinline__ void visit_part(const int images, const int channels, const int spatial, const Visit visit,
+                                           const EndRun end_run) {
+    int visited = 0;
     const int first = (int)((long long)images * blockIdx.y / gridDim.y);
     const int last = (int)((long long)images * (blockIdx.y + 1LL) / gridDim.y);
 #ifdef MINISK_ONE_THREAD
     for (int n = first; n < last; n++) {
         const long long plane = ((long long)n * channels + blockIdx.x) * spatial;
-        for (int s = 0; s < spatial; s++) visit(plane + s);
+        int start = 0;
+        for (; spatial - start > RUN_TERMS; start += RUN_TERMS) {
+            for (int s = 0; s < RUN_TERMS; s++) visit(plane + start + s);
+            end_run();
+        }
+        for (int s = start; s < spatial; s++) visit(plane + s);
+        if ((visited += spatial - start) >= RUN_TERMS) end_run(), visited = 0;
     }
 #else
     // Image and position advance together: small planes fill a block, and no thread divides in the loop.
@@ -39,8 +48,17 @@ __device__ __forceinline__ void visit_part(const int images, const int channels,
         n += images_on;
         s += s_on;
         if (s >= spatial) s -= spatial, n++;
+        if (++visited == RUN_TERMS) end_run(), visited = 0;
     }
 #endif
+    end_run();
+}
+
+struct Nothing { __device__ __forceinline__ void operator()() const {} };
+
+// value - rest · factor; value where rest is 0, as fixed statistics have it: 0 times an infinite factor would be NaN.
+__device__ __forceinline__ wide less_rest(wide value, wide rest, wide factor) {
+    return rest == 0 ? value : value - rest * factor;
 }
 
 // y = (x - center) · scale + shift, with the constants of one channel.
@@ -50,7 +68,7 @@ struct Channel {
     __device__ __forceinline__ Channel(wide center, wide rest, wide var, wide eps, wide weight, wide bias)
         : center(center), rest(rest), inv_std(1 / sqrt(var + eps)) {
         scale = weight * inv_std;
-        shift = bias - rest * scale;
+        shift = less_rest(bias, rest, scale);
     }
     __device__ __forceinline__ wide y(wide x) const { return (x - center) * scale + shift; }
 };
@@ -59,56 +77,60 @@ struct Two { wide first, second; };
 
 __device__ __forceinline__ wide first_plane_mean(const int spatial, const real* __restrict__ x) {
     const real* plane = x + (long long)blockIdx.x * spatial;
-    wide sum = 0;
-    BLOCK_LOOP(s, spatial) sum += (wide)plane[s];
-    return block_sum(sum) / spatial;
+    return sum_over_block(spatial, [&](const int s) { return (wide)plane[s]; }) / spatial;
 }
 
 // Σ (x - center) and Σ (x - center)² over the part.
 __device__ __forceinline__ Two moments(const int images, const int channels, const int spatial, const wide center,
                                        const real* __restrict__ x) {
-    wide sum = 0, squares = 0;
-    visit_part(images, channels, spatial, [&](const long long i) {
+    LongSum sum, squares;
+    auto visit = [&](const long long i) {
         const wide centred = (wide)x[i] - center;
-        sum += centred;
-        squares += centred * centred;
-    });
-    return {block_sum(sum), block_sum(squares)};
+        sum.add(centred);
+        squares.add(centred * centred);
+    };
+    visit_part(images, channels, spatial, visit, [&]() { sum.end_run(), squares.end_run(); });
+    return {block_sum((wide)sum.total), block_sum((wide)squares.total)};
 }
 
 __device__ __forceinline__ void normalize(const int images, const int channels, const int spatial, const int relu,
                                           const Channel channel, const real* __restrict__ x, real* __restrict__ out) {
-    visit_part(images, channels, spatial, [&](const long long i) {
+    auto visit = [&](const long long i) {
         const wide y = channel.y(x[i]);
         out[i] = (real)(relu && y < 0 ? 0 : y);  // NaN is not below 0, and stays
-    });
+    };
+    visit_part(images, channels, spatial, visit, Nothing());
 }
 
 // Σ g and Σ g · xhat over the part.
 __device__ __forceinline__ Two gradient_sums(const int images, const int channels, const int spatial, const int relu,
                                              const Channel channel, const real* __restrict__ dout,
                                              const real* __restrict__ x) {
-    wide sum = 0, dot = 0;
-    visit_part(images, channels, spatial, [&](const long long i) {
-        const wide arrived = dout[i], g = relu && !(channel.y(x[i]) > 0) ? 0 : arrived;
-        sum += g;
-        dot += g * ((wide)x[i] - channel.center);
-    });
-    sum = block_sum(sum);
-    return {sum, (block_sum(dot) - channel.rest * sum) * channel.inv_std};
+    LongSum sum, dot;
+    auto visit = [&](const long long i) {
+        const wide arrived = dout[i], g = relu && channel.y(x[i]) <= 0 ? 0 : arrived;
+        sum.add(g);
+        dot.add(g * ((wide)x[i] - channel.center));
+    };
+    visit_part(images, channels, spatial, visit, [&]() { sum.end_run(), dot.end_run(); });
+    const wide dbias = block_sum((wide)sum.total);
+    return {dbias, less_rest(block_sum((wide)dot.total), channel.rest, dbias) * channel.inv_std};
 }
 
 __device__ __forceinline__ void input_grad(const int images, const int channels, const int spatial, const int relu,
                                            const int depends, const Channel channel, const Two sums,
                                            const real* __restrict__ dout, const real* __restrict__ x,
                                            real* __restrict__ dx) {
-    const wide per_value = depends ? channel.scale / ((wide)images * spatial) : 0;
+    const wide per_value = channel.scale / ((wide)images * spatial);
     const wide slope = -per_value * channel.inv_std * sums.second;
     const wide constant = -per_value * sums.first - slope * channel.rest;
-    visit_part(images, channels, spatial, [&](const long long i) {
-        const wide arrived = dout[i], g = relu && !(channel.y(x[i]) > 0) ? 0 : arrived;
-        dx[i] = (real)(channel.scale * g + (slope * ((wide)x[i] - channel.center) + constant));
-    });
+    auto visit = [&](const long long i) {
+        const wide arrived = dout[i], g = relu && channel.y(x[i]) <= 0 ? 0 : arrived;
+        // Without `depends` the correction is left out: times 0 it would be NaN for one infinite element of the channel.
+        const wide correction = depends ? slope * ((wide)x[i] - channel.center) + constant : 0;
+        dx[i] = (real)(channel.scale * g + correction);
+    };
+    visit_part(images, channels, spatial, visit, Nothing());
 }
 
 extern "C" __global__ ANY_BLOCK void batch_norm_whole(

@@ -47,8 +47,8 @@ def launch_batch_norm_train(
         return out, statistics
     sums = xp.empty((2, parts, channels), wide)
     launch(MOMENTS, (channels, parts), block, (*sizes, x, center, *sums))
-    rest, squares = sums.sum(axis=1) / (images * spatial)
-    statistics = BatchStatistics(center, rest, squares - rest * rest)
+    rest, squares = sums.sum(axis=1, dtype=np.float64) / (images * spatial)
+    statistics = BatchStatistics(center, rest.astype(wide), (squares - rest * rest).astype(wide))
     return launch_batch_norm_apply(x, weight, bias, statistics, eps, relu), statistics
 
 
@@ -82,7 +82,7 @@ def launch_batch_norm_backward(
         return dx, dweight, dbias
     sums = xp.empty((2, parts, channels), statistics.var.dtype)
     launch(GRADIENT_SUMS, (channels, parts), block, (*sizes, eps, relu, *given, *sums))
-    dbias, dweight = sums.sum(axis=1)
+    dbias, dweight = sums.sum(axis=1, dtype=np.float64).astype(sums.dtype)
     launch(INPUT_GRAD, (channels, parts), block, (*sizes, eps, relu, depends, *given, dbias, dweight, dx))
     return dx, dweight.astype(weight.dtype, copy=False), dbias.astype(weight.dtype, copy=False)
 

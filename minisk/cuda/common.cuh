@@ -133,3 +133,38 @@ template <class Operation> __device__ __forceinline__ wide block_reduce(wide val
 __device__ __forceinline__ wide block_sum(wide value) { return block_reduce<Add>(value, 0); }
 __device__ __forceinline__ wide block_max(wide value) { return block_reduce<Max>(value, -(wide)INFINITY); }
 #endif
+
+// A sum of many terms: `run` adds up to RUN_TERMS of them in a vector register, and `total` adds the runs in double. So
+// the error does not grow with the number of terms, and one addition in RUN_TERMS is slow.
+#ifdef MINISK_ONE_THREAD
+#define RUN_TERMS 1024  // 64 additions in each of 16 lanes
+#else
+#define RUN_TERMS 64
+#endif
+
+struct LongSum {
+    double total = 0;
+    wide run = 0;
+    __device__ __forceinline__ void add(wide term) { run += term; }
+    __device__ __forceinline__ void end_run() { total += (double)run, run = 0; }
+};
+
+// The sum of the thread's share of term(i), for i in [0, n): the threads of the block take neighbours.
+template <class Term> __device__ __forceinline__ double thread_sum(const int n, const Term term) {
+    const int step = RUN_TERMS * (int)blockDim.x;
+    double total = 0;
+    int start = 0;
+    for (; n - start > step; start += step) {
+        wide run = 0;
+        BLOCK_LOOP(i, step) run += term(start + i);
+        total += (double)run;
+    }
+    wide run = 0;
+    BLOCK_LOOP(i, n - start) run += term(start + i);
+    return total + (double)run;
+}
+
+// The sum of term(i) for i in [0, n); every thread of the block gets it.
+template <class Term> __device__ __forceinline__ wide sum_over_block(const int n, const Term term) {
+    return block_sum((wide)thread_sum(n, term));
+}

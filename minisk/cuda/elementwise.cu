@@ -1,7 +1,7 @@
 // elementwise.cu: sums, ReLU and its gradient, and the sum with a ReLU that ends every residual unit.
 //
 //   add: out = x + y
-//   relu: out = max(x, 0)      add_relu: out = max(x + y, 0)      relu_grad: out = dout where y > 0, else 0
+//   relu: out = max(x, 0)      add_relu: out = max(x + y, 0)      relu_grad: out = 0 where y ≤ 0, else dout
 //
 // All arrays have `count` elements. Thread i takes elements i, i + threads, i + 2·threads, …, so neighbouring threads
 // read neighbouring addresses. These kernels are bound by memory: add_relu saves two of five passes.
@@ -32,6 +32,6 @@ extern "C" __global__ ANY_BLOCK void relu_grad(const index_t count, const real* 
                                                const real* __restrict__ y, real* __restrict__ out) {
     GRID_LOOP(index_t, i, count) {
         const wide g = dout[i];
-        out[i] = (real)((wide)y[i] > 0 ? g : 0);
+        out[i] = (real)((wide)y[i] <= 0 ? 0 : g);  // NaN is not ≤ 0: the gradient shows it
     }
 }

@@ -26,7 +26,7 @@ def launch_add_relu(x: Array, y: Array) -> Array:
 
 
 def launch_relu_grad(dout: Array, y: Array) -> Array:
-    """Return dout where y > 0, else 0."""
+    """Return 0 where y ≤ 0, else dout."""
     return _launch_flat(RELU_GRAD, (dout, y))
 
 

@@ -50,10 +50,7 @@ class BatchStatistics(NamedTuple):
 
     @classmethod
     def fixed(cls, mean: Array, var: Array, like: Array) -> "BatchStatistics":
-        """Return BatchStatistics of a given mean and variance, for normalising an array of the dtype of `like`.
-
-        Both arrays are copied and rounded to the dtype of `like`.
-        """
+        """Return BatchStatistics of copies of a given mean and variance, for normalising an array like `like`."""
         wide = np.promote_types(like.dtype, np.float32)
-        center = mean.astype(like.dtype).astype(wide, copy=False)
-        return cls(center, array_module(mean).zeros_like(center), var.astype(like.dtype).astype(wide, copy=False))
+        center = mean.astype(wide)
+        return cls(center, array_module(mean).zeros_like(center), var.astype(wide))

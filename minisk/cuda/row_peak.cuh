@@ -8,9 +8,8 @@ __device__ __forceinline__ wide larger(wide a, wide b) { return a > b ? a : b; }
 
 // The peak of a row of n elements; the threads of the block share the work, and each gets the result.
 __device__ __forceinline__ Peak row_peak(const real* x, int n) {
-    wide top = -(wide)INFINITY, sum = 0;
+    wide top = -(wide)INFINITY;
     BLOCK_LOOP(i, n) top = larger((wide)x[i], top);
     top = block_max(top);
-    BLOCK_LOOP(i, n) sum += exponential((wide)x[i] - top);
-    return {top, block_sum(sum)};
+    return {top, sum_over_block(n, [&](const int i) { return exponential((wide)x[i] - top); })};
 }

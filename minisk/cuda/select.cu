@@ -58,13 +58,12 @@ extern "C" __global__ ANY_BLOCK void select_backward(
             const wide a = (wide)weights[first + m * channels];
             const real *__restrict__ x_plane = x[m] + start, *__restrict__ dout_plane = dout + start;
             real* __restrict__ dx_plane = dx[m] + start;
-            wide dot = 0;
-            BLOCK_LOOP(s, spatial) {
+            const wide dot = sum_over_block(spatial, [&](const int s) {
                 const wide g = (wide)dout_plane[s];
                 dx_plane[s] = (real)(a * g);
-                dot += g * (wide)x_plane[s];
-            }
-            da[m] = block_sum(dot) + (wide)dweights[first + m * channels];
+                return g * (wide)x_plane[s];
+            });
+            da[m] = dot + (wide)dweights[first + m * channels];
             mean += a * da[m];
         }
         if (threadIdx.x == 0)

@@ -13,6 +13,8 @@
 #include "exponential.cuh"
 #include "row_peak.cuh"
 
+#define COLUMN_RUN 64  // terms of a column that are added before their sum goes to a total in double
+
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 x[7*n] y[7*n]
 extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int n, const bool is_log,
                                                   const real* __restrict__ x, real* __restrict__ y) {
@@ -37,14 +39,11 @@ extern "C" __global__ ANY_BLOCK void softmax_rows_grad(const index_t rows, const
     PLANE_LOOP(row, rows) {
         const real *dy_row = dy + row * n, *y_row = y + row * n;
         real* dx_row = dx + row * n;
-        wide sum = 0;
         if (is_log) {
-            BLOCK_LOOP(i, n) sum += (wide)dy_row[i];
-            sum = block_sum(sum);
+            const wide sum = sum_over_block(n, [&](const int i) { return (wide)dy_row[i]; });
             BLOCK_LOOP(i, n) dx_row[i] = (real)((wide)dy_row[i] - exponential((wide)y_row[i]) * sum);
         } else {
-            BLOCK_LOOP(i, n) sum += (wide)dy_row[i] * (wide)y_row[i];
-            sum = block_sum(sum);
+            const wide sum = sum_over_block(n, [&](const int i) { return (wide)dy_row[i] * (wide)y_row[i]; });
             BLOCK_LOOP(i, n) dx_row[i] = (real)((wide)y_row[i] * ((wide)dy_row[i] - sum));
         }
     }
@@ -57,7 +56,8 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
         const int lanes = min(inner - tile * NEIGHBOURS, NEIGHBOURS);
         const long long start = (long long)blockIdx.x * n * inner + tile * NEIGHBOURS;
         wide top[NEIGHBOURS], sum[NEIGHBOURS];
-        for (int j = 0; j < lanes; j++) top[j] = -(wide)INFINITY, sum[j] = 0;
+        double total[NEIGHBOURS];
+        for (int j = 0; j < lanes; j++) top[j] = -(wide)INFINITY, sum[j] = 0, total[j] = 0;
         for (int i = 0; i < n; i++) {
             const real* x_run = x + start + (long long)i * inner;
             for (int j = 0; j < lanes; j++) top[j] = larger((wide)x_run[j], top[j]);
@@ -65,7 +65,10 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
         for (int i = 0; i < n; i++) {
             const real* x_run = x + start + (long long)i * inner;
             for (int j = 0; j < lanes; j++) sum[j] += exponential((wide)x_run[j] - top[j]);
+            if ((i + 1) % COLUMN_RUN == 0)
+                for (int j = 0; j < lanes; j++) total[j] += sum[j], sum[j] = 0;
         }
+        for (int j = 0; j < lanes; j++) sum[j] = (wide)(total[j] + sum[j]);
         for (int j = 0; j < lanes; j++) sum[j] = is_log ? binary_log(sum[j]) : 1 / sum[j];
         for (int i = 0; i < n; i++) {
             const real* x_run = x + start + (long long)i * inner;
@@ -86,11 +89,15 @@ extern "C" __global__ ANY_BLOCK void softmax_columns_grad(const int n, const int
         const int lanes = min(inner - tile * NEIGHBOURS, NEIGHBOURS);
         const long long start = (long long)blockIdx.x * n * inner + tile * NEIGHBOURS;
         wide sum[NEIGHBOURS];
-        for (int j = 0; j < lanes; j++) sum[j] = 0;
+        double total[NEIGHBOURS];
+        for (int j = 0; j < lanes; j++) sum[j] = 0, total[j] = 0;
         for (int i = 0; i < n; i++) {
             const real *dy_run = dy + start + (long long)i * inner, *y_run = y + start + (long long)i * inner;
             for (int j = 0; j < lanes; j++) sum[j] += (wide)dy_run[j] * (is_log ? (wide)1 : (wide)y_run[j]);
+            if ((i + 1) % COLUMN_RUN == 0)
+                for (int j = 0; j < lanes; j++) total[j] += sum[j], sum[j] = 0;
         }
+        for (int j = 0; j < lanes; j++) sum[j] = (wide)(total[j] + sum[j]);
         for (int i = 0; i < n; i++) {
             const real *dy_run = dy + start + (long long)i * inner, *y_run = y + start + (long long)i * inner;
             real* dx_run = dx + start + (long long)i * inner;

@@ -53,6 +53,7 @@ __all__ = [
     "cross_entropy_grad",
     "log_softmax",
     "log_softmax_grad",
+    "masked",
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_scatter",
@@ -186,14 +187,19 @@ def add_relu(x: Array, y: Array) -> Array:
 
 @with_fallback
 def relu_grad(dout: Array, y: Array) -> Array:
-    """Return dout where y > 0, else 0; y may be ReLU's input or its output."""
+    """Return 0 where y ≤ 0, else dout; y may be ReLU's input or its output. Where y is NaN, dout passes."""
     if not use_kernel(dout, y, min_size=65536):
         return reference.relu_grad(dout, y)
     return launch_relu_grad(contiguous(dout), contiguous(y))
 
 
+def masked(x: Array, mask: Array) -> Array:
+    """Return x where the mask holds, else 0; the shapes broadcast to that of x. There is no kernel for it."""
+    return reference.masked(x, mask)
+
+
 def total(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """Return the sum of x over the axes. float16 is summed in float32. There is no kernel for it."""
+    """Return the sum of x over the sorted axes, as reference/precision.py does. There is no kernel for it."""
     return reference.total(x, axes, keepdims)
 
 
@@ -255,7 +261,7 @@ def log_softmax_grad(dy: Array, y: Array, axis: int) -> Array:
 def cross_entropy(logits: Array, target: Array) -> Array:
     """Return loss[n] = -Σ_k target[n,k] · log_softmax(logits)[n,k].
 
-    logits and target, the share of each class: (N, K); loss: (N,).
+    logits and target, the share of each class: (N, K); loss: (N,), float32 for float16 logits.
     """
     if not use_kernel(logits, target, min_size=8192):
         return reference.cross_entropy(logits, target)

@@ -1,6 +1,6 @@
 """Activations: relu, sigmoid, tanh, and the ReLU of a sum.
 
-    y = max(x, 0)    dx = dout where y > 0, else 0      y = 1/(1 + e⁻ˣ)    dx = dout · y · (1 - y)
+    y = max(x, 0)    dx = 0 where y ≤ 0, else dout      y = 1/(1 + e⁻ˣ)    dx = dout · y · (1 - y)
     y = tanh x       dx = dout · (1 - y²)
 
 The gradient of relu at 0 is 0.
@@ -43,7 +43,7 @@ class AddRelu(Function):
 
 
 class ReluGrad(Function):
-    """dx = dout where y > 0, else 0: linear in dout, and constant in y."""
+    """dx = 0 where y ≤ 0, else dout: linear in dout, and constant in y. Where y is NaN, dout passes, as in PyTorch."""
 
     @staticmethod
     def forward(ctx: Context, dout: Array, y: Array) -> Array:

@@ -4,17 +4,21 @@ a + b     da = dout          db = dout
 a - b     da = dout          db = -dout
 a · b     da = dout · b      db = dout · a
 a / b     da = dout / b      db = -dout · a / b²
-xᵖ        dx = dout · p · xᵖ⁻¹
+xᵖ        dx = dout · p · xᵖ⁻¹    (0 for p = 0)
+bˣ        dx = dout · bˣ · ln b
 
 In this file, `pow` is the operation, not Python's function.
 """
 
 import math
 
+import numpy as np
+
 from ..autograd import Context, Function, Operand, Tensor
 from ..backend import Array
 from ..errors import DtypeError
-from .dtypes import floating, operands
+from .dtypes import floating, numbers_in_float32, operands, rounded_once
+from .masked import Masked
 from .shape import broadcast_operands, sum_to
 
 
@@ -88,26 +92,45 @@ class Pow(Function):
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        if ctx.exponent == 0:  # 0 · x⁻¹ would be NaN at x = 0
-            return dout * 0.0
+        if ctx.exponent == 0:  # 0 · x⁻¹ would be NaN at x = 0, and 0 · dout where dout is infinite
+            return Masked.apply(dout, mask=np.False_)
         return dout * (ctx.exponent * x ** (ctx.exponent - 1))
 
 
+class PowOf(Function):
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, base: float) -> Array:
+        # float32 alone would not make 2¹⁵ = 32768 on every processor.
+        y = (base ** x.astype(np.float64)).astype(x.dtype)
+        ctx.save_for_backward(y)
+        ctx.slope = math.log(base)
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return dout * (y * ctx.slope)
+
+
+@numbers_in_float32
 def add(a: Operand, b: Operand) -> Tensor:
     """Return a + b, of any two shapes that broadcast. Raises ShapeError, DtypeError."""
     return Add.apply(*broadcast_operands("add", a, b))
 
 
+@numbers_in_float32
 def sub(a: Operand, b: Operand) -> Tensor:
     """Return a - b, of any two shapes that broadcast. Raises ShapeError, DtypeError."""
     return Sub.apply(*broadcast_operands("sub", a, b))
 
 
+@numbers_in_float32
 def mul(a: Operand, b: Operand) -> Tensor:
     """Return a · b, of any two shapes that broadcast. Raises ShapeError, DtypeError."""
     return Mul.apply(*broadcast_operands("mul", a, b))
 
 
+@numbers_in_float32
 def div(a: Operand, b: Operand) -> Tensor:
     """Return a / b, of any two shapes that broadcast; integers become float32. Raises ShapeError, DtypeError."""
     x, y = operands("div", a, b)
@@ -119,6 +142,7 @@ def neg(x: Tensor) -> Tensor:
     return Neg.apply(x)
 
 
+@rounded_once
 def pow(x: Tensor, exponent: float) -> Tensor:
     """Return x, of any shape, to the power of one number.
 
@@ -132,8 +156,12 @@ def pow(x: Tensor, exponent: float) -> Tensor:
     return Pow.apply(x, exponent=number)
 
 
+@rounded_once
 def rpow(x: Tensor, base: float) -> Tensor:
-    """Return base ** x for x of any shape and one positive number as base. Raises DtypeError for any other base."""
+    """Return base ** x for x of any shape and one positive number as base; integers become float32.
+
+    Exact where the result is a number of the dtype: 2 ** 15 is 32768. Raises DtypeError for any other base.
+    """
     if not base > 0:
         raise DtypeError(f"pow: base {base} of a tensor exponent must be positive")
-    return (x * math.log(base)).exp()
+    return PowOf.apply(floating("pow", x), base=float(base))

@@ -15,12 +15,14 @@ Source: Ioffe and Szegedy, 2015; the CuDNNBatchNorm layer of the GENet and SKNet
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from .. import kernels
 from ..autograd import Context, Function, Tensor, is_grad_enabled
 from ..backend import Array
 from ..errors import ShapeError
 from .activation import ReluGrad
-from .dtypes import floating_operands
+from .dtypes import floating_operands, rounded_once
 
 
 class Running(NamedTuple):
@@ -34,8 +36,8 @@ class Running(NamedTuple):
         """Set each to (1 - momentum) · old + momentum · new, in place; count: the number of values per channel."""
         unbiased = statistics.var * (count / (count - 1))
         for running, value in ((self.mean, statistics.mean), (self.var, unbiased)):
-            running.data *= 1 - self.momentum
-            running.data += (self.momentum * value).astype(running.dtype)
+            old = running.data.astype(np.promote_types(running.dtype, value.dtype), copy=False)
+            running.data[...] = (1 - self.momentum) * old + self.momentum * value
             running.mark_written()
 
 
@@ -66,6 +68,7 @@ class BatchNorm(Function):
         return batch_norm_gradients(dout, x, weight, ctx.eps, None if ctx.training else ctx.statistics)
 
 
+@rounded_once
 def batch_norm_gradients(
     dout: Tensor, x: Tensor, weight: Tensor, eps: float, fixed: kernels.BatchStatistics | None
 ) -> tuple[Tensor, Tensor, Tensor]:

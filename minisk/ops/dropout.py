@@ -1,24 +1,13 @@
-"""Dropout: y = x · mask / (1 - p), where each element of the mask is 0 with probability p, else 1.
+"""Dropout: y = x / (1 - p) where the mask holds, else 0; it does not hold with probability p.
 
-dx = dout · mask / (1 - p). Source: Srivastava et al., *Dropout*, 2014.
+dx = dout / (1 - p) where the mask holds, else 0. Source: Srivastava et al., *Dropout*, 2014.
 """
 
-from ..autograd import Context, Function, Tensor
-from ..backend import Array, device_of, random_generator
+from ..autograd import Tensor
+from ..backend import device_of, random_generator
 from ..errors import ShapeError
 from .dtypes import floating_operands
-
-
-class Dropout(Function):
-    @staticmethod
-    def forward(ctx: Context, x: Array, *, p: float) -> Array:
-        mask = random_generator(device_of(x)).random(x.shape) >= p
-        ctx.scale = mask.astype(x.dtype) / x.dtype.type(1 - p)
-        return x * ctx.scale
-
-    @staticmethod
-    def backward(ctx: Context, dout: Tensor) -> Tensor:
-        return dout * ctx.scale
+from .masked import Masked
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -36,4 +25,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     (x,) = floating_operands("dropout", x=x)
     if not 0 <= p < 1:
         raise ShapeError(f"dropout: p {p} must lie in [0, 1)")
-    return Dropout.apply(x, p=p) if training and p > 0 else x
+    if not training or p == 0:
+        return x
+    mask = random_generator(device_of(x.data)).random(x.shape) >= p
+    return Masked.apply(x, mask=mask) / (1 - p)

@@ -5,7 +5,8 @@ Integer Tensors become floating when they meet a floating one. Two floating Tens
 A policy that casts operands (mixed precision) belongs in `operands` and `floating_operands`.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,36 @@ def cast(x: Tensor, dtype: DTypeLike) -> Tensor:
     if target.kind not in "fiub":
         raise DtypeError(f"cast: {target} is not a real number's dtype")
     return x if x.dtype == target else Cast.apply(x, dtype=target)
+
+
+def rounded_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compute a composition of float16 Tensors in float32, and round each Tensor that it returns once.
+
+    A decorator of functions of Tensors and settings.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **settings: Any) -> Any:
+        is_half = [isinstance(x, Tensor) and x.data.dtype == np.float16 for x in args]
+        if True not in is_half:
+            return function(*args, **settings)
+        wide = [cast(x, np.float32) if half else x for x, half in zip(args, is_half, strict=True)]
+        result = function(*wide, **settings)
+        return tuple(cast(y, np.float16) for y in result) if isinstance(result, tuple) else cast(result, np.float16)
+
+    return run
+
+
+def numbers_in_float32(function: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+    """Apply a number to a float16 Tensor in float32: 1e-8 or 1e5 would not survive float16. A decorator."""
+    once = rounded_once(function)
+
+    @functools.wraps(function)
+    def run(a: Any, b: Any) -> Tensor:
+        has_number = isinstance(a, int | float | np.number) or isinstance(b, int | float | np.number)
+        return once(a, b) if has_number else function(a, b)
+
+    return run
 
 
 def operands(operation: str, *values: Operand) -> Sequence[Tensor]:

@@ -5,17 +5,18 @@ In this file, `abs` is the operation, not Python's function.
     y = eˣ    dx = dout · y           y = ln x    dx = dout / x
     y = √x    dx = dout / 2y          y = |x|     dx = dout · sign(x)
 
-The factors of dout in abs, clip, maximum and minimum are attributes of ctx, that is, constants for a second derivative:
-right, because these functions are piecewise linear.
+Masks and factors of dout in abs, clip, maximum and minimum are attributes of ctx, that is, constants for a second
+derivative: right, because these functions are piecewise linear.
 
 Where a derivative jumps, the conventions are: 0 at 0 for abs, half each for tied maximum and minimum, and clip passes
-the gradient on its bounds.
+the gradient on its bounds. An operand that is NaN gets the gradient of the NaN that it makes of a maximum.
 """
 
 from ..autograd import Context, Function, Operand, Tensor
 from ..backend import Array, array_module
 from ..errors import ShapeError
 from .dtypes import floating, operands
+from .masked import Masked
 from .shape import broadcast_operands, broadcast_shape, sum_to
 
 
@@ -60,24 +61,24 @@ class Sqrt(Function):
 class Abs(Function):
     @staticmethod
     def forward(ctx: Context, x: Array) -> Array:
-        ctx.slope = array_module(x).sign(x)
+        ctx.slope, ctx.is_smooth = array_module(x).copysign(x.dtype.type(1), x), x != 0
         return array_module(x).abs(x)
 
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> Tensor:
-        return dout * ctx.slope
+        return Masked.apply(dout * ctx.slope, mask=ctx.is_smooth)
 
 
 class Clip(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, min: float | None, max: float | None) -> Array:
         y = array_module(x).clip(x, min, max)
-        ctx.slope = (y == x).astype(x.dtype)
+        ctx.is_inside = y == x
         return y
 
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> Tensor:
-        return dout * ctx.slope
+        return Masked.apply(dout, mask=ctx.is_inside)
 
 
 class Where(Function):
@@ -87,32 +88,32 @@ class Where(Function):
         return array_module(a).where(condition, a, b)
 
     @staticmethod
-    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = ctx.condition
-        return sum_to(where(chosen, dout, 0.0), ctx.shapes[0]), sum_to(where(chosen, 0.0, dout), ctx.shapes[1])
+    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor | None, ...]:
+        return _gradients(dout, (ctx.condition, ~ctx.condition), ctx)
 
 
 class Maximum(Function):
     @staticmethod
     def forward(ctx: Context, a: Array, b: Array) -> Array:
-        ctx.shapes, ctx.share = (a.shape, b.shape), _share(a > b, a == b, like=a)
+        ctx.shapes, ctx.is_kept, ctx.is_tied = (a.shape, b.shape), (~(a < b), ~(a > b)), a == b
         return array_module(a).maximum(a, b)
 
     @staticmethod
-    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor, Tensor]:
-        return sum_to(dout * ctx.share, ctx.shapes[0]), sum_to(dout * (1 - ctx.share), ctx.shapes[1])
+    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor | None, ...]:
+        return _gradients(dout * (1 - 0.5 * ctx.is_tied), ctx.is_kept, ctx)
 
 
 class Minimum(Maximum):  # with the backward of Maximum
     @staticmethod
     def forward(ctx: Context, a: Array, b: Array) -> Array:
-        ctx.shapes, ctx.share = (a.shape, b.shape), _share(a < b, a == b, like=a)
+        ctx.shapes, ctx.is_kept, ctx.is_tied = (a.shape, b.shape), (~(a > b), ~(a < b)), a == b
         return array_module(a).minimum(a, b)
 
 
-def _share(is_taken: Array, is_tied: Array, like: Array) -> Array:
-    """Return the share of the gradient that the first operand gets: 1 where it was taken, 1/2 at a tie, else 0."""
-    return is_taken.astype(like.dtype) + is_tied.astype(like.dtype) / 2
+def _gradients(dout: Tensor, masks: tuple[Array, Array], ctx: Context) -> tuple[Tensor | None, ...]:
+    """Return the gradients of two operands: dout where the operand's mask holds, else 0."""
+    needed = zip(masks, ctx.shapes, ctx.needs_input_grad, strict=True)
+    return tuple([sum_to(Masked.apply(dout, mask=mask), shape) if needs else None for mask, shape, needs in needed])
 
 
 def exp(x: Operand) -> Tensor:

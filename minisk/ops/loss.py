@@ -14,7 +14,7 @@ from .. import kernels
 from ..autograd import Context, Function, Tensor, is_grad_enabled
 from ..backend import Array, array_module
 from ..errors import DtypeError, ShapeError
-from .dtypes import floating_operands
+from .dtypes import floating_operands, rounded_once
 from .softmax import softmax
 
 
@@ -23,16 +23,21 @@ class CrossEntropy(Function):
     def forward(ctx: Context, logits: Array, *, target: Array) -> Array:
         ctx.save_for_backward(logits)
         ctx.target = target
-        return kernels.total(kernels.cross_entropy(logits, target), (0,), keepdims=False) / logits.shape[0]
+        losses = kernels.cross_entropy(logits, target)
+        return (kernels.total(losses, (0,), keepdims=False) / logits.shape[0]).astype(logits.dtype)
 
     @staticmethod
     def backward(ctx: Context, dloss: Tensor) -> Tensor:
         (logits,) = ctx.saved_tensors
         if not is_grad_enabled():  # no graph is recorded, so the fused kernel can be used
             return Tensor(kernels.cross_entropy_grad(dloss.data, logits.data, ctx.target))
-        probabilities = softmax(logits, axis=1)
-        mass = ctx.target.sum(axis=1, keepdims=True)  # 1, unless the caller's shares sum to something else
-        return (probabilities * mass - ctx.target) * (dloss * (1.0 / logits.shape[0]))
+        return _logits_gradient(dloss, logits, ctx.target)
+
+
+@rounded_once
+def _logits_gradient(dloss: Tensor, logits: Tensor, target: Array) -> Tensor:
+    mass = target.sum(axis=1, keepdims=True, dtype=logits.dtype)  # 1, unless the shares sum to something else
+    return (softmax(logits, axis=1) * mass - target) * (dloss / logits.shape[0])
 
 
 def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float = 0.0) -> Tensor:

@@ -81,7 +81,7 @@ class GlobalAvgPool2d(Function):
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> Tensor:
         n, c, h, w = ctx.shape
-        return broadcast_to((dout * (1.0 / (h * w))).reshape(n, c, 1, 1), ctx.shape)
+        return broadcast_to((dout / (h * w)).reshape(n, c, 1, 1), ctx.shape)
 
 
 def max_pool2d(

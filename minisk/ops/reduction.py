@@ -1,7 +1,7 @@
 """Reductions along axes: sum, mean, var, max, min; and argmax, which has no gradient.
 
     y = Σ x        dx = dout, broadcast to the shape of x
-    y = max x      dx = dout at the largest element; several equal ones share it
+    y = max x      dx = dout at the largest element, 0 elsewhere; several equal ones share it
 
 In this file, `sum`, `max` and `min` are the operations, not Python's functions.
 
@@ -12,13 +12,12 @@ Common arguments:
 
 import math
 
-import numpy as np
-
 from .. import kernels
 from ..autograd import Axis, Context, Function, Tensor
 from ..backend import Array, array_module
 from ..errors import ShapeError
-from .dtypes import cast, floating
+from .dtypes import floating, rounded_once
+from .masked import Masked
 from .shape import broadcast_to, normalize_axes, reshape
 
 
@@ -40,7 +39,8 @@ class Max(Function):
 
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> Tensor:
-        return broadcast_to(reshape(dout, ctx.kept), ctx.shape) * ctx.share
+        share = _share(reshape(dout, ctx.kept), ctx.is_taken.sum(axis=ctx.axes, keepdims=True))
+        return Masked.apply(broadcast_to(share, ctx.shape), mask=ctx.is_taken)
 
 
 class Min(Max):  # with the backward of Max
@@ -52,14 +52,17 @@ class Min(Max):  # with the backward of Max
 def _extreme(ctx: Context, x: Array, y: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """Return y, the largest or smallest elements of x, with or without the reduced axes.
 
-    ctx.share is the share of the gradient of y that each element of x gets. A constant is right for a second
-    derivative, because max and min are piecewise linear.
+    ctx.is_taken says which elements of x share the gradient of y. A constant is right for a second derivative, because
+    max and min are piecewise linear.
     """
-    ctx.shape, ctx.kept = x.shape, y.shape
-    if x.dtype.kind == "f":  # integers have no gradient
-        taken = ((x == y) | (x != x)).astype(x.dtype)  # x != x: NaN is the largest and the smallest
-        ctx.share = taken / taken.sum(axis=axes, keepdims=True)
+    ctx.shape, ctx.kept, ctx.axes = x.shape, y.shape, axes
+    ctx.is_taken = (x == y) | (x != x)  # x != x: NaN is the largest and the smallest
     return y if keepdims else y.squeeze(axes)
+
+
+@rounded_once
+def _share(dout: Tensor, ties: Array) -> Tensor:
+    return dout / ties
 
 
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -67,17 +70,17 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return Sum.apply(x, axes=normalize_axes("sum", axis, x.shape), keepdims=keepdims)
 
 
+@rounded_once  # the sum may exceed 65504 although the mean does not
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean of x, of any shape, over one axis, several, or all; integers become float32.
 
     Raises ShapeError for a wrong axis, or if there is no element to average.
     """
     count = _count("mean", x, axis)
-    if x.dtype == np.float16:  # the sum may exceed 65504 although the mean does not
-        return cast(mean(cast(x, np.float32), axis, keepdims), np.float16)
-    return sum(floating("mean", x), axis, keepdims) * (1.0 / count)
+    return sum(floating("mean", x), axis, keepdims) / count  # not · (1 / count): the mean of 41 ones is 1
 
 
+@rounded_once
 def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
     """Return the variance, Σ (x - mean)² / (count - ddof), over one axis, several, or all.
 
@@ -92,10 +95,8 @@ def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> 
     count = _count("var", x, axis)
     if count <= ddof:
         raise ShapeError(f"var: {count} values along axis {axis} of {x.shape} are not more than ddof = {ddof}")
-    if x.dtype == np.float16:
-        return cast(var(cast(x, np.float32), axis, ddof, keepdims), np.float16)
     centred = x - mean(x, axis, keepdims=True)
-    return sum(centred * centred, axis, keepdims) * (1.0 / (count - ddof))
+    return sum(centred * centred, axis, keepdims) / (count - ddof)
 
 
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -40,19 +40,22 @@ def clip_grad_norm_(
     scale = array_module(norm.data).minimum(1.0, max_norm / (norm.data + 1e-6))
     for parameter in owners:
         if parameter.grad is not None:
-            parameter.grad.data[...] *= scale.astype(parameter.grad.dtype)
+            parameter.grad.data[...] *= scale.astype(np.promote_types(parameter.grad.dtype, np.float32))
             parameter.grad.mark_written()
     return norm
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """Return the Euclidean norm of all gradients together, a float64 Tensor of shape (), on their device."""
+    """Return the Euclidean norm of all gradients together, a float64 Tensor of shape (), on their device.
+
+    The squares are summed in float64: in float32, that of 1e20 would be infinite, and that of 1e-25 would be 0.
+    """
     gradients = [parameter.grad.data for parameter in parameters if parameter.grad is not None]
     if not gradients:
         return Tensor(np.zeros(()))
     xp = array_module(gradients[0])
-    squares = xp.stack([xp.vdot(gradient, gradient) for gradient in gradients])
-    return Tensor(xp.asarray(xp.sqrt(squares.astype(np.float64).sum())))
+    wide = [gradient.astype(np.float64) for gradient in gradients]
+    return Tensor(xp.asarray(xp.sqrt(xp.stack([xp.vdot(gradient, gradient) for gradient in wide]).sum())))
 
 
 def clip_gradients(parameters: Iterable[Tensor], norm: float, max_norm: float) -> None:

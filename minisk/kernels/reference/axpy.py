@@ -9,8 +9,8 @@ a: (N, C); g, x, y: (N, C, H, W):
     plane_mean    out[n,c]     = Σ_hw x[n,c,h,w] / (H·W)
 """
 
-from ...backend import Array, array_module
-from .precision import narrow, widen
+from ...backend import Array
+from .precision import narrow, precise_sum, widen
 
 
 def axpy(a: Array, x: Array, y: Array) -> Array:
@@ -32,10 +32,10 @@ def channel_add(a: Array, x: Array) -> Array:
 
 def channel_dot(g: Array, x: Array) -> Array:
     """Return the sum of g · x over each plane, (N, C)."""
-    return narrow(array_module(x).einsum("nchw,nchw->nc", widen(g), widen(x)), like=x)
+    return narrow(precise_sum(widen(g) * widen(x), (2, 3)), like=x)
 
 
 def plane_mean(x: Array) -> Array:
     """Return the mean of each plane, (N, C)."""
-    n, c, h, w = x.shape
-    return narrow(widen(x).reshape(n, c, h * w).sum(axis=2) / (h * w), like=x)
+    h, w = x.shape[2:]
+    return narrow(precise_sum(widen(x), (2, 3)) / (h * w), like=x)
