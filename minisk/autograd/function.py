@@ -121,8 +121,8 @@ def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:
 
 def _saved_tensors(
     to_save: Sequence[Any], node: Node, inputs: Sequence[Any], arrays: Any, outputs: Sequence[Tensor], returned: Any
-) -> tuple[SavedTensor, ...]:
-    """Match each saved array to an input or output by object identity, and return it with that role.
+) -> tuple[SavedTensor | None, ...]:
+    """Match each saved array to an input or output by object identity, and return it with that role; None as None.
 
     Args:
         to_save: the arguments of save_for_backward.
@@ -134,4 +134,5 @@ def _saved_tensors(
         roles.setdefault(id(array), (Role.INPUT, x if isinstance(x, Tensor) else None, edge))
     for array, out in zip(returned, outputs, strict=True):
         roles.setdefault(id(array), (Role.OUTPUT, out, None))
-    return tuple([SavedTensor(array, *roles.get(id(array), (Role.INTERMEDIATE, None, None))) for array in to_save])
+    unknown = Role.INTERMEDIATE, None, None
+    return tuple([None if a is None else SavedTensor(a, *roles.get(id(a), unknown)) for a in to_save])

@@ -14,7 +14,7 @@ import math
 from ..autograd import Context, Function, Operand, Tensor
 from ..backend import Array
 from ..errors import DtypeError
-from .dtypes import floating, operands
+from .dtypes import floating, number, operands
 from .shape import broadcast_operands, sum_to
 
 
@@ -99,8 +99,8 @@ def add(a: Operand, b: Operand) -> Tensor:
 
 
 def sub(a: Operand, b: Operand) -> Tensor:
-    """Return a - b, of any two shapes that broadcast. Raises ShapeError, DtypeError."""
-    return Sub.apply(*broadcast_operands("sub", a, b))
+    """Return a - b, of any two shapes that broadcast. Raises ShapeError, DtypeError, also for two bool Tensors."""
+    return Sub.apply(*_signed("sub", *broadcast_operands("sub", a, b)))
 
 
 def mul(a: Operand, b: Operand) -> Tensor:
@@ -115,8 +115,15 @@ def div(a: Operand, b: Operand) -> Tensor:
 
 
 def neg(x: Tensor) -> Tensor:
-    """Return -x, of any shape."""
-    return Neg.apply(x)
+    """Return -x, of any shape. Raises DtypeError for a bool Tensor."""
+    return Neg.apply(*_signed("neg", *operands("neg", x)))
+
+
+def _signed(operation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the Tensors. Raises DtypeError if they are bool, as NumPy does."""
+    if tensors[0].data.dtype.kind == "b":
+        raise DtypeError(f"{operation}: not defined for bool; use ~, != or .to(dtype=...)")
+    return tensors
 
 
 def pow(x: Tensor, exponent: float) -> Tensor:
@@ -127,13 +134,13 @@ def pow(x: Tensor, exponent: float) -> Tensor:
     """
     if isinstance(exponent, Tensor):
         raise DtypeError("pow: the exponent must be a number; for a tensor use exp(exponent * log(x))")
-    number = exponent.item() if hasattr(exponent, "item") else exponent
-    x = x if isinstance(number, int) and number >= 0 else floating("pow", x)
-    return Pow.apply(x, exponent=number)
+    power = number("pow", "exponent", exponent)
+    x = x if isinstance(power, int) and power >= 0 else floating("pow", x)
+    return Pow.apply(x, exponent=power)
 
 
 def rpow(x: Tensor, base: float) -> Tensor:
     """Return base ** x for x of any shape and one positive number as base. Raises DtypeError for any other base."""
-    if not base > 0:
+    if not number("pow", "base", base) > 0:
         raise DtypeError(f"pow: base {base} of a tensor exponent must be positive")
     return (x * math.log(base)).exp()

@@ -234,10 +234,10 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
     tensors: at least one, of one dtype, whose shapes differ along the axis at most.
     """
+    require_one_dtype("concatenate", tensors)
     shapes = [x.shape for x in tensors]
     if not tensors or not -tensors[0].ndim <= axis < tensors[0].ndim:
         raise ShapeError(f"concatenate: axis {axis} of shapes {shapes}")
-    require_one_dtype("concatenate", tensors)
     position = axis % tensors[0].ndim
     if len({(len(s), s[:position], s[position + 1 :]) for s in shapes}) > 1:
         raise ShapeError(f"concatenate: shapes {shapes} differ outside axis {axis}")
@@ -249,10 +249,10 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
     tensors: at least one, of one shape and dtype.
     """
+    require_one_dtype("stack", tensors)
     if len({x.shape for x in tensors}) != 1:
         raise ShapeError(f"stack: shapes {[x.shape for x in tensors]} must be equal")
     position = axis_position("stack", axis, tensors[0].shape, tensors[0].ndim + 1)
-    require_one_dtype("stack", tensors)
     return concatenate([expand_dims(x, position) for x in tensors], position)
 
 
