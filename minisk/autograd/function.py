@@ -37,18 +37,22 @@ class Function:
 
     operation = "function"
 
+    def __new__(cls, *inputs: Any, **settings: Any) -> Any:
+        """Refuse `Square(x)`. Raises TypeError."""
+        raise TypeError(f"{cls.__name__}: call {cls.__name__}.apply(...); an operation has no instances")
+
     def __init_subclass__(cls) -> None:
         cls.operation = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @staticmethod
     def forward(ctx: Context, *arrays: Any, **settings: Any) -> Any:
         """Compute the output array, or a tuple of them, from the arrays of the inputs."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{ctx._operation}: define forward(ctx, ...) as a static method")
 
     @staticmethod
     def backward(ctx: Context, *gradients: Any) -> Any:
         """Compute the gradient of each input, as a Tensor or None, from the gradient of each output."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{ctx._operation}: define backward(ctx, ...) as a static method")
 
     @classmethod
     def apply(cls, *inputs: Any, **settings: Any) -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 from ..backend import Array, device_of, real_array, to_device
 from ..backend.dtypes import REAL_DTYPES
 from ..errors import DeviceError, DtypeError, GraphError, ShapeError
+from . import words
 
 if TYPE_CHECKING:
     from .graph import Node, OutputEdge
@@ -129,7 +130,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self.data.size
+        return words.Count(self.data.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -155,6 +156,11 @@ class Tensor:
     def T(self) -> Tensor:
         """The Tensor with its axes in reverse order."""
         return _ops.transpose(self)
+
+    if not TYPE_CHECKING:  # a type checker would take every unknown name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            words.unknown_attribute(name)
 
     # Conversions: none of these is recorded
 
@@ -202,6 +208,13 @@ class Tensor:
         tracked = ", requires_grad=True" if self.requires_grad else ""
         made_by = tracked if self.node is None else f", grad_fn={self.node.operation}"
         return f"tensor({body}, dtype={self.dtype}{where}{made_by})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copy and pickle leaves. Raises GraphError for a Tensor with a graph, which is no part of its value."""
+        if self.node is not None:
+            made_by = f"this tensor was computed by {self.node.operation!r}, and its graph is not copied"
+            raise GraphError(f"deepcopy or pickle: {made_by}; take x.detach(), or set x.grad = None for a gradient")
+        return super().__reduce_ex__(protocol)
 
     # Differentiation
 
@@ -345,6 +358,19 @@ class Tensor:
     def __ge__(self, other: Operand) -> Tensor:
         return _ops.greater_equal(self, other)
 
+    # Masks: bool Tensors
+
+    def __and__(self, other: Operand) -> Tensor:
+        return _ops.logical_and(self, other)
+
+    def __or__(self, other: Operand) -> Tensor:
+        return _ops.logical_or(self, other)
+
+    __rand__, __ror__ = __and__, __or__
+
+    def __invert__(self) -> Tensor:
+        return _ops.logical_not(self)
+
     # Indexing
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -431,6 +457,10 @@ class Tensor:
         """Return x in another shape of equal size; one axis may be -1. See `ops.reshape`."""
         return _ops.reshape(self, *shape)
 
+    def flatten(self) -> Tensor:
+        """Return x in the shape (size,)."""
+        return _ops.reshape(self, -1)
+
     def squeeze(self, axis: int | None = None) -> Tensor:
         """Return x without this axis of size 1, or without all such axes. See `ops.squeeze`."""
         return _ops.squeeze(self, axis)
@@ -439,6 +469,10 @@ class Tensor:
         """Return x with its axes in this order; by default reversed. See `ops.transpose`."""
         return _ops.transpose(self, *axes)
 
-    def to(self, device: str | None = None, dtype: DTypeLike | None = None) -> Tensor:
+    def to(self, device: str | DTypeLike | None = None, dtype: DTypeLike | None = None) -> Tensor:
         """Return x on another device or in another dtype, in its shape. See `ops.to`."""
         return _ops.to(self, device, dtype)
+
+
+for _name in ("argmax", "log_softmax", "max", "mean", "min", "softmax", "squeeze", "sum", "var"):
+    setattr(Tensor, _name, words.numpy_words(getattr(Tensor, _name)))

@@ -296,16 +296,26 @@ def to(x: Tensor, device: str | None = None, dtype: DTypeLike | None = None) -> 
 
     Args:
         x: any shape.
-        device: "cpu", "cuda" or "cuda:1"; None: the device of x.
+        device: "cpu", "cuda" or "cuda:1"; None: the device of x. A dtype is taken for what it is: `to(x, "float16")`.
         dtype: a floating, integer or bool dtype or its name; None: that of x.
 
     Raises:
         DeviceError, DtypeError.
     """
+    if device is not None and _is_dtype(device):
+        device, dtype = None, device if dtype is None else dtype
     if device is not None:
         name = full_device_name(device)
         x = x if x.device == name else ToDevice.apply(x, device=name)
     return x if dtype is None else cast(x, dtype)
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        np.dtype(value)
+    except TypeError:
+        return False
+    return True
 
 
 Size = int | Sequence[int]  # of two axes: one number, or (height, width)
