@@ -43,6 +43,9 @@ from .errors import (
     GraphError,
     KernelError,
     MiniskError,
+    NotFiniteError,
+    OverwrittenError,
+    SavedValueError,
     ShapeError,
 )
 from .saving import load, save
@@ -72,7 +75,16 @@ __all__ += ["rand", "randn", "tensor", "zeros", "zeros_like"]
 __all__ += ["cuda_available", "load", "manual_seed", "save"]
 __all__ += ["GradcheckReport", "Observer", "Profile", "draw_graph", "gradcheck", "observe", "profile"]
 __all__ += ["AnomalyError", "CheckpointError", "DataError", "DeviceError", "DtypeError"]
-__all__ += ["GradcheckError", "GraphError", "KernelError", "MiniskError", "ShapeError"]
+__all__ += [
+    "GradcheckError",
+    "GraphError",
+    "KernelError",
+    "MiniskError",
+    "NotFiniteError",
+    "OverwrittenError",
+    "SavedValueError",
+    "ShapeError",
+]
 
 if not TYPE_CHECKING:  # a type checker would take every unknown name for one of these
 

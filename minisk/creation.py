@@ -14,11 +14,19 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .autograd import Tensor
-from .backend import DEFAULT_FLOAT, Array, array_module, full_device_name, random_generator, to_device
+from .backend import (
+    DEFAULT_FLOAT,
+    Array,
+    array_module,
+    full_device_name,
+    random_generator,
+    real_array,
+    real_dtype,
+    to_device,
+)
 from .errors import DtypeError
+from .ops.dtypes import fitting, number
 from .ops.shape import as_sizes
-
-REAL_KINDS = "fiub"  # NumPy's letters for floating, signed, unsigned and bool dtypes
 
 
 def tensor(data: Any, requires_grad: bool = False, dtype: DTypeLike | None = None, device: str | None = None) -> Tensor:
@@ -35,16 +43,21 @@ def tensor(data: Any, requires_grad: bool = False, dtype: DTypeLike | None = Non
         DeviceError: if the device is not there.
     """
     source = data.data if isinstance(data, Tensor) else data
-    array = source.copy() if hasattr(source, "get") else np.array(source)
+    array = real_array("tensor", source)
     if dtype is None and not hasattr(source, "dtype") and array.dtype.kind == "f":
         dtype = DEFAULT_FLOAT
-    return _leaf(array, dtype, device, requires_grad)
+    return _leaf(array.copy(), dtype, device, requires_grad)
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """Return a leaf Tensor over a NumPy array's own memory, in its shape and dtype. Raises DtypeError."""
+    """Return a leaf Tensor over a NumPy array's own memory, in its shape and dtype.
+
+    Raises DtypeError, also if the array is not in native byte order: its memory could not be shared.
+    """
     if not isinstance(array, np.ndarray):
         raise DtypeError(f"from_numpy: expected a NumPy array, got a {type(array).__name__}")
+    if not array.dtype.isnative:
+        raise DtypeError(f"from_numpy: {array.dtype.str} is not in native byte order; ms.tensor copies such an array")
     return _leaf(array, None, None, False)
 
 
@@ -100,7 +113,9 @@ def arange(
         start, stop, step: numbers; `arange(n)` counts from 0 to n - 1.
         dtype: default int64 if all three are integers, otherwise float32.
     """
-    values = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
+    first, last = (0, start) if stop is None else (start, stop)
+    bounds = [number("arange", *named) for named in (("start", first), ("stop", last), ("step", step))]
+    values = np.arange(*bounds)
     if dtype is None and values.dtype.kind == "f":
         dtype = DEFAULT_FLOAT
     return _leaf(values, dtype, device, requires_grad)
@@ -116,7 +131,12 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """Return num evenly spaced values from start to stop, both included, of shape (num,)."""
-    return _leaf(np.linspace(start, stop, num), _or_float32(dtype), device, requires_grad)
+    return _leaf(
+        np.linspace(number("linspace", "start", start), number("linspace", "stop", stop), num),
+        _or_float32(dtype),
+        device,
+        requires_grad,
+    )
 
 
 def eye(
@@ -149,8 +169,8 @@ def full_like(
     x: Tensor, value: float, *, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Return one value everywhere in the shape of x; dtype and device by default those of x."""
-    values = array_module(x.data).full(x.shape, value, x.dtype if dtype is None else dtype)
-    return _leaf(values, None, device, requires_grad)
+    one = tensor(value, dtype=x.dtype if dtype is None else dtype)
+    return _leaf(array_module(x.data).full(x.shape, one.item(), one.dtype), None, device, requires_grad)
 
 
 def rand(
@@ -171,7 +191,7 @@ def randn(
 
 
 def _or_float32(dtype: DTypeLike | None) -> DTypeLike:
-    return DEFAULT_FLOAT if dtype is None else dtype
+    return DEFAULT_FLOAT if dtype is None else real_dtype("tensor", dtype)
 
 
 def _drawn_dtype(dtype: DTypeLike | None) -> DTypeLike:
@@ -181,8 +201,6 @@ def _drawn_dtype(dtype: DTypeLike | None) -> DTypeLike:
 
 def _leaf(array: Array, dtype: DTypeLike | None, device: str | None, requires_grad: bool) -> Tensor:
     """Return the array as a Tensor in this dtype on this device; None leaves either as it is. Raises DtypeError."""
-    if dtype is not None and array.dtype.kind in REAL_KINDS:
-        array = array.astype(dtype, copy=False)
-    if array.dtype.kind not in REAL_KINDS:
-        raise DtypeError(f"tensor: expected numbers of a real dtype, got {array.dtype}")
+    if dtype is not None:
+        array = fitting("tensor", array, real_dtype("tensor", dtype), casting="unsafe")
     return Tensor(array if device is None else to_device(array, device), requires_grad)

@@ -6,6 +6,8 @@ because every node that used the output is younger. `backward` of an operation w
 own operations are recorded, which gives derivatives of any order.
 """
 
+import os
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,7 +17,7 @@ from ..errors import GraphError, ShapeError
 from . import grad_mode
 from .grad_mode import Mode
 from .graph import Edge, LeafEdge, Node, Slot, edge_to
-from .tensor import Hook, Tensor
+from .tensor import Hook, Tensor, require_like
 
 Pending: TypeAlias = dict[Slot, Tensor]  # the sum of the gradients that have arrived so far
 Complete: TypeAlias = dict[Slot, Tensor | None]  # for each target its gradient; None before it is complete
@@ -98,9 +100,7 @@ def _seed(root: Tensor, gradient: Tensor | None) -> tuple[Slot, Tensor]:
         if root.size != 1:
             raise ShapeError(f"backward: a tensor of shape {root.shape} needs a gradient of that shape to start from")
         gradient = Tensor(array_module(root.data).ones(root.shape, root.dtype))
-    if gradient.shape != root.shape or gradient.dtype != root.dtype:
-        seen, expected = f"{gradient.shape} {gradient.dtype}", f"{root.shape} {root.dtype}"
-        raise ShapeError(f"backward: gradient {seen} must match the tensor {expected}")
+    require_like("backward", gradient, root)
     return edge_to(root).slot, gradient
 
 
@@ -136,6 +136,9 @@ def _propagate(
             _add(pending, slot, seed)
         for node in reversed(graph.nodes):
             gradients = [_take(pending, complete, (id(node), i), node.hooks.get(i)) for i in range(len(node.outputs))]
+            for i, reference in node.retained.items():
+                if (kept := gradients[i]) is not None and (tensor := reference()) is not None:
+                    accumulate_grad(tensor, kept)
             needs_grad = tuple([edge is not None and edge.slot[0] in needed for edge in node.edges])
             if True in needs_grad and any([gradient is not None for gradient in gradients]):
                 _pass_on(pending, node, gradients, needs_grad)
@@ -173,16 +176,18 @@ def _add(pending: Pending, slot: Slot, gradient: Tensor) -> None:
     pending[slot] = gradient if before is None else sum_of(before, gradient)
 
 
-def _take(pending: Pending, complete: Complete, slot: Slot, hooks: Sequence[Hook] | None) -> Tensor | None:
+def _take(pending: Pending, complete: Complete, slot: Slot, hooks: dict[object, Hook] | None) -> Tensor | None:
     """Remove a gradient from pending and return it, as the hooks changed it; note it in complete if it is a target's.
 
     Returns None if no gradient arrived.
     """
     gradient = pending.pop(slot, None)
     if gradient is not None:
-        for hook in tuple(hooks or ()):
+        for hook in tuple((hooks or {}).values()):
             replaced = hook(gradient)
-            gradient = gradient if replaced is None else replaced
+            if replaced is not None:
+                require_like("hook", replaced, gradient)
+                gradient = replaced
         if slot in complete:
             complete[slot] = gradient
     return gradient
@@ -190,10 +195,24 @@ def _take(pending: Pending, complete: Complete, slot: Slot, hooks: Sequence[Hook
 
 def accumulate_grad(tensor: Tensor, gradient: Tensor) -> None:
     """Add to the Tensor's `.grad`, whose memory the Tensor owns: the first gradient is copied, never a view."""
-    if tensor.grad is not None:
-        tensor.grad = sum_of(tensor.grad, gradient)
-    else:
-        tensor.grad = gradient if gradient.requires_grad else Tensor(gradient.data.copy())
+    with _accumulation:
+        if tensor.grad is not None:
+            tensor.grad = sum_of(tensor.grad, gradient)
+        else:
+            tensor.grad = gradient if gradient.requires_grad else Tensor(gradient.data.copy())
+
+
+_accumulation = threading.Lock()  # several threads may run backward into one leaf
+
+
+def _renew_lock() -> None:
+    """Replace the lock in a forked child: a thread that the child does not have may have held it."""
+    global _accumulation
+    _accumulation = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def sum_of(a: Tensor, b: Tensor) -> Tensor:

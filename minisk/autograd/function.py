@@ -37,18 +37,22 @@ class Function:
 
     operation = "function"
 
+    def __new__(cls, *inputs: Any, **settings: Any) -> Any:
+        """Refuse `Square(x)`. Raises TypeError."""
+        raise TypeError(f"{cls.__name__}: call {cls.__name__}.apply(...); an operation has no instances")
+
     def __init_subclass__(cls) -> None:
         cls.operation = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     @staticmethod
     def forward(ctx: Context, *arrays: Any, **settings: Any) -> Any:
         """Compute the output array, or a tuple of them, from the arrays of the inputs."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{ctx._operation}: define forward(ctx, ...) as a static method")
 
     @staticmethod
     def backward(ctx: Context, *gradients: Any) -> Any:
         """Compute the gradient of each input, as a Tensor or None, from the gradient of each output."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{ctx._operation}: define backward(ctx, ...) as a static method")
 
     @classmethod
     def apply(cls, *inputs: Any, **settings: Any) -> Any:
@@ -121,8 +125,8 @@ def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:
 
 def _saved_tensors(
     to_save: Sequence[Any], node: Node, inputs: Sequence[Any], arrays: Any, outputs: Sequence[Tensor], returned: Any
-) -> tuple[SavedTensor, ...]:
-    """Match each saved array to an input or output by object identity, and return it with that role.
+) -> tuple[SavedTensor | None, ...]:
+    """Match each saved array to an input or output by object identity, and return it with that role; None as None.
 
     Args:
         to_save: the arguments of save_for_backward.
@@ -134,4 +138,5 @@ def _saved_tensors(
         roles.setdefault(id(array), (Role.INPUT, x if isinstance(x, Tensor) else None, edge))
     for array, out in zip(returned, outputs, strict=True):
         roles.setdefault(id(array), (Role.OUTPUT, out, None))
-    return tuple([SavedTensor(array, *roles.get(id(array), (Role.INTERMEDIATE, None, None))) for array in to_save])
+    unknown = Role.INTERMEDIATE, None, None
+    return tuple([None if a is None else SavedTensor(a, *roles.get(id(a), unknown)) for a in to_save])

@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, ParamSpec, TypeVar, cast
 
 from ..errors import MiniskError
 
@@ -48,16 +48,36 @@ class Mode:
         self.state.enabled = self._before.pop()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function. Raises MiniskError for a generator function: its call runs nothing of its body."""
-        if inspect.isgeneratorfunction(function):
-            raise MiniskError(f"{function.__name__} is a generator: a mode can't decorate it, use `with` in its body")
+        """Decorate a function or a generator function, whose mode holds only while its own code runs.
+
+        Raises MiniskError for a coroutine function: its call runs nothing of its body.
+        """
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise MiniskError(f"{function.__name__} is async: a mode can't decorate it, use `with` in its body")
 
         @functools.wraps(function)
         def decorated(*args: P.args, **kwargs: P.kwargs) -> R:
+            if inspect.isgeneratorfunction(function):
+                return cast(R, self._run_generator(function(*args, **kwargs)))
             with Mode(self.state, self.enabled):
                 return function(*args, **kwargs)
 
         return decorated
+
+    def _run_generator(self, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Yield what the generator yields. Between two of its steps the caller's mode holds."""
+        resume: Callable[[Any], Any] = generator.send
+        value = None
+        while True:
+            try:
+                with Mode(self.state, self.enabled):
+                    result = resume(value)
+            except StopIteration as end:
+                return end.value
+            try:
+                resume, value = generator.send, (yield result)
+            except BaseException as error:  # thrown in by the caller: the generator gets it, also GeneratorExit
+                resume, value = generator.throw, error
 
 
 def no_grad() -> Mode:

@@ -146,13 +146,21 @@ class Context:
         self._operation = operation
 
     def save_for_backward(self, *arrays: Any) -> None:
-        """Keep inputs and outputs of forward for backward. A later change in place is found and is an error."""
+        """Keep inputs and outputs of forward for backward. A later change in place is found and is an error.
+
+        None, an optional input that was not given, comes back as None. Raises DtypeError for anything else.
+        """
+        for array in arrays:
+            if not hasattr(array, "dtype") and array is not None:
+                where = f"save_for_backward of {self._operation!r}: a {type(array).__name__} is no array"
+                raise DtypeError(f"{where}; set a constant as an attribute of ctx")
         self._saved = arrays
 
     @property
-    def saved_tensors(self) -> tuple[Tensor, ...]:
-        """The arrays that forward saved, as Tensors in the graph. Raises GraphError if one was changed since."""
-        return tuple([saved.unpack(self._name(i, saved)) for i, saved in enumerate(self._saved)])
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What forward saved: a Tensor in the graph for each array. Raises GraphError if one was changed since."""
+        saved = enumerate(self._saved)
+        return tuple([None if each is None else each.unpack(self._name(i, each)) for i, each in saved])
 
     def _name(self, position: int, saved: SavedTensor) -> str:
         return f"backward of {self._operation!r}: saved array {position} of shape {saved.array.shape}{self._called_at}"
@@ -169,11 +177,12 @@ class Node:
         ctx: the Context, with the data that its backward needs; None once the node is freed.
         edges: for each input, where its gradient goes; None if it needs none.
         outputs: shape and dtype of each output.
-        hooks: for an output index, the functions to call with its gradient.
+        hooks: for an output index, the functions to call with its gradient, each under a key of its own.
+        retained: for an output index, the Tensor that keeps its gradient: see Tensor.retain_grad.
         birth: a serial number. A node is always younger than the nodes its edges lead to.
     """
 
-    __slots__ = ("__weakref__", "birth", "ctx", "edges", "function", "hooks", "outputs")
+    __slots__ = ("__weakref__", "birth", "ctx", "edges", "function", "hooks", "outputs", "retained")
 
     def __init__(
         self, function: type[Function], ctx: Context, inputs: Sequence[Any], outputs: Sequence[Tensor]
@@ -183,7 +192,8 @@ class Node:
         self.birth = next(_births)
         self.edges = tuple([edge_to(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
         self.outputs: tuple[ArraySpec, ...] = tuple([(out.data.shape, out.data.dtype) for out in outputs])
-        self.hooks: dict[int, list[Hook]] = {}
+        self.hooks: dict[int, dict[object, Hook]] = {}
+        self.retained: dict[int, weakref.ref[Tensor]] = {}
         if anomaly.state.enabled:
             ctx._called_at = f", called at {anomaly.user_line()},"
         for index, out in enumerate(outputs):
@@ -198,13 +208,14 @@ class Node:
     @property
     def saved(self) -> tuple[SavedTensor, ...]:
         """The arrays saved for backward; none once the node is freed."""
-        return () if self.ctx is None else self.ctx._saved
+        return () if self.ctx is None else tuple([saved for saved in self.ctx._saved if saved is not None])
 
     def free(self) -> None:
         """Release the saved arrays and the edges. A later backward through this node is an error."""
         self.ctx = None
         self.edges = ()
         self.hooks = {}
+        self.retained = {}
 
     def run_backward(self, gradients: list[Tensor | None], needs_input_grad: tuple[bool, ...]) -> list[Tensor | None]:
         """Call the operation's backward and check its results.
@@ -219,7 +230,8 @@ class Node:
         Raises:
             GraphError, DtypeError, ShapeError: naming the operation, if the results are not that.
         """
-        assert self.ctx is not None
+        if self.ctx is None:
+            raise GraphError(f"backward: the graph at {self.operation!r} was freed while another thread ran backward")
         for observer in observers:
             observer.before_backward(self, gradients)
         incoming = _with_zeros(gradients, self.outputs)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..backend import Array, device_of, to_device
-from ..errors import DtypeError, GraphError, ShapeError
+from ..backend import Array, device_of, real_array, to_device
+from ..backend.dtypes import REAL_DTYPES
+from ..errors import DeviceError, DtypeError, GraphError, ShapeError
+from . import words
 
 if TYPE_CHECKING:
     from .graph import Node, OutputEdge
@@ -41,20 +43,28 @@ class Version:
     writes: int = 0
 
 
+def require_like(operation: str, gradient: Any, tensor: Tensor) -> None:
+    """Raise ShapeError, DtypeError or DeviceError, naming the operation, unless the gradient fits the Tensor."""
+    if not isinstance(gradient, Tensor):
+        raise DtypeError(f"{operation}: a {type(gradient).__name__} is no gradient, expected a Tensor")
+    for error, name in ((ShapeError, "shape"), (DtypeError, "dtype"), (DeviceError, "device")):
+        seen, expected = getattr(gradient, name), getattr(tensor, name)
+        if seen != expected:
+            raise error(f"{operation}: gradient of {name} {seen} must match the tensor's, {expected}")
+
+
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
     Attributes:
         data: the NumPy or CuPy array.
-        requires_grad: whether operations on this Tensor are recorded.
-        grad: the gradient, in the shape and dtype of data; None before a backward reached this leaf.
         edge: the edge to the Node that computed this Tensor; None for a leaf.
-        hooks: of a leaf, the functions to call with its gradient; None before the first is registered.
+        hooks: of a leaf, the functions to call with its gradient, each under a key of its own; None before the first.
         version: counts the writes to the memory of data.
         untracked: the operation that computed this Tensor under no_grad, for an error of backward to name.
     """
 
-    __slots__ = ("__weakref__", "data", "edge", "grad", "hooks", "requires_grad", "untracked", "version")
+    __slots__ = ("__weakref__", "_grad", "_requires_grad", "data", "edge", "hooks", "untracked", "version")
     # NumPy then leaves `array + tensor` to Tensor.__radd__.
     __array_ufunc__ = None
 
@@ -62,24 +72,50 @@ class Tensor:
         """Make a leaf over an array, which is shared, not copied (`ms.tensor` copies).
 
         Args:
-            data: a NumPy or CuPy array of any shape and a real dtype.
+            data: a NumPy or CuPy array of any shape and a real dtype; copied only if not in native byte order.
             requires_grad: record operations on this Tensor; floating dtypes only.
             version: the count of writes to the array's memory, if other Tensors share it.
 
         Raises:
-            DtypeError: if requires_grad and the dtype is not floating.
+            DtypeError: if the data is no array of real numbers, or requires_grad and the dtype is not floating.
         """
-        if requires_grad and data.dtype.kind != "f":
-            raise DtypeError(f"tensor: only floating dtypes can require gradients, not {data.dtype}")
+        if type(data) is not np.ndarray or data.dtype not in REAL_DTYPES:
+            if not hasattr(data, "dtype") or isinstance(data, Tensor):
+                raise DtypeError(f"Tensor: expected an array, got a {type(data).__name__}; ms.tensor(data) takes it")
+            data = real_array("Tensor", data)
         self.data = data
-        self.requires_grad = requires_grad
-        self.grad: Tensor | None = None
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+        self._grad: Tensor | None = None
         self.edge: OutputEdge | None = None
         self.version = version or Version()
-        self.hooks: list[Hook] | None = None
+        self.hooks: dict[object, Hook] | None = None
         self.untracked: str | None = None
 
     # Properties
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this Tensor are recorded. Setting it raises DtypeError unless the dtype is floating."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self.data.dtype.kind != "f":
+            raise DtypeError(f"tensor: only floating dtypes can require gradients, not {self.data.dtype}")
+        self._requires_grad = bool(value)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient; None before a backward reached this leaf. Setting another shape or dtype raises an error."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: Tensor | None) -> None:
+        if gradient is not None:
+            require_like("x.grad = value", gradient, self)
+        self._grad = gradient
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,7 +130,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self.data.size
+        return words.Count(self.data.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -120,6 +156,11 @@ class Tensor:
     def T(self) -> Tensor:
         """The Tensor with its axes in reverse order."""
         return _ops.transpose(self)
+
+    if not TYPE_CHECKING:  # a type checker would take every unknown name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            words.unknown_attribute(name)
 
     # Conversions: none of these is recorded
 
@@ -168,6 +209,13 @@ class Tensor:
         made_by = tracked if self.node is None else f", grad_fn={self.node.operation}"
         return f"tensor({body}, dtype={self.dtype}{where}{made_by})"
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copy and pickle leaves. Raises GraphError for a Tensor with a graph, which is no part of its value."""
+        if self.node is not None:
+            made_by = f"this tensor was computed by {self.node.operation!r}, and its graph is not copied"
+            raise GraphError(f"deepcopy or pickle: {made_by}; take x.detach(), or set x.grad = None for a gradient")
+        return super().__reduce_ex__(protocol)
+
     # Differentiation
 
     def backward(
@@ -192,10 +240,11 @@ class Tensor:
         """Call hook(gradient) once this Tensor's gradient is complete.
 
         Args:
-            hook: gets a Tensor of this shape and dtype; if it returns one, that replaces the gradient.
+            hook: gets a Tensor of this shape and dtype; if it returns one, that replaces the gradient. `.grad`, also
+                that of retain_grad, is the gradient after all hooks.
 
         Returns:
-            A function that removes the hook.
+            A function that removes the hook; a second call does nothing.
 
         Raises:
             GraphError: if this Tensor does not require gradients.
@@ -203,25 +252,28 @@ class Tensor:
         if not self.requires_grad:
             raise GraphError("register_hook: this tensor does not require gradients")
         if self.edge is not None:
-            hooks = self.edge.node.hooks.setdefault(self.edge.index, [])
+            hooks = self.edge.node.hooks.setdefault(self.edge.index, {})
         else:
-            hooks = self.hooks = self.hooks or []
-        hooks.append(hook)
-        return lambda: hooks.remove(hook)
+            hooks = self.hooks = self.hooks or {}
+        key = object()  # one function may be registered twice
+        hooks[key] = hook
+
+        def remove() -> None:
+            hooks.pop(key, None)
+
+        return remove
 
     def retain_grad(self) -> None:
-        """Keep the gradient of this Tensor in `.grad` although it is not a leaf."""
-        from .engine import accumulate_grad
+        """Add the gradient of this Tensor to `.grad` although it is not a leaf. A second call changes nothing.
 
-        if self.edge is None:
-            return
-        reference = weakref.ref(self)  # weak: the graph must not keep its own results alive
-
-        def keep(gradient: Tensor) -> None:
-            if (tensor := reference()) is not None:
-                accumulate_grad(tensor, gradient)
-
-        self.register_hook(keep)
+        Raises:
+            GraphError: if this Tensor does not require gradients.
+        """
+        if not self.requires_grad:
+            raise GraphError("retain_grad: this tensor does not require gradients")
+        if self.edge is not None:
+            # Weak: the graph must not keep its own results alive.
+            self.edge.node.retained[self.edge.index] = weakref.ref(self)
 
     def mark_written(self) -> None:
         """Count a write to the memory, so that a backward which saved it raises an error."""
@@ -305,6 +357,19 @@ class Tensor:
 
     def __ge__(self, other: Operand) -> Tensor:
         return _ops.greater_equal(self, other)
+
+    # Masks: bool Tensors
+
+    def __and__(self, other: Operand) -> Tensor:
+        return _ops.logical_and(self, other)
+
+    def __or__(self, other: Operand) -> Tensor:
+        return _ops.logical_or(self, other)
+
+    __rand__, __ror__ = __and__, __or__
+
+    def __invert__(self) -> Tensor:
+        return _ops.logical_not(self)
 
     # Indexing
 
@@ -392,6 +457,10 @@ class Tensor:
         """Return x in another shape of equal size; one axis may be -1. See `ops.reshape`."""
         return _ops.reshape(self, *shape)
 
+    def flatten(self) -> Tensor:
+        """Return x in the shape (size,)."""
+        return _ops.reshape(self, -1)
+
     def squeeze(self, axis: int | None = None) -> Tensor:
         """Return x without this axis of size 1, or without all such axes. See `ops.squeeze`."""
         return _ops.squeeze(self, axis)
@@ -400,6 +469,10 @@ class Tensor:
         """Return x with its axes in this order; by default reversed. See `ops.transpose`."""
         return _ops.transpose(self, *axes)
 
-    def to(self, device: str | None = None, dtype: DTypeLike | None = None) -> Tensor:
+    def to(self, device: str | DTypeLike | None = None, dtype: DTypeLike | None = None) -> Tensor:
         """Return x on another device or in another dtype, in its shape. See `ops.to`."""
         return _ops.to(self, device, dtype)
+
+
+for _name in ("argmax", "log_softmax", "max", "mean", "min", "softmax", "squeeze", "sum", "var"):
+    setattr(Tensor, _name, words.numpy_words(getattr(Tensor, _name)))

@@ -13,11 +13,12 @@ dtypes       cast                                         axpy, select  axpy cha
 import sys
 
 from ..autograd.tensor import attach
+from ..autograd.words import numpy_words
 from .activation import add_relu, relu, sigmoid, tanh
 from .arithmetic import add, div, mul, neg, pow, sub
 from .axpy import axpy, channel_dot, channel_scale
 from .batch_norm import batch_norm
-from .comparison import equal, greater, greater_equal, less, less_equal, not_equal
+from .comparison import equal, greater, greater_equal, less, less_equal, logical_and, logical_not, logical_or, not_equal
 from .convolution import conv2d
 from .dropout import dropout
 from .dtypes import cast
@@ -32,12 +33,30 @@ from .shape import broadcast_to, concatenate, expand_dims, pad, reshape, split, 
 from .softmax import log_softmax, softmax
 
 __all__ = ["add", "div", "linear", "matmul", "mul", "neg", "pow", "sub"]
-__all__ += ["equal", "greater", "greater_equal", "less", "less_equal", "not_equal"]
+__all__ += ["equal", "greater", "greater_equal", "less", "less_equal", "logical_and", "logical_not", "logical_or"]
+__all__ += ["not_equal"]
 __all__ += ["abs", "add_relu", "clip", "dropout", "exp", "log", "maximum", "minimum", "relu", "sigmoid", "sqrt", "tanh"]
 __all__ += ["argmax", "cross_entropy", "log_softmax", "max", "mean", "min", "softmax", "sum", "var", "where"]
 __all__ += ["broadcast_to", "cast", "concatenate", "expand_dims", "get_item", "pad", "reshape", "set_item", "split"]
 __all__ += ["squeeze", "stack", "sum_to", "to", "transpose"]
 __all__ += ["avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "global_avg_pool2d"]
 __all__ += ["max_pool2d", "select"]
+
+for _function in (
+    argmax,
+    concatenate,
+    expand_dims,
+    log_softmax,
+    max,
+    mean,
+    min,
+    softmax,
+    split,
+    squeeze,
+    stack,
+    sum,
+    var,
+):
+    globals()[_function.__name__] = numpy_words(_function)
 
 attach(sys.modules[__name__])

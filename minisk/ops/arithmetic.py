@@ -17,7 +17,7 @@ import numpy as np
 from ..autograd import Context, Function, Operand, Tensor
 from ..backend import Array
 from ..errors import DtypeError
-from .dtypes import floating, numbers_in_float32, operands, rounded_once
+from .dtypes import floating, number, numbers_in_float32, operands, rounded_once
 from .masked import Masked
 from .shape import broadcast_operands, sum_to
 
@@ -120,8 +120,8 @@ def add(a: Operand, b: Operand) -> Tensor:
 
 @numbers_in_float32
 def sub(a: Operand, b: Operand) -> Tensor:
-    """Return a - b, of any two shapes that broadcast. Raises ShapeError, DtypeError."""
-    return Sub.apply(*broadcast_operands("sub", a, b))
+    """Return a - b, of any two shapes that broadcast. Raises ShapeError, DtypeError, also for two bool Tensors."""
+    return Sub.apply(*_signed("sub", *broadcast_operands("sub", a, b)))
 
 
 @numbers_in_float32
@@ -138,8 +138,15 @@ def div(a: Operand, b: Operand) -> Tensor:
 
 
 def neg(x: Tensor) -> Tensor:
-    """Return -x, of any shape."""
-    return Neg.apply(x)
+    """Return -x, of any shape. Raises DtypeError for a bool Tensor."""
+    return Neg.apply(*_signed("neg", *operands("neg", x)))
+
+
+def _signed(operation: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the Tensors. Raises DtypeError if they are bool, as NumPy does."""
+    if tensors[0].data.dtype.kind == "b":
+        raise DtypeError(f"{operation}: not defined for bool; use ~, != or .to(dtype=...)")
+    return tensors
 
 
 @rounded_once
@@ -151,9 +158,9 @@ def pow(x: Tensor, exponent: float) -> Tensor:
     """
     if isinstance(exponent, Tensor):
         raise DtypeError("pow: the exponent must be a number; for a tensor use exp(exponent * log(x))")
-    number = exponent.item() if hasattr(exponent, "item") else exponent
-    x = x if isinstance(number, int) and number >= 0 else floating("pow", x)
-    return Pow.apply(x, exponent=number)
+    power = number("pow", "exponent", exponent)
+    x = x if isinstance(power, int) and power >= 0 else floating("pow", x)
+    return Pow.apply(x, exponent=power)
 
 
 @rounded_once
@@ -162,6 +169,6 @@ def rpow(x: Tensor, base: float) -> Tensor:
 
     Exact where the result is a number of the dtype: 2 ** 15 is 32768. Raises DtypeError for any other base.
     """
-    if not base > 0:
+    if not number("pow", "base", base) > 0:
         raise DtypeError(f"pow: base {base} of a tensor exponent must be positive")
     return PowOf.apply(floating("pow", x), base=float(base))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..autograd import Context, Function, Operand, Tensor
-from ..backend import DEFAULT_FLOAT, Array, array_module
+from ..backend import DEFAULT_FLOAT, Array, array_module, real_array, real_dtype
 from ..errors import DtypeError
 
 
@@ -33,12 +33,7 @@ def cast(x: Tensor, dtype: DTypeLike) -> Tensor:
 
     Between floating dtypes the gradient is cast back. Raises DtypeError unless dtype is floating, integer or bool.
     """
-    try:
-        target = np.dtype(dtype)
-    except TypeError:
-        raise DtypeError(f"cast: {dtype!r} is not a dtype") from None
-    if target.kind not in "fiub":
-        raise DtypeError(f"cast: {target} is not a real number's dtype")
+    target = real_dtype("cast", dtype)
     return x if x.dtype == target else Cast.apply(x, dtype=target)
 
 
@@ -80,17 +75,21 @@ def operands(operation: str, *values: Operand) -> Sequence[Tensor]:
         values: Tensors, arrays or numbers.
 
     Raises:
-        DtypeError: if the values have different floating dtypes.
+        DtypeError: if the values have different floating dtypes, or one is not made of real numbers.
     """
     tensors = [value for value in values if isinstance(value, Tensor)]
     if len(tensors) == len(values) and all([tensor.data.dtype is tensors[0].data.dtype for tensor in tensors]):
         return tensors  # the most common case first
-    dtype = _common_dtype(operation, tensors, values)
+    real = [value if isinstance(value, Tensor | int | float) else real_array(operation, value) for value in values]
     xp = array_module(tensors[0].data) if tensors else np
-    return [cast(v, dtype) if isinstance(v, Tensor) else Tensor(xp.asarray(v, dtype=dtype)) for v in values]
+    try:
+        dtype = _common_dtype(operation, tensors, real)
+        return [cast(v, dtype) if isinstance(v, Tensor) else Tensor(xp.asarray(v, dtype=dtype)) for v in real]
+    except OverflowError as error:
+        raise DtypeError(f"{operation}: {error}") from None
 
 
-def _common_dtype(operation: str, tensors: list[Tensor], values: tuple[Operand, ...]) -> np.dtype[Any]:
+def _common_dtype(operation: str, tensors: list[Tensor], values: list[Any]) -> np.dtype[Any]:
     floating_dtypes = {tensor.dtype for tensor in tensors if tensor.dtype.kind == "f"}
     if len(floating_dtypes) > 1:
         names = " and ".join(sorted(str(dtype) for dtype in floating_dtypes))
@@ -98,14 +97,50 @@ def _common_dtype(operation: str, tensors: list[Tensor], values: tuple[Operand, 
     if floating_dtypes:
         return floating_dtypes.pop()
     others = [value for value in values if not isinstance(value, Tensor)]
-    if any(_dtype_of(value).kind == "f" for value in others):
+    if any(isinstance(value, float) or (not isinstance(value, int) and value.dtype.kind == "f") for value in others):
         return DEFAULT_FLOAT
     # A Python integer takes the integer dtype it meets.
-    return np.result_type(*(t.dtype for t in tensors), *(v if isinstance(v, int) else _dtype_of(v) for v in others))
+    return np.result_type(*(t.dtype for t in tensors), *(v if isinstance(v, int) else v.dtype for v in others))
 
 
-def _dtype_of(value: Any) -> np.dtype[Any]:
-    return value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+def fitting(operation: str, array: Array, dtype: np.dtype[Any], casting: str = "same_kind") -> Array:
+    """Return the array, of any shape, in another dtype; the array itself if it has that dtype.
+
+    Args:
+        operation: the name for an error.
+        array, dtype: of numbers.
+        casting: NumPy's rule; "unsafe" lets floating numbers become integers.
+
+    Raises:
+        DtypeError: if the rule forbids the change, or an integer lies outside the range of the dtype.
+    """
+    if array.dtype == dtype:
+        return array
+    if not np.can_cast(array.dtype, dtype, casting):  # type: ignore[arg-type]
+        raise DtypeError(f"{operation}: {array.dtype} numbers can't be stored as {dtype}; convert with .to(dtype=...)")
+    converted = array.astype(dtype)
+    is_narrower = dtype.kind in "iu" and array.dtype.kind in "iu" and not np.can_cast(array.dtype, dtype)
+    if is_narrower and (converted != array).any():
+        raise DtypeError(f"{operation}: a number is outside the range of {dtype}")
+    return converted
+
+
+def number(operation: str, name: str, value: Any) -> int | float:
+    """Return one real number, given as a Python or NumPy number or an array of shape (), as a Python number.
+
+    Args:
+        operation, name: of the argument, for an error.
+        value: the number.
+
+    Raises:
+        DtypeError: if it is anything else.
+    """
+    if type(value) is float:
+        return value
+    array = real_array(f"{operation}: {name}", value)
+    if array.ndim > 0:
+        raise DtypeError(f"{operation}: {name} has shape {array.shape}, expected one number")
+    return array.item()
 
 
 def floating(operation: str, x: Operand) -> Tensor:
@@ -124,12 +159,12 @@ def floating_operands(operation: str, **tensors: Tensor | None) -> list[Any]:
 
     Args:
         operation: the name for an error.
-        tensors: the operands by the names that an error gives them; None is returned as None.
+        tensors: the operands by the names that an error gives them; `bias` alone may be None.
 
     Raises:
         DtypeError: if one is no Tensor, is not floating, or has another dtype than the first.
     """
-    given = {name: x for name, x in tensors.items() if x is not None}
+    given: dict[str, Any] = {name: x for name, x in tensors.items() if x is not None or name != "bias"}
     for name, x in given.items():
         if not isinstance(x, Tensor):
             raise DtypeError(f"{operation}: {name} is a {type(x).__name__}, expected a Tensor")
@@ -140,6 +175,9 @@ def floating_operands(operation: str, **tensors: Tensor | None) -> list[Any]:
 
 
 def require_one_dtype(operation: str, tensors: Sequence[Tensor]) -> None:
-    """Raise DtypeError, naming the operation, unless all Tensors have one dtype."""
+    """Raise DtypeError, naming the operation, unless all are Tensors of one dtype."""
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise DtypeError(f"{operation}: element {i} is a {type(x).__name__}, expected a Tensor")
     if len({x.dtype for x in tensors}) > 1:
         raise DtypeError(f"{operation}: dtypes {', '.join(str(x.dtype) for x in tensors)} differ")

@@ -13,9 +13,9 @@ the gradient on its bounds. An operand that is NaN gets the gradient of the NaN 
 """
 
 from ..autograd import Context, Function, Operand, Tensor
-from ..backend import Array, array_module
+from ..backend import Array, array_module, real_array
 from ..errors import ShapeError
-from .dtypes import floating, operands
+from .dtypes import floating, number, operands
 from .masked import Masked
 from .shape import broadcast_operands, broadcast_shape, sum_to
 
@@ -146,11 +146,11 @@ def clip(x: Operand, min: float | None = None, max: float | None = None) -> Tens
     Raises:
         ShapeError: if min > max.
     """
-    if min is not None and max is not None and min > max:
-        raise ShapeError(f"clip: min {min} is above max {max}")
     # Python floats take x's dtype; NumPy scalars would impose theirs.
-    low = None if min is None else float(min)
-    high = None if max is None else float(max)
+    low = None if min is None else float(number("clip", "min", min))
+    high = None if max is None else float(number("clip", "max", max))
+    if low is not None and high is not None and low > high:
+        raise ShapeError(f"clip: min {min} is above max {max}")
     return Clip.apply(floating("clip", x), min=low, max=high)
 
 
@@ -168,9 +168,10 @@ def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
         ShapeError, DtypeError.
     """
     x, y = operands("where", a, b)
-    mask = condition if isinstance(condition, Tensor) else Tensor(array_module(x.data).asarray(condition))
+    given = condition.data if isinstance(condition, Tensor) else real_array("where", condition)
+    mask = Tensor(array_module(x.data).asarray(given).astype(bool))
     broadcast_shape("where", mask, x, y)
-    return Where.apply(x, y, condition=mask.data.astype(bool))
+    return Where.apply(x, y, condition=mask.data)
 
 
 def maximum(a: Operand, b: Operand) -> Tensor:

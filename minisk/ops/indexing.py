@@ -3,13 +3,14 @@
 y = x[index]      dx = zeros in the shape of x, then dx[index] += dy: an element read twice gets both gradients
 """
 
+import copy
 from typing import Any
 
 from ..autograd import Context, Function, Operand, Tensor, is_grad_enabled
-from ..backend import Array, array_module
-from ..errors import GraphError, ShapeError
+from ..backend import Array, array_module, real_array
+from ..errors import DeviceError, GraphError, ShapeError
 from .arithmetic import add, div, mul, sub
-from .dtypes import operands
+from .dtypes import fitting
 
 
 class GetItem(Function):
@@ -48,9 +49,14 @@ def _reads_each_once(index: Any) -> bool:
 
 
 def _plain_index(index: Any) -> Any:
-    """Return the index with copies of its arrays, and arrays for its Tensors: backward must find it unchanged."""
+    """Return the index with copies of its arrays and lists, and arrays for its Tensors.
+
+    The copies are for backward, which must find the index unchanged.
+    """
     if isinstance(index, tuple):
         return tuple(_plain_index(part) for part in index)
+    if isinstance(index, list):
+        return copy.deepcopy(index)  # a list of lists, too
     array = index.data if isinstance(index, Tensor) else index
     return array.copy() if hasattr(array, "copy") else array
 
@@ -59,7 +65,7 @@ def get_item(x: Tensor, index: Any) -> Tensor:
     """Return x[index], in the shape that NumPy's indexing gives. Raises ShapeError for an index that does not fit."""
     try:
         return GetItem.apply(x, index=_plain_index(index))
-    except IndexError as error:
+    except (IndexError, ValueError) as error:
         raise ShapeError(f"index: {error} (tensor of shape {x.shape})") from None
 
 
@@ -74,13 +80,26 @@ def set_item(x: Tensor, index: Any, value: Operand) -> None:
     Raises:
         GraphError: if the write would have to be recorded.
         ShapeError: if index or value do not fit.
+        DtypeError: if x can't hold the value: a fraction or a sign would be lost, or an integer is out of range.
+        DeviceError: if the value is a Tensor on another device.
     """
+    statement = "index: x[...] = value"
     if _is_recorded(x, value):
-        raise _not_recordable("x[...] = value")
+        raise _not_recordable(statement)
+    if isinstance(value, Tensor) and value.device != x.device:
+        raise DeviceError(f"{statement}: x is on {x.device}, value on {value.device}")
+    array = value.data if isinstance(value, Tensor) else real_array(statement, value)
+    # A Python integer is judged by its value, an array by its dtype.
+    is_integer = isinstance(value, int) and (x.dtype.kind in "iu" or value in (0, 1))
+    _write(statement, x, _plain_index(index), array, "unsafe" if is_integer else "same_kind")
+
+
+def _write(statement: str, x: Tensor, index: Any, values: Array, casting: str = "same_kind") -> None:
+    fitted = fitting(statement, values, x.dtype, casting)
     try:
-        x.data[_plain_index(index)] = value.data if isinstance(value, Tensor) else value
+        x.data[index] = array_module(x.data).asarray(fitted)
     except (IndexError, ValueError) as error:
-        raise ShapeError(f"index: {error} (tensor of shape {x.shape})") from None
+        raise ShapeError(f"{statement}: {error} (tensor of shape {x.shape})") from None
     x.mark_written()
 
 
@@ -95,7 +114,8 @@ def in_place(symbol: str, x: Tensor, value: Operand) -> Tensor:
 
     Raises:
         GraphError: if the operation is recorded, and x is a leaf.
-        ShapeError, DtypeError.
+        ShapeError: if the result has another shape than x.
+        DtypeError: if x can't hold the result: integers can't become fractions.
     """
     operation = _OPERATIONS[symbol]
     is_recorded = _is_recorded(x, value)
@@ -104,11 +124,9 @@ def in_place(symbol: str, x: Tensor, value: Operand) -> Tensor:
     result = operation(x, value)
     if is_recorded:
         return result
-    name = operation.__name__
     if result.shape != x.shape:
-        raise ShapeError(f"{name}: in place, {x.shape} can't become {result.shape}")
-    x.data[...] = operands(name, x, result)[1].data
-    x.mark_written()
+        raise ShapeError(f"{operation.__name__}: in place, {x.shape} can't become {result.shape}")
+    _write(f"x {symbol} value", x, ..., result.data)
     return x
 
 

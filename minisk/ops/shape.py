@@ -234,10 +234,10 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
     tensors: at least one, of one dtype, whose shapes differ along the axis at most.
     """
+    require_one_dtype("concatenate", tensors)
     shapes = [x.shape for x in tensors]
     if not tensors or not -tensors[0].ndim <= axis < tensors[0].ndim:
         raise ShapeError(f"concatenate: axis {axis} of shapes {shapes}")
-    require_one_dtype("concatenate", tensors)
     position = axis % tensors[0].ndim
     if len({(len(s), s[:position], s[position + 1 :]) for s in shapes}) > 1:
         raise ShapeError(f"concatenate: shapes {shapes} differ outside axis {axis}")
@@ -249,10 +249,10 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
     tensors: at least one, of one shape and dtype.
     """
+    require_one_dtype("stack", tensors)
     if len({x.shape for x in tensors}) != 1:
         raise ShapeError(f"stack: shapes {[x.shape for x in tensors]} must be equal")
     position = axis_position("stack", axis, tensors[0].shape, tensors[0].ndim + 1)
-    require_one_dtype("stack", tensors)
     return concatenate([expand_dims(x, position) for x in tensors], position)
 
 
@@ -296,16 +296,26 @@ def to(x: Tensor, device: str | None = None, dtype: DTypeLike | None = None) -> 
 
     Args:
         x: any shape.
-        device: "cpu", "cuda" or "cuda:1"; None: the device of x.
+        device: "cpu", "cuda" or "cuda:1"; None: the device of x. A dtype is taken for what it is: `to(x, "float16")`.
         dtype: a floating, integer or bool dtype or its name; None: that of x.
 
     Raises:
         DeviceError, DtypeError.
     """
+    if device is not None and _is_dtype(device):
+        device, dtype = None, device if dtype is None else dtype
     if device is not None:
         name = full_device_name(device)
         x = x if x.device == name else ToDevice.apply(x, device=name)
     return x if dtype is None else cast(x, dtype)
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        np.dtype(value)
+    except TypeError:
+        return False
+    return True
 
 
 Size = int | Sequence[int]  # of two axes: one number, or (height, width)

@@ -55,8 +55,8 @@ def test_created_tensors_are_leaves_that_can_require_gradients():
     [
         (lambda: ms.zeros(2, dtype="complex64"), DtypeError, "complex64"),
         (lambda: ms.tensor([1.0], dtype="complex64"), DtypeError, "complex64"),
-        (lambda: ms.tensor([1j]), DtypeError, "complex128"),
-        (lambda: ms.from_numpy(np.array(["a"])), DtypeError, "real dtype"),
+        (lambda: ms.tensor([1j]), DtypeError, "1j"),
+        (lambda: ms.from_numpy(np.array(["a"])), DtypeError, "dtype <U1"),
         (lambda: ms.from_numpy([1.0]), DtypeError, "list"),
         (lambda: ms.arange(3, requires_grad=True), DtypeError, "int64"),
         (lambda: ms.ones(2, device="tpu"), DeviceError, "tpu"),

@@ -94,12 +94,48 @@ def test_one_grad_mode_object_can_be_entered_twice():
     assert ms.is_grad_enabled()
 
 
-def test_no_grad_refuses_to_decorate_a_generator():
+def test_no_grad_around_a_generator_holds_only_while_its_own_code_runs():
+    @ms.no_grad()
     def numbers():
-        yield ms.is_grad_enabled()
+        try:
+            received = yield ms.is_grad_enabled()
+            yield received, ms.is_grad_enabled()
+        except KeyError:
+            yield "caught", ms.is_grad_enabled()
+        finally:
+            seen.append(ms.is_grad_enabled())
 
-    with pytest.raises(MiniskError, match="numbers is a generator"):
-        ms.no_grad()(numbers)
+    seen = []
+    generator = numbers()
+    assert next(generator) is False and ms.is_grad_enabled()
+    assert generator.send(7) == (7, False) and ms.is_grad_enabled()
+    assert generator.throw(KeyError()) == ("caught", False) and ms.is_grad_enabled()
+    generator.close()
+    assert seen == [False] and ms.is_grad_enabled()
+
+
+def test_no_grad_around_a_generator_passes_errors_and_results_on():
+    class Owner:
+        @ms.no_grad()
+        def numbers(self, count):
+            yield from range(count)
+            return "result"
+
+    def collected():
+        return (yield from Owner().numbers(2))
+
+    generator = collected()
+    assert [next(generator), next(generator)] == [0, 1]
+    with pytest.raises(StopIteration, match="result"):
+        next(generator)
+
+
+def test_no_grad_refuses_to_decorate_a_coroutine():
+    async def predict():
+        return ms.is_grad_enabled()
+
+    with pytest.raises(MiniskError, match="predict is async"):
+        ms.no_grad()(predict)
 
 
 def test_each_thread_has_its_own_grad_mode():

@@ -180,6 +180,10 @@ class ndarray:
             "Please use `.get()` to construct a NumPy array explicitly."
         )
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
+
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> np.ndarray:
         LEDGER.synchronize()
         assert out is None and stream is None, "the stand-in copies to new memory only"

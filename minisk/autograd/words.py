@@ -1,0 +1,82 @@
+"""Answers to PyTorch's words for arrays, where minisk uses NumPy's: `x.sum(dim=0)`, `x.view(2, 3)`, `x.size()`.
+
+Each raises what Python raises for an unknown name, TypeError or AttributeError, with the word to use instead.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ARGUMENTS = {"dim": "axis", "keepdim": "keepdims", "dim0": "axes", "correction": "ddof", "unbiased": "ddof"}
+
+# Methods that Tensor leaves out, and how to write them.
+METHODS = {
+    "view": "x.reshape(...)",
+    "permute": "x.transpose(...)",
+    "t": "x.T",
+    "numel": "x.size",
+    "dim": "x.ndim",
+    "unsqueeze": "ops.expand_dims(x, axis) or x[..., None]",
+    "expand": "x.broadcast_to(shape)",
+    "contiguous": "x: every operation takes any memory layout",
+    "clone": "x.detach(), or x * 1 with a graph",
+    "amax": "x.max(axis)",
+    "amin": "x.min(axis)",
+    "std": "x.var(axis).sqrt()",
+    "norm": "(x * x).sum().sqrt()",
+    "tolist": "x.numpy().tolist()",
+    "cpu": 'x.to("cpu")',
+    "cuda": 'x.to("cuda")',
+    "type": "x.to(dtype=...)",
+    "half": 'x.to("float16")',
+    "float": 'x.to("float32")',
+    "double": 'x.to("float64")',
+    "int": 'x.to("int32")',
+    "long": 'x.to("int64")',
+    "bool": 'x.to("bool")',
+    "chunk": "ops.split(x, sections, axis)",
+    "split": "ops.split(x, sections, axis)",
+    "masked_fill": "ops.where(mask, value, x)",
+    "requires_grad_": "x.requires_grad = True",
+    "grad_fn": "x.node",
+    "add_": "x += value",
+    "mul_": "x *= value",
+    "zero_": "x[...] = 0, under ms.no_grad()",
+    "fill_": "x[...] = value, under ms.no_grad()",
+    "copy_": "x[...] = value, under ms.no_grad()",
+}
+
+
+def unknown_attribute(name: str) -> NoReturn:
+    """Raise AttributeError for an attribute of Tensor, with minisk's word if the name is one of PyTorch's."""
+    advice = f"; use {METHODS[name]}" if name in METHODS else ""
+    raise AttributeError(f"'Tensor' object has no attribute {name!r}{advice}")
+
+
+def numpy_words(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function of an axis: a PyTorch word among its keywords is answered by NumPy's word.
+
+    `np.sum(x)` passes `dtype=None` and `out=None`, which are dropped.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        for word in ARGUMENTS.keys() & kwargs.keys():
+            raise TypeError(f"{function.__name__}: there is no {word}; use {ARGUMENTS[word]}, as in NumPy")
+        for word in ("dtype", "out"):
+            if word in kwargs and kwargs[word] is None:
+                del kwargs[word]
+        return function(*args, **kwargs)
+
+    return call
+
+
+class Count(int):
+    """A number of elements, which an error explains if it is called as PyTorch's `x.size()` is."""
+
+    def __call__(self, *axis: Any) -> NoReturn:
+        """Raise TypeError."""
+        raise TypeError("size: x.size is the number of elements, as in NumPy; use x.shape")
