@@ -35,6 +35,7 @@ from .creation import (
 )
 from .errors import (
     AnomalyError,
+    ArgumentError,
     CheckpointError,
     DataError,
     DeviceError,
@@ -74,17 +75,9 @@ __all__ += ["arange", "eye", "from_dlpack", "from_numpy", "full", "full_like", "
 __all__ += ["rand", "randn", "tensor", "zeros", "zeros_like"]
 __all__ += ["cuda_available", "load", "manual_seed", "save"]
 __all__ += ["GradcheckReport", "Observer", "Profile", "draw_graph", "gradcheck", "observe", "profile"]
-__all__ += ["AnomalyError", "CheckpointError", "DataError", "DeviceError", "DtypeError"]
-__all__ += [
-    "GradcheckError",
-    "GraphError",
-    "KernelError",
-    "MiniskError",
-    "NotFiniteError",
-    "OverwrittenError",
-    "SavedValueError",
-    "ShapeError",
-]
+__all__ += ["AnomalyError", "ArgumentError", "CheckpointError", "DataError", "DeviceError", "DtypeError"]
+__all__ += ["GradcheckError", "GraphError", "KernelError", "MiniskError", "NotFiniteError", "OverwrittenError"]
+__all__ += ["SavedValueError", "ShapeError"]
 
 if not TYPE_CHECKING:  # a type checker would take every unknown name for one of these
 

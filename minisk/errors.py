@@ -1,8 +1,15 @@
 """The errors that minisk raises on purpose. Each message names the operation, the values seen and those expected.
 
+The functions at the end check the arguments of constructors: a wrong one is reported where it was given.
+
 All derive from `MiniskError`, so that a command can print any of them as one sentence. Each also derives from the
 built-in exception that a caller would expect.
 """
+
+import math
+import operator
+from numbers import Real
+from typing import Any
 
 
 class MiniskError(Exception):
@@ -11,6 +18,10 @@ class MiniskError(Exception):
 
 class ShapeError(MiniskError, ValueError):
     """Shapes, axes or sizes do not fit the operation."""
+
+
+class ArgumentError(MiniskError, ValueError):
+    """An argument is out of its range, or is not the kind of object that is needed."""
 
 
 class DtypeError(MiniskError, TypeError):
@@ -59,3 +70,22 @@ class CheckpointError(MiniskError, ValueError):
 
 class KernelError(MiniskError, RuntimeError):
     """A kernel does not compile, was launched with wrong arguments, or failed while it ran."""
+
+
+def require_integers(owner: str, least: int = 1, **values: Any) -> None:
+    """Raise ShapeError, naming the owner and the argument, unless every value is an integer of at least `least`."""
+    for name, value in values.items():
+        if not hasattr(value, "__index__") or operator.index(value) < least:
+            raise ShapeError(f"{owner}: {name} {value!r} must be an integer of at least {least}")
+
+
+def require_numbers(owner: str, below: float = math.inf, at_most: float = math.inf, **values: Any) -> None:
+    """Raise ArgumentError, naming the owner and the argument, unless every value is a number in the range.
+
+    The range is 0 ≤ value < below and value ≤ at_most. NaN, text and infinity are refused.
+    """
+    bounds = {"below": below, "at most": at_most}
+    bound = "".join(f" and {word} {limit:g}" for word, limit in bounds.items() if limit < math.inf)
+    for name, value in values.items():
+        if not isinstance(value, Real) or not (0 <= float(value) < below and float(value) <= at_most):
+            raise ArgumentError(f"{owner}: {name} {value!r} must be a finite number of at least 0{bound}")

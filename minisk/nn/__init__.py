@@ -1,7 +1,7 @@
 """Layers, containers, initial weights and recomputation, under PyTorch's names."""
 
 from . import init
-from .activation import ReLU
+from .activation import Flatten, Identity, ReLU, Sigmoid, Tanh
 from .batchnorm import BatchNorm2d
 from .containers import ModuleList, Sequential
 from .conv import Conv2d
@@ -12,4 +12,5 @@ from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from .recompute import recompute
 
 __all__ = ["Buffer", "Module", "ModuleList", "Parameter", "Sequential", "evaluation_mode", "init", "recompute"]
-__all__ += ["AvgPool2d", "BatchNorm2d", "Conv2d", "Dropout", "GlobalAvgPool2d", "Linear", "MaxPool2d", "ReLU"]
+__all__ += ["AvgPool2d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten", "GlobalAvgPool2d", "Identity", "Linear"]
+__all__ += ["MaxPool2d", "ReLU", "Sigmoid", "Tanh"]

@@ -5,7 +5,7 @@ import numpy as np
 from .. import ops
 from ..autograd import Tensor
 from ..backend import DEFAULT_FLOAT
-from ..errors import ShapeError
+from ..errors import ShapeError, require_integers, require_numbers
 from .module import Buffer, Module, Parameter
 
 
@@ -14,8 +14,8 @@ class BatchNorm2d(Module):
 
     Args:
         num_features: C.
-        eps: added to the variance.
-        momentum: weight of the new value in the running statistics, as PyTorch's (Caffe's is 1 minus this).
+        eps: added to the variance, at least 0.
+        momentum: weight of the new value in the running statistics, in [0, 1], as PyTorch's (Caffe's is 1 minus this).
         relu: also apply ReLU, fused; saves nothing extra for backward.
 
     Attributes:
@@ -25,10 +25,14 @@ class BatchNorm2d(Module):
         frozen: set by `freeze`.
 
     Raises:
-        ShapeError: the input is not 4-D.
+        ShapeError: the input is not 4-D, or num_features is not an integer of at least 1.
+        ArgumentError: eps or momentum is out of range.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, relu: bool = False) -> None:
+        require_integers("BatchNorm2d", num_features=num_features)
+        require_numbers("BatchNorm2d", eps=eps)
+        require_numbers("BatchNorm2d", at_most=1, momentum=momentum)
         self.eps = eps
         self.momentum = momentum
         self.relu = relu

@@ -3,18 +3,26 @@
 from collections.abc import Iterator, Sequence
 
 from ..autograd import Tensor
+from ..errors import ArgumentError
 from .module import Module
 
 
 class ModuleList(Module):
-    """Hold modules in a list that can be indexed, iterated over and appended to."""
+    """Hold modules in a list that can be indexed, iterated over and appended to.
+
+    Raises:
+        ArgumentError: something in it is not a Module.
+    """
 
     def __init__(self, modules: Sequence[Module] = ()) -> None:
         for module in modules:
             self.append(module)
 
     def append(self, module: Module) -> None:
-        """Add a module at the end."""
+        """Add a module at the end. Raises ArgumentError if it is not a Module."""
+        if not isinstance(module, Module):
+            kind = f"the class {module.__name__}" if isinstance(module, type) else f"a {type(module).__name__}"
+            raise ArgumentError(f"{type(self).__name__}: argument {len(self) + 1} is {kind}, expected a Module")
         setattr(self, str(len(self)), module)
 
     def __len__(self) -> int:
@@ -28,7 +36,11 @@ class ModuleList(Module):
 
 
 class Sequential(ModuleList):
-    """Apply modules one after the other; each takes and returns one Tensor."""
+    """Apply modules one after the other; each takes and returns one Tensor.
+
+    Raises:
+        ArgumentError: an argument is not a Module, such as a function, a list or a dict.
+    """
 
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)

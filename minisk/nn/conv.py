@@ -7,7 +7,7 @@ import numpy as np
 from .. import ops
 from ..autograd import Tensor
 from ..backend import DEFAULT_FLOAT
-from ..errors import ShapeError
+from ..errors import ShapeError, require_integers
 from ..ops.shape import Size, pair
 from . import init
 from .module import Module, Parameter
@@ -41,7 +41,8 @@ class Conv2d(Module):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        require_integers("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
+        if in_channels % groups or out_channels % groups:
             raise ShapeError(f"Conv2d: {in_channels} inputs, {out_channels} outputs must divide into groups={groups}")
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
         self.stride = pair("Conv2d", "stride", stride, 1)

@@ -28,4 +28,4 @@ def kaiming_normal_(tensor: Tensor) -> Tensor:
     fan_in is the number of inputs of one output: the product of all sizes but the first. Caffe calls it "msra".
     Source: He et al., *Delving Deep into Rectifiers*, 2015.
     """
-    return normal_(tensor, math.sqrt(2.0 / math.prod(tensor.shape[1:])))
+    return normal_(tensor, math.sqrt(2.0 / max(1, math.prod(tensor.shape[1:]))))

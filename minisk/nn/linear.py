@@ -5,6 +5,7 @@ import numpy as np
 from .. import ops
 from ..autograd import Tensor
 from ..backend import DEFAULT_FLOAT
+from ..errors import require_integers
 from . import init
 from .module import Module, Parameter
 
@@ -19,9 +20,13 @@ class Linear(Module):
     Attributes:
         weight: (out_features, in_features), initialised He normal.
         bias: (out_features,), initialised to zero; or None.
+
+    Raises:
+        ShapeError: a size is not an integer of at least 1.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        require_integers("Linear", in_features=in_features, out_features=out_features)
         self.weight = Parameter(np.empty((out_features, in_features), DEFAULT_FLOAT))
         self.bias = Parameter(np.zeros(out_features, DEFAULT_FLOAT)) if bias else None
         init.kaiming_normal_(self.weight)

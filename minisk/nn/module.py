@@ -14,11 +14,11 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from ..autograd import Tensor
 from ..backend import Array, to_device
+from ..creation import tensor
 from ..errors import CheckpointError, DtypeError
 
 ForwardPreHook = Callable[["Module", tuple[Any, ...]], None]
@@ -26,18 +26,21 @@ ForwardHook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
 class Parameter(Tensor):
-    """A Tensor that a Module owns and an optimizer trains."""
+    """A Tensor that a Module owns and an optimizer trains. The data is converted and copied as by `ms.tensor`."""
 
     __slots__ = ()
 
-    def __init__(self, data: Array, requires_grad: bool = True) -> None:
-        super().__init__(data, requires_grad)
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(tensor(data).data, requires_grad)
 
 
 class Buffer(Tensor):
-    """A Tensor that belongs to a Module's state and is not trained."""
+    """A Tensor that belongs to a Module's state and is not trained. The data is copied as by `ms.tensor`."""
 
     __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(tensor(data).data)
 
 
 class Module:
@@ -50,8 +53,8 @@ class Module:
     training = True
     own_step = ""
 
-    def forward(self, *inputs: Any) -> Any:
-        """Return the module's output; called by `module(*inputs)`, which also calls the hooks."""
+    def forward(self, *inputs: Any, **keywords: Any) -> Any:
+        """Return the module's output; called by `module(*inputs, **keywords)`, which also calls the hooks."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def macs(self, output: Tensor) -> int:
@@ -66,12 +69,12 @@ class Module:
 
     # Calling, and hooks
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **keywords: Any) -> Any:
         for before in tuple(vars(self).get("forward_pre_hooks", ())):
             before(self, inputs)
         output, is_returned = None, False
         try:
-            output = self.forward(*inputs)
+            output = self.forward(*inputs, **keywords)
             is_returned = True
         finally:
             for after, always_call in tuple(vars(self).get("forward_hooks", ())):
@@ -167,11 +170,13 @@ class Module:
         Raises:
             CheckpointError: a shape differs, a value is not numeric, or (if strict) the names differ.
         """
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f"load_state_dict: expected a dict of arrays, got a {type(state).__name__}")
         own = dict([*self.named_parameters(), *self.named_buffers()])
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
-        arrays = {name: value.data if isinstance(value, Tensor) else value for name, value in state.items()}
-        shared = [(name, tensor, arrays[name]) for name, tensor in own.items() if name in state]
+        arrays = {name: _array(value) for name, value in state.items()}
+        shared = [(name, values, arrays[name]) for name, values in own.items() if name in state]
         wrong_shapes = [f"{n} {tuple(a.shape)} instead of {t.shape}" for n, t, a in shared if tuple(a.shape) != t.shape]
         not_numbers = [f"{name} {array.dtype}" for name, _, array in shared if array.dtype.kind not in "fiub"]
         problems = {"wrong shape": wrong_shapes, "not numbers": not_numbers}
@@ -180,9 +185,9 @@ class Module:
         listed = "; ".join(f"{len(names)} {kind}: {_first_three(names)}" for kind, names in problems.items() if names)
         if listed:
             raise CheckpointError(f"load_state_dict: the state does not fit this {type(self).__name__}: {listed}")
-        for _, tensor, array in shared:
-            tensor.data[...] = to_device(array, tensor.device)
-            tensor.mark_written()
+        for _, values, array in shared:
+            values.data[...] = to_device(array, values.device)
+            values.mark_written()
         return missing, unexpected
 
     def zero_grad(self) -> None:
@@ -211,12 +216,13 @@ class Module:
             DeviceError: there is no such device.
             DtypeError: the dtype is not floating.
         """
-        if dtype is not None and np.dtype(dtype).kind != "f":
-            raise DtypeError(f"{type(self).__name__}.to: parameters need a floating dtype, not {np.dtype(dtype)}")
-        for tensor in [*self.parameters(), *self.buffers()]:
-            tensor.data = tensor.detach().to(device, dtype).data
-            tensor.grad = None
-            tensor.mark_written()
+        for own in [*self.parameters(), *self.buffers()]:
+            moved = own.detach().to(device, dtype)
+            if dtype is not None and moved.dtype.kind != "f":
+                raise DtypeError(f"{type(self).__name__}.to: parameters need a floating dtype, not {moved.dtype}")
+            own.data = moved.data
+            own.grad = None
+            own.mark_written()
         return self
 
     # Representation
@@ -228,9 +234,14 @@ class Module:
         return ", ".join(f"{name}={v}" for name, v in values.items() if v is None or isinstance(v, int | float | tuple))
 
     def __repr__(self) -> str:
-        head = f"{type(self).__name__}({self.extra_repr()}"
+        own, head = self.extra_repr(), f"{type(self).__name__}("
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
-        return "\n  ".join([head, *lines]) + "\n)" if lines else f"{head})"
+        return "\n  ".join([head, *filter(None, [own]), *lines]) + "\n)" if lines else f"{head}{own})"
+
+
+def _array(value: Any) -> Array:
+    array = value.data if isinstance(value, Tensor) else value
+    return array if hasattr(array, "dtype") else tensor(array).data
 
 
 def _first_three(names: list[str]) -> str:

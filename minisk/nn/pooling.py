@@ -2,32 +2,42 @@
 
 from .. import ops
 from ..autograd import Tensor
-from ..ops.shape import Size
+from ..ops.shape import Size, pair
 from .module import Module
 
 
-class MaxPool2d(Module):
+class _Pool2d(Module):
+    """A window that moves over each plane, (N, C, H, W) → (N, C, Ho, Wo).
+
+    Args:
+        kernel_size, stride, padding: one integer, or (height, width); see `ops.max_pool2d`.
+
+    Raises:
+        ShapeError: a size is not an integer, or too small.
+    """
+
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
+        owner = type(self).__name__
+        self.kernel_size = pair(owner, "kernel_size", kernel_size, 1)
+        self.stride = self.kernel_size if stride is None else pair(owner, "stride", stride, 1)
+        self.padding = pair(owner, "padding", padding, 0)
+
+
+class MaxPool2d(_Pool2d):
     """The largest value of each window, (N, C, H, W) → (N, C, Ho, Wo); the arguments of `ops.max_pool2d`."""
 
     def __init__(
         self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False
     ) -> None:
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.padding = padding
+        super().__init__(kernel_size, stride, padding)
         self.ceil_mode = ceil_mode
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode)
 
 
-class AvgPool2d(Module):
+class AvgPool2d(_Pool2d):
     """The mean of each window, (N, C, H, W) → (N, C, Ho, Wo); the arguments of `ops.avg_pool2d`."""
-
-    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ..autograd import Context, Function, Tensor, enable_grad, grad, is_grad_enabled, no_grad
 from ..backend import Array, random_generator, seeded
-from ..errors import DtypeError
+from ..errors import ArgumentError, DtypeError
 from .module import Module, in_modes
 
 
@@ -23,8 +23,11 @@ def recompute(module: Module, *inputs: Tensor) -> Tensor:
         inputs: of any shapes.
 
     Raises:
+        ArgumentError: module is not a Module.
         DtypeError: the module returned something other than a Tensor.
     """
+    if not isinstance(module, Module):
+        raise ArgumentError(f"recompute: module is a {type(module).__name__}, expected a Module")
     return Recompute.apply(*inputs, *module.parameters(), module=module, count=len(inputs))
 
 

@@ -170,7 +170,8 @@ def floating_operands(operation: str, **tensors: Tensor | None) -> list[Any]:
             raise DtypeError(f"{operation}: {name} is a {type(x).__name__}, expected a Tensor")
     if len({x.dtype for x in given.values()}) > 1 or any([x.dtype.kind != "f" for x in given.values()]):
         seen = ", ".join(f"{name} {x.dtype}" for name, x in given.items())
-        raise DtypeError(f"{operation}: expected one floating dtype, got {seen}")
+        remedy = f"convert with .to(dtype={str(list(given.values())[-1].dtype)!r})"
+        raise DtypeError(f"{operation}: expected one floating dtype, got {seen}: {remedy}")
     return list(tensors.values())
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..backend import Array, array_module
+from ..errors import ArgumentError, require_numbers
 from .optimizer import Group, Optimizer
 
 
@@ -19,10 +20,13 @@ class AdamW(Optimizer):
 
     Args:
         params: Tensors, or groups of them (see Optimizer).
-        lr: learning rate.
-        betas: β₁ and β₂, the shares of mean and squared mean that are kept at each step.
-        eps: added to the square root.
-        weight_decay: times the learning rate, the share of the weight that is subtracted at each step.
+        lr: learning rate, at least 0.
+        betas: β₁ and β₂, the shares of mean and squared mean that are kept at each step, in [0, 1).
+        eps: added to the square root, at least 0.
+        weight_decay: times the learning rate, the share of the weight that is subtracted at each step; at least 0.
+
+    Raises:
+        ArgumentError: see Optimizer.
     """
 
     state_names = ("mean", "square")
@@ -35,7 +39,13 @@ class AdamW(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
     ) -> None:
-        super().__init__(params, lr=lr, betas=list(betas), eps=eps, weight_decay=weight_decay)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def check_settings(self, group: Group) -> None:
+        require_numbers("AdamW", lr=group["lr"], eps=group["eps"], weight_decay=group["weight_decay"])
+        if not isinstance(group["betas"], list | tuple) or len(group["betas"]) != 2:
+            raise ArgumentError(f"AdamW: betas {group['betas']!r} must be two numbers")
+        require_numbers("AdamW", below=1, beta1=group["betas"][0], beta2=group["betas"][1])
 
     def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
         beta1, beta2 = group["betas"]

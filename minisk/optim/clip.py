@@ -12,7 +12,8 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..backend import array_module
-from ..errors import MiniskError
+from ..errors import MiniskError, require_numbers
+from .optimizer import as_list
 
 
 def clip_grad_norm_(
@@ -24,16 +25,19 @@ def clip_grad_norm_(
 
     Args:
         parameters: one Tensor or several; those without a gradient are skipped.
-        max_norm: upper bound of the norm.
+        max_norm: upper bound of the norm, at least 0; infinity for no bound.
         error_if_nonfinite: raise an error instead of scaling if the norm is NaN or infinite; synchronises a GPU.
 
     Returns:
         The norm, a float64 Tensor of shape ().
 
     Raises:
+        ArgumentError: max_norm is out of range, or parameters cannot be iterated over.
         MiniskError: error_if_nonfinite is set, and the norm is NaN or infinite.
     """
-    owners = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if max_norm != math.inf:
+        require_numbers("clip_grad_norm_", max_norm=max_norm)
+    owners = [parameters] if isinstance(parameters, Tensor) else as_list("clip_grad_norm_", parameters)
     norm = gradient_norm(owners)
     if error_if_nonfinite and not math.isfinite(norm.item()):
         raise MiniskError(f"clip_grad_norm_: the norm of the gradients is {norm.item()}")
@@ -54,7 +58,8 @@ def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
     if not gradients:
         return Tensor(np.zeros(()))
     xp = array_module(gradients[0])
-    wide = [gradient.astype(np.float64) for gradient in gradients]
+    # float64: in float32, the square of 1e20 is infinite, and that of 1e-25 is 0.
+    wide = (gradient.astype(np.float64, copy=False) for gradient in gradients)
     return Tensor(xp.asarray(xp.sqrt(xp.stack([xp.vdot(gradient, gradient) for gradient in wide]).sum())))
 
 

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterator
 
 from ..backend import Array, array_module
+from ..errors import ArgumentError, require_numbers
 from ..nn import Module
 
 
@@ -18,14 +19,20 @@ class WeightAverage:
 
     Args:
         model: its values are read at each update.
-        decay: the largest d, in 0 … 1.
+        decay: the largest d, in [0, 1].
 
     Attributes:
         arrays: the average of each entry of the model's state dict, by name.
         updates: number of updates so far.
+
+    Raises:
+        ArgumentError: model is not a Module, or decay is out of range.
     """
 
     def __init__(self, model: Module, decay: float) -> None:
+        if not isinstance(model, Module):
+            raise ArgumentError(f"WeightAverage: model is a {type(model).__name__}, expected a Module")
+        require_numbers("WeightAverage", at_most=1, decay=decay)
         self.model = model
         self.decay = decay
         self.updates = 0

@@ -6,6 +6,7 @@ A schedule counts optimizer steps, not epochs, and is a pure function of that co
 import math
 from collections.abc import Sequence
 
+from ..errors import ArgumentError, require_integers, require_numbers
 from .optimizer import Optimizer
 
 
@@ -21,9 +22,16 @@ class LRScheduler:
 
     Attributes:
         steps: number of steps taken.
+
+    Raises:
+        ShapeError: a count of steps is not an integer, or too small.
+        ArgumentError: optimizer is not an Optimizer, or another argument is out of range.
     """
 
     def __init__(self, optimizer: Optimizer, warmup_steps: int = 0) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise ArgumentError(f"{type(self).__name__}: {type(optimizer).__name__} is not an Optimizer")
+        require_integers(type(self).__name__, least=0, warmup_steps=warmup_steps)
         self.optimizer = optimizer
         self.warmup_steps = warmup_steps
         self.peaks = [group["lr"] for group in optimizer.param_groups]
@@ -52,6 +60,9 @@ class MultiStepLR(LRScheduler):
         self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, warmup_steps: int = 0
     ) -> None:
         self.milestones = list(milestones)
+        for milestone in self.milestones:
+            require_integers("MultiStepLR", least=0, milestone=milestone)
+        require_numbers("MultiStepLR", gamma=gamma)
         self.gamma = gamma
         super().__init__(optimizer, warmup_steps)
 
@@ -67,6 +78,7 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, warmup_steps: int = 0) -> None:
+        require_integers("CosineAnnealingLR", total_steps=total_steps)
         self.total_steps = total_steps
         super().__init__(optimizer, warmup_steps)
 
@@ -86,6 +98,8 @@ class OneCycleLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, total_steps: int, pct_start: float = 0.25, warmup_steps: int = 0) -> None:
+        require_integers("OneCycleLR", total_steps=total_steps)
+        require_numbers("OneCycleLR", at_most=1, pct_start=pct_start)
         self.total_steps = total_steps
         self.rise = max(1, round(pct_start * total_steps))
         super().__init__(optimizer, warmup_steps)

@@ -5,13 +5,13 @@ from typing import Any
 
 from ..autograd import Tensor
 from ..backend import Array, array_module
-from ..errors import CheckpointError, ShapeError
+from ..errors import ArgumentError, CheckpointError
 
 Group = dict[str, Any]
 
 
 class Optimizer:
-    """Base class of optimizers: define `state_names` and `update`.
+    """Base class of optimizers: define `state_names`, `check_settings` and `update`.
 
     Args:
         params: Tensors; or groups, dicts such as {"params": [...], "weight_decay": 0.0}, whose settings override the
@@ -24,19 +24,30 @@ class Optimizer:
         steps: for each parameter, its update count. Parameters without a gradient are skipped, so counts may differ.
 
     Raises:
-        ShapeError: there are no parameters.
+        ArgumentError: there are no parameters, one is not a floating leaf Tensor or is given twice, or a setting is
+            unknown or out of range.
     """
 
     state_names: tuple[str, ...] = ()
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
-        given = list(params)
-        if not given:
-            raise ShapeError(f"{type(self).__name__}: no parameters to optimize")
-        groups = given if isinstance(given[0], dict) else [{"params": given}]
-        self.param_groups: list[Group] = [{**defaults, **group, "params": list(group["params"])} for group in groups]
+        owner = type(self).__name__
+        given = as_list(owner, params)
+        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
+        self.param_groups: list[Group] = []
+        for group in groups:
+            if not isinstance(group, dict) or not {"params"} <= group.keys() <= {"params", *defaults}:
+                seen = list(group) if isinstance(group, dict) else f"a {type(group).__name__}"
+                raise ArgumentError(f"{owner}: a group must be a dict of params, {', '.join(defaults)}, not {seen}")
+            own = [group["params"]] if isinstance(group["params"], Tensor) else as_list(owner, group["params"])
+            self.param_groups.append({**defaults, **group, "params": own})
+            self.check_settings(self.param_groups[-1])
+        _require_trainable(owner, self._parameters())
         self.state: list[dict[str, Array]] = [{} for _ in self._parameters()]
         self.steps = [0] * len(self.state)
+
+    def check_settings(self, group: Group) -> None:
+        """Raise ArgumentError if a setting of the group is out of range; by default, accept every value."""
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
@@ -88,6 +99,11 @@ class Optimizer:
             xp = array_module(parameter.data)
             self.state[i] = {name: xp.array(array, dtype=parameter.dtype) for name, array in state.items()}
 
+    def __repr__(self) -> str:
+        groups = [{**group, "params": len(group["params"])} for group in self.param_groups]
+        shown = [", ".join(f"{name}={value}" for name, value in group.items()) for group in groups]
+        return f"{type(self).__name__}({'; '.join(shown)})"
+
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
@@ -100,3 +116,28 @@ class Optimizer:
         for i, (parameter, state) in enumerate(zip(parameters, saved["state"], strict=True)):
             if any(name not in self.state_names or array.shape != parameter.shape for name, array in state.items()):
                 raise CheckpointError(f"{start} of parameter {i} does not fit {parameter.shape}")
+
+
+def as_list(owner: str, params: Any) -> list[Any]:
+    """Return the parameters as a list. Raises ArgumentError for one Tensor, a Module or a set, naming the owner."""
+    # A Tensor would yield its rows, which are not leaves. The order of a set differs from run to run.
+    if isinstance(params, Tensor | set) or not isinstance(params, Iterable):
+        expected = "expected a list of Tensors, such as model.parameters()"
+        raise ArgumentError(f"{owner}: params is a {type(params).__name__}, {expected}")
+    return list(params)
+
+
+def _require_trainable(owner: str, parameters: list[Any]) -> None:
+    """Raise ArgumentError unless the parameters are different floating leaf Tensors, at least one."""
+    if not parameters:
+        raise ArgumentError(f"{owner}: no parameters to optimize")
+    seen: dict[int, int] = {}
+    for i, x in enumerate(parameters):
+        if not isinstance(x, Tensor):
+            raise ArgumentError(f"{owner}: parameter {i} is a {type(x).__name__}, expected a Tensor")
+        if x.node is not None:
+            raise ArgumentError(f"{owner}: parameter {i} is the result of {x.node.operation!r}, expected a leaf Tensor")
+        if x.dtype.kind != "f":
+            raise ArgumentError(f"{owner}: parameter {i} has dtype {x.dtype}, expected a floating dtype")
+        if seen.setdefault(id(x), i) != i:
+            raise ArgumentError(f"{owner}: parameter {i} is parameter {seen[id(x)]} again")

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import kernels
 from ..backend import Array
+from ..errors import ArgumentError, require_numbers
 from .optimizer import Group, Optimizer
 
 
@@ -20,10 +21,13 @@ class SGD(Optimizer):
 
     Args:
         params: Tensors, or groups of them (see Optimizer).
-        lr: learning rate.
-        momentum: share of the velocity that is kept at each step.
-        weight_decay: added to the gradient, times the weight.
-        nesterov: look ahead along the velocity.
+        lr: learning rate, at least 0.
+        momentum: share of the velocity that is kept at each step, in [0, 1).
+        weight_decay: added to the gradient, times the weight; at least 0.
+        nesterov: look ahead along the velocity; needs a momentum.
+
+    Raises:
+        ArgumentError: see Optimizer.
     """
 
     state_names = ("velocity",)
@@ -32,6 +36,12 @@ class SGD(Optimizer):
         self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
     ) -> None:
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+
+    def check_settings(self, group: Group) -> None:
+        require_numbers("SGD", lr=group["lr"], weight_decay=group["weight_decay"])
+        require_numbers("SGD", below=1, momentum=group["momentum"])
+        if group["nesterov"] and not group["momentum"]:
+            raise ArgumentError("SGD: nesterov has no effect with momentum 0")
 
     def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
         lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]

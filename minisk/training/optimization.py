@@ -19,7 +19,7 @@ def make_optimizer(config: Config, model: Module) -> Optimizer:
     groups = parameter_groups(model, config.weight_decay)
     if config.optimizer == "adamw":
         return AdamW(groups, config.lr, betas=(config.beta1, config.beta2))
-    return SGD(groups, config.lr, config.momentum, nesterov=True)
+    return SGD(groups, config.lr, config.momentum, nesterov=config.momentum > 0)
 
 
 def make_schedule(config: Config, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:

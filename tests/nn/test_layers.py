@@ -1,5 +1,7 @@
 """The layers of minisk.nn against PyTorch's, their multiply-adds, and their initial weights."""
 
+import re
+
 import numpy as np
 import pytest
 from module_parity import assert_equal_states, assert_parity, randomized, torch_state, values_of
@@ -7,6 +9,7 @@ from parity import assert_close, distinct, weights_like
 
 import minisk as ms
 from minisk import models, nn
+from minisk.errors import DtypeError, MiniskError
 
 # --- Against PyTorch --------------------------------------------------------------------------
 
@@ -57,6 +60,52 @@ def test_dropout_zeroes_and_rescales_in_training_and_is_the_identity_in_evaluati
 )
 def test_a_layer_counts_its_own_multiply_adds(layer, output_shape, macs):
     assert layer().macs(ms.zeros(output_shape)) == macs
+
+
+# --- Arguments ----------------------------------------------------------------------------------------------
+
+NOT_SIZES = [0, -1, 2.0, "3", None]
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "values"),
+    [
+        (lambda size: nn.Linear(size, 3), "Linear: in_features", NOT_SIZES),
+        (lambda size: nn.Linear(3, size), "Linear: out_features", NOT_SIZES),
+        (lambda size: nn.Conv2d(size, 4, 3), "Conv2d: in_channels", NOT_SIZES),
+        (lambda size: nn.Conv2d(4, size, 3), "Conv2d: out_channels", NOT_SIZES),
+        (lambda size: nn.Conv2d(4, 4, 3, groups=size), "Conv2d: groups", NOT_SIZES),
+        (lambda size: nn.Conv2d(4, 4, size), "Conv2d: kernel_size", [*NOT_SIZES, (1, 0), (1, 2, 3)]),
+        (lambda size: nn.Conv2d(4, 4, 3, stride=size), "Conv2d: stride", NOT_SIZES),
+        (lambda size: nn.Conv2d(4, 4, 3, dilation=size), "Conv2d: dilation", NOT_SIZES),
+        (lambda size: nn.Conv2d(4, 4, 3, padding=size), "Conv2d: padding", [*NOT_SIZES[1:], "same"]),
+        (lambda size: nn.BatchNorm2d(size), "BatchNorm2d: num_features", NOT_SIZES),
+        (lambda size: nn.MaxPool2d(size), "MaxPool2d: kernel_size", NOT_SIZES),
+        (lambda size: nn.AvgPool2d(2, stride=size), "AvgPool2d: stride", NOT_SIZES[:-1]),
+        (lambda size: nn.AvgPool2d(2, padding=size), "AvgPool2d: padding", NOT_SIZES[1:]),
+        (lambda eps: nn.BatchNorm2d(3, eps=eps), "BatchNorm2d: eps", [-1e-9, np.nan, "0", None]),
+        (lambda share: nn.BatchNorm2d(3, momentum=share), "BatchNorm2d: momentum", [-0.1, 1.1, np.nan, None]),
+        (lambda p: nn.Dropout(p), "Dropout: p", [-0.1, 1, np.nan, "0.5", None]),
+    ],
+)
+def test_a_size_or_share_out_of_range_is_an_error_of_the_constructor(make, name, values):
+    for value in values:
+        with pytest.raises(MiniskError, match=re.escape(f"{name} {value!r} must be")):
+            make(value)
+
+
+def test_data_in_float64_names_the_remedy():
+    with pytest.raises(DtypeError, match=r"x float64, weight float32, .*: convert with \.to\(dtype='float32'\)"):
+        nn.Linear(4, 3)(ms.tensor(np.ones((2, 4))))
+
+
+def test_small_layers_are_their_operations():
+    x = ms.tensor(distinct([(2, 3, 4)])[0])
+    assert nn.Flatten()(x).shape == (2, 12)
+    assert nn.Flatten()(ms.zeros(0, 3, 4)).shape == (0, 12)
+    assert nn.Identity()(x) is x
+    assert_close(nn.Sigmoid()(x), 1 / (1 + np.exp(-x.numpy())), "float64")
+    assert_close(nn.Tanh()(x), np.tanh(x.numpy()), "float64")
 
 
 # --- Batch norm ---------------------------------------------------------------------------------------------

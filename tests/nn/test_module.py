@@ -7,7 +7,7 @@ from parity import assert_close, distinct
 
 import minisk as ms
 from minisk import nn
-from minisk.errors import CheckpointError
+from minisk.errors import ArgumentError, CheckpointError
 
 
 class Net(nn.Module):
@@ -55,6 +55,50 @@ def test_a_module_list_can_be_appended_to_indexed_and_iterated():
     row = nn.ModuleList(layers[:11])
     row.append(layers[11])
     assert (len(row), list(row), row[10], row[-1]) == (12, layers, layers[10], layers[11])
+
+
+@pytest.mark.parametrize(
+    ("container", "arguments", "expected"),
+    [
+        (nn.Sequential, (nn.Linear(3, 3), ms.ops.relu), "argument 2 is a function"),
+        (nn.Sequential, ([nn.Linear(3, 5), nn.ReLU()],), "argument 1 is a list"),
+        (nn.Sequential, ({"a": nn.Linear(2, 2)},), "argument 1 is a dict"),
+        (nn.Sequential, (nn.ReLU(), nn.ReLU), "argument 2 is the class ReLU"),
+        (nn.Sequential, (None,), "argument 1 is a NoneType"),
+        (nn.ModuleList, ([ms.ops.relu, nn.Linear(2, 2)],), "argument 1 is a function"),
+        (nn.ModuleList, ({"a": nn.Linear(2, 2)},), "argument 1 is a str"),
+        (nn.ModuleList, ([nn.Parameter([1.0])],), "argument 1 is a Parameter"),
+    ],
+)
+def test_what_is_not_a_module_is_not_dropped_but_an_error(container, arguments, expected):
+    with pytest.raises(ArgumentError, match=f"{container.__name__}: {expected}, expected a Module"):
+        container(*arguments)
+
+
+def test_appending_what_is_not_a_module_is_an_error():
+    layers = nn.ModuleList([nn.ReLU()])
+    with pytest.raises(ArgumentError, match="ModuleList: argument 2 is a function"):
+        layers.append(ms.ops.relu)
+    assert len(layers) == 1
+
+
+def test_keywords_reach_forward():
+    class Scaled(nn.Module):
+        def forward(self, x, scale=1.0):
+            return x * scale
+
+    assert Scaled()(ms.tensor([3.0]), scale=2.0).item() == 6.0
+    with pytest.raises(TypeError, match="scal"):
+        Scaled()(ms.tensor([3.0]), scal=2.0)
+
+
+@pytest.mark.parametrize("kind", [nn.Parameter, nn.Buffer])
+@pytest.mark.parametrize("data", [[1.0, 2.0], ms.tensor([1.0, 2.0]), np.array([1, 2], np.float32)])
+def test_a_parameter_or_buffer_is_made_from_a_list_a_tensor_or_an_array(kind, data):
+    made = kind(data)
+    assert (made.numpy().tolist(), str(made.dtype), made.requires_grad) == ([1, 2], "float32", kind is nn.Parameter)
+    made.data[...] = 0
+    assert list(data) == [1, 2], "the values are copied"
 
 
 def test_sequential_applies_its_modules_in_order():
@@ -186,5 +230,7 @@ def test_a_hook_that_removes_itself_does_not_skip_the_next_one():
 def test_repr_shows_settings_and_the_shapes_of_parameters():
     net = nn.Sequential(nn.Linear(3, 4), nn.MaxPool2d(2), nn.ReLU()).eval()
     lines = ["(0): Linear(weight=(4, 3), bias=(4,))", "(2): ReLU()"]
-    pool = "(1): MaxPool2d(kernel_size=2, stride=None, padding=0, ceil_mode=False)"
+    pool = "(1): MaxPool2d(kernel_size=(2, 2), stride=(2, 2), padding=(0, 0), ceil_mode=False)"
     assert repr(net) == f"Sequential(\n  {lines[0]}\n  {pool}\n  {lines[1]}\n)"
+    net.scale = nn.Parameter(np.ones(2))
+    assert repr(net) == f"Sequential(\n  scale=(2,)\n  {lines[0]}\n  {pool}\n  {lines[1]}\n)"

@@ -6,7 +6,7 @@ from parity import distinct
 
 import minisk as ms
 from minisk import nn, optim
-from minisk.errors import MiniskError
+from minisk.errors import ArgumentError, MiniskError
 
 SHAPES = [(3, 4), (5,), ()]
 
@@ -51,6 +51,26 @@ def test_one_tensor_may_be_given_instead_of_several():
 
 def test_parameters_without_gradients_have_norm_zero():
     assert optim.clip_grad_norm_([nn.Parameter(np.ones(2))], 1.0).item() == 0.0
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-25])  # the square overflows, or underflows, in float32
+def test_the_norm_of_gradients_whose_squares_leave_float32_is_right(size):
+    parameter = nn.Parameter(np.zeros(3, np.float32))
+    parameter.grad = ms.tensor(np.full(3, size, np.float32))
+    assert optim.clip_grad_norm_([parameter], np.inf).item() == pytest.approx(np.sqrt(3) * size, rel=1e-6)
+    optim.clip_gradients([parameter], optim.gradient_norm([parameter]).item(), size / 10)
+    np.testing.assert_allclose(parameter.grad.numpy(), size / 10 / np.sqrt(3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("max_norm", [-1.0, np.nan, "one"])
+def test_a_bound_that_is_not_a_number_of_at_least_0_is_an_error(max_norm):
+    with pytest.raises(ArgumentError, match=f"clip_grad_norm_: max_norm {max_norm!r} must be"):
+        optim.clip_grad_norm_(parameters_with_gradients(), max_norm)
+
+
+def test_a_module_in_place_of_its_parameters_is_an_error():
+    with pytest.raises(ArgumentError, match="clip_grad_norm_: params is a Linear, expected a list of Tensors"):
+        optim.clip_grad_norm_(nn.Linear(2, 2), 1.0)
 
 
 def test_a_norm_that_is_not_finite_can_be_made_an_error():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minisk import nn, optim
+from minisk.errors import ArgumentError
 
 
 def model():
@@ -33,6 +34,14 @@ def test_the_model_has_the_average_inside_the_block_and_its_weights_afterwards_e
         assert (network[0].bias.numpy() == 7).all()
         raise KeyboardInterrupt
     np.testing.assert_array_equal(network[0].bias.numpy(), before)
+
+
+def test_a_decay_outside_0_to_1_and_a_list_of_tensors_are_errors():
+    for decay in (-0.1, 1.1, np.nan, None):
+        with pytest.raises(ArgumentError, match=f"WeightAverage: decay {decay} must be"):
+            optim.WeightAverage(model(), decay)
+    with pytest.raises(ArgumentError, match="WeightAverage: model is a list, expected a Module"):
+        optim.WeightAverage([*model().parameters()], 0.9)
 
 
 def test_a_loaded_average_is_a_copy_and_continues_at_its_update_count():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minisk import nn, optim
+from minisk.errors import MiniskError
 
 
 def rates(schedule_of, steps):
@@ -55,3 +56,22 @@ def test_a_schedule_resumed_by_its_step_count_continues_as_before(make):
         return schedule
 
     assert rates(resumed, 6) == rates(lambda optimizer: make(optimizer, 10, warmup_steps=3), 10)[4:]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (lambda o: optim.OneCycleLR(o, 0), "OneCycleLR: total_steps 0 must be an integer of at least 1"),
+        (lambda o: optim.OneCycleLR(o, 10.5), "OneCycleLR: total_steps 10.5 must be an integer"),
+        (lambda o: optim.OneCycleLR(o, 9, pct_start=1.5), "OneCycleLR: pct_start 1.5 must be .* at most 1"),
+        (lambda o: optim.CosineAnnealingLR(o, -1), "CosineAnnealingLR: total_steps -1 must be"),
+        (lambda o: optim.CosineAnnealingLR(o, 5, -1), "CosineAnnealingLR: warmup_steps -1 must be .* at least 0"),
+        (lambda o: optim.MultiStepLR(o, [-5]), "MultiStepLR: milestone -5 must be"),
+        (lambda o: optim.MultiStepLR(o, ["5"]), "MultiStepLR: milestone '5' must be"),
+        (lambda o: optim.MultiStepLR(o, [5], gamma=np.nan), "MultiStepLR: gamma nan must be"),
+        (lambda o: optim.OneCycleLR(o.param_groups, 5), "OneCycleLR: list is not an Optimizer"),
+    ],
+)
+def test_an_argument_out_of_range_is_an_error(schedule, expected):
+    with pytest.raises(MiniskError, match=expected):
+        rates(schedule, 1)

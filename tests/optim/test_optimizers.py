@@ -6,7 +6,7 @@ from parity import distinct
 
 import minisk as ms
 from minisk import nn, optim
-from minisk.errors import CheckpointError, GraphError, ShapeError
+from minisk.errors import ArgumentError, CheckpointError, GraphError
 
 SHAPES = [(3, 4), (4,), ()]
 STEPS = 10
@@ -109,9 +109,79 @@ def test_zero_grad_clears_the_gradients_of_all_groups():
     assert [parameter.grad for parameter in parameters] == [None] * 3
 
 
-def test_an_optimizer_without_parameters_is_an_error():
-    with pytest.raises(ShapeError, match="SGD: no parameters"):
-        optim.SGD([], lr=0.1)
+W = nn.Parameter(np.ones((2, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        (W, "params is a Parameter, expected a list of Tensors"),
+        (nn.Linear(2, 2), "params is a Linear, expected a list of Tensors"),
+        ({W}, "params is a set, expected a list"),
+        (None, "params is a NoneType, expected a list"),
+        ([], "no parameters to optimize"),
+        ([{"params": []}], "no parameters to optimize"),
+        (iter([]), "no parameters to optimize"),
+        ([1, 2], "parameter 0 is a int, expected a Tensor"),
+        ([np.ones(3)], "parameter 0 is a ndarray, expected a Tensor"),
+        (nn.Linear(2, 2).named_parameters(), "parameter 0 is a tuple, expected a Tensor"),
+        ([W * 2], "parameter 0 is the result of 'mul', expected a leaf"),
+        ([W, W[0]], "parameter 1 is the result of .*, expected a leaf"),
+        ([ms.tensor([1, 2])], "parameter 0 has dtype int64, expected a floating"),
+        ([W, nn.Parameter([1.0]), W], "parameter 2 is parameter 0 again"),
+        ([{"params": [W]}, {"params": [W]}], "parameter 1 is parameter 0 again"),
+        ([{"param": [W]}], r"a group must be a dict of params, lr, .*, not \['param'\]"),
+        ([{"params": [W], "l_r": 1.0}], r"a group must be a dict .*, not \['params', 'l_r'\]"),
+        ([{"params": [W]}, W], "a group must be a dict .*, not a Parameter"),
+        ([{"params": [W], "lr": -1.0}], "lr -1.0 must be"),
+    ],
+)
+def test_what_an_optimizer_cannot_train_is_an_error(params, expected):
+    with pytest.raises(ArgumentError, match=f"SGD: {expected}"):
+        optim.SGD(params, lr=0.1)
+
+
+def test_one_tensor_as_a_group_is_trained():
+    parameter = nn.Parameter(np.ones((2, 2), np.float32))
+    optimizer = optim.SGD([{"params": parameter}], lr=0.1)
+    (parameter * parameter).sum().backward()
+    optimizer.step()
+    np.testing.assert_allclose(parameter.numpy(), 0.8, rtol=1e-6)
+
+
+NOT_POSITIVE = [-1e-9, np.nan, np.inf, "0.1", None]
+OUTSIDE_0_TO_1 = [*NOT_POSITIVE, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "values"),
+    [
+        ("SGD", "lr", NOT_POSITIVE),
+        ("SGD", "momentum", OUTSIDE_0_TO_1),
+        ("SGD", "weight_decay", NOT_POSITIVE),
+        ("AdamW", "lr", NOT_POSITIVE),
+        ("AdamW", "eps", NOT_POSITIVE),
+        ("AdamW", "weight_decay", NOT_POSITIVE),
+        ("AdamW", "betas", [0.9, (0.9,), (0.9, 0.99, 0.999), None]),
+        ("AdamW", "betas", [(0.9, value) for value in OUTSIDE_0_TO_1]),
+        ("AdamW", "betas", [(value, 0.9) for value in OUTSIDE_0_TO_1]),
+    ],
+)
+def test_a_setting_out_of_range_is_an_error(name, setting, values):
+    for value in values:
+        with pytest.raises(ArgumentError, match=f"{name}: {setting.removesuffix('s')}"):
+            getattr(optim, name)([W], **{"lr": 0.1, setting: value})
+
+
+def test_nesterov_without_momentum_is_an_error():
+    with pytest.raises(ArgumentError, match="SGD: nesterov has no effect with momentum 0"):
+        optim.SGD([W], lr=0.1, nesterov=True)
+
+
+def test_repr_shows_the_number_of_parameters_and_the_settings_of_each_group():
+    optimizer = optim.SGD([{"params": [W], "lr": 1.0}, {"params": weights()}], lr=0.1)
+    settings = "momentum=0.0, weight_decay=0.0, nesterov=False"
+    assert repr(optimizer) == f"SGD(lr=1.0, {settings}, params=1; lr=0.1, {settings}, params=3)"
 
 
 @each_optimizer
