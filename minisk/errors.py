@@ -4,9 +4,23 @@ All derive from `MiniskError`, so that a command can print any of them as one se
 built-in exception that a caller would expect.
 """
 
+_LONGEST = 4000  # characters of a message: a tensor's name from a file may have a million
+
+
+def escaped(text: str) -> str:
+    """Return the text with backslash escapes for all that could move a terminal's cursor or cannot be encoded.
+
+    Line ends and tabs stay. Text of a file may be a stranger's: names of tensors, classes and settings, for example.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
 
 class MiniskError(Exception):
-    """Base of all errors that minisk raises on purpose."""
+    """Base of all errors that minisk raises on purpose. Its text is escaped, and cut after 4,000 characters."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return escaped(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
 
 
 class ShapeError(MiniskError, ValueError):

@@ -5,8 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from ..errors import MiniskError
-from .text import escaped
+from ..errors import MiniskError, escaped
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE, the status of a program that this signal ended
 _LONGEST = 4000  # characters of an error message
