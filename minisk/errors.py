@@ -10,17 +10,19 @@ _LONGEST = 4000  # characters of a message: a tensor's name from a file may have
 def escaped(text: str) -> str:
     """Return the text with backslash escapes for all that could move a terminal's cursor or cannot be encoded.
 
-    Line ends and tabs stay. Text of a file may be a stranger's: names of tensors, classes and settings, for example.
+    It is cut after 4,000 characters. Line ends and tabs stay. Text of a file may be a stranger's: the names of tensors,
+    classes and settings, for example.
     """
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    start = text[: _LONGEST + 1]
+    safe = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in start)
+    return safe if len(safe) <= _LONGEST else safe[:_LONGEST] + "…"
 
 
 class MiniskError(Exception):
-    """Base of all errors that minisk raises on purpose. Its text is escaped, and cut after 4,000 characters."""
+    """Base of all errors that minisk raises on purpose. Its text is `escaped`."""
 
     def __str__(self) -> str:
-        text = super().__str__()
-        return escaped(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
+        return escaped(super().__str__())
 
 
 class ShapeError(MiniskError, ValueError):

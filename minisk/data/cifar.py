@@ -16,7 +16,8 @@ from .decode import load_image_tree
 from .unpickle import unpickle
 
 SIDE = 32
-MAX_BYTES = 256 << 20  # no archive, unpacked archive or file of one is larger; what is, is not CIFAR
+MAX_BYTES = 256 << 20  # the official archives, packed and unpacked, are smaller
+_MAX_NAMES_BYTES = 1 << 20  # of the files with the class names
 _PIXEL_BYTES = 3 * SIDE * SIDE
 
 
@@ -97,7 +98,7 @@ def _load_archive(name: str, layout: Layout, folder: Path, files: tuple[str, ...
 
 def _binary_names(layout: Layout, path: Path) -> tuple[str, ...]:
     try:
-        lines = _read_bytes(path).decode().splitlines()
+        lines = _read_bytes(path, _MAX_NAMES_BYTES).decode().splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a text file of class names") from error
     return tuple(line.strip() for line in lines if line.strip())
@@ -114,7 +115,7 @@ def _binary_batch(layout: Layout, path: Path) -> tuple[NDArray[np.uint8], NDArra
 
 
 def _python_names(layout: Layout, path: Path) -> tuple[str, ...]:
-    names = _read_pickle(path).get(layout.label_names)
+    names = _read_pickle(path, _MAX_NAMES_BYTES).get(layout.label_names)
     if not isinstance(names, list) or not all(isinstance(one, str | bytes) for one in names):
         raise DataError(f"{path} has no list of names in {layout.label_names!r}")
     return tuple(one if isinstance(one, str) else one.decode("utf-8", "replace") for one in names)
@@ -131,20 +132,24 @@ def _python_batch(layout: Layout, path: Path) -> tuple[NDArray[np.uint8], NDArra
     return images, np.array(labels, dtype=object)  # object: a number may be larger than int64
 
 
-def _read_pickle(path: Path) -> dict[str, Any]:
-    content = unpickle(_read_bytes(path), str(path))
+def _read_pickle(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
+    content = unpickle(_read_bytes(path, most), str(path))
     if not isinstance(content, dict):
         raise DataError(f"{path} holds a {type(content).__name__}, expected a dictionary")
     return content
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Return a file of an unpacked archive. Raises DataError if it is missing, unreadable or far too large."""
-    if not path.is_file():  # nor a pipe or a device, which would be read for ever
-        raise DataError(f"{path} is missing from the archive")
+def _read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Return the content of a file of an unpacked archive.
+
+    Raises:
+        DataError: it is missing, no regular file, unreadable, or has more than `most` bytes.
+    """
+    if not path.is_file():  # reading a pipe or a device could wait for ever
+        raise DataError(f"{path} is {'not a regular file' if path.exists() else 'missing from the archive'}")
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path} has {size} bytes, expected at most {MAX_BYTES}")
+        if (size := path.stat().st_size) > most:
+            raise DataError(f"{path} has {size} bytes, expected at most {most}")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error

@@ -107,7 +107,7 @@ def test_a_pickle_of_python_2_is_read_in_either_order(fortran, data):
 
 
 def test_a_pickle_of_plain_things_comes_back_as_it_was():
-    thing = {"a": [1, -5, 2**40, None, True, False], "b": ("", (), (1,), (1, 2, 3, 4)), 7: {"ü": b"\xff", "": {}}}
+    thing = {"a": [1, -5, 2**40, None, True, False], "b": ("", (), (1,), (1, 2, 3, 4)), "7": {"ü": b"\xff", "": {}}}
     thing["again"] = thing["a"]  # the same list twice: by the memo
     for protocol in (2, 3, 4, 5):
         assert unpickle(pickle.dumps(thing, protocol), "it") == thing
