@@ -4,18 +4,18 @@ All derive from `MiniskError`, so that a command can print any of them as one se
 built-in exception that a caller would expect.
 """
 
-_LONGEST = 4000  # characters of a message: a tensor's name from a file may have a million
+_LONGEST = 4000  # characters of a message; a tensor's name in a file may have a million
 
 
 def escaped(text: str) -> str:
     """Return the text with backslash escapes for all that could move a terminal's cursor or cannot be encoded.
 
-    It is cut after 4,000 characters. Line ends and tabs stay. Text of a file may be a stranger's: the names of tensors,
-    classes and settings, for example.
+    Of a text of more than 4,000 characters, only start and end are kept. Line ends and tabs stay. Text of a file may be
+    a stranger's: the names of tensors, classes and settings, for example.
     """
-    start = text[: _LONGEST + 1]
-    safe = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in start)
-    return safe if len(safe) <= _LONGEST else safe[:_LONGEST] + "…"
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 class MiniskError(Exception):

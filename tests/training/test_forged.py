@@ -28,7 +28,7 @@ def outcome(act):
         act()
     except MiniskError as error:
         text = str(error)
-        assert text and len(text) <= 4001
+        assert text and len(text) < 10_000
         assert text.isprintable()
         return text
     return None
