@@ -11,9 +11,25 @@ import operator
 from numbers import Real
 from typing import Any
 
+_LONGEST = 4000  # characters of a message; a tensor's name in a file may have a million
+
+
+def escaped(text: str) -> str:
+    """Return the text with backslash escapes for all that could move a terminal's cursor or cannot be encoded.
+
+    Of a text of more than 4,000 characters, only start and end are kept. Line ends and tabs stay. Text of a file may be
+    a stranger's: the names of tensors, classes and settings, for example.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
 
 class MiniskError(Exception):
-    """Base of all errors that minisk raises on purpose."""
+    """Base of all errors that minisk raises on purpose. Its text is `escaped`."""
+
+    def __str__(self) -> str:
+        return escaped(super().__str__())
 
 
 class ShapeError(MiniskError, ValueError):

@@ -80,7 +80,7 @@ def read_arrays(path: str | Path, label: str) -> tuple[dict[str, Array], dict[st
     from safetensors import SafetensorError, safe_open
 
     if not os.path.isfile(path):
-        raise CheckpointError(f"{label} {path} does not exist")
+        raise CheckpointError(f"{label} {path} {'is not a regular file' if os.path.exists(path) else 'does not exist'}")
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -88,6 +88,8 @@ def read_arrays(path: str | Path, label: str) -> tuple[dict[str, Array], dict[st
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         # TypeError and AttributeError: a dtype that NumPy lacks.
         raise damaged(path, label, error) from error
+    except MemoryError as error:
+        raise CheckpointError(f"{label} {path} has {os.path.getsize(path):,} bytes: not enough memory") from error
 
 
 def damaged(path: str | Path, label: str, error: Exception) -> CheckpointError:
@@ -105,7 +107,7 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]
     arrays, metadata = read_arrays(path, "checkpoint")
     try:
         about = json.loads(metadata.get("minisk", "{}"))
-    except (ValueError, RecursionError) as error:  # RecursionError: JSON nested without end
+    except (ValueError, RecursionError, MemoryError) as error:  # RecursionError: JSON nested without end
         raise damaged(path, "checkpoint", error) from error
     if not isinstance(about, dict) or not isinstance(about.get("format"), int):
         raise CheckpointError(f"checkpoint {path} was not written by minisk")

@@ -5,11 +5,9 @@ import os
 import sys
 from collections.abc import Callable
 
-from ..errors import MiniskError
-from .text import escaped
+from ..errors import MiniskError, escaped
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE, the status of a program that this signal ended
-_LONGEST = 4000  # characters of an error message
 
 
 def run_command(name: str, work: Callable[[], int | None]) -> int:
@@ -38,7 +36,6 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
 
 def _report(name: str, error: Exception) -> None:
     text = escaped(str(error)) if str(error) else "not enough memory"
-    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
     print(f"{name}: {text}", file=sys.stderr)
     try:
         sys.stdout.flush()

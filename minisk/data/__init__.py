@@ -2,25 +2,25 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import DataError
 from .cifar import load_cifar
 from .dataset import Dataset, ImageDataset, check_split
+from .folder import load_image_tree
 from .loader import Loader
 from .processes import Batch
 from .shapes import SHAPES, STANDARD_SPLITS, make_shapes
 from .transforms import Augment, Mix, color_jitter, cutout, normalize, random_crop, random_mirror, standard_augment
 
-DATASETS = ("shapes", "cifar10", "cifar100")
+DATASETS = ("shapes", "cifar10", "cifar100", "folder")
 
 
 def load_dataset(name: str, data_dir: str | Path | None, split: str, *, size_limit: int | None = None) -> ImageDataset:
     """Load one split of a data set by name.
 
     Args:
-        name: one of DATASETS; "shapes" is drawn and reads no file.
-        data_dir: where "cifar10" and "cifar100" are, see `load_cifar`.
+        name: one of DATASETS. "shapes" is drawn and reads no file; "folder" is your own images.
+        data_dir: the folder of "cifar10" or "cifar100", see `load_cifar`. For "folder": holds ``train/<class>/`` and
+            ``test/<class>/`` with image files of one size, see `load_image_tree`.
         split: "train" or "test".
         size_limit: the largest number of images to keep, spread evenly over the stored order. (Image trees are sorted
             by class, so their first images would all be of one class.)
@@ -37,11 +37,10 @@ def load_dataset(name: str, data_dir: str | Path | None, split: str, *, size_lim
         count, seed = STANDARD_SPLITS[split]
         return make_shapes(count if size_limit is None else min(count, size_limit), seed)
     if data_dir is None:
-        raise DataError(f"load_dataset: {name} is read from disk, but no data directory was given (--data-dir)")
-    dataset = load_cifar(name, data_dir, split)
-    if size_limit is None or size_limit >= len(dataset):
-        return dataset
-    return dataset.subset(np.arange(size_limit) * len(dataset) // size_limit)
+        raise DataError(f"{name} is read from disk, but no folder was given: --data-dir, or data_dir of load_dataset")
+    if name == "folder":
+        return load_image_tree(name, Path(data_dir), split, size_limit=size_limit)
+    return load_cifar(name, data_dir, split, size_limit=size_limit)
 
 
 __all__ = [
@@ -57,6 +56,7 @@ __all__ = [
     "cutout",
     "load_cifar",
     "load_dataset",
+    "load_image_tree",
     "make_shapes",
     "normalize",
     "random_crop",

@@ -1,9 +1,10 @@
-"""CIFAR-10 and CIFAR-100 from disk: either official archive, unpacked, or a tree of image files.
+"""Load CIFAR-10 and CIFAR-100 from disk: either official archive, unpacked, or a tree of image files.
 
-All give the same ImageDataset, in an order that depends on the files alone. Nothing is written, and the pickles
-of the Python version are read without being run. Source: https://www.cs.toronto.edu/~kriz/cifar.html
+The result is an ImageDataset whose order depends on the files only. Nothing is written, and the pickles of the Python
+version are not executed. Source: https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,20 +13,24 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .dataset import ImageDataset, check_split
-from .decode import load_image_tree
+from .folder import load_image_tree
 from .unpickle import unpickle
 
 SIDE = 32
-MAX_BYTES = 256 << 20  # no archive, unpacked archive or file of one is larger; what is, is not CIFAR
+MAX_BYTES = 256 << 20  # the official archives, packed and unpacked, are smaller
+_MAX_NAMES_BYTES = 1 << 20  # of the files with the class names
 _PIXEL_BYTES = 3 * SIDE * SIDE
 
 
 class Layout(NamedTuple):
     """One official archive, unpacked.
 
-    folder: what it unpacks to. names: the file with the class names. train, test: the files of each split.
-    label_bytes: of a record in the binary version, the last one counts. labels, label_names: the keys of the Python
-    version.
+    Attributes:
+        folder: its folder.
+        names: the file with the class names.
+        train, test: the files of each split.
+        label_bytes: binary version only: label bytes at the start of a record; the last of them is the label.
+        labels, label_names: Python version only: the keys of the labels and of the class names.
     """
 
     folder: str
@@ -52,13 +57,21 @@ PYTHON = {
 }
 
 
-def load_cifar(name: str, data_dir: str | Path, split: str) -> ImageDataset:
-    """Load one split of "cifar10" or "cifar100" (its fine labels) from whichever layout is there.
+def load_cifar(name: str, data_dir: str | Path, split: str, *, size_limit: int | None = None) -> ImageDataset:
+    """Load one split of "cifar10" or "cifar100" (its fine labels) from the layout that is found.
 
-    data_dir: the folder of the unpacked binary or Python archive or its parent, or a folder with
-    ``train/<class>/*.png|jpg|jpeg`` and ``test/<class>/…`` of 32 by 32 images, whose class names come from
-    ``train``, sorted. Returns images uint8 (N, 3, 32, 32). Raises DataError if there is none of them, or if
-    a file is missing, damaged, hostile or of the wrong size.
+    Args:
+        name: "cifar10" or "cifar100".
+        data_dir: the folder of the unpacked binary or Python archive, or its parent; or a folder with
+            ``train/<class>/*.png|jpg|…`` and ``test/<class>/…`` of 32 by 32 images, see `load_image_tree`.
+        split: "train" or "test".
+        size_limit: the largest number of images to keep, spread evenly over the stored order.
+
+    Returns:
+        Images uint8 (N, 3, 32, 32).
+
+    Raises:
+        DataError: there is no data, or a file is missing, damaged, hostile or of the wrong size.
     """
     if name not in BINARY:
         raise DataError(f"load_cifar: unknown data set {name!r}, expected one of {', '.join(BINARY)}")
@@ -67,13 +80,15 @@ def load_cifar(name: str, data_dir: str | Path, split: str) -> ImageDataset:
     for layout in (BINARY[name], PYTHON[name]):
         files: tuple[str, ...] = getattr(layout, split)
         for folder in (root / layout.folder, root):
-            if (folder / layout.names).is_file() or (folder / files[0]).is_file():
-                return _load_archive(name, layout, folder, files)
+            if os.path.isfile(folder / layout.names) or os.path.isfile(folder / files[0]):
+                dataset = _load_archive(name, layout, folder, files)
+                return dataset if size_limit is None else dataset.spread(size_limit)
         looked_for.append(f"{layout.folder}/ with {layout.names} and {files[0]}, or those files themselves")
-    if (root / "train").is_dir():
-        return load_image_tree(name, root, split, SIDE)
+    if os.path.isdir(root / "train"):
+        return load_image_tree(name, root, split, (SIDE, SIDE), size_limit)
+    problem = f"found no data in {str(root)!r}" if os.path.isdir(root) else f"{str(root)!r} is not a folder"
     raise DataError(
-        f"{name}: found no data in {str(root)!r}; looked for the unpacked archives ({'; '.join(looked_for)})"
+        f"{name}: {problem}; looked for the unpacked archives ({'; '.join(looked_for)})"
         f" and for an image tree (train/<class>/*.png and test/<class>/*.png)"
     )
 
@@ -85,26 +100,27 @@ def _load_archive(name: str, layout: Layout, folder: Path, files: tuple[str, ...
         raise DataError(f"{name}: {folder / layout.names} names {len(classes)} classes, expected {count}")
     images, labels = [], []
     for path in (folder / file for file in files):
-        some, their = (_binary_batch if binary else _python_batch)(layout, path)
-        wrong = np.flatnonzero((their < 0) | (their >= count))
+        batch_images, batch_labels = (_binary_batch if binary else _python_batch)(layout, path)
+        wrong = np.flatnonzero((batch_labels < 0) | (batch_labels >= count))
         if wrong.size:
-            raise DataError(f"{path} has label {their[wrong[0]]} in record {wrong[0]}, expected 0 to {count - 1}")
-        images.append(some)
-        labels.append(their.astype(np.int64))
+            found = batch_labels[wrong[0]]
+            raise DataError(f"{path} has label {found} in record {wrong[0]}, expected 0 to {count - 1}")
+        images.append(batch_images)
+        labels.append(batch_labels.astype(np.int64))
     pixels = np.concatenate(images).reshape(-1, 3, SIDE, SIDE)
     return ImageDataset(pixels, np.concatenate(labels), classes, name)
 
 
 def _binary_names(layout: Layout, path: Path) -> tuple[str, ...]:
     try:
-        lines = _read_bytes(path).decode().splitlines()
+        lines = _read_bytes(path, _MAX_NAMES_BYTES).decode().splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a text file of class names") from error
     return tuple(line.strip() for line in lines if line.strip())
 
 
 def _binary_batch(layout: Layout, path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Return images (N, 3072) and labels (N,), which are still to be checked."""
+    """Return images (N, 3072) and labels (N,); the caller checks the labels."""
     record = layout.label_bytes + _PIXEL_BYTES
     data = np.frombuffer(_read_bytes(path), dtype=np.uint8)
     if data.size == 0 or data.size % record:
@@ -114,37 +130,41 @@ def _binary_batch(layout: Layout, path: Path) -> tuple[NDArray[np.uint8], NDArra
 
 
 def _python_names(layout: Layout, path: Path) -> tuple[str, ...]:
-    names = _read_pickle(path).get(layout.label_names)
+    names = _read_pickle(path, _MAX_NAMES_BYTES).get(layout.label_names)
     if not isinstance(names, list) or not all(isinstance(one, str | bytes) for one in names):
         raise DataError(f"{path} has no list of names in {layout.label_names!r}")
     return tuple(one if isinstance(one, str) else one.decode("utf-8", "replace") for one in names)
 
 
 def _python_batch(layout: Layout, path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Return images (N, 3072) and labels (N,), which are still to be checked."""
+    """Return images (N, 3072) and labels (N,); the caller checks the labels."""
     batch = _read_pickle(path)
     images, labels = batch.get("data"), batch.get(layout.labels)
     if not isinstance(images, np.ndarray) or images.ndim != 2 or images.shape[1] != _PIXEL_BYTES or not len(images):
         raise DataError(f"{path} has no array (images, {_PIXEL_BYTES}) of bytes in 'data'")
     if not isinstance(labels, list) or not all(type(label) is int for label in labels) or len(labels) != len(images):
         raise DataError(f"{path} has no list of {len(images)} whole numbers in {layout.labels!r}")
-    return images, np.array(labels, dtype=object)  # object: a number may be larger than int64
+    return images, np.array(labels, dtype=object)  # object: a number may exceed int64
 
 
-def _read_pickle(path: Path) -> dict[str, Any]:
-    content = unpickle(_read_bytes(path), str(path))
+def _read_pickle(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
+    content = unpickle(_read_bytes(path, most), str(path))
     if not isinstance(content, dict):
         raise DataError(f"{path} holds a {type(content).__name__}, expected a dictionary")
     return content
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Return a file of an unpacked archive. Raises DataError if it is missing, unreadable or far too large."""
-    if not path.is_file():  # nor a pipe or a device, which would be read for ever
-        raise DataError(f"{path} is missing from the archive")
+def _read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Return the content of a file of an unpacked archive.
+
+    Raises:
+        DataError: it is missing, no regular file, unreadable, or has more than `most` bytes.
+    """
+    if not path.is_file():  # reading a pipe or a device could wait for ever
+        raise DataError(f"{path} is {'not a regular file' if path.exists() else 'missing from the archive'}")
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path} has {size} bytes, expected at most {MAX_BYTES}")
+        if (size := path.stat().st_size) > most:
+            raise DataError(f"{path} has {size} bytes, expected at most {most}")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error

@@ -100,6 +100,12 @@ class ImageDataset(Dataset):
         images, labels = self.fetch(indices)
         return ImageDataset(images, labels, self.classes, self.name)
 
+    def spread(self, size_limit: int) -> "ImageDataset":
+        """Return at most `size_limit` images, spread evenly over the stored order. Trees are sorted by class."""
+        if size_limit >= len(self):
+            return self
+        return self.subset(np.arange(size_limit) * len(self) // size_limit)
+
 
 def check_split(name: str, split: str) -> None:
     """Raise DataError unless ``split`` is "train" or "test"."""

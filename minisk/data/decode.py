@@ -1,56 +1,125 @@
-"""Decode untrusted image files to one form, upright 8-bit RGB; load folders of them.
+"""Decode untrusted image files to one form: upright, 8-bit RGB.
 
-A tree ``train/<class>/*.png|jpg|jpeg`` is an ImageDataset: decoded once, all in memory.
+Pillow's `Image.open` is not used. Its limit on pixels is a warning, and Python can only silence or raise a warning for
+the whole process, other threads included. Here the size is compared with a limit before any pixel is decoded.
 """
 
 import logging
-import warnings
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..errors import DataError, MiniskError
-from .dataset import ImageDataset
+from ..errors import DataError, MiniskError, escaped
 
 log = logging.getLogger("minisk")
 
-# Pillow knows more: PostScript among them, which it hands to another program to run.
+# Pillow knows more. One is PostScript, which it passes to another program to run.
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
-_SUFFIXES = (".png", ".jpg", ".jpeg")  # of files in a tree
+MAX_PIXELS = 40_000_000  # decoding takes up to 16 bytes of memory a pixel
+MAX_JPEG_PIXELS = 250_000_000  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its sides; phones take 200 million pixels
+_LONGEST_SIGNATURE = 16  # bytes at the start of a file that Pillow's plugins compare
 
 
-def read_image(path: str | Path) -> Any:
-    """Read a file as an upright Pillow image, 8-bit RGB: alpha over white, 16 bits rounded, the first frame.
+def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Any:
+    """Read a file as an upright Pillow image, 8-bit RGB.
 
-    Raises DataError if it is no regular file, no image, damaged, or larger than Pillow's limit of 89 million pixels.
+    Alpha lies over white, 16 bits are rounded to 8, and an animation is its first frame. A JPEG of more than 40 million
+    pixels is reduced by a power of two while it is decoded.
+
+    Args:
+        path: a file in one of seven formats.
+        size: the width and height that the image must have; if it has others, no pixel is decoded.
+
+    Raises:
+        DataError: the path is no regular file; or the file is no image, is damaged, has too many pixels or another
+            size.
     """
-    file = Path(path)
-    if not file.is_file():  # a pipe or a device would be waited for, or read, for ever
-        raise DataError(f"{path} {'is not a regular file' if file.exists() else 'does not exist'}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, which no pixel depends on
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=_FORMATS) as image:
-                if getattr(image, "is_animated", False):
-                    log.warning("%s has several frames: only the first is looked at", path)
-                return _as_rgb(image)
+        if not os.path.isfile(path):  # reading a pipe or a device could wait for ever
+            raise DataError(f"{path} {_why_no_file(path)}")
+        with _opened(path) as image:
+            _check_size(path, image, size)
+            _reduce(image)
+            if getattr(image, "is_animated", False):
+                log.warning("%s has several frames: only the first is read", escaped(str(path)))
+            result = _as_rgb(path, image)
+        if size is not None and result.size != size:  # the camera's orientation exchanged width and height
+            raise _wrong_size(path, result.size, size)
+        return result
     except MiniskError:
         raise
-    except Exception as error:  # a decoder given a stranger's bytes may raise anything
+    except Exception as error:  # a decoder of untrusted bytes may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path} can't be read as an image: {reason}") from error
 
 
-def _as_rgb(image: Any) -> Any:
+def _why_no_file(path: str | Path) -> str:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return "is a link to a file that does not exist" if os.path.islink(path) else "does not exist"
+    except (OSError, ValueError) as error:  # a name that is too long, for example
+        return f"can't be read: {getattr(error, 'strerror', None) or error}"
+    return "is not a regular file"
+
+
+def _opened(path: str | Path) -> Any:
+    """Return the image of a file, with its header read. Raises DataError, and whatever a plugin of Pillow raises."""
+    with open(path, "rb") as file:
+        start = file.read(_LONGEST_SIGNATURE)
+    Image.preinit()
+    for name in _FORMATS:
+        if name not in Image.OPEN:
+            Image.init()
+        plugin: Any
+        plugin, accepts = Image.OPEN[name]
+        accepted = accepts is not None and accepts(start)  # or a text: the format is missing in this build of Pillow
+        if isinstance(accepted, str):
+            raise DataError(f"{path} can't be read as an image: {accepted}")
+        if accepted:
+            return plugin(os.fspath(path))
+    raise DataError(f"{path} can't be read as an image: cannot identify it as {', '.join(_FORMATS)}")
+
+
+def _check_size(path: str | Path, image: Any, size: tuple[int, int] | None) -> None:
+    """Raise DataError if width and height, which the header gives, are not those expected or exceed the limits."""
+    if size is not None and sorted(image.size) != sorted(size):
+        raise _wrong_size(path, image.size, size)
+    if min(image.size) < 1:
+        raise DataError(f"{path} can't be read as an image: it is {image.width} by {image.height} pixels")
+    limit = MAX_JPEG_PIXELS if _is_reducible(image) else MAX_PIXELS
+    if image.width * image.height > limit:
+        raise DataError(f"{path} is {image.width} by {image.height} pixels, expected at most {limit:,} in all")
+
+
+def _wrong_size(path: str | Path, found: tuple[int, int], expected: tuple[int, int]) -> DataError:
+    return DataError(f"{path} is {found[0]} by {found[1]} pixels, expected {expected[0]} by {expected[1]}")
+
+
+def _is_reducible(image: Any) -> bool:
+    # A progressive JPEG is kept whole in memory while it is decoded, whatever the reduction.
+    return image.format in ("JPEG", "MPO") and not image.info.get("progressive")
+
+
+def _reduce(image: Any) -> None:
+    """Let a JPEG of more than MAX_PIXELS be decoded at the largest of 1/2, 1/4 and 1/8 that is below the limit."""
+    width, height = image.size
+    for factor in (1, 2, 4, 8):
+        if (width // factor) * (height // factor) <= MAX_PIXELS:
+            break
+    if factor > 1:
+        image.draft(None, (width // factor, height // factor))
+
+
+def _as_rgb(path: str | Path, image: Any) -> Any:
     if image.mode == "F":
-        raise DataError(f"{image.filename} holds floating-point pixels of unknown range, expected 8 or 16 bits")
+        raise DataError(f"{path} holds floating-point pixels of unknown range, expected 8 or 16 bits")
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):
-        # Pillow would clip 16 bits to 8: everything but black would become white.
-        return Image.fromarray((np.clip(np.asarray(upright), 0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
+        return _from_16_bits(path, upright)
     if upright.has_transparency_data:
         over_white = Image.new("RGBA", upright.size, "white")
         over_white.alpha_composite(upright.convert("RGBA"))
@@ -58,40 +127,14 @@ def _as_rgb(image: Any) -> Any:
     return upright.convert("RGB")
 
 
-def load_image_tree(name: str, root: Path, split: str, side: int) -> ImageDataset:
-    """Load ``root/<split>/<class>/*.png|jpg|jpeg``, images of ``side`` by ``side``; uint8 (N, 3, side, side).
-
-    Classes are the folders of ``root/train``, sorted; images become RGB as in `read_image`. Raises DataError for a
-    class without images, and for an image that is damaged or of another size.
-    """
-    classes = _class_folders(root / "train")
-    present = _class_folders(root / split)
-    if unknown := sorted(set(present) - set(classes)):
-        raise DataError(f"{name}: {root / split / unknown[0]} is a class that {root / 'train'} lacks")
-    paths, labels = list[Path](), list[int]()
-    for class_name in present:
-        found = _image_files(root / split / class_name)
-        if not found:
-            raise DataError(f"{name}: class folder {root / split / class_name} has no png, jpg or jpeg file")
-        paths += found
-        labels += [classes.index(class_name)] * len(found)
-    if not paths:
-        raise DataError(f"{name}: no images, {root / split} has no class folder")
-    # One by one: at 32 by 32 most of the time is Pillow's Python, holding the GIL, so threads gain nothing.
-    images = np.empty((len(paths), 3, side, side), dtype=np.uint8)
-    for pixels, path in zip(images, paths, strict=True):
-        image = read_image(path)
-        if image.size != (side, side):
-            raise DataError(f"{name}: {path} is {image.width} by {image.height} pixels, expected {side} by {side}")
-        pixels[...] = np.asarray(image).transpose(2, 0, 1)
-    return ImageDataset(images, np.array(labels, dtype=np.int64), tuple(classes), name)
-
-
-def _class_folders(folder: Path) -> list[str]:
-    entries = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path.name for path in entries if path.is_dir() and path.name[0] != ".")
-
-
-def _image_files(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.iterdir() if path.is_file())  # a pipe would be read for ever
-    return [path for path in paths if path.name[0] != "." and path.name.lower().endswith(_SUFFIXES)]
+def _from_16_bits(path: str | Path, image: Any) -> Any:
+    """Round grey values of 16 bits to 8. Pillow would clip them: every value above 255 would become white."""
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise DataError(f"{path} holds pixels of 32 bits from {low} to {high}, expected 0 to 65535")
+    grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")

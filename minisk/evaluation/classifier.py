@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from .. import models
+from ..backend import Array
 from ..data import normalize
 from ..errors import CheckpointError, MiniskError
-from ..nn import Module
+from ..nn import Linear, Module
 from ..serialization import load_checkpoint, weights_of
 from .metrics import log_probabilities, resolve_device
 
@@ -67,13 +68,14 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
         raise CheckpointError(f"checkpoint {path} is a folder: give a file in it, such as best.safetensors")
     arrays, about = load_checkpoint(models.TRAINED.get(str(path), path))
     try:
-        config, classes = about["config"], tuple(map(str, about["classes"]))
+        config, classes = about["config"], _class_names(about["classes"])
         normalization = {name: [float(value) for value in about["normalization"][name]] for name in ("mean", "std")}
         size, dataset = models.input_size(config["model"]), str(config["dataset"])
-        model = models.create(config["model"], len(classes)).eval()
-        model.load_state_dict(weights_of(arrays, "average") or weights_of(arrays))
+        model = _model(config["model"], len(classes), weights_of(arrays, "average") or weights_of(arrays))
     except MiniskError as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from None
+    except MemoryError as error:
+        raise CheckpointError(f"checkpoint {path}: not enough memory for its model") from error
     # The header is untrusted input: it may hold lists for numbers, deeply nested brackets, or nothing.
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CheckpointError(f"checkpoint {path} has a damaged description: {error!r}") from error
@@ -81,3 +83,30 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     if not (len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std))):
         raise CheckpointError(f"checkpoint {path} has normalization {normalization}, expected 3 numbers, std above 0")
     return Classifier(model.to(resolve_device(device)), classes, normalization, size, dataset)
+
+
+def _class_names(saved: Any) -> tuple[str, ...]:
+    if not isinstance(saved, list) or not saved or not all(isinstance(name, str) for name in saved):
+        raise CheckpointError("its classes are not a list of names")
+    return tuple(saved)
+
+
+def _model(name: str, classes: int, weights: dict[str, Array]) -> Module:
+    """Return the model with these weights, in evaluation mode.
+
+    The layer of the classes is compared with the weights before it is made: its size depends on the file, and a file
+    of 4 MB could ask for 8 GB. The size of every other layer depends on the model's name only.
+
+    Raises:
+        CheckpointError: names or shapes of the weights are not the model's.
+    """
+    model = models.create(name, 1)
+    expected = (classes, model.classifier.weight.shape[1])
+    if "classifier.weight" not in weights:
+        raise CheckpointError("1 missing: classifier.weight")
+    found = weights["classifier.weight"].shape
+    if found != expected:
+        raise CheckpointError(f"wrong shape: classifier.weight {found} instead of {expected} for {classes} classes")
+    model.classifier = Linear(expected[1], classes)
+    model.load_state_dict(weights)
+    return model.eval()

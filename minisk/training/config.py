@@ -6,6 +6,7 @@ The command line, config.json, the checks and the help text are all made from th
 import dataclasses
 import math
 import operator
+import reprlib
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ..errors import MiniskError
 
 SCHEDULES = ("onecycle", "cosine", "step")
 OPTIMIZERS = ("sgd", "adamw")
+_LARGEST = 10**15  # of a number: a float holds every whole number up to 9·10¹⁵
 GROUPS = ("data", "model", "optimizer", "schedule", "run")
 
 # Defaults that depend on the optimizer, used where a setting is None.
@@ -107,11 +109,14 @@ class Config:
     device: str = _setting("run", "auto", "device to compute on: auto, cpu, cuda or cuda:1", "NAME")
 
     def __post_init__(self) -> None:
-        for name, value in _OPTIMIZER_DEFAULTS.get(self.optimizer, {}).items():
+        for name, value in _OPTIMIZER_DEFAULTS.get(str(self.optimizer), {}).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
+            value = getattr(self, field.name)
+            _check(field, value)
+            if kind_of(field) is float:
+                object.__setattr__(self, field.name, float(value))  # a JSON file may say 1 for 1.0
         if self.accumulate > self.batch_size:
             raise SettingError("accumulate", f"{self.accumulate} must be at most the batch size, {self.batch_size}")
         if self.small_epochs > self.epochs:
@@ -130,7 +135,7 @@ class Config:
         changes = []
         for name, value in dataclasses.asdict(self).items():
             if name not in _FREE_TO_CHANGE and earlier.get(name) != value:
-                changes.append(f"--{name.replace('_', '-')} {earlier.get(name)!r} is now {value!r}")
+                changes.append(f"--{name.replace('_', '-')} {reprlib.repr(earlier.get(name))} is now {value!r}")
         return changes
 
 
@@ -142,16 +147,18 @@ def kind_of(field: dataclasses.Field[Any]) -> type:
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
-    kind, about = kind_of(field), field.metadata
+    kind, about, shown = kind_of(field), field.metadata, reprlib.repr(value)
     if value is None and type(None) in typing.get_args(field.type):
         return
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise SettingError(field.name, f"{value!r} must be of type {kind.__name__}")
+        raise SettingError(field.name, f"{shown} must be of type {kind.__name__}")
     if about["choices"] and value not in about["choices"]:
-        raise SettingError(field.name, f"{value!r} must be one of {', '.join(about['choices'])}")
+        raise SettingError(field.name, f"{shown} must be one of {', '.join(about['choices'])}")
     for name, bound in about["bounds"].items():
         if not _BOUNDS[name](value, bound):
-            raise SettingError(field.name, f"{value} must be {name.replace('_', ' ')} {bound:g}")
+            raise SettingError(field.name, f"{shown} must be {name.replace('_', ' ')} {bound:g}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise SettingError(field.name, f"{value} must be finite")
+        raise SettingError(field.name, f"{shown} must be finite")
+    if isinstance(value, int | float) and abs(value) > _LARGEST:
+        raise SettingError(field.name, f"{shown} must be at most {_LARGEST:.0e}")

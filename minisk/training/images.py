@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DATASETS, Dataset, Loader, Mix
+from ..data import Dataset, Loader, Mix
 from ..data.cifar import CLASSES
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError
 from .config import Config, SettingError
 
 log = logging.getLogger("minisk")
@@ -77,15 +77,8 @@ def check_same_data(about: Mapping[str, Any], data: Mapping[str, Any]) -> None:
 
 
 def check_classes(dataset: Dataset) -> None:
-    """Report a data set that bears the name of CIFAR but has another number of classes.
-
-    Raises:
-        DataError: and there is a data set name for one's own images; otherwise this is logged.
-    """
+    """Log a warning if a data set bears the name of CIFAR but has another number of classes."""
     expected, found = CLASSES.get(dataset.name, len(dataset.classes)), len(dataset.classes)
-    if found == expected:
-        return
-    problem = f"{dataset.name} has {expected} classes, but --data-dir has {found}"
-    if "folder" in DATASETS:
-        raise DataError(f"{problem}; for your own images use --dataset folder")
-    log.warning("%s", problem)
+    if found != expected:
+        problem = f"{dataset.name} has {expected} classes, but --data-dir has {found}"
+        log.warning("%s; for your own images use --dataset folder", problem)

@@ -1,6 +1,8 @@
 """TrainingState: everything that a run needs to continue with the same bits, and its form in a checkpoint."""
 
 import dataclasses
+import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,8 @@ from ..nn import Module
 from ..optim import LRScheduler, Optimizer, WeightAverage
 from ..serialization import weights_of
 from .run_folder import Metrics
+
+_LARGEST = 2**128  # of a whole number: the state of NumPy's generator has 128 bits
 
 
 @dataclass
@@ -79,12 +83,13 @@ class TrainingState:
         Raises CheckpointError, which names `path`, if a part is missing or does not fit.
         """
         try:
+            self._check_values(about)
             self.model.load_state_dict(weights_of(arrays))
-            states: list[dict[str, Any]] = [{} for _ in self.optimizer.state]
+            states: dict[str, dict[str, Any]] = {str(index): {} for index in range(len(self.optimizer.state))}
             for name, array in weights_of(arrays, "optimizer").items():
                 index, _, state_name = name.partition(".")
-                states[int(index)][state_name] = array
-            self.optimizer.load_state_dict({**about["optimizer"], "state": states})
+                states[index][state_name] = array
+            self.optimizer.load_state_dict({**about["optimizer"], "state": list(states.values())})
             self.schedule.go_to(about["schedule"])
             if self.average is not None:
                 self.average.load(weights_of(arrays, "average"), about["average"])
@@ -93,5 +98,48 @@ class TrainingState:
             set_random_state(about["random"])
         except (LookupError, TypeError, AttributeError) as error:
             raise CheckpointError(f"checkpoint {path} lacks a part that resuming needs: {error}") from error
-        except (ValueError, ArithmeticError) as error:  # the description is untrusted input
+        except (ValueError, ArithmeticError, RecursionError) as error:  # the description is untrusted input
             raise CheckpointError(f"checkpoint {path} has a part that does not fit: {error}") from error
+        except MemoryError as error:
+            raise CheckpointError(f"checkpoint {path}: not enough memory for its parts") from error
+
+    def _check_values(self, about: Mapping[str, Any]) -> None:
+        """Compare the description with the one that this state would write. Raises LookupError, ValueError."""
+        own = self.to_checkpoint()[1]
+        row = dataclasses.asdict(Metrics(1, *[0.0] * 8))
+        for name, example in {**own, "history": [row for _ in about["history"]]}.items():
+            _check_form(name, about[name], example, finite=name != "history")
+        counts = [about["schedule"], about["state"].get("step", 0), *about["optimizer"]["steps"]]
+        if min(*counts, about["state"].get("images", 0)) < 0 or about["state"].get("epoch", 1) < 1:
+            raise ValueError("a count of steps, images or epochs is negative")
+        for saved, group in zip(about["optimizer"]["groups"], own["optimizer"]["groups"], strict=True):
+            for name, value in saved.items():
+                settings = list(group[name]) if isinstance(group[name], tuple) else group[name]
+                if name != "lr" and value != settings:  # the schedule sets lr
+                    raise ValueError(f"optimizer.{name} is {reprlib.repr(value)}, expected {settings}, as in config")
+
+
+def _check_form(name: str, value: Any, example: Any, finite: bool = True) -> None:
+    """Raise ValueError unless a value of a checkpoint has the form of an example.
+
+    Args:
+        name: the value's path in the description.
+        value: what JSON can hold.
+        example: of the same type; a dictionary with all keys that are allowed; a list of the same length.
+        finite: whether an infinite number or NaN is refused.
+    """
+    accepted = {float: (int, float), tuple: (list,)}.get(type(example), (type(example),))
+    infinite = isinstance(value, float) and not math.isfinite(value)
+    too_large = isinstance(value, int) and abs(value) > _LARGEST
+    if type(value) not in accepted or too_large or (finite and infinite):
+        raise ValueError(f"{name} is {reprlib.repr(value)}, expected a value of type {accepted[-1].__name__}")
+    if isinstance(value, list):
+        if len(value) != len(example):
+            raise ValueError(f"{name} has {len(value)} elements, expected {len(example)}")
+        for index, (part, other) in enumerate(zip(value, example, strict=True)):
+            _check_form(f"{name}[{index}]", part, other, finite)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            if key not in example:
+                raise LookupError(f"{name} has the unknown part {key!r}")
+            _check_form(f"{name}.{key}", part, example[key], finite)

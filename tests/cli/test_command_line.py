@@ -414,7 +414,10 @@ def test_the_script_trains_on_an_image_tree_without_a_warning(tmp_path):
     tree = image_tree(tmp_path / "data")
     options = ["--data-dir", tree, "--out", tmp_path / "run", "--epochs", 1, "--batch-size", 2, "--device", "cpu"]
     done = in_subprocess("train_cifar.py", "--dataset", "cifar10", *options)
-    assert (done.returncode, done.stderr) == (0, "cifar10 has 10 classes, but --data-dir has 2\n")
+    assert (done.returncode, done.stderr) == (
+        0,
+        "cifar10 has 10 classes, but --data-dir has 2; for your own images use --dataset folder\n",
+    )
     assert "cifar10: 2 classes" in done.stdout and "epoch   1/1" in done.stdout
 
 

@@ -56,7 +56,7 @@ def test_mean_std_counts_every_pixel_once():
         ("shapes", "valid", None, "unknown split 'valid'"),
         ("cifar10", "valid", None, "unknown split 'valid'"),
         ("shapes", "train", 0, "size_limit is 0"),
-        ("cifar10", "train", None, "no data directory was given"),
+        ("cifar10", "train", None, "no folder was given"),
     ],
 )
 def test_load_dataset_says_what_it_does_not_know(name, split, size_limit, message):

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -184,9 +185,12 @@ HOSTILE = {
     "unknown model": (described(config={"model": "os.system", "dataset": "x"}), "'os.system' is not known"),
     "model a list": (described(config={"model": ["sknet_small"], "dataset": "x"}), "damaged description"),
     "no classes": (described(classes=None), "damaged description: KeyError"),
-    "classes a number": (described(classes=10**9), "damaged description"),
+    "classes a number": (described(classes=10**9), "classes are not a list of names"),
+    "classes a text": (described(classes="abcdef"), "classes are not a list of names"),
+    "classes numbers": (described(classes=[1, 2, 3, 4, 5, 6]), "classes are not a list of names"),
     "one class too many": (described(classes=[*CLASSES, "gnu"]), r"wrong shape: .* instead of"),
-    "no class at all": (described(classes=[]), "."),
+    "no class at all": (described(classes=[]), "classes are not a list of names"),
+    "a million classes": (described(classes=["x"] * 1_000_000), r"wrong shape: classifier\.weight .* instead of"),
     "no normalization": (described(normalization=None), "damaged description: KeyError"),
     "mean of words": (described(normalization={"mean": ["a", "b", "c"], "std": STD}), "damaged description"),
     "mean of two": (described(normalization={"mean": [0, 0], "std": STD}), "expected 3 numbers, std above 0"),
@@ -212,6 +216,36 @@ def test_hostile_or_damaged_weights_are_a_sentence_and_execute_nothing(
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert re.match(rf"minisk predict: .*(?:{message})", err), err
     assert sorted(tmp_path.iterdir()) == [image, path]
+
+
+@pytest.mark.parametrize("rows", [6, 300_000])
+def test_a_small_file_never_makes_a_large_layer(arrays, tmp_path, rows):
+    # The layer of 300,000 classes would have 77 million elements; the file has one element a class.
+    path = tmp_path / "weights.safetensors"
+    large = {**arrays, "model.classifier.weight": np.zeros((rows, 1), np.float16)}
+    path.write_bytes(described(classes=["x"] * 300_000)(large))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match="wrong shape"):
+            load_classifier(path)
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_that_is_not_there_is_a_sentence(weights, monkeypatch):
+    monkeypatch.setattr(models, "create", lambda *arguments: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(CheckpointError, match="not enough memory"):
+        load_classifier(weights)
+
+
+def test_names_in_a_checkpoint_reach_no_terminal_raw_and_are_cut(arrays, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(described()({**arrays, "model.\x1b]0;title\x07" + "n" * 100_000: np.zeros(3)}))
+    with pytest.raises(CheckpointError) as caught:
+        load_classifier(path)
+    assert "\\x1b]0;title\\x07" in str(caught.value) and str(caught.value).isprintable()
+    assert len(str(caught.value)) < 5000
 
 
 @pytest.mark.parametrize("cut", range(0, 4000, 397))

@@ -227,7 +227,7 @@ def test_a_checkpoint_cut_anywhere_is_not_resumed_from(tmp_path):
     [
         (lambda arrays, about: about.pop("state"), "lacks a part that resuming needs: 'state'"),
         (lambda arrays, about: about.pop("random"), "lacks a part that resuming needs: 'random'"),
-        (lambda arrays, about: about.update(random={"seed": 0, "cpu": 7}), "lacks a part"),
+        (lambda arrays, about: about.update(random={"seed": 0, "cpu": 7}), "does not fit: random.cpu is 7"),
         (lambda arrays, about: about["state"].update(later=1), "lacks a part that resuming needs: .*later"),
         (lambda arrays, about: arrays.pop("average.classifier.weight"), "lacks .*: 'classifier.weight'"),
         (lambda arrays, about: arrays.pop("model.classifier.weight"), "1 missing: classifier.weight"),
