@@ -58,7 +58,6 @@ def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
     if not gradients:
         return Tensor(np.zeros(()))
     xp = array_module(gradients[0])
-    # float64: in float32, the square of 1e20 is infinite, and that of 1e-25 is 0.
     wide = (gradient.astype(np.float64, copy=False) for gradient in gradients)
     return Tensor(xp.asarray(xp.sqrt(xp.stack([xp.vdot(gradient, gradient) for gradient in wide]).sum())))
 
