@@ -136,10 +136,12 @@ __device__ __forceinline__ wide block_max(wide value) { return block_reduce<Max>
 
 // A sum of many terms: `run` adds up to RUN_TERMS of them in a vector register, and `total` adds the runs in double. So
 // the error does not grow with the number of terms, and one addition in RUN_TERMS is slow.
+#ifndef RUN_TERMS
 #ifdef MINISK_ONE_THREAD
 #define RUN_TERMS 1024  // 64 additions in each of 16 lanes
 #else
 #define RUN_TERMS 64
+#endif
 #endif
 
 struct LongSum {

@@ -13,7 +13,9 @@
 #include "exponential.cuh"
 #include "row_peak.cuh"
 
+#ifndef COLUMN_RUN
 #define COLUMN_RUN 64  // terms of a column that are added before their sum goes to a total in double
+#endif
 
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 x[7*n] y[7*n]
 extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int n, const bool is_log,

@@ -30,6 +30,7 @@ from ..cuda.sgd import launch_sgd_momentum
 from ..cuda.softmax import launch_softmax, launch_softmax_grad
 from . import reference
 from .dispatch import are_contiguous, contiguous, use_kernel, with_fallback
+from .reference import masked, total
 
 __all__ = [
     "BatchStatistics",
@@ -77,7 +78,7 @@ def axpy(a: Array, x: Array, y: Array) -> Array:
 
     a: (N, C); x, y, out: (N, C, H, W).
     """
-    if not use_kernel(a, x, y, min_size=8192):
+    if not use_kernel(a, x, y, min_size=32768):
         return reference.axpy(a, x, y)
     return launch_axpy(contiguous(a), contiguous(x), contiguous(y))
 
@@ -85,7 +86,7 @@ def axpy(a: Array, x: Array, y: Array) -> Array:
 @with_fallback
 def channel_scale(a: Array, x: Array) -> Array:
     """Return out[n,c,h,w] = a[n,c] · x[n,c,h,w]. a: (N, C); x, out: (N, C, H, W)."""
-    if not use_kernel(a, x, min_size=8192):
+    if not use_kernel(a, x, min_size=32768):
         return reference.channel_scale(a, x)
     return launch_channel_scale(contiguous(a), contiguous(x))
 
@@ -101,7 +102,7 @@ def channel_add(a: Array, x: Array) -> Array:
 @with_fallback
 def channel_dot(g: Array, x: Array) -> Array:
     """Return out[n,c] = Σ_hw g[n,c,h,w] · x[n,c,h,w]. g, x: (N, C, H, W); out: (N, C)."""
-    if not use_kernel(g, x, min_size=8192):
+    if not use_kernel(g, x, min_size=32768):
         return reference.channel_dot(g, x)
     return launch_channel_dot(contiguous(g), contiguous(x))
 
@@ -109,7 +110,7 @@ def channel_dot(g: Array, x: Array) -> Array:
 @with_fallback
 def plane_mean(x: Array) -> Array:
     """Return out[n,c] = Σ_hw x[n,c,h,w] / (H·W). x: (N, C, H, W); out: (N, C)."""
-    if not use_kernel(x, min_size=8192):
+    if not use_kernel(x, min_size=32768):
         return reference.plane_mean(x)
     return launch_plane_mean(contiguous(x))
 
@@ -191,16 +192,6 @@ def relu_grad(dout: Array, y: Array) -> Array:
     if not use_kernel(dout, y, min_size=65536):
         return reference.relu_grad(dout, y)
     return launch_relu_grad(contiguous(dout), contiguous(y))
-
-
-def masked(x: Array, mask: Array) -> Array:
-    """Return x where the mask holds, else 0; the shapes broadcast to that of x. There is no kernel for it."""
-    return reference.masked(x, mask)
-
-
-def total(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """Return the sum of x over the sorted axes, as reference/precision.py does. There is no kernel for it."""
-    return reference.total(x, axes, keepdims)
 
 
 @with_fallback

@@ -85,7 +85,7 @@ class Tanh(Function):
 
 
 def relu(x: Operand) -> Tensor:
-    """Return max(x, 0), in the shape of x. An integer x becomes float32, as in sigmoid and tanh."""
+    """Return max(x, 0), in the shape of x. An integer x becomes float32, exact up to 2²⁴, as in sigmoid and tanh."""
     return Relu.apply(floating("relu", x))
 
 

@@ -117,7 +117,7 @@ def _gradients(dout: Tensor, masks: tuple[Array, Array], ctx: Context) -> tuple[
 
 
 def exp(x: Operand) -> Tensor:
-    """Return eˣ, in the shape of x. An integer x becomes float32, as in all functions of one operand here."""
+    """Return eˣ, in the shape of x. An integer x becomes float32, exact up to 2²⁴, as for all of one operand here."""
     return Exp.apply(floating("exp", x))
 
 
@@ -132,12 +132,12 @@ def sqrt(x: Operand) -> Tensor:
 
 
 def abs(x: Operand) -> Tensor:
-    """Return |x|, in the shape of x; the gradient at 0 is 0."""
+    """Return |x|, in the shape of x; the gradient at 0 is 0, whatever arrives there."""
     return Abs.apply(floating("abs", x))
 
 
 def clip(x: Operand, min: float | None = None, max: float | None = None) -> Tensor:
-    """Return x limited to [min, max]. The gradient passes inside and on the bounds, and is 0 outside.
+    """Return x limited to [min, max]. The gradient passes inside and on the bounds, and is 0 outside and for NaN.
 
     Args:
         x: any shape.

@@ -64,6 +64,27 @@ def test_nan_stays_nan_as_in_pytorch(torch, name):
     np.testing.assert_allclose(FUNCTIONS[name](ms.tensor(x)).numpy(), expected, rtol=1e-12)
 
 
+def test_operand_that_is_nan_gets_the_gradient():
+    for operation in (
+        ops.relu,
+        ops.abs,
+        lambda x: ops.maximum(x, 0.0),
+        lambda x: ops.minimum(x, 0.0),
+        ops.max,
+        ops.min,
+    ):
+        x = ms.tensor([np.nan], requires_grad=True)
+        operation(x).sum().backward()
+        assert abs(x.grad.item()) == 1
+
+
+def test_add_relu_of_scalars():
+    x, y = (ms.tensor(value, requires_grad=True) for value in (1.5, 2.0))
+    z = ops.add_relu(x, y)
+    z.backward()
+    assert (z.shape, z.item(), x.grad.item(), y.grad.item()) == ((), 3.5, 1, 1)
+
+
 def test_maximum_with_nan_is_nan():
     np.testing.assert_array_equal(ops.maximum(ms.tensor([np.nan, 1.0, -1.0]), 0.0).numpy(), [np.nan, 1.0, 0.0])
 

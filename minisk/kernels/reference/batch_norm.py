@@ -14,7 +14,7 @@ Source: Ioffe and Szegedy, *Batch Normalization*, 2015; affine fused as in Caffe
 
 from ...backend import Array, array_module
 from ...cuda.geometry import BatchStatistics
-from .precision import keep_where, narrow, precise_sum, widen
+from .precision import masked, narrow, precise_sum, widen
 
 
 def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, BatchStatistics]:
@@ -50,7 +50,7 @@ def batch_norm_backward(
     dx = x3 - statistics.center[:, None]
     inv_std, scale, shift = _coefficients(weight, bias, statistics, eps)
     if relu:
-        g = keep_where(g, ~(dx * scale[:, None] + shift[:, None] <= 0))
+        g = masked(g, ~(dx * scale[:, None] + shift[:, None] <= 0))
     dbias = _channel_sum(g)
     dweight = _less_rest(_channel_dot(g, dx), statistics, dbias) * inv_std
     if depends:
@@ -74,7 +74,7 @@ def _coefficients(weight: Array, bias: Array, statistics: BatchStatistics, eps: 
 def _less_rest(value: Array, statistics: BatchStatistics, factor: Array) -> Array:
     """Return value - rest · factor; value where rest is 0, because 0 times an infinite factor would be NaN."""
     rest = statistics.rest
-    return value - rest * keep_where(factor, rest != 0)
+    return value - rest * masked(factor, rest != 0)
 
 
 def _affine(

@@ -1,7 +1,7 @@
 """Sums, ReLU and its gradient, for arrays of any shape."""
 
 from ...backend import Array, array_module
-from .precision import keep_where, narrow, precise_sum, widen
+from .precision import masked, narrow, precise_sum, widen
 
 
 def add(x: Array, y: Array) -> Array:
@@ -23,16 +23,11 @@ def add_relu(x: Array, y: Array) -> Array:
 
 def relu_grad(dout: Array, y: Array) -> Array:
     """Return 0 where y ≤ 0, else dout; y may be ReLU's input or its output. Where y is NaN, dout passes."""
-    return keep_where(dout, ~(y <= 0))
-
-
-def masked(x: Array, mask: Array) -> Array:
-    """Return x where the mask holds, else 0."""
-    return keep_where(x, mask)
+    return masked(dout, ~(y <= 0))
 
 
 def total(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """Return the sum over the axes; float16 is summed in float32."""
+    """Return the sum of x over the sorted axes; float16 is summed in float32. There is no kernel for it."""
     if x.dtype.kind != "f":
         return x.sum(axis=axes, keepdims=keepdims)
     return narrow(precise_sum(widen(x), axes, keepdims), like=x)

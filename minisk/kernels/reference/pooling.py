@@ -8,7 +8,7 @@ import numpy as np
 
 from ...backend import Array, array_module
 from ...cuda.geometry import PoolWindow
-from .precision import keep_where, narrow, widen
+from .precision import masked, narrow, widen
 from .windows import canvas_for, inside, padded, taps
 
 
@@ -29,7 +29,7 @@ def max_pool2d_scatter(dout: Array, winner: Array, window: PoolWindow, shape: tu
     """Add each window's gradient to the element of x that won it."""
     canvas = canvas_for(window, dout, shape)
     for tap, view in taps(window, canvas):
-        view += keep_where(dout, winner == tap)
+        view += masked(dout, winner == tap)
     return inside(window, canvas, shape)
 
 
@@ -38,7 +38,7 @@ def max_pool2d_gather(x: Array, winner: Array, window: PoolWindow) -> Array:
     xp = array_module(x)
     out = xp.zeros(winner.shape, x.dtype)
     for tap, view in taps(window, padded(window, x)):
-        out += keep_where(view, winner == tap)
+        out += masked(view, winner == tap)
     return out
 
 
