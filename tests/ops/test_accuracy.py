@@ -123,19 +123,18 @@ def half(values, **settings):
     return ms.tensor(np.array(values, np.float16), **settings)
 
 
-@pytest.mark.parametrize(
-    ("function", "expected"),
-    {
-        "x · 1e-6": (lambda x: x * 1e-6, [1e-6, 2e-6, 3e-6]),
-        "1e-6 · x": (lambda x: 1e-6 * x, [1e-6, 2e-6, 3e-6]),
-        "x · 0.1": (lambda x: x * 0.1, [0.1, 0.2, 0.3]),
-        "x / 1e5": (lambda x: x / 1e5, [1e-5, 2e-5, 3e-5]),
-        "70000 / x": (lambda x: 70000 / (2 * x), [35000, 17500, 70000 / 6]),
-        "x ** 0.1": (lambda x: x**0.1, np.array([1, 2, 3.0]) ** 0.1),
-        "1.1 ** x": (lambda x: 1.1**x, [1.1, 1.21, 1.331]),
-    }.values(),
-    ids=str,
-)
+NUMBERS_WITH_FLOAT16 = {
+    "x · 1e-6": (lambda x: x * 1e-6, [1e-6, 2e-6, 3e-6]),
+    "1e-6 · x": (lambda x: 1e-6 * x, [1e-6, 2e-6, 3e-6]),
+    "x · 0.1": (lambda x: x * 0.1, [0.1, 0.2, 0.3]),
+    "x / 1e5": (lambda x: x / 1e5, [1e-5, 2e-5, 3e-5]),
+    "70000 / x": (lambda x: 70000 / (2 * x), [35000, 17500, 70000 / 6]),
+    "x ** 0.1": (lambda x: x**0.1, np.array([1, 2, 3.0]) ** 0.1),
+    "1.1 ** x": (lambda x: 1.1**x, [1.1, 1.21, 1.331]),
+}
+
+
+@pytest.mark.parametrize(("function", "expected"), NUMBERS_WITH_FLOAT16.values(), ids=NUMBERS_WITH_FLOAT16.keys())
 def test_number_is_applied_to_float16_in_float32(function, expected):
     y = function(half([1, 2, 3]))
     assert y.dtype == np.float16
