@@ -13,10 +13,6 @@
 #include "exponential.cuh"
 #include "row_peak.cuh"
 
-#ifndef COLUMN_RUN
-#define COLUMN_RUN 64  // terms of a column that are added before their sum goes to a total in double
-#endif
-
 // check: <<<3, 64>>> rows=7 n=150 is_log=0 x[7*n] y[7*n]
 extern "C" __global__ ANY_BLOCK void softmax_rows(const index_t rows, const int n, const bool is_log,
                                                   const real* __restrict__ x, real* __restrict__ y) {
@@ -57,9 +53,9 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
     TILE_LOOP(tile, ceil_div(inner, NEIGHBOURS)) {
         const int lanes = min(inner - tile * NEIGHBOURS, NEIGHBOURS);
         const long long start = (long long)blockIdx.x * n * inner + tile * NEIGHBOURS;
-        wide top[NEIGHBOURS], sum[NEIGHBOURS];
-        double total[NEIGHBOURS];
-        for (int j = 0; j < lanes; j++) top[j] = -(wide)INFINITY, sum[j] = 0, total[j] = 0;
+        wide top[NEIGHBOURS], share[NEIGHBOURS];
+        double sum[NEIGHBOURS];  // a column is added term by term
+        for (int j = 0; j < lanes; j++) top[j] = -(wide)INFINITY, sum[j] = 0;
         for (int i = 0; i < n; i++) {
             const real* x_run = x + start + (long long)i * inner;
             for (int j = 0; j < lanes; j++) top[j] = larger((wide)x_run[j], top[j]);
@@ -67,18 +63,15 @@ extern "C" __global__ ANY_BLOCK void softmax_columns(const int n, const int inne
         for (int i = 0; i < n; i++) {
             const real* x_run = x + start + (long long)i * inner;
             for (int j = 0; j < lanes; j++) sum[j] += exponential((wide)x_run[j] - top[j]);
-            if ((i + 1) % COLUMN_RUN == 0)
-                for (int j = 0; j < lanes; j++) total[j] += sum[j], sum[j] = 0;
         }
-        for (int j = 0; j < lanes; j++) sum[j] = (wide)(total[j] + sum[j]);
-        for (int j = 0; j < lanes; j++) sum[j] = is_log ? binary_log(sum[j]) : 1 / sum[j];
+        for (int j = 0; j < lanes; j++) share[j] = is_log ? binary_log((wide)sum[j]) : 1 / (wide)sum[j];
         for (int i = 0; i < n; i++) {
             const real* x_run = x + start + (long long)i * inner;
             real* y_run = y + start + (long long)i * inner;
             if (is_log)
-                for (int j = 0; j < lanes; j++) y_run[j] = (real)log_share((wide)x_run[j], top[j], sum[j]);
+                for (int j = 0; j < lanes; j++) y_run[j] = (real)log_share((wide)x_run[j], top[j], share[j]);
             else
-                for (int j = 0; j < lanes; j++) y_run[j] = (real)(exponential((wide)x_run[j] - top[j]) * sum[j]);
+                for (int j = 0; j < lanes; j++) y_run[j] = (real)(exponential((wide)x_run[j] - top[j]) * share[j]);
         }
     }
 }
@@ -90,24 +83,20 @@ extern "C" __global__ ANY_BLOCK void softmax_columns_grad(const int n, const int
     TILE_LOOP(tile, ceil_div(inner, NEIGHBOURS)) {
         const int lanes = min(inner - tile * NEIGHBOURS, NEIGHBOURS);
         const long long start = (long long)blockIdx.x * n * inner + tile * NEIGHBOURS;
-        wide sum[NEIGHBOURS];
-        double total[NEIGHBOURS];
-        for (int j = 0; j < lanes; j++) sum[j] = 0, total[j] = 0;
+        double sum[NEIGHBOURS];
+        for (int j = 0; j < lanes; j++) sum[j] = 0;
         for (int i = 0; i < n; i++) {
             const real *dy_run = dy + start + (long long)i * inner, *y_run = y + start + (long long)i * inner;
             for (int j = 0; j < lanes; j++) sum[j] += (wide)dy_run[j] * (is_log ? (wide)1 : (wide)y_run[j]);
-            if ((i + 1) % COLUMN_RUN == 0)
-                for (int j = 0; j < lanes; j++) total[j] += sum[j], sum[j] = 0;
         }
-        for (int j = 0; j < lanes; j++) sum[j] = (wide)(total[j] + sum[j]);
         for (int i = 0; i < n; i++) {
             const real *dy_run = dy + start + (long long)i * inner, *y_run = y + start + (long long)i * inner;
             real* dx_run = dx + start + (long long)i * inner;
             if (is_log)
                 for (int j = 0; j < lanes; j++)
-                    dx_run[j] = (real)((wide)dy_run[j] - exponential((wide)y_run[j]) * sum[j]);
+                    dx_run[j] = (real)((wide)dy_run[j] - exponential((wide)y_run[j]) * (wide)sum[j]);
             else
-                for (int j = 0; j < lanes; j++) dx_run[j] = (real)((wide)y_run[j] * ((wide)dy_run[j] - sum[j]));
+                for (int j = 0; j < lanes; j++) dx_run[j] = (real)((wide)y_run[j] * ((wide)dy_run[j] - (wide)sum[j]));
         }
     }
 }

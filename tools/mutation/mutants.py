@@ -23,6 +23,7 @@ TUNING = {
     ("common.cuh", "INDEX"): "a type, set at each build",
     ("common.cuh", "INFINITY"): "for NVRTC only; C++ compilers define it",
     ("common.cuh", "NEIGHBOURS"): "neighbours of a thread; every number is right",
+    ("common.cuh", "RUN_TERMS"): "terms that are added in one run; every number is right",
     ("select.cu", "BRANCHES"): "set at each build",
     ("convolution.cu", "TILE_OUT"): "size of the register tile, set at each build",
     ("lanes.cuh", "LANES"): "size of a team, set at each build",

@@ -20,11 +20,11 @@ from .precision import masked, narrow, precise_sum, widen
 def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, BatchStatistics]:
     """Return out, and the statistics of the batch."""
     x3, count = _per_channel(x)
-    center = _channel_sum(x3) / count
+    center = precise_sum(x3, (0, 2)) / count
     centred = x3 - center[:, None]
     # A second pass corrects the rounding error of the first mean: float32 is then enough for data such as 1e4 ± 1.
-    rest = _channel_sum(centred) / count
-    statistics = BatchStatistics(center, rest, _channel_dot(centred, centred) / count - rest * rest)
+    rest = precise_sum(centred, (0, 2)) / count
+    statistics = BatchStatistics(center, rest, precise_sum(centred * centred, (0, 2)) / count - rest * rest)
     return _affine(centred, weight, bias, statistics, eps, relu, like=x), statistics
 
 
@@ -51,8 +51,8 @@ def batch_norm_backward(
     inv_std, scale, shift = _coefficients(weight, bias, statistics, eps)
     if relu:
         g = masked(g, ~(dx * scale[:, None] + shift[:, None] <= 0))
-    dbias = _channel_sum(g)
-    dweight = _less_rest(_channel_dot(g, dx), statistics, dbias) * inv_std
+    dbias = precise_sum(g, (0, 2))
+    dweight = _less_rest(precise_sum(g * dx, (0, 2)), statistics, dbias) * inv_std
     if depends:
         slope = -inv_std * dweight / count
         dx *= slope[:, None]
@@ -92,11 +92,3 @@ def _per_channel(x: Array) -> tuple[Array, int]:
     """Return x as (N, C, S), in the dtype to compute in, and the number of elements of a channel."""
     x3 = widen(x).reshape(x.shape[0], x.shape[1], -1)
     return x3, x3.shape[0] * x3.shape[2]
-
-
-def _channel_sum(x: Array) -> Array:
-    return precise_sum(x, (0, 2))
-
-
-def _channel_dot(x: Array, y: Array) -> Array:
-    return precise_sum(x * y, (0, 2))
