@@ -10,43 +10,30 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ARGUMENTS = {"dim": "axis", "keepdim": "keepdims", "dim0": "axes", "correction": "ddof", "unbiased": "ddof"}
+ARGUMENTS = {"dim": "axis", "keepdim": "keepdims", "correction": "ddof", "unbiased": "ddof"}
 
 # Methods that Tensor leaves out, and how to write them.
 METHODS = {
     "view": "x.reshape(...)",
     "permute": "x.transpose(...)",
-    "t": "x.T",
     "numel": "x.size",
     "dim": "x.ndim",
     "unsqueeze": "ops.expand_dims(x, axis) or x[..., None]",
     "expand": "x.broadcast_to(shape)",
-    "contiguous": "x: every operation takes any memory layout",
     "clone": "x.detach(), or x * 1 with a graph",
-    "amax": "x.max(axis)",
-    "amin": "x.min(axis)",
     "std": "x.var(axis).sqrt()",
     "norm": "(x * x).sum().sqrt()",
     "tolist": "x.numpy().tolist()",
     "cpu": 'x.to("cpu")',
     "cuda": 'x.to("cuda")',
-    "type": "x.to(dtype=...)",
     "half": 'x.to("float16")',
     "float": 'x.to("float32")',
     "double": 'x.to("float64")',
-    "int": 'x.to("int32")',
     "long": 'x.to("int64")',
-    "bool": 'x.to("bool")',
-    "chunk": "ops.split(x, sections, axis)",
     "split": "ops.split(x, sections, axis)",
     "masked_fill": "ops.where(mask, value, x)",
     "requires_grad_": "x.requires_grad = True",
     "grad_fn": "x.node",
-    "add_": "x += value",
-    "mul_": "x *= value",
-    "zero_": "x[...] = 0, under ms.no_grad()",
-    "fill_": "x[...] = value, under ms.no_grad()",
-    "copy_": "x[...] = value, under ms.no_grad()",
 }
 
 
