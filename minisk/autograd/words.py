@@ -37,10 +37,18 @@ METHODS = {
 }
 
 
-def unknown_attribute(name: str) -> NoReturn:
-    """Raise AttributeError for an attribute of Tensor, with minisk's word if the name is one of PyTorch's."""
-    advice = f"; use {METHODS[name]}" if name in METHODS else ""
-    raise AttributeError(f"'Tensor' object has no attribute {name!r}{advice}")
+class LeftOut:
+    """An attribute that raises AttributeError with the words to use instead.
+
+    A `__getattr__` of Tensor would do the same, but it makes every access to an attribute slower.
+    """
+
+    def __init__(self, name: str, instead: str) -> None:
+        self.message = f"'Tensor' object has no attribute {name!r}; use {instead}"
+
+    def __get__(self, tensor: Any, owner: Any = None) -> NoReturn:
+        """Raise AttributeError."""
+        raise AttributeError(self.message)
 
 
 def numpy_words(function: Callable[P, R]) -> Callable[P, R]:
