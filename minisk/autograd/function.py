@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import device_of, storage
-from ..errors import DeviceError
+from ..errors import DeviceError, DtypeError
 from . import grad_mode
 from .graph import Context, Edge, Node, Role, SavedTensor
 from .observers import observers
@@ -73,7 +73,7 @@ class Function:
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if len(tensors) > 1:
             _require_one_device(cls.operation, tensors)
-        needs_grad = tuple([isinstance(x, Tensor) and x.requires_grad for x in inputs])
+        needs_grad = tuple([isinstance(x, Tensor) and x._requires_grad for x in inputs])
         ctx = Context(cls.operation, needs_grad)
         arrays = _distinct_arrays(inputs)
         result = cls.forward(ctx, *arrays, **settings)
@@ -138,5 +138,9 @@ def _saved_tensors(
         roles.setdefault(id(array), (Role.INPUT, x if isinstance(x, Tensor) else None, edge))
     for array, out in zip(returned, outputs, strict=True):
         roles.setdefault(id(array), (Role.OUTPUT, out, None))
+    for array in to_save:
+        if array is not None and not hasattr(array, "dtype"):
+            saved = f"save_for_backward of {node.operation!r}: a {type(array).__name__} is no array"
+            raise DtypeError(f"{saved}; set a constant as an attribute of ctx")
     unknown = Role.INTERMEDIATE, None, None
     return tuple([None if a is None else SavedTensor(a, *roles.get(id(a), unknown)) for a in to_save])

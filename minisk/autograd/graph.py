@@ -107,7 +107,7 @@ class SavedTensor:
         tensor = Tensor(self.array, version=self.version)
         if edge is not None and self.array.dtype.kind == "f":
             tensor.edge = edge
-            tensor.requires_grad = True
+            tensor._requires_grad = True
         return tensor
 
     def _check(self, name: str) -> None:
@@ -148,12 +148,8 @@ class Context:
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep inputs and outputs of forward for backward. A later change in place is found and is an error.
 
-        None, an optional input that was not given, comes back as None. Raises DtypeError for anything else.
+        None, an optional input that was not given, comes back as None. Anything else makes `apply` raise DtypeError.
         """
-        for array in arrays:
-            if not hasattr(array, "dtype") and array is not None:
-                where = f"save_for_backward of {self._operation!r}: a {type(array).__name__} is no array"
-                raise DtypeError(f"{where}; set a constant as an attribute of ctx")
         self._saved = arrays
 
     @property
@@ -190,7 +186,7 @@ class Node:
         self.function = function
         self.ctx: Context | None = ctx
         self.birth = next(_births)
-        self.edges = tuple([edge_to(x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
+        self.edges = tuple([edge_to(x) if isinstance(x, Tensor) and x._requires_grad else None for x in inputs])
         self.outputs: tuple[ArraySpec, ...] = tuple([(out.data.shape, out.data.dtype) for out in outputs])
         self.hooks: dict[int, dict[object, Hook]] = {}
         self.retained: dict[int, weakref.ref[Tensor]] = {}
@@ -199,7 +195,7 @@ class Node:
         for index, out in enumerate(outputs):
             if out.data.dtype.kind == "f":
                 out.edge = OutputEdge(self, index, (id(self), index), self.outputs[index])
-                out.requires_grad = True
+                out._requires_grad = True
 
     @property
     def operation(self) -> str:

@@ -10,50 +10,45 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ARGUMENTS = {"dim": "axis", "keepdim": "keepdims", "dim0": "axes", "correction": "ddof", "unbiased": "ddof"}
+ARGUMENTS = {"dim": "axis", "keepdim": "keepdims", "correction": "ddof", "unbiased": "ddof"}
 
 # Methods that Tensor leaves out, and how to write them.
 METHODS = {
     "view": "x.reshape(...)",
     "permute": "x.transpose(...)",
-    "t": "x.T",
     "numel": "x.size",
     "dim": "x.ndim",
     "unsqueeze": "ops.expand_dims(x, axis) or x[..., None]",
     "expand": "x.broadcast_to(shape)",
-    "contiguous": "x: every operation takes any memory layout",
     "clone": "x.detach(), or x * 1 with a graph",
-    "amax": "x.max(axis)",
-    "amin": "x.min(axis)",
     "std": "x.var(axis).sqrt()",
     "norm": "(x * x).sum().sqrt()",
     "tolist": "x.numpy().tolist()",
     "cpu": 'x.to("cpu")',
     "cuda": 'x.to("cuda")',
-    "type": "x.to(dtype=...)",
     "half": 'x.to("float16")',
     "float": 'x.to("float32")',
     "double": 'x.to("float64")',
-    "int": 'x.to("int32")',
     "long": 'x.to("int64")',
-    "bool": 'x.to("bool")',
-    "chunk": "ops.split(x, sections, axis)",
     "split": "ops.split(x, sections, axis)",
     "masked_fill": "ops.where(mask, value, x)",
     "requires_grad_": "x.requires_grad = True",
     "grad_fn": "x.node",
-    "add_": "x += value",
-    "mul_": "x *= value",
-    "zero_": "x[...] = 0, under ms.no_grad()",
-    "fill_": "x[...] = value, under ms.no_grad()",
-    "copy_": "x[...] = value, under ms.no_grad()",
 }
 
 
-def unknown_attribute(name: str) -> NoReturn:
-    """Raise AttributeError for an attribute of Tensor, with minisk's word if the name is one of PyTorch's."""
-    advice = f"; use {METHODS[name]}" if name in METHODS else ""
-    raise AttributeError(f"'Tensor' object has no attribute {name!r}{advice}")
+class LeftOut:
+    """An attribute that raises AttributeError with the words to use instead.
+
+    A `__getattr__` of Tensor would do the same, but it makes every access to an attribute slower.
+    """
+
+    def __init__(self, name: str, instead: str) -> None:
+        self.message = f"'Tensor' object has no attribute {name!r}; use {instead}"
+
+    def __get__(self, tensor: Any, owner: Any = None) -> NoReturn:
+        """Raise AttributeError."""
+        raise AttributeError(self.message)
 
 
 def numpy_words(function: Callable[P, R]) -> Callable[P, R]:

@@ -1,11 +1,12 @@
 """The lowest package: NumPy or CuPy, random numbers, and process-wide settings."""
 
-from .threads import OPENBLAS, Setting, process_settings, set_variable
+from .threads import OPENBLAS, Setting, process_settings, variable
 
-set_variable(OPENBLAS)  # must run before the next lines, which import NumPy
+with variable(OPENBLAS):  # before the next lines, which would import NumPy without it
+    import numpy  # noqa: F401
 
 # isort: split
-from .device import (  # noqa: E402
+from .device import (
     DEFAULT_FLOAT,
     Array,
     array_module,
@@ -16,8 +17,8 @@ from .device import (  # noqa: E402
     storage,
     to_device,
 )
-from .dtypes import real_array, real_dtype  # noqa: E402
-from .random import manual_seed, random_generator, random_state, seeded, set_random_state  # noqa: E402
+from .dtypes import real_array, real_dtype
+from .random import manual_seed, random_generator, random_state, seeded, set_random_state
 
 __all__ = ["DEFAULT_FLOAT", "Array", "array_module", "cuda_available", "device_of", "full_device_name"]
 __all__ += ["Setting", "parse_device", "process_settings", "real_array", "real_dtype", "storage", "to_device"]

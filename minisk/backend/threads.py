@@ -4,10 +4,12 @@ Each is made once, and only if the user has not set it. MINISK_PROCESS_SETTINGS=
 `process_settings` lists them.
 """
 
+import contextlib
 import ctypes
 import functools
 import os
 import platform
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 OPENBLAS, OPENMP = "OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT"
@@ -43,21 +45,26 @@ _CHOICES = {
     OPENBLAS: _Choice(20, "BLAS threads spin 2**20 cycles for the next product, then sleep"),
     OPENMP: _Choice(20000, "OpenMP threads spin 20,000 rounds for the next kernel, then sleep"),
     "M_MMAP_THRESHOLD": _Choice(32 << 20, "freed arrays of up to 32 MB are kept for the next array", -3),
-    "M_TRIM_THRESHOLD": _Choice(1 << 30, "up to 1 GB at the end of the heap stays with the process", -1),
+    "M_TRIM_THRESHOLD": _Choice(256 << 20, "up to 256 MB at the end of each heap stays with the process", -1),
     "M_TOP_PAD": _Choice(64 << 20, "the heap grows by 64 MB at a time", -2),
 }
 
-_set_by_minisk: set[str] = set()
 
+@contextlib.contextmanager
+def variable(name: str) -> Iterator[None]:
+    """Set an environment variable of the table inside a `with` block, if the user has not set it.
 
-def set_variable(name: str) -> None:
-    """Set an environment variable of the table: OPENBLAS before NumPy is imported, OPENMP before the first kernel is.
-
-    OpenBLAS and libgomp read them when they are loaded.
+    name: OPENBLAS around the import of NumPy, OPENMP around the loading of a kernel. The libraries read them then, and
+        child processes must not inherit them.
     """
-    if name not in os.environ and _value_and_origin(name)[1] == "minisk":
+    is_set = name not in os.environ and _value_and_origin(name)[1] == "minisk"
+    if is_set:
         os.environ[name] = str(_CHOICES[name].value)
-        _set_by_minisk.add(name)
+    try:
+        yield
+    finally:
+        if is_set:
+            os.environ.pop(name, None)
 
 
 @functools.cache
@@ -76,7 +83,7 @@ def process_settings() -> list[Setting]:
 def _value_and_origin(name: str) -> tuple[str, str]:
     """Return the value of a setting, and who sets it: see Setting."""
     choice = _CHOICES[name]
-    if choice.number is None and name in os.environ and name not in _set_by_minisk:
+    if choice.number is None and name in os.environ:
         return os.environ[name], "user"
     if choice.number is not None and any(variable.startswith("MALLOC_") for variable in os.environ):
         return "", "user"

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..backend.threads import OPENMP, keep_freed_memory, set_variable
+from ..backend.threads import OPENMP, keep_freed_memory, variable
 from ..errors import KernelError
 from .build import BuildError, build
 from .signature import Parameter, signatures
@@ -106,20 +106,24 @@ def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path,
         KernelError: there is no compiler.
         BuildError: the file is not built, or the library cannot be loaded.
     """
-    set_variable(OPENMP)
     keep_freed_memory()
     path = build(source, mode, defines)
     try:
-        library = ctypes.CDLL(str(path))
+        library = _loaded(path)
     except OSError:
         path = build(source, mode, defines, is_rebuilt=True)
         try:
-            library = ctypes.CDLL(str(path))
+            library = _loaded(path)
         except OSError as error:
             raise BuildError(f"the library of {source.name} cannot be loaded: {error}") from error
     if mode == "cpu":
         _prepare_for_fork(library)
     return path, library
+
+
+def _loaded(path: Path) -> ctypes.CDLL:
+    with variable(OPENMP):
+        return ctypes.CDLL(str(path))
 
 
 _is_prepared_for_fork = False

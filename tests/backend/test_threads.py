@@ -13,12 +13,13 @@ from minisk.backend import process_settings
 NAMES = ["OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT", "M_MMAP_THRESHOLD", "M_TRIM_THRESHOLD", "M_TOP_PAD"]
 LIST = """
 import minisk.backend as backend
-from minisk.backend.threads import OPENMP, keep_freed_memory, set_variable
-set_variable(OPENMP)
+from minisk.backend.threads import OPENMP, keep_freed_memory, variable
+import os
+with variable(OPENMP):
+    print("during", os.environ.get("GOMP_SPINCOUNT", "-"))
 keep_freed_memory()
 for each in backend.process_settings():
     print(each.name, each.value or "-", each.set_by)
-import os
 print("environment", *(name for name in ("OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT") if name in os.environ))
 """
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallopt is glibc's")
@@ -37,11 +38,12 @@ def listed(**variables: str) -> dict[str, str]:
 @linux
 def test_minisk_makes_every_setting() -> None:
     found = listed()
-    assert [name for name in found if name != "environment"] == NAMES
+    assert [name for name in found if name not in ("environment", "during")] == NAMES
     assert found["OPENBLAS_THREAD_TIMEOUT"] == "20 minisk"
     assert found["GOMP_SPINCOUNT"] == "20000 minisk"
     assert found["M_MMAP_THRESHOLD"] == f"{32 << 20} minisk"
-    assert found["environment"] == "OPENBLAS_THREAD_TIMEOUT GOMP_SPINCOUNT"
+    assert found["during"] == "20000"
+    assert found["environment"] == ""  # OpenBLAS and libgomp have read them: child processes must not inherit them
 
 
 @linux
@@ -54,6 +56,7 @@ def test_settings_of_the_user_are_kept() -> None:
 
 def test_one_variable_switches_all_off() -> None:
     found = listed(MINISK_PROCESS_SETTINGS="0", GOMP_SPINCOUNT="7")
+    assert found.pop("during") == "7"
     assert found.pop("GOMP_SPINCOUNT") == "7 user"
     assert found.pop("environment") == "GOMP_SPINCOUNT"
     assert set(found.values()) == {"- default"}
@@ -61,3 +64,24 @@ def test_one_variable_switches_all_off() -> None:
 
 def test_every_setting_has_a_purpose() -> None:
     assert all(setting.purpose for setting in process_settings())
+
+
+@linux
+def test_freed_arrays_beyond_the_threshold_return_to_the_system() -> None:
+    # 60 arrays of 8 MB: each below the 32 MB that mmap would serve, 480 MB together
+    code = """
+import numpy as np
+from minisk.backend.threads import keep_freed_memory
+keep_freed_memory()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+arrays = [np.ones(1 << 20) for _ in range(60)]
+filled = resident()
+del arrays
+print(filled - before >> 20, resident() - before >> 20)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    filled, kept = map(int, done.stdout.split())
+    assert filled >= 470
+    assert kept <= 330  # 256 MB, and 64 MB of M_TOP_PAD

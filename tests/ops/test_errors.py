@@ -32,6 +32,11 @@ CASES = [
     *[(name, partial(getattr(ops, name), t(2, 3), t(2)), ShapeError, ["(2, 3)", "(2,)"]) for name in BINARY],
     *[(name, partial(getattr(ops, name), t(2), t(2, dtype=DOUBLE)), DtypeError, float_and_double) for name in BINARY],
     ("add", lambda: t(2, 3) + np.ones(2), ShapeError, ["(2, 3)", "(2,)"]),
+    *[
+        (name, partial(getattr(ops, name), t(2, 3) > 0, t(2) > 0), ShapeError, ["(2, 3)", "(2,)"])
+        for name in ["logical_and", "logical_or"]
+    ],
+    ("logical_not", lambda: ~t(2), DtypeError, ["bool", "float32"]),
     ("where", lambda: ops.where(t(2, 3) > 0, t(2, 3), t(2)), ShapeError, ["(2, 3)", "(2,)"]),
     ("where", lambda: ops.where(t(4) > 0, t(2, 3), t(3)), ShapeError, ["(4,)", "(2, 3)"]),
     ("where", lambda: ops.where(t(2) > 0, t(2), t(2, dtype=DOUBLE)), DtypeError, float_and_double),

@@ -119,8 +119,18 @@ ARITHMETIC = [
 COMPARISON = [
     *[
         Case(name, [(3, 4), (4,)], is_differentiable=False)
-        for name in ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+        for name in [
+            "equal",
+            "not_equal",
+            "less",
+            "less_equal",
+            "greater",
+            "greater_equal",
+            "logical_and",
+            "logical_or",
+        ]
     ],
+    Case("logical_not", [(3, 4)], is_differentiable=False),
     Case(
         "equal by operator",
         [(3, 4), (4,)],

@@ -33,6 +33,9 @@ def cross_entropy(logits: Any, target: np.ndarray, label_smoothing: float = 0.0)
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(ops, name) for name in ops.__all__} | {
     "where": lambda a, b, condition: ops.where(condition, a, b),
+    "logical_and": lambda a, b: ops.logical_and(a > 0, b > 0),
+    "logical_or": lambda a, b: ops.logical_or(a > 0, b > 0),
+    "logical_not": lambda a: ops.logical_not(a > 0),
     "concatenate": lambda *xs, axis=0: ops.concatenate(xs, axis),
     "stack": lambda *xs, axis=0: ops.stack(xs, axis),
     "select": lambda logits, *branches: ops.select(logits, branches),
@@ -89,6 +92,9 @@ def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
         **{name: getattr(torch, short) for name, short in comparisons.items()},
         **{name: reduction(function) for name, function in reductions.items()},
         "greater_equal": torch.ge,
+        "logical_and": lambda a, b: (a > 0) & (b > 0),
+        "logical_or": lambda a, b: (a > 0) | (b > 0),
+        "logical_not": lambda a: ~(a > 0),
         "argmax": lambda x, axis=None: torch.argmax(x, axis),
         "var": var,
         "clip": torch.clamp,
