@@ -14,8 +14,10 @@ from .text import printable
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
     parser = commands.add_parser("evaluate", help="measure a trained network on the test images of a data set")
-    parser.add_argument("--dataset", metavar="NAME", help="shapes, cifar10 or cifar100 (default: the network's own)")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of CIFAR, as for training")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="shapes, cifar10, cifar100 or folder (default: the network's own)"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the images, as for training")
     parser.add_argument("--out", metavar="DIR", help="write confusion.png, mistakes.png and evaluation.json here")
     parser.add_argument("--csv", action="store_true", help="print the table of classes as CSV, without totals")
     add_weights(parser)

@@ -5,6 +5,7 @@ purpose: (seed, epoch) orders an epoch, (seed, epoch, batch) augments a batch. S
 prefetching, on the number of workers, or on the batch at which an epoch starts.
 """
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -41,6 +42,7 @@ class Loader:
         prefetch: batches that a thread prepares ahead; 0 makes each batch when it is asked for.
         workers: processes that make the batches instead of the thread, each one batch ahead.
         mix: blends each batch; labels become float32 targets (n, classes).
+        timeout: seconds to wait for a worker's next batch before it is killed and reported; 0: no limit.
     """
 
     dataset: Dataset
@@ -55,6 +57,7 @@ class Loader:
     prefetch: int = 2
     workers: int = 0
     mix: Mix | None = None
+    timeout: float = 300.0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.seed < 0 or self.prefetch < 0 or self.workers < 0:
@@ -62,6 +65,8 @@ class Loader:
                 f"Loader: batch_size is {self.batch_size}, seed {self.seed}, prefetch {self.prefetch} and workers"
                 f" {self.workers}, expected at least 1, 0, 0 and 0"
             )
+        if not 0 <= self.timeout < math.inf:
+            raise DataError(f"Loader: timeout is {self.timeout}, expected seconds from 0")
         if self.mean is None or self.std is None:
             self.mean, self.std = self.dataset.mean_std()
 

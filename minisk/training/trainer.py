@@ -83,7 +83,11 @@ class Trainer:
         self.classes = train_set.classes
         self.train_loader, self.test_loader = make_loaders(config, train_set, test_set, workers)
         self.normalization = {"mean": self.train_loader.mean, "std": self.train_loader.std}
-        self.images = {"normalization": self.normalization, "data_checksum": checksum(train_set, test_set)}
+        self.images = {
+            "normalization": self.normalization,
+            "data_checksum": checksum(train_set, test_set),
+            "image_size": list(train_set.fetch([0])[0].shape[2:]),
+        }
         self.software = software(self.device)
         manual_seed(config.seed)
         self.model = self._make_model(begin=saved is None)
