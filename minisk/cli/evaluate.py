@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         result = measure(classifier.model, dataset, classifier.normalization)
     if arguments.csv:
-        print(csv_text(["class", "images", "accuracy"], result.class_rows()), end="")
+        rows = [{**row, "class": printable(row["class"])} for row in result.class_rows()]
+        print(csv_text(["class", "images", "accuracy"], rows), end="")
         return
     print(f"{arguments.weights}: loss {result.loss:.4f}, accuracy {result.accuracy:.2f} % of {len(dataset):,} images")
     errors = result.confusion.copy()

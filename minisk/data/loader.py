@@ -1,8 +1,8 @@
 """The Loader: shuffled, augmented, normalised batches, prepared while the model computes.
 
 One thread prepares them, or worker processes (`processes.py`). Every random choice has its own stream, keyed by its
-purpose: (seed, epoch) orders an epoch, (seed, epoch, batch) augments a batch. So no bit depends on timing, on
-prefetching, on the number of workers, or on the batch at which an epoch starts.
+purpose: (seed, epoch) for the order of an epoch, (seed, epoch, batch) for the augmentation of a batch. So the bits do
+not depend on timing, on prefetching, on the number of workers, or on the batch at which an epoch starts.
 """
 
 import math
@@ -80,11 +80,17 @@ class Loader:
         return self.epoch(0)
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
-        """Iterate over (images, labels) from batch ``start``: float32 (n, 3, H, W) and int64 (n,).
+        """Iterate over (images, labels): float32 (n, 3, H, W) and int64 (n,), or targets with a mix.
 
-        An exception raised while a batch is prepared is raised here when that batch is due. From a worker process it
-        arrives as a DataError, as does the death of a worker. ``close()`` and deleting the iterator end it early.
-        Raises DataError.
+        ``close()`` and deleting the iterator end it early.
+
+        Args:
+            epoch: from 0; decides order and augmentation.
+            start: the number of the first batch.
+
+        Raises:
+            DataError: an argument is out of range; a worker raised an exception, died or was stuck.
+            Exception: without workers, any exception of preparing a batch, when that batch is due.
         """
         if epoch < 0:
             raise DataError(f"Loader: epoch is {epoch}, expected at least 0")

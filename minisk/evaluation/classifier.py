@@ -22,6 +22,7 @@ from ..nn import Linear, Module
 from ..serialization import load_checkpoint, weights_of
 from .metrics import log_probabilities, resolve_device
 
+_LONGEST_NAME = 200  # characters of a class name: tables and pictures show it
 _LARGEST_SIDE = 1024  # of the images that a checkpoint may ask for, in pixels
 
 
@@ -92,6 +93,8 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
 def _class_names(saved: Any) -> tuple[str, ...]:
     if not isinstance(saved, list) or not saved or not all(isinstance(name, str) for name in saved):
         raise CheckpointError("its classes are not a list of names")
+    if any(len(name) > _LONGEST_NAME for name in saved):
+        raise CheckpointError(f"a class has a name of more than {_LONGEST_NAME} characters")
     return tuple(saved)
 
 

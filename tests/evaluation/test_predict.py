@@ -197,6 +197,7 @@ HOSTILE = {
     "classes a text": (described(classes="abcdef"), "classes are not a list of names"),
     "classes numbers": (described(classes=[1, 2, 3, 4, 5, 6]), "classes are not a list of names"),
     "one class too many": (described(classes=[*CLASSES, "gnu"]), r"wrong shape: .* instead of"),
+    "a class with a long name": (described(classes=[*CLASSES[:5], "x" * 201]), "a name of more than 200 characters"),
     "no class at all": (described(classes=[]), "classes are not a list of names"),
     "a million classes": (described(classes=["x"] * 1_000_000), r"wrong shape: classifier\.weight .* instead of"),
     "images of a million pixels a side": (described(image_size=[10**6, 10**6]), "image_size is .* of 1 to 1024 pixels"),
