@@ -107,9 +107,7 @@ def _is_reducible(image: Any) -> bool:
 def _reduce(image: Any) -> None:
     """Let a JPEG of more than MAX_PIXELS be decoded at the largest of 1/2, 1/4 and 1/8 that is below the limit."""
     width, height = image.size
-    for factor in (1, 2, 4, 8):
-        if (width // factor) * (height // factor) <= MAX_PIXELS:
-            break
+    factor = next((f for f in (1, 2, 4) if (width // f) * (height // f) <= MAX_PIXELS), 8)
     if factor > 1:
         image.draft(None, (width // factor, height // factor))
 
