@@ -14,8 +14,10 @@ from .text import printable
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
     parser = commands.add_parser("evaluate", help="measure a trained network on the test images of a data set")
-    parser.add_argument("--dataset", metavar="NAME", help="shapes, cifar10 or cifar100 (default: the network's own)")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of CIFAR, as for training")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="shapes, cifar10, cifar100 or folder (default: the network's own)"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the images, as for training")
     parser.add_argument("--out", metavar="DIR", help="write confusion.png, mistakes.png and evaluation.json here")
     parser.add_argument("--csv", action="store_true", help="print the table of classes as CSV, without totals")
     add_weights(parser)
@@ -38,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         result = measure(classifier.model, dataset, classifier.normalization)
     if arguments.csv:
-        print(csv_text(["class", "images", "accuracy"], result.class_rows()), end="")
+        rows = [{**row, "class": printable(row["class"])} for row in result.class_rows()]
+        print(csv_text(["class", "images", "accuracy"], rows), end="")
         return
     print(f"{arguments.weights}: loss {result.loss:.4f}, accuracy {result.accuracy:.2f} % of {len(dataset):,} images")
     errors = result.confusion.copy()

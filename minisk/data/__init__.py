@@ -43,23 +43,6 @@ def load_dataset(name: str, data_dir: str | Path | None, split: str, *, size_lim
     return load_cifar(name, data_dir, split, size_limit=size_limit)
 
 
-__all__ = [
-    "DATASETS",
-    "SHAPES",
-    "Augment",
-    "Batch",
-    "Dataset",
-    "ImageDataset",
-    "Loader",
-    "Mix",
-    "color_jitter",
-    "cutout",
-    "load_cifar",
-    "load_dataset",
-    "load_image_tree",
-    "make_shapes",
-    "normalize",
-    "random_crop",
-    "random_mirror",
-    "standard_augment",
-]
+__all__ = ["DATASETS", "SHAPES", "Augment", "Batch", "Dataset", "ImageDataset", "Loader", "Mix"]
+__all__ += ["color_jitter", "cutout", "load_cifar", "load_dataset", "load_image_tree"]
+__all__ += ["make_shapes", "normalize", "random_crop", "random_mirror", "standard_augment"]

@@ -107,9 +107,7 @@ def _is_reducible(image: Any) -> bool:
 def _reduce(image: Any) -> None:
     """Let a JPEG of more than MAX_PIXELS be decoded at the largest of 1/2, 1/4 and 1/8 that is below the limit."""
     width, height = image.size
-    for factor in (1, 2, 4, 8):
-        if (width // factor) * (height // factor) <= MAX_PIXELS:
-            break
+    factor = next((f for f in (1, 2, 4) if (width // f) * (height // f) <= MAX_PIXELS), 8)
     if factor > 1:
         image.draft(None, (width // factor, height // factor))
 
@@ -117,14 +115,14 @@ def _reduce(image: Any) -> None:
 def _as_rgb(path: str | Path, image: Any) -> Any:
     if image.mode == "F":
         raise DataError(f"{path} holds floating-point pixels of unknown range, expected 8 or 16 bits")
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):
-        return _from_16_bits(path, upright)
-    if upright.has_transparency_data:
-        over_white = Image.new("RGBA", upright.size, "white")
-        over_white.alpha_composite(upright.convert("RGBA"))
+    ImageOps.exif_transpose(image, in_place=True)  # in place: a copy of 40 million pixels is 160 MB
+    if image.mode.startswith("I"):
+        return _from_16_bits(path, image)
+    if image.has_transparency_data:
+        over_white = Image.new("RGBA", image.size, "white")
+        over_white.alpha_composite(image if image.mode == "RGBA" else image.convert("RGBA"))
         return over_white.convert("RGB")
-    return upright.convert("RGB")
+    return image.convert("RGB")
 
 
 def _from_16_bits(path: str | Path, image: Any) -> Any:

@@ -1,10 +1,11 @@
 """The Loader: shuffled, augmented, normalised batches, prepared while the model computes.
 
 One thread prepares them, or worker processes (`processes.py`). Every random choice has its own stream, keyed by its
-purpose: (seed, epoch) orders an epoch, (seed, epoch, batch) augments a batch. So no bit depends on timing, on
-prefetching, on the number of workers, or on the batch at which an epoch starts.
+purpose: (seed, epoch) for the order of an epoch, (seed, epoch, batch) for the augmentation of a batch. So the bits do
+not depend on timing, on prefetching, on the number of workers, or on the batch at which an epoch starts.
 """
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -41,6 +42,7 @@ class Loader:
         prefetch: batches that a thread prepares ahead; 0 makes each batch when it is asked for.
         workers: processes that make the batches instead of the thread, each one batch ahead.
         mix: blends each batch; labels become float32 targets (n, classes).
+        timeout: seconds to wait for a worker's next batch before it is killed and reported; 0: no limit.
     """
 
     dataset: Dataset
@@ -55,6 +57,7 @@ class Loader:
     prefetch: int = 2
     workers: int = 0
     mix: Mix | None = None
+    timeout: float = 300.0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.seed < 0 or self.prefetch < 0 or self.workers < 0:
@@ -62,6 +65,8 @@ class Loader:
                 f"Loader: batch_size is {self.batch_size}, seed {self.seed}, prefetch {self.prefetch} and workers"
                 f" {self.workers}, expected at least 1, 0, 0 and 0"
             )
+        if not 0 <= self.timeout < math.inf:
+            raise DataError(f"Loader: timeout is {self.timeout}, expected seconds from 0")
         if self.mean is None or self.std is None:
             self.mean, self.std = self.dataset.mean_std()
 
@@ -75,11 +80,17 @@ class Loader:
         return self.epoch(0)
 
     def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
-        """Iterate over (images, labels) from batch ``start``: float32 (n, 3, H, W) and int64 (n,).
+        """Iterate over (images, labels): float32 (n, 3, H, W) and int64 (n,), or targets with a mix.
 
-        An exception raised while a batch is prepared is raised here when that batch is due. From a worker process it
-        arrives as a DataError, as does the death of a worker. ``close()`` and deleting the iterator end it early.
-        Raises DataError.
+        ``close()`` and deleting the iterator end it early.
+
+        Args:
+            epoch: from 0; decides order and augmentation.
+            start: the number of the first batch.
+
+        Raises:
+            DataError: an argument is out of range; a worker raised an exception, died or was stuck.
+            Exception: without workers, any exception of preparing a batch, when that batch is due.
         """
         if epoch < 0:
             raise DataError(f"Loader: epoch is {epoch}, expected at least 0")

@@ -11,6 +11,7 @@ import copy
 import multiprocessing
 import pickle
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -32,6 +33,7 @@ class BatchMaker(Protocol):
     """The part of a Loader that worker processes use."""
 
     dataset: Dataset
+    timeout: float
 
     def maker(self, epoch: int) -> Callable[[int], Batch]:
         """Return a function that makes a batch, given its number."""
@@ -40,7 +42,7 @@ class BatchMaker(Protocol):
 def worker_batches(loader: BatchMaker, workers: int, epoch: int, numbers: range) -> Generator[Batch, None, None]:
     """Yield the batches of these numbers, made by worker processes.
 
-    Raises DataError if a worker raises an exception, dies or cannot be started.
+    Raises DataError if a worker raises an exception, dies, cannot be started, or sends no batch for `loader.timeout`.
     """
     # Everything that grows with the data set is shared, and the rest fits into a pipe. A larger message would make
     # Process.start() wait for ever if the child died before reading it.
@@ -51,9 +53,10 @@ def worker_batches(loader: BatchMaker, workers: int, epoch: int, numbers: range)
     with ExitStack() as pool:
         atexit.register(pool.close)  # for an iterator that is still open at exit
         pool.callback(atexit.unregister, pool.close)
-        serving = [pool.enter_context(_worker(rest, epoch, numbers[first::workers])) for first in range(workers)]
+        serving = [pool.enter_context(_worker(rest, first, epoch, numbers[first::workers])) for first in range(workers)]
+        watchdog = pool.enter_context(_watchdog(loader.timeout))
         for position, number in enumerate(numbers):
-            yield _receive(*serving[position % workers], number)
+            yield _receive(*serving[position % workers], number, watchdog)
 
 
 class SharedDataset:
@@ -81,10 +84,11 @@ def _share(content: memoryview) -> Any:
 
 
 @contextmanager
-def _worker(loader: BatchMaker, epoch: int, numbers: range) -> Iterator[tuple[Any, Connection]]:
+def _worker(loader: BatchMaker, index: int, epoch: int, numbers: range) -> Iterator[tuple[Any, Connection]]:
     """Start a process that runs `_serve`; yield it and this process's end of its pipe. Raises DataError."""
     ours, theirs = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=_serve, args=(theirs, loader, epoch, numbers), name="minisk-worker", daemon=True)
+    arguments, name = (theirs, loader, epoch, numbers), f"minisk-worker {index}"
+    process = _SPAWN.Process(target=_serve, args=arguments, name=name, daemon=True)
     with ours:
         try:
             with theirs, _signals_blocked():
@@ -99,12 +103,65 @@ def _worker(loader: BatchMaker, epoch: int, numbers: range) -> Iterator[tuple[An
             process.join()
 
 
-def _receive(process: Any, connection: Connection, number: int) -> Batch:
-    """Wait for a worker's next batch. Raises DataError if the worker failed or died."""
+class _Watchdog(threading.Thread):
+    """Kill the worker that the consumer has waited for too long. Its pipe then ends, and so does the waiting.
+
+    Time is counted in slices: if the whole program was stopped meanwhile (Ctrl-Z), that is one slice. A timeout of the
+    pipe itself would not do, because a worker can be stopped in the middle of a batch.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(name="minisk-loader-watchdog", daemon=True)
+        self.timeout = timeout
+        self.slice = min(1.0, timeout / 4)
+        self.ended = threading.Event()
+        self.waits_for: Any = None  # a process; None while the consumer does not wait
+        self.waited = 0.0
+        self.killed: Any = None
+
+    def run(self) -> None:
+        while not self.ended.wait(self.slice):
+            process = self.waits_for
+            self.waited += self.slice
+            if process is not None and self.waited >= self.timeout:
+                self.killed = process
+                process.kill()
+                return
+
+    @contextmanager
+    def watching(self, process: Any) -> Iterator[None]:
+        """Count the time that the consumer spends in the block, waiting for this process."""
+        self.waited, self.waits_for = 0.0, process
+        try:
+            yield
+        finally:
+            self.waits_for = None
+
+
+@contextmanager
+def _watchdog(timeout: float) -> Iterator[_Watchdog]:
+    """Run a watchdog during the block; with a timeout of 0, one that never starts."""
+    watchdog = _Watchdog(timeout)
+    if timeout:
+        watchdog.start()
     try:
-        answer: Batch | str = connection.recv()
+        yield watchdog
+    finally:
+        watchdog.ended.set()  # it is not joined: the garbage collector may run this in the watchdog's own thread
+
+
+def _receive(process: Any, connection: Connection, number: int, watchdog: _Watchdog) -> Batch:
+    """Wait for a worker's next batch. Raises DataError if the worker failed, died or kept the consumer waiting."""
+    try:
+        with watchdog.watching(process):
+            answer: Batch | str = connection.recv()
     except (EOFError, OSError) as error:
         process.join()
+        if watchdog.killed is process:
+            raise DataError(
+                f"Loader: {process.name} (process {process.pid}) sent no batch {number} for {watchdog.timeout:g} s and"
+                " was killed: it was stopped or stuck; Loader(timeout=…) sets how long to wait"
+            ) from error
         raise DataError(
             f"Loader: a worker process died (exit code {process.exitcode}) before batch {number} was made; "
             'a script that starts workers needs `if __name__ == "__main__":`'

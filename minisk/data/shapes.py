@@ -1,8 +1,8 @@
-"""Shapes: drawn images of ten kinds of object, from small to large, on cluttered backgrounds; no download.
+"""Shapes: generated images of ten kinds of object, small to large, on cluttered backgrounds. No download is needed.
 
-A kind of object is a signed distance function: for points (x, y), y upwards, the distance to the outline,
-negative inside. Objects fill the square from -1 to 1, so a distance times half the extent in pixels is in
-pixels. Technique: https://iquilezles.org/articles/distfunctions2d/
+A kind of object is a signed distance function: it maps points (x, y), y upwards, to their distance from the outline,
+negative inside. Objects fill the square from -1 to 1. A distance times half the object's extent is in image widths.
+Technique: https://iquilezles.org/articles/distfunctions2d/
 """
 
 import math
@@ -20,10 +20,10 @@ Random = np.random.Generator
 
 SMALLEST, LARGEST = 0.25, 0.9  # object extent as a fraction of the image width
 STANDARD_SPLITS = {"train": (14_000, 1), "test": (2_000, 2)}  # number of images, seed
-_BLOCK = 256  # images drawn at once, from one random stream; a block is about 3 MB per float32 copy
-_TILT = math.radians(15)  # at most; a plus tilted by 45 degrees would be a cross
+_BLOCK = 256  # images drawn at once, from one random stream; a float32 block of 32×32 images has 3 MB
+_TILT = math.radians(15)  # largest rotation; a plus rotated by 45 degrees would be a cross
 _BLOBS, _LINES = 3, 3
-_CONTRAST = 0.6  # wanted distance between an object's colour and its background's, in the unit RGB cube
+_CONTRAST = 0.6  # least distance between the colours of object and background in the unit RGB cube, if possible
 
 
 def _box(x: Floats, y: Floats, half_width: float | Floats, half_height: float | Floats) -> Floats:
@@ -40,7 +40,7 @@ def _plus(x: Floats, y: Floats) -> Floats:
 
 
 def _star(x: Floats, y: Floats) -> Floats:
-    # Fold the plane into half of one of five points: the outline there is one line, from tip to notch.
+    # Map every point to the same half of one of the five tips. There the outline is one line, from tip to notch.
     half_point = math.pi / 5
     angle = np.abs((np.arctan2(x, y) + half_point) % (2 * half_point) - half_point)
     along, across = np.hypot(x, y) * np.cos(angle), np.hypot(x, y) * np.sin(angle)
@@ -64,10 +64,21 @@ SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
 
 
 def make_shapes(count: int, seed: int, size: int = 32) -> ImageDataset:
-    """Draw ``count`` images, uint8 (count, 3, size, size).
+    """Return a data set of drawn images.
 
-    The first images of a larger count are the same bits, as every block of images has a stream of its
-    own, keyed by (seed, block). Raises DataError if count or size is less than 1.
+    Each block of images has its own random stream, keyed by (seed, block). So a larger count begins with the same
+    images.
+
+    Args:
+        count: number of images, from 1.
+        seed: of all random choices.
+        size: height and width in pixels.
+
+    Returns:
+        Images uint8 (count, 3, size, size); the classes are SHAPES.
+
+    Raises:
+        DataError: count or size is less than 1.
     """
     if count < 1 or size < 1:
         raise DataError(f"make_shapes: count is {count} and size is {size}, expected at least 1")
@@ -76,13 +87,13 @@ def make_shapes(count: int, seed: int, size: int = 32) -> ImageDataset:
     for first in range(0, count, _BLOCK):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(first // _BLOCK,)))
         here, kept = slice(first, first + _BLOCK), slice(count - first)  # the last block may be cut
-        drawn, their = _draw_block(rng, size)
-        images[here], labels[here] = drawn[kept], their[kept]
+        block_images, block_labels = _draw_block(rng, size)
+        images[here], labels[here] = block_images[kept], block_labels[kept]
     return ImageDataset(images, labels, tuple(SHAPES), "shapes")
 
 
 def _draw_block(rng: Random, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Draw one block: images and labels. Coordinates are fractions of the image width, y upwards."""
+    """Return images and labels of one block. Coordinates are fractions of the image width, y upwards."""
     centres = (np.arange(size, dtype=np.float32) + 0.5) / size
     x, y = centres[np.newaxis, np.newaxis, :], centres[np.newaxis, ::-1, np.newaxis]
     labels = rng.integers(len(SHAPES), size=_BLOCK)
@@ -97,7 +108,7 @@ def _draw_block(rng: Random, size: int) -> tuple[NDArray[np.uint8], NDArray[np.i
 
 
 def _object_coverage(rng: Random, labels: NDArray[np.int64], extents: Floats, x: Floats, y: Floats) -> Floats:
-    """Place and tilt each image's object; return how much it covers of each pixel, 0 … 1, (BLOCK, H, W)."""
+    """Place and rotate each image's object. Return the share of each pixel it covers, 0 … 1, (BLOCK, H, W)."""
     half = extents / 2
     dx = (x - _uniform(rng, half, 1 - half)) / half
     dy = (y - _uniform(rng, half, 1 - half)) / half
@@ -112,7 +123,7 @@ def _object_coverage(rng: Random, labels: NDArray[np.int64], extents: Floats, x:
 
 
 def _gradient(rng: Random, ground: Floats, x: Floats, y: Floats) -> Floats:
-    """Return canvases (BLOCK, 3, H, W) of a colour that changes smoothly along a random direction."""
+    """Return backgrounds (BLOCK, 3, H, W) whose colour changes linearly along a random direction."""
     direction = _uniform(rng, 0.0, 2 * math.pi)
     slope = np.cos(direction) * (x - 0.5) + np.sin(direction) * (y - 0.5)
     change = _random_colours(rng) - 0.5
@@ -120,7 +131,7 @@ def _gradient(rng: Random, ground: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def _add_clutter(rng: Random, canvas: Floats, x: Floats, y: Floats) -> None:
-    """Paint soft blobs and thin line segments over the canvases, in place."""
+    """Paint soft blobs and thin line segments on the canvases (BLOCK, 3, H, W), in place."""
     for _ in range(_BLOBS):
         radius = _uniform(rng, 0.05, 0.25)
         square_distance = (x - _uniform(rng, 0.0, 1.0)) ** 2 + (y - _uniform(rng, 0.0, 1.0)) ** 2
@@ -137,17 +148,17 @@ def _add_clutter(rng: Random, canvas: Floats, x: Floats, y: Floats) -> None:
 
 
 def _coverage(distance: Floats, size: int) -> Floats:
-    """Antialias: a pixel whose centre lies on the outline is half covered. distance: in image widths."""
+    """Return the covered share of pixels at these distances (in image widths): ½ on the outline, linear for a pixel."""
     return np.clip(0.5 - distance * size, 0, 1)
 
 
 def _blend(canvas: Floats, colours: Floats, coverage: Floats) -> None:
-    """Paint one colour per image, (BLOCK, 3), where coverage, (BLOCK, H, W), is positive; in place."""
+    """Blend one colour per image (BLOCK, 3) into the canvases by its coverage (BLOCK, H, W), in place."""
     canvas += coverage[:, np.newaxis] * (colours[:, :, np.newaxis, np.newaxis] - canvas)
 
 
 def _contrasting_colours(rng: Random, ground: Floats) -> Floats:
-    """Per image the first of eight random colours far enough from the ground's, or else the farthest."""
+    """Return for each image the first of eight random colours that contrasts enough, otherwise the most distant."""
     candidates = rng.random((_BLOCK, 8, 3), dtype=np.float32)
     distance = np.sqrt(((candidates - ground[:, np.newaxis]) ** 2).sum(axis=2))
     return candidates[np.arange(_BLOCK), np.minimum(distance, _CONTRAST).argmax(axis=1)]
@@ -158,5 +169,5 @@ def _random_colours(rng: Random) -> Floats:
 
 
 def _uniform(rng: Random, low: float | Floats, high: float | Floats) -> Floats:
-    """One number per image, (BLOCK, 1, 1), to broadcast over its pixels."""
+    """Return one random number per image, (BLOCK, 1, 1), which broadcasts over its pixels."""
     return np.asarray(low + (high - low) * rng.random((_BLOCK, 1, 1), dtype=np.float32))

@@ -1,7 +1,8 @@
 """Augmentation and normalisation of a whole batch at once: NumPy in, NumPy out, no loop over images.
 
-Augmentations map (uint8 images, generator) to uint8 images: bytes are a quarter of the traffic of floats,
-so `normalize` comes last. Only `Mix`, mixup and cutmix, blends what is normalised already, and the labels with it.
+Shapes: images are (N, 3, H, W). Augmentations map (uint8 images, generator) to uint8 images, because bytes need a
+quarter of the memory traffic of float32. `normalize` follows them. `Mix` (mixup and cutmix) comes after `normalize`: it
+blends normalised images and their labels.
 """
 
 from collections.abc import Callable
@@ -18,35 +19,53 @@ Floats = NDArray[np.float32]
 Random = np.random.Generator
 Augmentation = Callable[[Images, Random], Images]
 
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # how bright red, green and blue look: ITU-R BT.601
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # brightness of red, green and blue: ITU-R BT.601
 
 
 def random_crop(images: Images, rng: Random, padding: int = 4, share: float = 1.0) -> Images:
-    """Pad every side by ``padding`` black pixels, then cut each image's own random window.
+    """Return a random window of each image, after padding every side with black.
 
-    images: uint8 (N, 3, H, W); share: of the sides H and W that a window's are, rounded down; returns (N, 3, H·share,
-    W·share). Each offset is equally likely: with share 1 there are (2·padding + 1)². Raises DataError.
+    Each offset is equally likely; with share 1 there are (2·padding + 1)² of them.
+
+    Args:
+        images: uint8 (N, 3, H, W).
+        rng: draws the offsets.
+        padding: pixels added to every side.
+        share: the window's height and width as a share of H and W, rounded down.
+
+    Returns:
+        uint8 (N, 3, H·share, W·share).
+
+    Raises:
+        DataError: padding or share is out of range.
     """
     if padding < 0 or not 0 < share <= 1:
         raise DataError(f"random_crop: padding is {padding}, share {share}, expected at least 0, and 0 to 1")
     padded = np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    # A view of every window there is, (N, C, offsets down, offsets right, H, W): only the chosen are copied.
+    # A view of all windows, (N, C, offsets down, offsets right, H, W); indexing copies only the chosen ones.
     windows = sliding_window_view(padded, [max(1, int(side * share)) for side in images.shape[2:]], axis=(2, 3))
     top, left = (rng.integers(offsets, size=len(images)) for offsets in windows.shape[2:4])
     return windows[np.arange(len(images)), :, top, left]
 
 
 def random_mirror(images: Images, rng: Random) -> Images:
-    """Mirror each image left to right with probability ½. uint8 (N, 3, H, W) to the same shape, a copy."""
+    """Return a copy of the images, uint8 (N, 3, H, W); each is mirrored left to right with probability ½."""
     mirrored = rng.random(len(images)) < 0.5
     return np.where(mirrored[:, np.newaxis, np.newaxis, np.newaxis], images[..., ::-1], images)
 
 
 def cutout(images: Images, rng: Random, size: int) -> Images:
-    """Make one square of ``size`` pixels per image grey; its centre is any pixel, so that it may stick out.
+    """Return a copy of the images with one grey square in each. Its centre is any pixel, so it may be cut off.
 
-    images: uint8 (N, 3, H, W); returns the same shape, a copy. Grey is about what the paper's zero after normalising
-    means. Raises DataError. Source: DeVries & Taylor 2017, arXiv:1708.04552.
+    Grey is close to the paper's zero after normalisation. Source: DeVries & Taylor 2017, arXiv:1708.04552.
+
+    Args:
+        images: uint8 (N, 3, H, W).
+        rng: draws the centres.
+        size: side of the square, in pixels.
+
+    Raises:
+        DataError: size is negative.
     """
     if size < 0:
         raise DataError(f"cutout: size is {size}, expected at least 0")
@@ -55,11 +74,18 @@ def cutout(images: Images, rng: Random, size: int) -> Images:
 
 
 def color_jitter(images: Images, rng: Random, strength: float) -> Images:
-    """Change each image's brightness, contrast and saturation by factors uniform in 1 ± ``strength``.
+    """Return the images with random brightness, contrast and saturation, each a factor uniform in 1 ± ``strength``.
 
-    images: uint8 (N, 3, H, W); returns the same shape. In this order: x·b; towards the image's mean grey by c;
-    towards each pixel's grey by s; clipped and rounded once, at the end. Raises DataError.
-    Source: Howard 2013, arXiv:1312.5402.
+    In this order: multiply by b; blend with the image's mean grey by c; blend with each pixel's grey by s. Values are
+    clipped and rounded once, at the end. Source: Howard 2013, arXiv:1312.5402.
+
+    Args:
+        images: uint8 (N, 3, H, W).
+        rng: draws b, c and s for each image.
+        strength: 0 to 1.
+
+    Raises:
+        DataError: strength is out of range.
     """
     if not 0 <= strength <= 1:
         raise DataError(f"color_jitter: strength is {strength}, expected 0 to 1")
@@ -68,7 +94,7 @@ def color_jitter(images: Images, rng: Random, strength: float) -> Images:
     values = images.astype(np.float32)
     grey = np.einsum("nchw,c->nhw", values, _LUMA)[:, np.newaxis]
     mean = grey.mean(axis=(2, 3), keepdims=True)
-    # The three steps are linear, so they are one: s·c·b·x + (1 − s)·c·b·grey + (1 − c)·b·mean.
+    # The three steps are linear, so they combine to: s·c·b·x + (1 − s)·c·b·grey + (1 − c)·b·mean.
     values *= s * c * b
     grey *= (1 - s) * c * b
     grey += (1 - c) * b * mean
@@ -78,11 +104,18 @@ def color_jitter(images: Images, rng: Random, strength: float) -> Images:
 
 @dataclass(frozen=True)
 class Augment:
-    """The augmentations of a run, one after the other; called as ``augment(images, rng)``; can be pickled.
+    """The augmentations of a run, one after the other: call it as ``augment(images, rng)``. It can be pickled.
 
-    crop_padding, crop_share: of `random_crop`. mirror: whether to `random_mirror`. jitter: strength of `color_jitter`.
-    cutout: side of the square, in pixels. Zero, or a share of 1 without padding, leaves a step out. Called with a
-    number out of range, raises DataError.
+    A step is skipped if its argument is 0 or False; the crop is skipped if padding is 0 and share 1.
+
+    Args:
+        crop_padding, crop_share: padding and share of `random_crop`.
+        mirror: whether to `random_mirror`.
+        jitter: strength of `color_jitter`.
+        cutout: side of the square of `cutout`, in pixels.
+
+    Raises:
+        DataError: when called with a number out of range.
     """
 
     crop_padding: int = 4
@@ -108,11 +141,17 @@ standard_augment = Augment()  # CIFAR's usual augmentation: a random crop after 
 
 @dataclass(frozen=True)
 class Mix:
-    """Blend each image of a normalised batch with another of the batch; can be pickled.
+    """Blend each image of a normalised batch with another image of the batch. It can be pickled.
 
-    mixup, cutmix: the α of the Beta(α, α) that the share λ is drawn from, 0 to leave it out; with both, a fair coin
-    chooses for each batch. One λ, and one rectangle, per batch, as in the authors' code. Raises DataError.
-    Sources: mixup, Zhang et al. 2018, arXiv:1710.09412; cutmix, Yun et al. 2019, arXiv:1905.04899.
+    With both mixup and cutmix, each is chosen for half of the batches. A batch has one λ and one rectangle, as in the
+    authors' code. Sources: mixup, Zhang et al. 2018, arXiv:1710.09412; cutmix, Yun et al. 2019, arXiv:1905.04899.
+
+    Args:
+        num_classes: columns of the targets.
+        mixup, cutmix: α of the distribution Beta(α, α) of the share λ; 0 switches it off.
+
+    Raises:
+        DataError: a number is out of range.
     """
 
     num_classes: int
@@ -124,7 +163,7 @@ class Mix:
             raise DataError(f"{self} is out of range, expected num_classes from 1, mixup and cutmix from 0")
 
     def __call__(self, images: Floats, labels: NDArray[np.int64], rng: Random) -> tuple[Floats, Floats]:
-        """Return images (n, 3, H, W) and targets (n, num_classes), float32, each row's sum 1; inputs are left alone."""
+        """Return new images (n, 3, H, W) and targets (n, num_classes), float32, each row of sum 1."""
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
             raise DataError(f"mix: labels run to {labels.max()}, expected 0 to {self.num_classes - 1}")
         targets = np.eye(self.num_classes, dtype=np.float32)[labels]
@@ -145,15 +184,20 @@ class Mix:
 
 
 def normalize(images: Images, mean: ArrayLike, std: ArrayLike) -> Floats:
-    """Return ``(images / 255 - mean) / std`` as float32; mean and std per channel, in units of 0 … 1.
+    """Return ``(images / 255 - mean) / std`` as float32.
 
-    images: uint8 (N, 3, H, W). Raises DataError if a std is not positive, as of images of one colour.
+    Args:
+        images: uint8 (N, 3, H, W).
+        mean, std: one number, or three, one per channel; in units of 0 … 1.
+
+    Raises:
+        DataError: a std is not positive; images of a single colour have a std of 0.
     """
     mean_value = _per_channel(mean, "normalize: mean")
     std_value = _per_channel(std, "normalize: std")
     if not (std_value > 0).all():
         raise DataError(f"normalize: std is {std!r}, expected positive numbers")
-    # The same as one multiply and one add: images · 1/(255 std) - mean/std.
+    # Equal to one multiplication and one addition: images · 1/(255 std) - mean/std.
     scale = (1 / (255 * std_value)).astype(np.float32)
     shift = (-mean_value / std_value).astype(np.float32)
     out = np.multiply(images, scale, dtype=np.float32)
@@ -162,7 +206,7 @@ def normalize(images: Images, mean: ArrayLike, std: ArrayLike) -> Floats:
 
 
 def _per_channel(values: ArrayLike, what: str) -> NDArray[np.float64]:
-    """Shape one number, or three, to broadcast over (N, 3, H, W)."""
+    """Return one number, or three, in a shape that broadcasts over (N, 3, H, W). Raises DataError."""
     array = np.asarray(values, dtype=np.float64)
     if array.shape not in ((), (3,)):
         raise DataError(f"{what} has shape {array.shape}, expected one number or three, one per channel")
@@ -170,7 +214,10 @@ def _per_channel(values: ArrayLike, what: str) -> NDArray[np.float64]:
 
 
 def _rectangles(rng: Random, count: int, extent: tuple[int, int], sides: tuple[int, int]) -> NDArray[np.bool_]:
-    """Place ``count`` rectangles around random pixels; return which pixels each covers, (count, 1, height, width)."""
+    """Return which pixels are covered by rectangles around random pixels: (count, 1, height, width).
+
+    extent: height and width of the image; sides: height and width of each rectangle.
+    """
     inside = []
     for size, side in zip(extent, sides, strict=True):
         first = rng.integers(size, size=(count, 1)) - side // 2

@@ -5,6 +5,8 @@ sentence.
 """
 
 import math
+import os
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ from ..errors import CheckpointError, MiniskError
 from ..nn import Linear, Module
 from ..serialization import load_checkpoint, weights_of
 from .metrics import log_probabilities, resolve_device
+
+_LONGEST_NAME = 200  # characters of a class name: tables and pictures show it
+_LARGEST_SIDE = 1024  # of the images that a checkpoint may ask for, in pixels
 
 
 @dataclass(frozen=True)
@@ -64,13 +69,13 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
         CheckpointError: the file is missing, damaged or incomplete.
         DeviceError: the device is not available.
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         raise CheckpointError(f"checkpoint {path} is a folder: give a file in it, such as best.safetensors")
     arrays, about = load_checkpoint(models.TRAINED.get(str(path), path))
     try:
         config, classes = about["config"], _class_names(about["classes"])
         normalization = {name: [float(value) for value in about["normalization"][name]] for name in ("mean", "std")}
-        size, dataset = models.input_size(config["model"]), str(config["dataset"])
+        size = _image_side(about.get("image_size", [models.input_size(config["model"])]))
         model = _model(config["model"], len(classes), weights_of(arrays, "average") or weights_of(arrays))
     except MiniskError as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from None
@@ -82,13 +87,22 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     mean, std = normalization.values()
     if not (len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std))):
         raise CheckpointError(f"checkpoint {path} has normalization {normalization}, expected 3 numbers, std above 0")
-    return Classifier(model.to(resolve_device(device)), classes, normalization, size, dataset)
+    return Classifier(model.to(resolve_device(device)), classes, normalization, size, str(config["dataset"]))
 
 
 def _class_names(saved: Any) -> tuple[str, ...]:
     if not isinstance(saved, list) or not saved or not all(isinstance(name, str) for name in saved):
         raise CheckpointError("its classes are not a list of names")
+    if any(len(name) > _LONGEST_NAME for name in saved):
+        raise CheckpointError(f"a class has a name of more than {_LONGEST_NAME} characters")
     return tuple(saved)
+
+
+def _image_side(saved: Any) -> int:
+    """Return the shorter side of the training images. A larger one than 1,024 pixels would fill the memory."""
+    if not isinstance(saved, list) or not all(type(side) is int and 1 <= side <= _LARGEST_SIDE for side in saved):
+        raise CheckpointError(f"its image_size is {reprlib.repr(saved)}, expected sides of 1 to {_LARGEST_SIDE} pixels")
+    return int(min(saved))
 
 
 def _model(name: str, classes: int, weights: dict[str, Array]) -> Module:

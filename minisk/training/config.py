@@ -64,9 +64,11 @@ class Config:
     Raises SettingError. The help text of each field is its documentation: `python train_cifar.py --help`.
     """
 
-    dataset: str = _setting("data", "shapes", "data set to train on; shapes is generated", choices=DATASETS)
+    dataset: str = _setting(
+        "data", "shapes", "data set to train on; shapes is generated, folder is your own images", choices=DATASETS
+    )
     data_dir: str | None = _setting(
-        "data", None, "unpacked CIFAR archive, or train/CLASS/*.png and test/CLASS/*.png", "DIR"
+        "data", None, "unpacked CIFAR archive, or images as train/CLASS/*.png and test/CLASS/*.png", "DIR"
     )
     train_images: int | None = _setting("data", None, "use only this many training images, evenly spaced", at_least=1)
     test_images: int | None = _setting("data", None, "use only this many test images, evenly spaced", at_least=1)

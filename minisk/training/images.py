@@ -65,12 +65,18 @@ def checksum(*datasets: Dataset) -> int:
     return value
 
 
+def describe_images(train_set: Dataset, test_set: Dataset) -> dict[str, Any]:
+    """Return the checksum of both sets, and the height and width of a training image in pixels."""
+    height, width = train_set.fetch([0])[0].shape[2:]
+    return {"data_checksum": checksum(train_set, test_set), "image_size": [height, width]}
+
+
 def check_same_data(about: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """Raise CheckpointError unless a checkpoint's data set is this one.
 
     Args:
         about: the checkpoint's description; one of an older minisk lacks the checksum.
-        data: `checksum` and `normalization` of the data set that was loaded.
+        data: `describe_images` and `normalization` of the data set that was loaded.
     """
     if any(about.get(name, value) != value for name, value in data.items()):
         raise CheckpointError("the run was trained on other images: give its own --data-dir, or choose another --out")

@@ -27,7 +27,7 @@ from ..evaluation.metrics import count_correct, evaluate, read_together, resolve
 from ..optim import WeightAverage, clip_gradients, gradient_norm
 from .checkpoints import Checkpoints, load_initial_weights
 from .config import Config, SettingError
-from .images import check_classes, check_same_data, checksum, make_loaders
+from .images import check_classes, check_same_data, describe_images, make_loaders
 from .optimization import make_optimizer, make_schedule
 from .provenance import software, warn_of_other_software
 from .run_folder import Metrics, RunLog, hold_folder, progress_bar, write_config
@@ -83,7 +83,7 @@ class Trainer:
         self.classes = train_set.classes
         self.train_loader, self.test_loader = make_loaders(config, train_set, test_set, workers)
         self.normalization = {"mean": self.train_loader.mean, "std": self.train_loader.std}
-        self.images = {"normalization": self.normalization, "data_checksum": checksum(train_set, test_set)}
+        self.images = {"normalization": self.normalization, **describe_images(train_set, test_set)}
         self.software = software(self.device)
         manual_seed(config.seed)
         self.model = self._make_model(begin=saved is None)

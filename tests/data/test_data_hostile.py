@@ -20,7 +20,7 @@ from data_samples import make_archive, make_python_archive, make_tree, snapshot
 from PIL import Image
 
 from minisk.data import load_cifar
-from minisk.data.download import extract_archive
+from minisk.data.download import download_cifar, extract_archive
 from minisk.data.unpickle import unpickle
 from minisk.errors import DataError
 
@@ -125,6 +125,24 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(name, tmp_path):
     wanted = ["a.bin", "b.bin"]
     refused(extract_archive, tmp_path / "x.tar.gz", target, wanted, max_members=8, max_bytes=100_000, match=match)
     assert not target.exists()
+
+
+def test_a_pipe_is_not_an_archive(tmp_path):
+    os.mkfifo(tmp_path / "x.tar.gz")  # opening it would wait for ever
+    with pytest.raises(DataError, match=r"x\.tar\.gz is not a regular file"):
+        extract_archive(tmp_path / "x.tar.gz", tmp_path / "data", [])
+    for name in ("cifar-10-binary.tar.gz", ".cifar-10-binary.tar.gz.partial"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DataError, match=r"tar\.gz( is not a regular file|\.partial is a pipe)"):
+            download_cifar("cifar10", tmp_path, base_url="http://127.0.0.1:9/")
+        (tmp_path / name).unlink()
+
+
+def test_an_archive_larger_than_any_of_cifar_is_not_read(tmp_path):
+    (tmp_path / "cifar-10-binary.tar.gz").touch()
+    os.truncate(tmp_path / "cifar-10-binary.tar.gz", 1 << 40)
+    with pytest.raises(DataError, match=r"has 1099511627776 bytes, expected at most"):
+        download_cifar("cifar10", tmp_path)
 
 
 def test_an_extended_header_may_not_rename_a_file(tmp_path):

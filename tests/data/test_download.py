@@ -100,11 +100,13 @@ def test_an_archive_that_is_there_needs_no_network(server, fetch, tmp_path):
 
 def test_a_broken_connection_is_an_error_and_the_next_try_continues_from_there(server, fetch, tmp_path):
     server.sent = 1000
-    with pytest.raises(DataError, match=rf"broke off after 1000 of {len(server.content)} bytes; a new try goes on"):
+    with pytest.raises(
+        DataError, match=rf"connection ended after 1000 of {len(server.content)} bytes; the next attempt continues"
+    ):
         fetch()
     assert snapshot(tmp_path / "data") == {PARTIAL: server.content[:1000]}
     server.sent = 700
-    with pytest.raises(DataError, match="broke off after 1700 of"):
+    with pytest.raises(DataError, match="connection ended after 1700 of"):
         fetch()
     server.sent = None
     assert len(load_cifar("cifar10", fetch(), "test")) == 2
@@ -150,7 +152,7 @@ def test_an_altered_archive_is_removed(server, fetch, tmp_path):
 def test_an_altered_archive_on_disk_is_an_error_and_stays_unchanged(server, fetch, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / ARCHIVE).write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"has MD5 .*: remove it to have it downloaded anew"):
+    with pytest.raises(DataError, match=r"has MD5 .*: remove it to have it downloaded again"):
         fetch()
     assert snapshot(tmp_path / "data") == {ARCHIVE: b"mine"}
     assert server.asked == []

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_samples import assert_same_batches, numbered_dataset
 
-from minisk.data import Augment, Loader, Mix
+from minisk.data import Augment, Loader, Mix, processes
 from minisk.errors import DataError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -70,13 +71,17 @@ def shared_bytes():
     return sum(int(end, 16) - int(start, 16) for start, end in ranges)
 
 
+def own_files():
+    """Files in shared memory that this process made; multiprocessing puts the process number in their names."""
+    return [name for name in os.listdir("/dev/shm") if name.startswith(f"pym-{os.getpid()}-")]
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left():
-    names = set(os.listdir("/dev/shm"))
     yield
     gc.collect()
     assert multiprocessing.active_children() == []
-    assert set(os.listdir("/dev/shm")) == names
+    assert own_files() == []
 
 
 @pytest.mark.parametrize(("workers", "prefetch"), [(1, 3), (4, 0), (4, 100)])
@@ -148,6 +153,43 @@ def test_a_worker_killed_from_outside_is_reported_and_the_others_end():
     assert multiprocessing.active_children() == []
 
 
+def shorten_timeout():
+    """Let the running watchdog lose its patience at its next look. Workers need half a second to start before."""
+    [watchdog] = [thread for thread in threading.enumerate() if isinstance(thread, processes._Watchdog)]
+    watchdog.timeout = 0.1
+
+
+def test_a_worker_stopped_in_the_middle_of_a_batch_is_named():
+    batches = Loader(numbered_dataset(25, side=128), 1, workers=1, timeout=100).epoch(0)
+    next(batches)
+    [worker] = multiprocessing.active_children()
+    os.kill(worker.pid, signal.SIGSTOP)  # a batch of 200 kB is more than the pipe holds
+    shorten_timeout()
+    with pytest.raises(DataError, match=rf"minisk-worker 0 \(process {worker.pid}\) .* was killed: it was stopped or"):
+        list(batches)
+
+
+def test_a_worker_that_is_stuck_is_named_with_its_batch():
+    batches = Loader(numbered_dataset(2), 1, augment=never_end_on_a_second_batch, workers=2, timeout=100).epoch(0)
+    next(batches)
+    shorten_timeout()
+    with pytest.raises(DataError, match=r"minisk-worker 1 .* sent no batch 1 for 0\.1 s and was killed"):
+        next(batches)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("timeout", [0, 1000])
+def test_a_timeout_that_is_not_reached_changes_no_bit(timeout):
+    batches = Loader(numbered_dataset(25), 4, workers=2, timeout=timeout).epoch(0)
+    assert_same_batches(batches, Loader(numbered_dataset(25), 4).epoch(0))
+
+
+def test_a_timeout_that_is_no_time_is_refused():
+    for timeout in (-1, float("nan"), float("inf")):
+        with pytest.raises(DataError, match="timeout is"):
+            Loader(numbered_dataset(2), 1, timeout=timeout)
+
+
 def test_closing_and_dropping_an_iterator_end_its_processes():
     batches = long_epoch(2)
     next(batches)
@@ -193,6 +235,7 @@ def test_two_epochs_with_workers_may_run_side_by_side():
 
 SCRIPT = """
 import sys
+import threading
 import numpy as np
 from minisk.data import Augment, ImageDataset, Loader
 

@@ -84,6 +84,14 @@ def test_only_the_square_in_the_centre_is_seen(weights, size):
     assert classifier.top(image) == classifier.top(Image.new("RGB", (32, 32), "green"))
 
 
+def test_a_checkpoint_gives_the_size_of_its_training_images(arrays, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(described(image_size=[48, 64])(arrays))
+    assert load_classifier(path, "cpu").size == 48
+    path.write_bytes(described()(arrays))
+    assert load_classifier(path, "cpu").size == 32
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (33, 31), (1000, 700)])
 def test_every_size_has_five_answers_likeliest_first(weights, command, tmp_path, size):
     status, out, err = command("predict", picture(tmp_path / "a.png", size), "--weights", weights)
@@ -189,8 +197,12 @@ HOSTILE = {
     "classes a text": (described(classes="abcdef"), "classes are not a list of names"),
     "classes numbers": (described(classes=[1, 2, 3, 4, 5, 6]), "classes are not a list of names"),
     "one class too many": (described(classes=[*CLASSES, "gnu"]), r"wrong shape: .* instead of"),
+    "a class with a long name": (described(classes=[*CLASSES[:5], "x" * 201]), "a name of more than 200 characters"),
     "no class at all": (described(classes=[]), "classes are not a list of names"),
     "a million classes": (described(classes=["x"] * 1_000_000), r"wrong shape: classifier\.weight .* instead of"),
+    "images of a million pixels a side": (described(image_size=[10**6, 10**6]), "image_size is .* of 1 to 1024 pixels"),
+    "images without a side": (described(image_size=[]), "damaged description"),
+    "images of a side of words": (described(image_size=["32", "32"]), "image_size is"),
     "no normalization": (described(normalization=None), "damaged description: KeyError"),
     "mean of words": (described(normalization={"mean": ["a", "b", "c"], "std": STD}), "damaged description"),
     "mean of two": (described(normalization={"mean": [0, 0], "std": STD}), "expected 3 numbers, std above 0"),
