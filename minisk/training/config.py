@@ -23,6 +23,8 @@ GROUPS = ("data", "model", "optimizer", "schedule", "run")
 
 # Defaults that depend on the optimizer, used where a setting is None.
 _OPTIMIZER_DEFAULTS = {"sgd": {"lr": 0.2, "weight_decay": 5e-4}, "adamw": {"lr": 1e-3, "weight_decay": 1e-2}}
+# Settings that the other optimizer ignores: one that is not at its default is an error.
+_IGNORED_BY = {"sgd": ("beta1", "beta2"), "adamw": ("momentum",)}
 # Settings that older runs lack, with the values that those runs used.
 _VALUES_BEFORE_ADDED = {"optimizer": "sgd", "beta1": 0.9, "beta2": 0.999}
 
@@ -119,6 +121,8 @@ class Config:
             _check(field, value)
             if kind_of(field) is float:
                 object.__setattr__(self, field.name, float(value))  # a JSON file may say 1 for 1.0
+            if field.name in _IGNORED_BY[self.optimizer] and value != field.default:
+                raise SettingError(field.name, f"{value} has no effect: --optimizer {self.optimizer} ignores it")
         if self.accumulate > self.batch_size:
             raise SettingError("accumulate", f"{self.accumulate} must be at most the batch size, {self.batch_size}")
         if self.small_epochs > self.epochs:

@@ -28,9 +28,14 @@ def make_loaders(config: Config, train_set: Dataset, test_set: Dataset, workers:
         workers: processes that prepare training batches; the bits do not depend on it.
 
     Raises:
-        SettingError: the batch size is larger than the training set, or a shift or cutout larger than the images.
+        SettingError: the settings ask for more images than there are, or the batch size is larger than the training
+            set, or a shift or cutout larger than the images.
         DataError: an image cannot be read.
     """
+    for name, dataset in (("train_images", train_set), ("test_images", test_set)):
+        wanted = getattr(config, name)
+        if wanted is not None and wanted > len(dataset):
+            raise SettingError(name, f"{wanted} is more than the {len(dataset)} images of {dataset.name}")
     if config.batch_size > len(train_set):
         raise SettingError("batch_size", f"{config.batch_size} is more than the {len(train_set)} training images")
     side = min(train_set.fetch([0])[0].shape[2:])

@@ -336,6 +336,10 @@ def test_a_huge_learning_rate_stops_with_a_sentence(tmp_path):
         ({"seed": True}, MiniskError, "seed True must be of type int"),
         ({"model": None}, MiniskError, "model None must be of type str"),
         ({"train_images": 0}, MiniskError, "train_images 0 must be at least 1"),
+        ({"train_images": 65}, MiniskError, "train_images 65 is more than the 64 images of shapes"),
+        ({"test_images": 6000}, MiniskError, r"test_images 6000 is more than the \d+ images of shapes"),
+        ({"beta1": 0.5}, MiniskError, "beta1 0.5 has no effect: --optimizer sgd ignores it"),
+        ({"optimizer": "adamw", "momentum": 0.5}, MiniskError, "momentum 0.5 has no effect: --optimizer adamw"),
         ({"accumulate": 17}, MiniskError, "accumulate 17 must be at most the batch size, 16"),
     ],
 )
