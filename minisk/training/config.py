@@ -121,7 +121,7 @@ class Config:
             _check(field, value)
             if kind_of(field) is float:
                 object.__setattr__(self, field.name, float(value))  # a JSON file may say 1 for 1.0
-            if field.name in _IGNORED_BY[self.optimizer] and value != field.default:
+            if field.name in _IGNORED_BY.get(str(self.optimizer), ()) and value != field.default:
                 raise SettingError(field.name, f"{value} has no effect: --optimizer {self.optimizer} ignores it")
         if self.accumulate > self.batch_size:
             raise SettingError("accumulate", f"{self.accumulate} must be at most the batch size, {self.batch_size}")
