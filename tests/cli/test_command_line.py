@@ -261,8 +261,8 @@ def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset", "cifar10"], "no data directory was given"),
-        (["--dataset", "cifar10", "--data-dir", "{tmp}/nowhere"], "cifar10: found no data in '.*nowhere'"),
+        (["--dataset", "cifar10"], "no folder was given: --data-dir"),
+        (["--dataset", "cifar10", "--data-dir", "{tmp}/nowhere"], "cifar10: '.*nowhere' is not a folder; looked for"),
         (["--out", ""], "--out is empty, expected a folder"),
         (["--init", "{tmp}/none.safetensors"], r"checkpoint .*none\.safetensors does not exist"),
         (["--save-minutes", "nan"], "--save-minutes nan must be at least 0"),
