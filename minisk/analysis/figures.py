@@ -4,6 +4,7 @@ matplotlib draws them (the extra `plot`). The functions take numbers, names and 
 is replaced as a whole.
 """
 
+import importlib
 import io
 import math
 import warnings
@@ -27,19 +28,22 @@ _PANELS = (
     ("accuracy, %", {"train_accuracy": _BLUE, "test_accuracy": _ORANGE}),
     ("learning rate", {"lr": _GREEN}),
 )
+_CAPTION = "train: measured while learning, on augmented images.  test: after the epoch, on whole images."
+_OUTLIER = 10  # a loss above this many times the median makes the axis logarithmic
 _FEW = 30  # up to this many epochs, each one has a dot
 _LARGEST = 1e12  # a larger loss has diverged, and is a gap in the line, as NaN is
 _COLUMNS = 6  # of the grid of mistakes
 _ROW = 170  # pixels of height for each image of draw_predictions
 
 
-def draw_curves(rows: Sequence[Mapping[str, float]], path: str | Path) -> None:
+def draw_curves(rows: Sequence[Mapping[str, float]], path: str | Path, rates: Sequence[float] = ()) -> None:
     """Draw loss, accuracy and learning rate over the epochs, and write them as a PNG.
 
     Args:
         rows: one per epoch, with `epoch`, `lr`, `train_loss`, `test_loss` (nats), `train_accuracy`, `test_accuracy`
-            (percent). A value that is missing, NaN or infinite is a gap.
+            (percent). A value that is missing, NaN or infinite is a gap, and a cross on the lower edge.
         path: the file to write.
+        rates: the learning rate at evenly spaced steps, from the first to the last; drawn instead of `lr`.
 
     Raises:
         MiniskError: matplotlib is not installed.
@@ -47,18 +51,47 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: str | Path) -> None:
     """
     figure = _figure(1200, 330)
     for axes, (title, lines) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+        shown: list[float] = []
         for key, colour in lines.items():
-            values = [float(row.get(key, math.nan)) for row in rows]
-            shown = [value if abs(value) < _LARGEST else math.nan for value in values]
-            marker = "o" if len(rows) <= _FEW else None
-            axes.plot([row["epoch"] for row in rows], shown, color=colour, label=key.split("_")[0], marker=marker, ms=4)
-        axes.set(title=title, xlabel="epoch")
+            if key == "lr" and rates and rows:
+                steps = np.arange(1, len(rates) + 1) * (rows[-1]["epoch"] / len(rates))
+                axes.plot(steps, rates, color=colour)
+                shown += rates
+            else:
+                shown += _draw_line(axes, rows, key, colour)
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        axes.grid(color=_PALE)
-        axes.spines[["top", "right"]].set_visible(False)
+        _style(axes)
+        if title == "loss" and shown and max(shown) > _OUTLIER * np.median(shown) > 0:
+            axes.set_yscale("log")
+            axes.set_title("loss (logarithmic)", fontsize=11)
+        if rows and not shown:
+            axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", color=_INK)
         if len(lines) > 1:
             axes.legend(frameon=False)
+    figure.supxlabel(_CAPTION, fontsize=8, color=_INK)
     _write(figure, path)
+
+
+def _draw_line(axes: Any, rows: Sequence[Mapping[str, float]], key: str, colour: str) -> list[float]:
+    """Draw one value of each epoch; return those that are finite."""
+    epochs = [row["epoch"] for row in rows]
+    values = [float(row.get(key, math.nan)) for row in rows]
+    shown = [value if abs(value) < _LARGEST else math.nan for value in values]
+    marker = "o" if len(rows) <= _FEW else None
+    axes.plot(epochs, shown, color=colour, label=key.split("_")[0], marker=marker, ms=4)
+    gaps = [epoch for epoch, value in zip(epochs, shown, strict=True) if math.isnan(value)]
+    if gaps:
+        axes.plot(gaps, [0.02] * len(gaps), "x", color=colour, ms=5, transform=axes.get_xaxis_transform())
+    return [value for value in shown if math.isfinite(value)]
+
+
+def _style(axes: Any) -> None:
+    """Set the style of all panels with two axes: a pale grid, no frame above and on the right."""
+    axes.grid(color=_PALE)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str | Path) -> None:
@@ -84,10 +117,15 @@ def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str 
     cell = max(2, min(56, 1100 // k))
     figure = _figure(cell * k + 250, cell * k + 170)
     axes = figure.subplots()
-    axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)  # the square root makes a share of 1 % visible
+    # The colour is the square root of the share, which makes 1 % visible; the colour bar shows the share itself.
+    scale = _import("matplotlib.colors").PowerNorm(0.5, vmin=0, vmax=1)
+    image = axes.imshow(share, cmap="Blues", norm=scale)
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, ticks=[0, 0.01, 0.1, 0.5, 1], format="%g")
+    bar.set_label("share of the true class (square-root scale)", fontsize=9)
+    bar.outline.set_edgecolor(_PALE)
     axes.set_title(f"{100 * np.trace(matrix) / max(1, totals.sum()):.2f} % of {totals.sum():,} right", fontsize=11)
     axes.set(
-        xlabel="predicted class (colour: square root of the share of the row)",
+        xlabel="predicted class",
         ylabel="true class",
         xticks=[],
         yticks=[],
@@ -121,7 +159,7 @@ def draw_mistakes(
         OSError: the file cannot be written.
     """
     rows = max(1, math.ceil(len(mistakes) / _COLUMNS))
-    height = 80 + 180 * rows
+    height = 80 + 180 * rows if mistakes else 80
     figure = _figure(860, height)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     figure.get_layout_engine().set(hspace=0.4, rect=(0, 40 / height, 1, 1 - 40 / height))
@@ -130,9 +168,9 @@ def draw_mistakes(
         axes.axis("off")
     for axes, (image, true, predicted, probability) in zip(grid, mistakes, strict=False):
         axes.imshow(image.transpose(1, 2, 0), interpolation="bicubic")
-        style = {"fontsize": 7.5, "transform": axes.transAxes, "in_layout": False}
-        axes.text(0, -0.14, f"is {_label(true)}", color=_BLUE, **style)
-        axes.text(0, -0.28, f"said {_label(predicted, 11)} {100 * probability:.1f} %", color=_ORANGE, **style)
+        style = {"fontsize": 8.5, "transform": axes.transAxes, "in_layout": False}
+        axes.text(0, -0.14, f"true: {_label(true, 16)}", color=_BLUE, **style)
+        axes.text(0, -0.29, f"{_label(predicted, 13)}, {100 * probability:.1f} %", color=_ORANGE, **style)
     _write(figure, path)
 
 
@@ -159,19 +197,73 @@ def draw_predictions(predictions: Sequence[tuple[str, Any, Sequence[tuple[str, f
         right.set(xlim=(0, 100))
         right.invert_yaxis()
         right.tick_params(axis="x", labelsize=8)
-        right.spines[["top", "right"]].set_visible(False)
+        _style(right)
     grid[-1][1].set_xlabel("probability, %", fontsize=9)
     _write(figure, path)
 
 
+def draw_errors(panels: Sequence[tuple[str, NDArray[np.float64]]], path: str | Path, title: str) -> None:
+    """Draw |analytic - numeric| of each input of a gradient check as a heat map, and write them as one PNG.
+
+    Axes but the last two are laid out in blocks, alternately from top to bottom and from left to right. Values that
+    are not finite are red.
+
+    Args:
+        panels: for each input a heading, and the absolute errors in its shape.
+        path: the file to write.
+        title: above the panels.
+
+    Raises:
+        MiniskError: matplotlib is not installed.
+        OSError: the file cannot be written.
+    """
+    figure = _figure(40 + 360 * max(1, len(panels)), 380)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    for axes, (heading, errors) in zip(figure.subplots(1, max(1, len(panels)), squeeze=False)[0], panels, strict=False):
+        plane, rows, columns = _plane(errors)
+        colours = _import("matplotlib").colormaps["Blues"].with_extremes(bad="#CC0000")
+        largest = float(np.nanmax(plane, initial=0, where=np.isfinite(plane)))
+        image = axes.imshow(plane, cmap=colours, vmin=0, vmax=largest or 1, aspect="auto", interpolation="nearest")
+        axes.set_title(_label(heading, 60), fontsize=9)
+        axes.set_xlabel(columns)
+        axes.set_ylabel(rows)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.spines[:].set_color(_PALE)
+        if largest:
+            figure.colorbar(image, ax=axes, format="%.1g").set_label("|analytic - numeric|", fontsize=9)
+    _write(figure, path)
+
+
+def _plane(array: NDArray[np.float64]) -> tuple[NDArray[np.float64], str, str]:
+    """Lay an array out in a plane; return it with the labels of its rows and columns."""
+    shape = (1,) * (2 - array.ndim) + array.shape
+    added = len(shape) - array.ndim
+    # The last axis runs along a row, the one before along a column, and so on alternately.
+    columns = list(range(len(shape)))[::-2][::-1]
+    rows = list(range(len(shape)))[-2::-2][::-1]
+    height, width = (math.prod(shape[axis] for axis in axes) for axes in (rows, columns))
+    plane = array.reshape(shape).transpose(*rows, *columns).reshape(height, width)
+    named = [[str(axis - added) for axis in axes if axis >= added] for axes in (rows, columns)]
+    labels = [
+        f"{'index on axis' if len(names) == 1 else 'axes'} {', '.join(names)}" if names else "" for names in named
+    ]
+    return np.where(np.isfinite(plane), plane, np.nan), labels[0], labels[1]
+
+
 def _figure(width: int, height: int) -> Any:
     """Return an empty Figure of this size in pixels. Raises MiniskError."""
+    # Not through pyplot, which opens windows, selects a backend and keeps global state.
+    figure = _import("matplotlib.figure").Figure
+    return figure(figsize=(width / 100, height / 100), dpi=100, layout="constrained")
+
+
+def _import(module: str) -> Any:
+    """Import a module of matplotlib. Raises MiniskError."""
     try:
-        # Not through pyplot, which opens windows, selects a backend and keeps global state.
-        from matplotlib.figure import Figure
+        return importlib.import_module(module)
     except ImportError as error:
         raise MiniskError('pictures need matplotlib: pip install "minisk[plot]"') from error
-    return Figure(figsize=(width / 100, height / 100), dpi=100, layout="constrained")
 
 
 def _write(figure: Any, path: str | Path) -> None:

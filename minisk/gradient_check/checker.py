@@ -19,7 +19,7 @@ from ..errors import DtypeError, GradcheckError, MiniskError, ShapeError
 from . import probes
 from .differences import LADDERS, Slope, Status, chance_to_miss, random_signs
 from .elements import Point, locate
-from .report import GradcheckReport, InputSummary, Row, Verdict
+from .report import GradcheckReport, InputSummary, Row, Verdict, count
 from .subjects import GradientSubject, Subject
 
 DIRECTIONS = 3
@@ -232,7 +232,7 @@ def _direction_to_search(slopes: list[Slope]) -> int:
 
 def _conclude(report: GradcheckReport, failures: list[Status], point: Point) -> None:
     """Raise CheckFailed with the gravest of the failures, if there are any."""
-    names = [f"{s.input!r} ({s.failing} elements)" for s in report.summaries.values() if s.failing]
+    names = [f"{s.input!r} ({count(s.failing, 'element')})" for s in report.summaries.values() if s.failing]
     where = ", ".join(names) or "along random directions (no single element stands out)"
     if Status.DIFFERS in failures:
         rows = [row for row in report.rows if row.status == Status.DIFFERS.value]

@@ -12,7 +12,6 @@ import numpy as np
 
 SHOWN = 10  # rows of the table that are printed
 LINE_WIDTH = 100  # characters
-PICTURE_SIZE = 640  # pixels of the longer side, about
 
 
 class Verdict(enum.Enum):
@@ -100,7 +99,7 @@ class InputSummary:
     worst: float = 0.0
 
 
-@dataclass
+@dataclass(repr=False)
 class GradcheckReport:
     """The result of `gradcheck`; `print(report)` shows it.
 
@@ -126,7 +125,7 @@ class GradcheckReport:
     rows: list[Row] = field(default_factory=list)
     summaries: dict[str, InputSummary] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    errors: dict[str, Any] = field(default_factory=dict, repr=False)
+    errors: dict[str, Any] = field(default_factory=dict)
     chance_to_miss: float = 1.0
     resolution: float = 0.0
     order: int = 1
@@ -145,6 +144,9 @@ class GradcheckReport:
         finite = json.loads(json.dumps(content), parse_constant=lambda _: None)
         return json.dumps(finite, indent=2, allow_nan=False)
 
+    def __repr__(self) -> str:
+        return str(self)  # a notebook shows it
+
     def __str__(self) -> str:
         lines = [f"gradcheck: {self.verdict.value}"]
         texts = [self.message, *self.notes]
@@ -156,35 +158,38 @@ class GradcheckReport:
             lines += ["", *_element_table(self.rows)]
         if self.summaries:
             lines += ["", *_summary_table(self.summaries.values())]
-        cost = f"{self.evaluations} evaluations, {self.gradients} gradients, {self.seconds:.2f} s"
+        runs = f"{count(self.evaluations, 'evaluation')}, {count(self.gradients, 'gradient')}"
+        cost = f"{runs}, {self.seconds:.2f} s"
         lines += ["", f"cost: {cost} (order {self.order}, {self.dtype}, seed {self.seed})"]
         return "\n".join(lines)
 
     def save_picture(self, path: str | Path) -> None:
-        """Write a heat map (PNG) of |analytic - numeric| over each input examined element by element.
+        """Write a heat map (PNG) of |analytic - numeric|, one panel for each input.
 
-        Black is 0, white the largest error. Axes but the last two are laid out from top to bottom and left to right.
+        Raises MiniskError if matplotlib is not installed, and OSError.
         """
-        from PIL import Image
+        from ..analysis.figures import draw_errors
 
-        tiles = [_heat_map(np.abs(error)) for error in self.errors.values()] or [np.zeros((1, 1))]
-        width = max(tile.shape[1] for tile in tiles)
-        # A dark line separates the tiles.
-        padded = [np.pad(tile, ((0, 1), (0, width - tile.shape[1]))) for tile in tiles]
-        picture = 255 * np.concatenate(padded)
-        cell = max(1, PICTURE_SIZE // max(picture.shape))
-        enlarged = np.kron(picture, np.ones((cell, cell)))
-        Image.fromarray(enlarged.astype(np.uint8)).save(path)
+        panels = []
+        for summary in self.summaries.values():
+            heading = f"{summary.input} {summary.shape}: "
+            errors = np.zeros(summary.shape)  # differences below the estimated error are not shown
+            if summary.failing and summary.input in self.errors:
+                errors = np.abs(self.errors[summary.input])
+                heading += count(summary.failing, "wrong element")
+            elif summary.elements or self.ok:
+                heading += "no errors"
+            else:
+                heading += "not measured by element"
+            panels.append((heading, errors))
+        draw_errors(
+            panels, path, f"gradcheck: {self.verdict.value}, order {self.order}, {self.dtype}, seed {self.seed}"
+        )
 
 
-def _heat_map(error: Any) -> Any:
-    """Lay an array out in a plane, scaled to [0, 1]."""
-    missing_axes = max(0, 3 - error.ndim)
-    columns, height, width = ((1,) * missing_axes + error.shape)[-3:]
-    error = np.nan_to_num(error.reshape(-1, columns, height, width), posinf=0.0)
-    rows = error.shape[0]
-    plane = error.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
-    return plane / (plane.max(initial=0) or 1)
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the singular or plural: "1 element", "2 elements"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _element_table(rows: list[Row]) -> list[str]:
@@ -201,9 +206,9 @@ def _element_table(rows: list[Row]) -> list[str]:
 def _summary_table(summaries: Iterable[InputSummary]) -> list[str]:
     cells = [("input", "shape", "checked", "failing", "largest error")]
     for summary in summaries:
-        checked = f"{summary.directions} directions"
+        checked = count(summary.directions, "direction")
         if summary.elements:
-            checked += f", {summary.elements} elements"
+            checked += f", {count(summary.elements, 'element')}"
         cells.append((summary.input, str(summary.shape), checked, str(summary.failing), f"{summary.worst:.0e}"))
     return _align(cells)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..autograd import Function, Tensor, detect_anomaly, grad, no_grad
 from ..backend import seeded, to_device
-from ..errors import DtypeError
+from ..errors import DtypeError, ShapeError
 from ..nn import Module
 
 Arrays = list[Any]
@@ -37,12 +37,14 @@ class Subject:
         arrays: the point at which the gradient is checked: first the inputs, then the parameters.
         names: the name of each array.
         input_count: how many of the arrays are inputs.
+        shapes: of the floating outputs, which must not change; None before the first evaluation.
         evaluations, backwards: how often forward alone, and forward and backward, have run.
     """
 
     order = 1
     evaluations = 0
     backwards = 0
+    shapes: list[tuple[int, ...]] | None = None
 
     def __init__(self, function: Any, arguments: Sequence[Any], params: Mapping[str, Tensor], dtype: str) -> None:
         self.arguments = arguments
@@ -92,7 +94,13 @@ class Subject:
         for output in outputs:
             if not isinstance(output, Tensor):
                 raise DtypeError(f"gradcheck: the function returned a {type(output).__name__}, expected Tensors")
-        return [output for output in outputs if output.dtype.kind == "f"]
+        floating = [output for output in outputs if output.dtype.kind == "f"]
+        shapes = [output.shape for output in floating]
+        if self.shapes not in (None, shapes):
+            problem = f"the outputs have shapes {shapes} here and {self.shapes} at another point"
+            raise ShapeError(f"gradcheck: {problem}: a mask or index must not depend on the values")
+        self.shapes = shapes
+        return floating
 
     def evaluate(self, arrays: Arrays) -> Arrays:
         """Return the floating outputs."""

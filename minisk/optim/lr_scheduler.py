@@ -41,12 +41,16 @@ class LRScheduler:
         """Return the share of the peak learning rate at this step, starting at 0."""
         raise NotImplementedError
 
+    def rate(self, step: int, peak: float) -> float:
+        """Return the learning rate at this step, starting at 0, of a group with this peak."""
+        warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        return peak * warmup * self.factor(step)
+
     def go_to(self, step: int) -> None:
         """Set the learning rate of optimizer step `step`, starting at 0."""
         self.steps = step
-        warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * warmup * self.factor(step)
+            group["lr"] = self.rate(step, peak)
 
     def step(self) -> None:
         """Set the learning rate of the next step."""

@@ -88,14 +88,17 @@ class RunLog:
         self.event("step", step=step, **scalars)
         self._scalars("step", step, scalars)
 
-    def epoch(self, history: Sequence[Metrics], step: int) -> None:
-        """Log the last epoch of the history, which ended after `step` steps; rewrite metrics.csv and curves.png."""
+    def epoch(self, history: Sequence[Metrics], step: int, rates: Sequence[float]) -> None:
+        """Log the last epoch of the history, which ended after `step` steps; rewrite metrics.csv and curves.png.
+
+        rates: the learning rate at evenly spaced steps, from the first to the last.
+        """
         rows = [dataclasses.asdict(metrics) for metrics in history]
         with self._failure_reported("metrics.csv"):
             table = csv_text(list(rows[0]), rows, line_end="\r\n")
             atomic_write(self.folder / "metrics.csv", table.encode())
         with self._failure_reported("curves.png"):
-            draw_curves(rows, self.folder / "curves.png")
+            draw_curves(rows, self.folder / "curves.png", rates)
         self.event("epoch", **rows[-1])
         self._scalars("epoch", step, {name: value for name, value in rows[-1].items() if name != "epoch"})
 

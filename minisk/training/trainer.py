@@ -33,6 +33,8 @@ from .provenance import software, warn_of_other_software
 from .run_folder import Metrics, RunLog, hold_folder, progress_bar, write_config
 from .state import Position, TrainingState
 
+MOST_RATES = 2000  # points of the learning rate in curves.png
+
 
 class Trainer:
     """One run: its data, model, optimizer and schedule, and the folder it writes to.
@@ -236,7 +238,9 @@ class Trainer:
             self.checkpoints.keep_best(self.state.best_weights(), self._about())
         self.state.position = Position(epoch=position.epoch + 1)
         # The checkpoint comes last: if the process is killed before it, resuming repeats the end of the epoch.
-        self.log.epoch(self.history, self.schedule.steps)
+        steps = self.schedule.steps
+        shown = range(0, steps, max(1, steps // MOST_RATES))
+        self.log.epoch(self.history, steps, [self.schedule.rate(i, self.schedule.peaks[0]) for i in shown])
         self._save(must=self.finished)
         if self.finished and not measurable:
             problem = f"the test loss was never finite: try a smaller learning rate than {self.config.lr}"

@@ -213,7 +213,9 @@ def test_the_share_of_waiting_is_a_percentage_of_the_epoch(tmp_path):
 
 def test_the_curves_are_drawn_from_every_epoch_so_far(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(folder, "draw_curves", lambda rows, path: drawn.append(([r["epoch"] for r in rows], path.name)))
+    monkeypatch.setattr(
+        folder, "draw_curves", lambda rows, path, rates: drawn.append(([r["epoch"] for r in rows], path.name))
+    )
     trained(tmp_path, epochs=2)
     assert drawn == [([1], "curves.png"), ([1, 2], "curves.png")]
 
