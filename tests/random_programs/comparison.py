@@ -1,0 +1,174 @@
+"""Compares what minisk and the reference made of a program.
+
+A result may be off by ROUNDINGS · eps · (its largest value + its sensitivity). The sensitivity is how much it changes,
+relative to the noise, if the reference disturbs every operand and every gradient. eps is that of the least exact dtype.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from generator import CLEAR
+from interpreter import Outcome
+from minisk_interpreter import MiniskInterpreter
+from steps import Call, Program
+from torch_interpreter import ConventionError, TorchInterpreter
+
+from minisk.errors import GraphError, MiniskError
+
+NOISE = 1e-6
+ROUNDINGS = {"float64": 400, "float32": 100, "float16": 30}
+
+
+@dataclass
+class Difference:
+    """What differs: a kind, such as "value" or "error"; where; and both sides in words."""
+
+    kind: str
+    where: str
+    found: str
+    expected: str
+    operation: str = ""
+
+    def __str__(self) -> str:
+        operation = f" ({self.operation})" if self.operation else ""
+        return f"{self.kind} of {self.where}{operation}\n  minisk    {self.found}\n  reference {self.expected}"
+
+
+@dataclass
+class Reference:
+    """The reference's outcome, a disturbed one, and what the comparison must know of the run."""
+
+    clean: Outcome
+    noisy: Outcome
+    eps: float
+    is_stale: bool
+    is_on_kink: bool
+    has_no_slope: bool
+
+
+def reference_of(program: Program) -> Reference:
+    clean, noisy = TorchInterpreter(program), TorchInterpreter(program, NOISE)
+    outcome, disturbed = clean.run(program), noisy.run(program)
+    name = dtype_of(clean.eps)
+    is_on_kink = program.style == "smooth" and clean.kink_distance < CLEAR[name] / 3
+    return Reference(outcome, disturbed, clean.eps, clean.is_stale, is_on_kink, clean.has_no_slope)
+
+
+def dtype_of(eps: float) -> str:
+    return "float16" if eps > 1e-4 else "float32" if eps > 1e-8 else "float64"
+
+
+def differences(program: Program, reference: Reference, found: Outcome) -> list[Difference]:
+    """Return what differs between minisk's outcome and the reference; nothing for a program on a kink."""
+    if reference.is_on_kink:
+        return []
+    return [
+        *error_differences(program, reference, found),
+        *result_differences(program, reference, found, "value", found.values, reference.clean.values),
+        *gradient_differences(program, reference, found),
+    ]
+
+
+def error_differences(program: Program, reference: Reference, found: Outcome) -> list[Difference]:
+    listed = []
+    expected = reference.clean.errors
+    for place in sorted({*expected, *found.errors}, key=str):
+        ours, theirs = found.errors.get(place), expected.get(place)
+        if isinstance(place, str):
+            is_stale_error = isinstance(ours, GraphError) and reference.is_stale and "in place" in str(ours)
+            if ours is not None and theirs is None and not is_stale_error:
+                listed.append(Difference("error", place, describe(ours), "no error"))
+            elif ours is None and theirs is not None:
+                listed.append(Difference("error", place, "no error", describe(theirs)))
+            continue
+        step = program.steps[place]
+        operation = step.operation if isinstance(step, Call) else type(step).__name__
+        if (ours is None) != (theirs is None):
+            listed.append(Difference("error", step.source(), describe(ours), describe(theirs), operation))
+        elif ours is not None and not isinstance(ours, MiniskError):
+            listed.append(Difference("class of error", step.source(), describe(ours), "a MiniskError", operation))
+    return listed
+
+
+def describe(error: Exception | None) -> str:
+    return "no error" if error is None else f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def maker(program: Program, label: str) -> str:
+    """Return the operation that computed the value of this label."""
+    name = label.split()[0]
+    return next((s.operation for s in program.steps if isinstance(s, Call) and name in s.names), "")
+
+
+def result_differences(
+    program: Program, reference: Reference, found: Outcome, kind: str, ours: dict[str, Any], theirs: dict[str, Any]
+) -> list[Difference]:
+    """Compare the results that both have; a missing one is an error's consequence, or reported as that."""
+    listed = []
+    for label in theirs:
+        if label not in ours:
+            continue
+        expected_dtype = reference.clean.dtypes[label]
+        found_dtype = found.dtypes[label]
+        wrong = array_difference(program, reference, label, ours[label], theirs[label])
+        if expected_dtype != found_dtype and expected_dtype != "float":
+            wrong = f"{found_dtype}", f"{expected_dtype}"
+            listed.append(Difference("dtype", label, *wrong, maker(program, label)))
+        elif wrong is not None:
+            listed.append(Difference(kind, label, *wrong, maker(program, label)))
+    return listed
+
+
+def array_difference(
+    program: Program, reference: Reference, label: str, ours: np.ndarray, theirs: np.ndarray
+) -> tuple[str, str] | None:
+    """Return both arrays in words if they differ by more than rounding; NaN and infinities must be in the same places."""
+    if ours.shape != theirs.shape:
+        return f"shape {ours.shape}", f"shape {theirs.shape}"
+    words = f"{np.array2string(ours, threshold=40)}", f"{np.array2string(theirs, threshold=40)}"
+    if theirs.dtype.kind != "f":
+        return None if np.array_equal(ours, theirs) else words
+    ours = ours.astype(np.float64)
+    finite = np.isfinite(theirs)
+    if not np.array_equal(np.where(finite, 0, theirs), np.where(np.isfinite(ours), 0, ours), equal_nan=True):
+        return words
+    noisy = reference.noisy.values.get(label, reference.noisy.gradients.get(label))
+    change = 0.0
+    if noisy is not None and noisy.shape == theirs.shape:
+        both = finite & np.isfinite(noisy)
+        change = np.abs(noisy[both] - theirs[both]).max(initial=0) / NOISE
+    scale = np.abs(theirs[finite]).max(initial=0)
+    allowed = ROUNDINGS[dtype_of(reference.eps)] * reference.eps * (scale + change)
+    if dtype_of(reference.eps) == "float16":
+        allowed += 1e-6  # its subnormal numbers
+    error = np.abs(ours[finite] - theirs[finite]).max(initial=0)
+    if error <= allowed:
+        return None
+    return f"off by {error:.3g}\n{words[0]}", f"allowed {allowed:.3g}\n{words[1]}"
+
+
+def gradient_differences(program: Program, reference: Reference, found: Outcome) -> list[Difference]:
+    """Compare gradients; if one library has none, its error was compared, or the gradient is missing."""
+    if reference.has_no_slope:
+        return []
+    expected = reference.clean.gradients
+    listed = result_differences(program, reference, found, "gradient", found.gradients, expected)
+    if found.errors.keys() - reference.clean.errors.keys():
+        return listed
+    for label in sorted(expected.keys() ^ found.gradients.keys()):
+        words = ("computed", "absent") if label in found.gradients else ("absent", "computed")
+        present = found.gradients.get(label, expected.get(label))
+        if present is None or present.any():  # zeros may be left out
+            listed.append(Difference("presence", label, *words))
+    for label in found.gradients:
+        owner = label.split()[1]
+        if owner in found.dtypes and found.dtypes[owner] != found.dtypes[label]:
+            listed.append(Difference("dtype", label, found.dtypes[label], found.dtypes[owner]))
+    return listed
+
+
+def run_minisk(program: Program, **how: Any) -> Outcome:
+    return MiniskInterpreter(**how).run(program)
