@@ -294,8 +294,11 @@ def is_clear_source(builder: Builder, name: str) -> bool:
     """Return whether the gradient with respect to an inner value is the same by every correct formula.
 
     The branch sum of select may depend on the weights or not. PyTorch applies a hook on an inner source only if no
-    other source lies below it.
+    other source lies below it. In a program that writes, the reference clones results, and an inner value may not be
+    the one that backward uses.
     """
+    if any(isinstance(step, Write) for step in builder.steps):
+        return False
     value = builder.reference.environment[name]
     for step in builder.steps:
         if isinstance(step, Call) and step.operation == "select" and name == step.names[-1]:

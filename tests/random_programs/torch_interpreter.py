@@ -119,6 +119,8 @@ class TorchInterpreter(Interpreter):
             dtype = settings["dtype"]
         if self.has_writes and operation not in VIEWS:
             results = [r.clone() for r in results]  # PyTorch may have saved the result for backward
+        if not torch.is_grad_enabled():
+            results = [r.detach() for r in results]  # a view of PyTorch requires gradients even then
         self.note_use(given, results)
         for result in results:
             is_view = operation in VIEWS and getattr(given[0], "is_read_only", False)
@@ -260,6 +262,10 @@ def refuse(operation: str, inputs: Sequence[Any], settings: dict[str, Any]) -> N
     sections = settings.get("indices_or_sections")
     if operation == "split" and isinstance(sections, int) and (sections < 1 or shape[axis] % sections):
         raise ConventionError(f"split of {shape} into {sections}")
+    if operation in ("avg_pool2d", "max_pool2d", "global_avg_pool2d") and len(shape) != 4:
+        raise ConventionError(f"{operation} of {shape}")
+    if operation == "linear" and inputs[1].ndim != 2:
+        raise ConventionError(f"linear with weight {tuple(inputs[1].shape)}")
     shapes = [tuple(x.shape) for x in inputs if isinstance(x, torch.Tensor)]
     if operation in ("add_relu", "channel_dot") and len(set(shapes)) > 1:
         raise ConventionError(f"{operation} of shapes {shapes}")
@@ -309,7 +315,7 @@ def dropout(x: torch.Tensor, p: float, seed: int) -> torch.Tensor:
 
 def select(logits: torch.Tensor, *branches: torch.Tensor) -> tuple[torch.Tensor, ...]:
     shape = branches[0].shape
-    if logits.shape != (shape[0], len(branches), shape[1]) or any(b.shape != shape for b in branches):
+    if len(shape) != 4 or logits.shape != (shape[0], len(branches), shape[1]) or any(b.shape != shape for b in branches):
         raise ConventionError(f"select: {logits.shape}")
     # Two nodes: in minisk the sum does not depend on the weights, both are results of one operation.
     return (logits.softmax(1)[..., None, None] * torch.stack(branches, 1)).sum(1), logits.softmax(1)
