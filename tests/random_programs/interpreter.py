@@ -16,7 +16,7 @@ class Outcome:
     """The results of a program.
 
     values: every value at the time of its computation, and "… at the end" for those in memory after all writes.
-    gradients: by label, such as "first v0"; hook calls are "hook v1 0", "hook v1 1", …
+    gradients: by label, such as "first v0"; those that hooks received are "backward-hook-0 v1 call 0", …
     dtypes: of every value and gradient, by the same labels.
     errors: the exception of each step that failed, by the step's index, and of each phase of differentiation.
     """
@@ -34,6 +34,7 @@ class Interpreter:
         self.environment: dict[str, Any] = {}
         self.outcome = Outcome()
         self.removers: list[Any] = []
+        self.current_phase = ""
 
     # A subclass implements these.
 
@@ -110,13 +111,13 @@ class Interpreter:
         return []
 
     def add_hook(self, step: Hook) -> None:
-        calls = self.outcome.gradients
+        calls, number = self.outcome.gradients, len(self.removers)
 
         def hook(gradient: Any) -> Any:
-            if not self.array(gradient).any():  # a library may leave out a gradient of zeros
-                return None
-            count = sum(label.startswith(f"hook {step.target} ") for label in calls)
-            self.note(f"hook {step.target} {count}", gradient, calls)
+            count = 0
+            while (label := f"{self.current_phase}-hook-{number} {step.target} call {count}") in calls:
+                count += 1
+            self.note(label, gradient, calls)
             return None if step.factor is None else gradient * step.factor
 
         self.removers.append(self.hook(self.environment[step.target], hook))
@@ -175,6 +176,7 @@ class Interpreter:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Any:
+        self.current_phase = name
         try:
             yield
         except Exception as error:  # of any class: the comparison judges it

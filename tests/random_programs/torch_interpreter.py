@@ -35,11 +35,24 @@ VIEWS = MOVING - {"concatenate", "pad", "stack"} | {"cast", "sum_to"}
 EXACT = MOVING | COMPARISONS | {"abs", "argmax", "clip", "max", "maximum", "min", "minimum", "neg", "relu", "where"}
 EXACT |= {"max_pool2d"}
 # Operations whose gradient is selected by the operands' order.
-KINKED = {"add_relu", "batch_norm", "clip", "max", "max_pool2d", "maximum", "min", "minimum", "relu"}
+KINKED = {"abs", "add_relu", "batch_norm", "clip", "max", "max_pool2d", "maximum", "min", "minimum", "relu"}
 
 
 class ConventionError(Exception):
     """minisk refuses by its documented conventions what PyTorch computes."""
+
+
+class Disturb(torch.autograd.Function):
+    """x · (1 + noise · u) with u in (-1, 1); so are the gradients of every order, each with other u."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, noise: float, random: torch.Generator) -> torch.Tensor:
+        ctx.noise, ctx.random = noise, random
+        return x * (1 + noise * (2 * torch.rand(x.shape, generator=random) - 1))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return Disturb.apply(gradient, ctx.noise, ctx.random), None, None
 
 
 class TorchInterpreter(Interpreter):
@@ -75,17 +88,11 @@ class TorchInterpreter(Interpreter):
             value.register_hook(self.disturbed)
         return value
 
-    def disturbed(self, x: torch.Tensor) -> torch.Tensor:
+    def disturbed(self, x: Any) -> Any:
+        """Return x disturbed; its gradient from this use is disturbed too, by other noise."""
         if not self.noise or not isinstance(x, torch.Tensor) or not x.is_floating_point():
             return x
-        return x * (1 + self.noise * (2 * torch.rand(x.shape, generator=self.random) - 1))
-
-    def disturbed_operand(self, x: torch.Tensor) -> torch.Tensor:
-        """Return x disturbed, whose gradient from this use alone is disturbed too."""
-        disturbed = self.disturbed(x)
-        if disturbed is not x and disturbed.requires_grad:
-            disturbed.register_hook(self.disturbed)
-        return disturbed
+        return Disturb.apply(x, self.noise, self.random)
 
     def leaf(self, step: Leaf) -> torch.Tensor:
         array = step.array.astype(np.float64) if step.array.dtype.kind == "f" else step.array
@@ -117,6 +124,9 @@ class TorchInterpreter(Interpreter):
         results = result if isinstance(result, tuple | list) else [result]
         if operation == "cast":
             dtype = settings["dtype"]
+        if self.noise and operation not in VIEWS | EXACT:
+            for result in results:  # in place, so that a result which PyTorch saved for backward is disturbed too
+                result.data.copy_(self.disturbed(result.data))
         if self.has_writes and operation not in VIEWS:
             results = [r.clone() for r in results]  # PyTorch may have saved the result for backward
         if not torch.is_grad_enabled():
@@ -136,7 +146,7 @@ class TorchInterpreter(Interpreter):
             if x is not None:
                 x = x.double() if to_float else x
                 x = x.clone() if self.has_writes and operation not in VIEWS else x
-                x = x if operation in EXACT else self.disturbed_operand(x)
+                x = x if operation in EXACT else self.disturbed(x)
             changed.append(x)
         return changed
 
@@ -198,6 +208,8 @@ class TorchInterpreter(Interpreter):
         )
 
     def array(self, value: torch.Tensor) -> np.ndarray:
+        if value._is_zerotensor():  # a gradient of zeros without memory, which `numpy` of PyTorch 2.13 reads
+            return np.zeros(tuple(value.shape))
         return value.numpy(force=True)
 
     def dtype(self, value: torch.Tensor) -> str:
@@ -264,8 +276,14 @@ def refuse(operation: str, inputs: Sequence[Any], settings: dict[str, Any]) -> N
         raise ConventionError(f"split of {shape} into {sections}")
     if operation in ("avg_pool2d", "max_pool2d", "global_avg_pool2d") and len(shape) != 4:
         raise ConventionError(f"{operation} of {shape}")
-    if operation == "linear" and inputs[1].ndim != 2:
-        raise ConventionError(f"linear with weight {tuple(inputs[1].shape)}")
+    if operation == "linear":
+        expected = [tuple(x.shape) for x in inputs[1:] if x is not None]
+        if len(expected[0]) != 2 or any(bias != expected[0][:1] for bias in expected[1:]):
+            raise ConventionError(f"linear with weight and bias {expected}")
+    if not shape and operation in ("sum", "max", "min", "mean", "var", "argmax") and axis is not None:
+        raise ConventionError(f"{operation} along axis {axis} of shape ()")
+    if operation == "concatenate" and not -len(shape) <= axis < len(shape):
+        raise ConventionError(f"concatenate along axis {axis} of {shape}")  # PyTorch ignores operands of shape (0,)
     shapes = [tuple(x.shape) for x in inputs if isinstance(x, torch.Tensor)]
     if operation in ("add_relu", "channel_dot") and len(set(shapes)) > 1:
         raise ConventionError(f"{operation} of shapes {shapes}")
@@ -326,6 +344,7 @@ def cast(x: torch.Tensor, dtype: str) -> torch.Tensor:
 
 
 def power(x: torch.Tensor, exponent: Any) -> torch.Tensor:
+    exponent = exponent.item() if isinstance(exponent, np.generic) else exponent
     is_natural = isinstance(exponent, int) and exponent >= 0
     return torch.pow(x if is_natural else x.double(), exponent)
 
