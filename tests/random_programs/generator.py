@@ -222,7 +222,7 @@ class Builder:
 
     def wild(self) -> None:
         """Change an argument of the last call at random, so that it does not fit, and run that instead."""
-        calls = [s for s in self.steps if isinstance(s, Call) and s.operation not in ("dropout", "detach")]
+        calls = [s for s in self.steps if isinstance(s, Call) and s.operation not in ("dropout", "detach", "split")]
         if not calls:
             raise Unfit
         step = self.choose(calls)

@@ -93,7 +93,9 @@ def compared(name: str, function: Callable[..., Any], agreement: Agreement) -> C
 
 
 def arrays_of(value: Any) -> list[np.ndarray]:
-    """Return the arrays in nested tuples and lists, in order."""
+    """Return the arrays in nested tuples and lists, in order; of statistics, mean and variance."""
+    if isinstance(value, kernels.BatchStatistics):  # the parts of the mean are each way's own
+        return [np.asarray(value.mean), np.asarray(value.var)]
     if isinstance(value, np.ndarray | np.generic):
         return [np.asarray(value)]
     if isinstance(value, tuple | list):

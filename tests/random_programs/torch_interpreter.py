@@ -280,6 +280,9 @@ def refuse(operation: str, inputs: Sequence[Any], settings: dict[str, Any]) -> N
         expected = [tuple(x.shape) for x in inputs[1:] if x is not None]
         if len(expected[0]) != 2 or any(bias != expected[0][:1] for bias in expected[1:]):
             raise ConventionError(f"linear with weight and bias {expected}")
+    low, high = settings.get("min"), settings.get("max")
+    if operation == "clip" and None not in (low, high) and low > high:
+        raise ConventionError(f"clip to [{low}, {high}]")
     if not shape and operation in ("sum", "max", "min", "mean", "var", "argmax") and axis is not None:
         raise ConventionError(f"{operation} along axis {axis} of shape ()")
     if operation == "concatenate" and not -len(shape) <= axis < len(shape):
