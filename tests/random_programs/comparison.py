@@ -44,7 +44,7 @@ class Reference:
     """The reference's outcome, and what the comparison must know of the run.
 
     eps, is_stale, has_no_slope: as in TorchInterpreter.
-    is_on_kink: whether an operand is so close to a kink that rounding decides.
+    is_on_kink: whether an operand is so close to a kink, or a pole, that rounding decides.
     """
 
     program: Program
@@ -64,6 +64,7 @@ def reference_of(program: Program) -> Reference:
     run = TorchInterpreter(program)
     outcome = run.run(program)
     is_on_kink = program.style == "smooth" and run.kink_distance < CLEAR[dtype_of(run.eps)] / 3
+    is_on_kink |= run.divides_by_computed_zero
     return Reference(program, outcome, run.eps, run.is_stale, run.has_no_slope, is_on_kink)
 
 

@@ -61,7 +61,8 @@ class TorchInterpreter(Interpreter):
     Attributes:
         kink_distance: the least relative distance of any operand from a kink, where the operation has one.
         is_stale: whether memory was written to after a recorded operation had used it.
-        has_no_slope: whether an operation with a kink had a NaN among its operands.
+        has_no_slope: whether an operation with a kink had a NaN among its operands, or var an infinity.
+        divides_by_computed_zero: whether a divisor that is no leaf holds 0, whose sign, and so the quotient's, may differ.
         eps: the machine epsilon of the least exact floating dtype in the program.
     """
 
@@ -73,6 +74,7 @@ class TorchInterpreter(Interpreter):
         self.kink_distance = FAR
         self.is_stale = False
         self.has_no_slope = False
+        self.divides_by_computed_zero = False
         self.eps = float(np.finfo(np.float64).eps)
         self.used: set[int] = set()
         self.functions = counterparts(torch) | FUNCTIONS
@@ -119,7 +121,7 @@ class TorchInterpreter(Interpreter):
             settings["target"] = np.asarray(self.array(self.operand(settings["target"])))
         arrays = [x.detach().numpy() for x in given if x is not None]
         self.kink_distance = min(self.kink_distance, distance_from_kink(operation, arrays, settings))
-        self.has_no_slope |= operation in KINKED and any(np.isnan(a).any() for a in arrays if a.dtype.kind == "f")
+        self.note_undefined(operation, given, settings)
         result = self.functions[operation](*self.prepared(operation, given), **settings)
         results = result if isinstance(result, tuple | list) else [result]
         if operation == "cast":
@@ -136,6 +138,16 @@ class TorchInterpreter(Interpreter):
             is_view = operation in VIEWS and getattr(given[0], "is_read_only", False)
             result.is_read_only = operation == "broadcast_to" or is_view
         return [self.tracked(r, dtype if r.is_floating_point() else self.dtype(r)) for r in results]
+
+    def note_undefined(self, operation: str, operands: list[Any], settings: dict[str, Any]) -> None:
+        """Note operands at which the result or the slope depends on the formula."""
+        floats = [x.detach() for x in operands if x is not None and x.is_floating_point()]
+        self.has_no_slope |= operation in KINKED and any(bool(x.isnan().any()) for x in floats)
+        self.has_no_slope |= operation == "var" and any(bool(x.isinf().any()) for x in floats)
+        exponent = settings.get("exponent", 1)
+        divisor = operands[-1] if operation == "div" else operands[0] if operation == "pow" and exponent < 0 else None
+        if divisor is not None and not divisor.is_leaf and bool((divisor == 0).any()):
+            self.divides_by_computed_zero = True
 
     def prepared(self, operation: str, operands: list[Any]) -> list[Any]:
         """Return the operands converted to float64 where the operation computes in floating dtypes; cloned; disturbed."""
