@@ -392,8 +392,8 @@ def draw_global_pool(b: Builder, name: str) -> None:
 def draw_batch_norm(b: Builder, name: str) -> None:
     x = b.floating(2, 4, lambda v: v.shape[1] > 0 and v.numel() >= 4 * v.shape[1])
     channels, dtype = (b.value(x).shape[1],), b.reference.dtype(b.value(x))
-    weight, bias = b.leaf(channels, dtype), b.leaf(channels, dtype)
-    mean, var = (b.floats(channels, True).astype(dtype) for _ in range(2))
+    weight, bias = (b.leaf(channels, dtype, is_special=False) for _ in range(2))
+    mean, var = (b.floats(channels, True, is_special=False).astype(dtype) for _ in range(2))
     settings = {"training": b.chance(0.6), "momentum": b.choose([0.1, 0.05]), "eps": b.choose([1e-5, 0.1])}
     relu = {"relu": True} if b.chance(0.4) else {}
     b.call(name, x, weight, bias, mean, var, results=3, **settings, **relu)

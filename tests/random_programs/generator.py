@@ -81,11 +81,13 @@ class Builder:
 
     # Leaves
 
-    def leaf(self, shape: tuple[int, ...], dtype: str | None = None, is_positive: bool = False) -> Ref:
-        """Add a leaf with random values and layout."""
+    def leaf(
+        self, shape: tuple[int, ...], dtype: str | None = None, is_positive: bool = False, is_special: bool = True
+    ) -> Ref:
+        """Add a leaf with random values and layout; with is_special False, never with special values."""
         dtype = dtype or self.dtype
         kind = np.dtype(dtype).kind
-        array = self.floats(shape, is_positive) if kind == "f" else self.random.integers(0, 5, shape)
+        array = self.floats(shape, is_positive, is_special) if kind == "f" else self.random.integers(0, 5, shape)
         if kind == "i":
             array = array - 2
         layout = self.choose(["contiguous", "contiguous", "transposed", "strided", "backwards"])
@@ -96,8 +98,8 @@ class Builder:
             self.frozen.add(self.memory(ref))
         return ref
 
-    def floats(self, shape: tuple[int, ...], is_positive: bool) -> np.ndarray:
-        if self.style == "special" and self.chance(0.8):
+    def floats(self, shape: tuple[int, ...], is_positive: bool, is_special: bool = True) -> np.ndarray:
+        if self.style == "special" and is_special and self.chance(0.8):
             drawn = self.random.choice(self.choose(SPECIAL), shape)
             return np.abs(drawn) if is_positive else drawn
         count = max(int(np.prod(shape)), 1)

@@ -101,10 +101,13 @@ class TorchInterpreter(Interpreter):
         value = torch.tensor(np.ascontiguousarray(array).reshape(array.shape), requires_grad=step.requires_grad)
         return self.tracked(value, str(step.array.dtype))
 
-    def operand(self, value: Any) -> Any:
-        """Return a Tensor for an array, a number or a list; keep Tensors and None."""
+    def operand(self, value: Any, others: Sequence[Any] = ()) -> Any:
+        """Return a Tensor for an array, a number or a list; keep Tensors and None. An int takes an integer dtype it meets."""
         if value is None or isinstance(value, torch.Tensor):
             return value
+        if isinstance(value, int):
+            met = [x.dtype for x in others if isinstance(x, torch.Tensor) and self.dtype(x).startswith(("int", "uint"))]
+            return torch.tensor(value, dtype=met[0] if met else None)
         array = np.asarray(value)
         return torch.tensor(array.astype(np.float64) if array.dtype.kind == "f" else array)
 
@@ -116,7 +119,7 @@ class TorchInterpreter(Interpreter):
         refuse(operation, inputs, settings)
         if returns_itself(operation, inputs[0], settings):
             return [inputs[0]]
-        given = [self.operand(x) for x in inputs]
+        given = [self.operand(x, inputs) for x in inputs]
         if operation == "cross_entropy":
             settings["target"] = np.asarray(self.array(self.operand(settings["target"])))
         arrays = [x.detach().numpy() for x in given if x is not None]
@@ -297,8 +300,11 @@ def refuse(operation: str, inputs: Sequence[Any], settings: dict[str, Any]) -> N
         raise ConventionError(f"clip to [{low}, {high}]")
     if not shape and operation in ("sum", "max", "min", "mean", "var", "argmax") and axis is not None:
         raise ConventionError(f"{operation} along axis {axis} of shape ()")
-    if operation == "concatenate" and not -len(shape) <= axis < len(shape):
+    ranks = {x.ndim for x in inputs if isinstance(x, torch.Tensor)}
+    if operation == "concatenate" and (len(ranks) > 1 or not -len(shape) <= axis < len(shape)):
         raise ConventionError(f"concatenate along axis {axis} of {shape}")  # PyTorch ignores operands of shape (0,)
+    if operation == "batch_norm" and any(tuple(x.shape) != shape[1:2] for x in inputs[1:]):
+        raise ConventionError(f"batch_norm of {shape}")
     shapes = [tuple(x.shape) for x in inputs if isinstance(x, torch.Tensor)]
     if operation in ("add_relu", "channel_dot") and len(set(shapes)) > 1:
         raise ConventionError(f"{operation} of shapes {shapes}")
@@ -361,6 +367,7 @@ def cast(x: torch.Tensor, dtype: str) -> torch.Tensor:
 def power(x: torch.Tensor, exponent: Any) -> torch.Tensor:
     exponent = exponent.item() if isinstance(exponent, np.generic) else exponent
     is_natural = isinstance(exponent, int) and exponent >= 0
+    x = x + 0.0 if exponent == -0.5 else x  # PyTorch computes 1/√x: -inf at -0, where C's pow is +inf
     return torch.pow(x if is_natural else x.double(), exponent)
 
 
