@@ -15,7 +15,7 @@ from generator import CLEAR
 from interpreter import Outcome
 from minisk_interpreter import MiniskInterpreter
 from steps import Call, Program
-from torch_interpreter import ConventionError, TorchInterpreter
+from torch_interpreter import TorchInterpreter
 
 from minisk.errors import GraphError, MiniskError
 
@@ -105,7 +105,8 @@ def error_differences(program: Program, reference: Reference, found: Outcome) ->
 
 
 def describe(error: Exception | None) -> str:
-    return "no error" if error is None else f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    first_line = str(error).partition("\n")[0]
+    return "no error" if error is None else f"{type(error).__name__}: {first_line}"
 
 
 def maker(program: Program, label: str) -> str:
@@ -136,7 +137,7 @@ def result_differences(
 def array_difference(
     program: Program, reference: Reference, label: str, ours: np.ndarray, theirs: np.ndarray
 ) -> tuple[str, str] | None:
-    """Return both arrays in words if they differ by more than rounding; NaN and infinities must be in the same places."""
+    """Return both arrays in words if they differ by more than rounding; NaN and infinities must stand alike."""
     if ours.shape != theirs.shape:
         return f"shape {ours.shape}", f"shape {theirs.shape}"
     words = f"{np.array2string(ours, threshold=40)}", f"{np.array2string(theirs, threshold=40)}"

@@ -203,7 +203,9 @@ class Builder:
             index = self.choose([..., slice(None, None, -1), slice(1, None)]) if x.ndim else ...
             place = self.array(target)[index]
             value = self.random.integers(0, 3, place.shape) if is_integer else self.floats(place.shape, False)
-            given: Any = self.choose([value, 2, value.astype(self.dtype)]) if not is_integer else self.choose([value, 2])
+            given: Any = (
+                self.choose([value, 2, value.astype(self.dtype)]) if not is_integer else self.choose([value, 2])
+            )
             if not is_integer and self.chance(0.4):
                 found = self.existing(lambda v: _broadcasts(tuple(v.shape), place.shape, to_second=True))
                 given = found or given

@@ -184,6 +184,6 @@ class Interpreter:
 
 
 def weights(seed: int, position: int, shape: Sequence[int]) -> np.ndarray:
-    """Return incoming gradients in (-1.5, -0.5) and (0.5, 1.5), exact in float16: in a plain sum, faults could cancel."""
+    """Return incoming gradients of size 0.5 to 1.5, exact in float16: in a plain sum, faults could cancel."""
     rng = np.random.default_rng([seed, position])
     return np.asarray((0.5 + rng.integers(0, 64, tuple(shape)) / 64) * rng.choice([-1.0, 1.0], tuple(shape)))

@@ -16,7 +16,17 @@ from torch_interpreter import TorchInterpreter
 import minisk as ms
 
 # Operations that compute in float32 or wider, and round at the end.
-ROUNDED_ONCE = {"abs", "add", "avg_pool2d", "batch_norm", "channel_dot", "channel_scale", "div", "exp", "global_avg_pool2d"}
+ROUNDED_ONCE = {
+    "abs",
+    "add",
+    "avg_pool2d",
+    "batch_norm",
+    "channel_dot",
+    "channel_scale",
+    "div",
+    "exp",
+    "global_avg_pool2d",
+}
 ROUNDED_ONCE |= {"log", "log_softmax", "matmul", "mean", "mul", "neg", "pow", "softmax", "sqrt", "sub", "sum", "sum_to"}
 ROUNDED_ONCE |= {"tanh", "var"}
 SLACK = 1.02  # of half a unit in the last place: float32 rounds before float16 does
@@ -48,7 +58,7 @@ class RoundingCheck:
 
 
 def exact(reference: TorchInterpreter, x: Any) -> Any:
-    """Return a Tensor of the reference with the values of a minisk Tensor; an array as float16, which minisk makes it."""
+    """Return a Tensor of the reference with the values of a minisk Tensor; an array in float16, as minisk uses it."""
     if isinstance(x, np.ndarray | list):
         array = np.asarray(x)
         return array.astype(np.float16) if array.dtype.kind == "f" else array

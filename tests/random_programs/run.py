@@ -1,6 +1,6 @@
 """Draw random programs, run them on minisk and PyTorch, and print those that differ, shortened:
 
-    python tests/random_programs/run.py --programs 2000 --seed 0 --workers 2
+python tests/random_programs/run.py --programs 2000 --seed 0 --workers 2
 """
 
 from __future__ import annotations

@@ -78,14 +78,15 @@ def test_a_planted_fault_is_found(fault):
 def test_a_failure_is_reported_with_seed_and_a_shorter_script():
     with FAULTS[0]():
         seed, report = next((s, r) for s in range(SEED, SEED + 400) if (r := failure_of(s, Tally())) is not None)
-    assert f"# seed {seed}" in report and "FUNCTIONS['neg']" in report or "OPERATORS['neg']" in report
+    assert (f"# seed {seed}" in report and "FUNCTIONS['neg']" in report) or "OPERATORS['neg']" in report
     assert len(report) < len(draw_program(seed).script())
     done = subprocess.run(
         [sys.executable, "-"],
         input=report,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent), str(ROOT / "tests/support")])},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent), str(ROOT / "tests/support")])},
     )
     assert done.returncode == 0, done.stderr
 

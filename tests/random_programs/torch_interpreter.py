@@ -1,45 +1,26 @@
 """Runs a program on PyTorch in float64, by minisk's conventions: the reference.
 
-Every floating value is float64, and remembers the dtype that minisk's rules give it. Operands are cloned before they are
-used if a program writes in place: PyTorch then differentiates with the values at the time of their use.
-With `noise`, each operand and each gradient is disturbed by that relative amount: the change of a result shows how
+Every floating value is float64, and carries the dtype that minisk's rules give it as `minisk_dtype`. If a program writes
+in place, operands and results are cloned: PyTorch then differentiates with the values at the time of their use.
+With `noise`, each operand, result and gradient is disturbed by that relative amount. The change of a result shows how
 strongly rounding errors reach it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from conventions import EXACT, FLOATING, KINKED, MOVING, VIEWS, ConventionError, refuse, result_dtype, returns_itself
 from interpreter import Interpreter
-from kinks import COMPARISONS, FAR, distance_from_kink
-from operations import counterparts
+from kinks import FAR, distance_from_kink
 from steps import Call, Leaf, Program, Write, substitute
+from torch_functions import FUNCTIONS, as_numpy
 
-F = torch.nn.functional
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
-
-# Operations that expect Tensors of one floating dtype.
-STRICT = {"add_relu", "avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "cross_entropy"}
-STRICT |= {"dropout", "global_avg_pool2d", "linear", "max_pool2d", "select"}
-# Operations that compute integers in float32.
-FLOATING = {"abs", "clip", "div", "exp", "log", "log_softmax", "mean", "relu", "sigmoid", "softmax", "sqrt", "tanh"}
-FLOATING |= {"var"}
-MOVING = {"broadcast_to", "concatenate", "detach", "expand_dims", "get_item", "pad", "reshape", "split", "squeeze"}
-MOVING |= {"stack", "to", "transpose"}
-VIEWS = MOVING - {"concatenate", "pad", "stack"} | {"cast", "sum_to"}
-# Operations that do not round: noise before them could only break ties.
-EXACT = MOVING | COMPARISONS | {"abs", "argmax", "clip", "max", "maximum", "min", "minimum", "neg", "relu", "where"}
-EXACT |= {"max_pool2d"}
-# Operations whose gradient is selected by the operands' order.
-KINKED = {"abs", "add_relu", "batch_norm", "clip", "max", "max_pool2d", "maximum", "min", "minimum", "relu"}
-
-
-class ConventionError(Exception):
-    """minisk refuses by its documented conventions what PyTorch computes."""
 
 
 class Disturb(torch.autograd.Function):
@@ -62,7 +43,7 @@ class TorchInterpreter(Interpreter):
         kink_distance: the least relative distance of any operand from a kink, where the operation has one.
         is_stale: whether memory was written to after a recorded operation had used it.
         has_no_slope: whether an operation with a kink had a NaN among its operands, or var an infinity.
-        divides_by_computed_zero: whether a divisor that is no leaf holds 0, whose sign, and so the quotient's, may differ.
+        divides_by_computed_zero: whether a divisor that is no leaf holds 0: the quotient's sign may differ.
         eps: the machine epsilon of the least exact floating dtype in the program.
     """
 
@@ -77,7 +58,6 @@ class TorchInterpreter(Interpreter):
         self.divides_by_computed_zero = False
         self.eps = float(np.finfo(np.float64).eps)
         self.used: set[int] = set()
-        self.functions = counterparts(torch) | FUNCTIONS
 
     # Values
 
@@ -102,7 +82,7 @@ class TorchInterpreter(Interpreter):
         return self.tracked(value, str(step.array.dtype))
 
     def operand(self, value: Any, others: Sequence[Any] = ()) -> Any:
-        """Return a Tensor for an array, a number or a list; keep Tensors and None. An int takes an integer dtype it meets."""
+        """Return a Tensor for an array, a number or a list; keep Tensors and None. An int takes the dtype it meets."""
         if value is None or isinstance(value, torch.Tensor):
             return value
         if isinstance(value, int):
@@ -125,7 +105,7 @@ class TorchInterpreter(Interpreter):
         arrays = [x.detach().numpy() for x in given if x is not None]
         self.kink_distance = min(self.kink_distance, distance_from_kink(operation, arrays, settings))
         self.note_undefined(operation, given, settings)
-        result = self.functions[operation](*self.prepared(operation, given), **settings)
+        result = FUNCTIONS[operation](*self.prepared(operation, given), **settings)
         results = result if isinstance(result, tuple | list) else [result]
         if operation == "cast":
             dtype = settings["dtype"]
@@ -153,7 +133,7 @@ class TorchInterpreter(Interpreter):
             self.divides_by_computed_zero = True
 
     def prepared(self, operation: str, operands: list[Any]) -> list[Any]:
-        """Return the operands converted to float64 where the operation computes in floating dtypes; cloned; disturbed."""
+        """Return the operands in float64 where the operation computes in floating dtypes; cloned; disturbed."""
         has_float = any(x is not None and x.is_floating_point() for x in operands)
         to_float = operation in FLOATING or (has_float and operation not in MOVING | {"where"})
         changed = []
@@ -234,151 +214,5 @@ class TorchInterpreter(Interpreter):
         return str(value.dtype).removeprefix("torch.")
 
 
-def returns_itself(operation: str, x: Any, settings: dict[str, Any]) -> bool:
-    """Return whether minisk returns the operand itself, not a new Tensor."""
-    if operation in ("sum_to", "broadcast_to"):
-        return tuple(x.shape) == tuple(settings["shape"])
-    if operation == "cast":
-        return np.dtype(settings["dtype"]) == x.minisk_dtype
-    return operation == "to" or (operation == "dropout" and settings["p"] == 0)
-
-
 def storage_of(x: torch.Tensor) -> int:
     return x.untyped_storage().data_ptr()
-
-
-def as_numpy(index: Any) -> Any:
-    if isinstance(index, tuple):
-        return tuple(as_numpy(part) for part in index)
-    return index.numpy() if isinstance(index, torch.Tensor) else index
-
-
-def result_dtype(operation: str, inputs: Sequence[Any]) -> str:
-    """Return the floating dtype that minisk's rules give a result. Raises ConventionError for two floating dtypes."""
-    tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
-    if operation == "where":
-        tensors = [x for x in inputs[1:] if isinstance(x, torch.Tensor)]
-    if operation == "batch_norm":
-        inputs = inputs[:3]
-    dtypes = {x.minisk_dtype for x in tensors}
-    floats = {dtype for dtype in dtypes if np.dtype(dtype).kind == "f"}
-    if len(floats) > 1:
-        raise ConventionError(f"two floating dtypes: {floats}")
-    if operation in STRICT and (len(dtypes) > 1 or not floats or len(tensors) < sum(x is not None for x in inputs)):
-        raise ConventionError(f"{operation} expects Tensors of one floating dtype")
-    if operation in ("concatenate", "stack") and len(dtypes) > 1:
-        raise ConventionError(f"{operation} expects one dtype")
-    return floats.pop() if floats else "float32"
-
-
-def refuse(operation: str, inputs: Sequence[Any], settings: dict[str, Any]) -> None:
-    """Raise ConventionError for what minisk refuses on purpose, although PyTorch returns NaN or nothing."""
-    shape = tuple(inputs[0].shape) if isinstance(inputs[0], torch.Tensor) else ()
-    axis = settings.get("axis")
-    if operation in ("mean", "var", "max", "min", "argmax"):
-        axes = range(len(shape)) if axis is None else np.atleast_1d(axis)
-        count = int(np.prod([shape[a] for a in axes]))
-        if count <= settings.get("ddof", 0):
-            raise ConventionError(f"{operation} of {count} values")
-    if operation in ("softmax", "log_softmax") and (not shape or shape[axis] == 0):
-        raise ConventionError(f"{operation} along an empty axis")
-    if operation in ("conv2d", "cross_entropy") and 0 in (n for x in inputs if x is not None for n in x.shape):
-        raise ConventionError(f"{operation} of nothing")
-    if operation == "squeeze" and axis is not None and shape[axis] != 1:
-        raise ConventionError(f"squeeze of axis {axis} of {shape}")
-    sections = settings.get("indices_or_sections")
-    if operation == "split" and isinstance(sections, int) and (sections < 1 or shape[axis] % sections):
-        raise ConventionError(f"split of {shape} into {sections}")
-    if operation in ("avg_pool2d", "max_pool2d", "global_avg_pool2d") and len(shape) != 4:
-        raise ConventionError(f"{operation} of {shape}")
-    if operation == "linear":
-        expected = [tuple(x.shape) for x in inputs[1:] if x is not None]
-        if len(expected[0]) != 2 or any(bias != expected[0][:1] for bias in expected[1:]):
-            raise ConventionError(f"linear with weight and bias {expected}")
-    low, high = settings.get("min"), settings.get("max")
-    if operation == "clip" and None not in (low, high) and low > high:
-        raise ConventionError(f"clip to [{low}, {high}]")
-    if not shape and operation in ("sum", "max", "min", "mean", "var", "argmax") and axis is not None:
-        raise ConventionError(f"{operation} along axis {axis} of shape ()")
-    ranks = {x.ndim for x in inputs if isinstance(x, torch.Tensor)}
-    if operation == "concatenate" and (len(ranks) > 1 or not -len(shape) <= axis < len(shape)):
-        raise ConventionError(f"concatenate along axis {axis} of {shape}")  # PyTorch ignores operands of shape (0,)
-    if operation == "batch_norm" and any(tuple(x.shape) != shape[1:2] for x in inputs[1:]):
-        raise ConventionError(f"batch_norm of {shape}")
-    shapes = [tuple(x.shape) for x in inputs if isinstance(x, torch.Tensor)]
-    if operation in ("add_relu", "channel_dot") and len(set(shapes)) > 1:
-        raise ConventionError(f"{operation} of shapes {shapes}")
-    if operation == "channel_dot" and len(shape) != 4:
-        raise ConventionError(f"{operation} of shapes {shapes}")
-    if operation in ("axpy", "channel_scale"):
-        n_and_c = shapes[1][:2]
-        if len(set(shapes[1:])) > 1 or len(shapes[1]) != 4 or shapes[0] not in (n_and_c, (*n_and_c, 1, 1)):
-            raise ConventionError(f"{operation} of shapes {shapes}")
-
-
-def get_item(x: torch.Tensor, index: Any) -> torch.Tensor:
-    """Return a view where NumPy's indexing does and PyTorch can, else gathered elements."""
-    parts = index if isinstance(index, tuple) else (index,)
-    is_basic = all(
-        part is None
-        or part is Ellipsis
-        or (isinstance(part, int) and not isinstance(part, bool))
-        or (isinstance(part, slice) and (part.step is None or part.step > 0))
-        for part in parts
-    )
-    if not is_basic:
-        places = np.asarray(np.arange(x.numel()).reshape(x.shape)[as_numpy(index)]).copy()
-        return x.reshape(-1)[torch.tensor(places)]
-    view = x[index]
-    # NumPy returns a single element as a copy, not as a view of the array.
-    is_element = view.ndim == 0 and not any(part is Ellipsis for part in parts)
-    return view.clone() if is_element else view
-
-
-def batch_norm(
-    x: Any, weight: Any, bias: Any, mean: Any, var: Any, relu: bool = False, **settings: Any
-) -> tuple[torch.Tensor, ...]:
-    """Return the output, and the running statistics after the call."""
-    mean, var = mean.clone(), var.clone()
-    out = F.batch_norm(x, mean, var, weight, bias, **settings)
-    return (F.relu(out) if relu else out, mean, var)
-
-
-def dropout(x: torch.Tensor, p: float, seed: int) -> torch.Tensor:
-    """Return x times the mask that minisk draws from the seed."""
-    import minisk as ms
-
-    ms.manual_seed(seed)
-    return x * torch.tensor(ms.ops.dropout(ms.ones(tuple(x.shape), dtype="float64"), p).numpy())
-
-
-def select(logits: torch.Tensor, *branches: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    shape = branches[0].shape
-    if len(shape) != 4 or logits.shape != (shape[0], len(branches), shape[1]) or any(b.shape != shape for b in branches):
-        raise ConventionError(f"select: {logits.shape}")
-    # Two nodes: in minisk the sum does not depend on the weights, both are results of one operation.
-    return (logits.softmax(1)[..., None, None] * torch.stack(branches, 1)).sum(1), logits.softmax(1)
-
-
-def cast(x: torch.Tensor, dtype: str) -> torch.Tensor:
-    return x.to(torch.float64).clone() if np.dtype(dtype).kind == "f" else x.to(getattr(torch, dtype))
-
-
-def power(x: torch.Tensor, exponent: Any) -> torch.Tensor:
-    exponent = exponent.item() if isinstance(exponent, np.generic) else exponent
-    is_natural = isinstance(exponent, int) and exponent >= 0
-    x = x + 0.0 if exponent == -0.5 else x  # PyTorch computes 1/√x: -inf at -0, where C's pow is +inf
-    return torch.pow(x if is_natural else x.double(), exponent)
-
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "batch_norm": batch_norm,
-    "cast": cast,
-    "detach": lambda x: x.detach(),
-    "dropout": dropout,
-    "get_item": get_item,
-    "pad": lambda x, pad_width: F.pad(x, [int(n) for n in np.broadcast_to(pad_width, (x.ndim, 2))[::-1].ravel()]),
-    "pow": power,
-    "select": select,
-    "where": lambda condition, a, b: torch.where(condition != 0, a, b),
-}
