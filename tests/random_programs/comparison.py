@@ -1,6 +1,6 @@
 """Compares what minisk and the reference made of a program.
 
-A result may be off by ROUNDINGS · eps · (its largest value + its sensitivity). The sensitivity is how much it changes,
+A result may be off by ROUNDINGS · eps · (its largest value + its sensitivity) + FLOOR · eps · (the largest of all). The sensitivity is how much it changes,
 relative to the noise, if the reference disturbs every operand and every gradient. eps is that of the least exact dtype.
 """
 
@@ -20,6 +20,7 @@ from torch_interpreter import TorchInterpreter
 from minisk.errors import GraphError, MiniskError
 
 NOISE = 1e-6
+FLOOR = 4  # times eps and the largest element: terms inside one backward may cancel
 ROUNDINGS = {"float64": 400, "float32": 100, "float16": 30}
 
 
@@ -53,6 +54,12 @@ class Reference:
     is_stale: bool
     has_no_slope: bool
     is_on_kink: bool
+
+    @functools.cached_property
+    def largest(self) -> float:
+        """The largest finite element of all values and gradients, at least 1."""
+        arrays = [*self.clean.values.values(), *self.clean.gradients.values()]
+        return max(1.0, *(float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in arrays if a.dtype.kind == "f"))
 
     @functools.cached_property
     def noisy(self) -> Outcome:
@@ -154,7 +161,7 @@ def array_difference(
     error = np.abs(ours[finite] - theirs[finite]).max(initial=0)
     name = dtype_of(reference.eps)
     least = 1e-6 if name == "float16" else 0.0  # its subnormal numbers
-    allowed = ROUNDINGS[name] * reference.eps * scale + least
+    allowed = ROUNDINGS[name] * reference.eps * scale + FLOOR * reference.eps * reference.largest + least
     if error > allowed:
         allowed += ROUNDINGS[name] * reference.eps * sensitivity(reference, label, theirs)
     if error <= allowed:

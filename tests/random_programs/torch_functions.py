@@ -47,11 +47,12 @@ def batch_norm(
 
 
 def dropout(x: torch.Tensor, p: float, seed: int) -> torch.Tensor:
-    """Return x times the mask that minisk draws from the seed."""
+    """Return x / (1 - p) where the mask that minisk draws from the seed keeps it, else 0."""
     import minisk as ms
 
     ms.manual_seed(seed)
-    return x * torch.tensor(ms.ops.dropout(ms.ones(tuple(x.shape), dtype="float64"), p).numpy())
+    kept = torch.tensor(ms.ops.dropout(ms.ones(tuple(x.shape), dtype="float64"), p).numpy() > 0)
+    return torch.where(kept, x / (1 - p), 0.0)
 
 
 def select(logits: torch.Tensor, *branches: torch.Tensor) -> tuple[torch.Tensor, ...]:

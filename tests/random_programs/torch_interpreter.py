@@ -1,7 +1,7 @@
 """Runs a program on PyTorch in float64, by minisk's conventions: the reference.
 
-Every floating value is float64, and carries the dtype that minisk's rules give it as `minisk_dtype`. If a program writes
-in place, operands and results are cloned: PyTorch then differentiates with the values at the time of their use.
+Every floating value is float64, and carries in `minisk_dtype` the dtype that minisk's rules give it. If a program
+writes in place, operands and results are cloned: PyTorch then differentiates with the values at the time of their use.
 With `noise`, each operand, result and gradient is disturbed by that relative amount. The change of a result shows how
 strongly rounding errors reach it.
 """
