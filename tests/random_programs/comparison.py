@@ -1,7 +1,8 @@
 """Compares what minisk and the reference made of a program.
 
-A result may be off by ROUNDINGS · eps · (its largest value + its sensitivity) + FLOOR · eps · (the largest of all). The sensitivity is how much it changes,
-relative to the noise, if the reference disturbs every operand and every gradient. eps is that of the least exact dtype.
+A result may be off by ROUNDINGS · eps · (its largest element + its sensitivity) + FLOOR · eps · (the largest of all).
+The sensitivity is how much it changes, divided by the noise, if the reference disturbs every operand, result and
+gradient. eps is that of the least exact dtype.
 """
 
 from __future__ import annotations
