@@ -52,6 +52,10 @@ KNOWN = [
         lambda program, d: d.where.startswith("second") and "float16" in program.script() and "nan" in d.found,
     ),
     KnownDifference(
+        "select: without a gradient of the sum, backward uses zeros, and 0 · inf of a branch or weight is NaN",
+        lambda program, d: program.style == "special" and "select" in program.operations,
+    ),
+    KnownDifference(
         "batch norm in training of NaN or infinity: the statistics of kernel, formula and PyTorch differ in them",
         lambda program, d: program.style == "special" and trains_batch_norm(program),
     ),

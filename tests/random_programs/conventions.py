@@ -21,8 +21,9 @@ VIEWS = MOVING - {"concatenate", "pad", "stack"} | {"cast", "sum_to"}
 # Operations that do not round: noise before them could only break ties.
 EXACT = MOVING | COMPARISONS | {"abs", "argmax", "clip", "max", "maximum", "min", "minimum", "neg", "relu", "where"}
 EXACT |= {"max_pool2d"}
-# Operations whose gradient is selected by the operands' order.
-KINKED = {"abs", "add_relu", "batch_norm", "clip", "max", "max_pool2d", "maximum", "min", "minimum", "relu"}
+# Operations with another gradient at NaN in PyTorch: 0 of abs, NaN for every operand of amax and amin, and that of the
+# last NaN in a window of max_pool2d. minisk: NaN; the NaNs share the gradient; the first NaN gets it.
+OTHER_AT_NAN = {"abs", "max", "max_pool2d", "min"}
 
 Shapes = list[tuple[int, ...]]
 

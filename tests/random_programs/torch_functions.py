@@ -67,7 +67,8 @@ def cast(x: torch.Tensor, dtype: str) -> torch.Tensor:
 def power(x: torch.Tensor, exponent: Any) -> torch.Tensor:
     exponent = exponent.item() if isinstance(exponent, np.generic) else exponent
     is_natural = isinstance(exponent, int) and exponent >= 0
-    x = x + 0.0 if exponent == -0.5 else x  # PyTorch computes 1/√x: -inf at -0, where C's pow is +inf
+    if abs(exponent) == 0.5:  # PyTorch computes √x and 1/√x, which differ from C's pow at -0 and -inf
+        return torch.pow(x.double(), torch.full(x.shape, exponent))
     return torch.pow(x if is_natural else x.double(), exponent)
 
 

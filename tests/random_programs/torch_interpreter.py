@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from conventions import EXACT, FLOATING, KINKED, MOVING, VIEWS, ConventionError, refuse, result_dtype, returns_itself
+from conventions import (
+    EXACT,
+    FLOATING,
+    OTHER_AT_NAN,
+    MOVING,
+    VIEWS,
+    ConventionError,
+    refuse,
+    result_dtype,
+    returns_itself,
+)
 from interpreter import Interpreter
 from kinks import FAR, distance_from_kink
 from steps import Call, Leaf, Program, Write, substitute
@@ -42,7 +52,7 @@ class TorchInterpreter(Interpreter):
     Attributes:
         kink_distance: the least relative distance of any operand from a kink, where the operation has one.
         is_stale: whether memory was written to after a recorded operation had used it.
-        has_no_slope: whether an operation with a kink had a NaN among its operands, or var an infinity.
+        has_no_slope: whether an operation of OTHER_AT_NAN had a NaN among its operands, or var an infinity.
         divides_by_computed_zero: whether a divisor that is no leaf holds 0: the quotient's sign may differ.
         eps: the machine epsilon of the least exact floating dtype in the program.
     """
@@ -125,7 +135,7 @@ class TorchInterpreter(Interpreter):
     def note_undefined(self, operation: str, operands: list[Any], settings: dict[str, Any]) -> None:
         """Note operands at which the result or the slope depends on the formula."""
         floats = [x.detach() for x in operands if x is not None and x.is_floating_point()]
-        self.has_no_slope |= operation in KINKED and any(bool(x.isnan().any()) for x in floats)
+        self.has_no_slope |= operation in OTHER_AT_NAN and any(bool(x.isnan().any()) for x in floats)
         self.has_no_slope |= operation == "var" and any(bool(x.isinf().any()) for x in floats)
         exponent = settings.get("exponent", 1)
         divisor = operands[-1] if operation == "div" else operands[0] if operation == "pow" and exponent < 0 else None
