@@ -16,8 +16,8 @@ import torch
 from conventions import (
     EXACT,
     FLOATING,
-    OTHER_AT_NAN,
     MOVING,
+    OTHER_AT_NAN,
     VIEWS,
     ConventionError,
     refuse,
