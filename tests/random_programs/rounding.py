@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from comparison import Difference
 from steps import Call
-from torch_interpreter import TorchInterpreter
+from torch_interpreter import TorchInterpreter, float64_by_default
 
 import minisk as ms
 
@@ -46,7 +46,7 @@ class RoundingCheck:
         self.calls += 1
         reference = TorchInterpreter()
         operands = tuple(exact(reference, x) for x in inputs)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), float64_by_default():
             value = reference.array(reference.call(step, operands, settings)[0])
         found = result.numpy().astype(np.float64)
         usual = np.isfinite(value) & np.isfinite(found) & (np.abs(value) > 1e-3)

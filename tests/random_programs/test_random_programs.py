@@ -4,23 +4,25 @@ MINISK_RANDOM_SEED and MINISK_RANDOM_PROGRAMS change which programs run. `python
 number. A failure prints the seed, and the shortest part of the program that still fails, as a Python script.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("torch")
-# These modules need PyTorch.
-from check import KNOWN, Tally, check
-from drawers import DRAWERS, LEFT_OUT
-from generator import draw_program
 from planted_faults import FAULTS
-from run import failure_of
 from steps import Hook, Leaf, Retain, Write
 
 from minisk import ops
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+pytestmark = pytest.mark.skipif(not HAS_TORCH, reason="needs PyTorch")
+if HAS_TORCH:
+    from check import KNOWN, Tally, check
+    from drawers import DRAWERS, LEFT_OUT
+    from generator import draw_program
+    from run import failure_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("MINISK_RANDOM_SEED", "0"))

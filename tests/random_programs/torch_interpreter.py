@@ -8,7 +8,8 @@ strongly rounding errors reach it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,18 @@ from kinks import FAR, distance_from_kink
 from steps import Call, Leaf, Program, Write, substitute
 from torch_functions import FUNCTIONS, as_numpy
 
-torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def float64_by_default() -> Iterator[None]:
+    """Let PyTorch make floats of integers in float64; the setting is that of the process, so it is restored."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class Disturb(torch.autograd.Function):
@@ -68,6 +79,14 @@ class TorchInterpreter(Interpreter):
         self.divides_by_computed_zero = False
         self.eps = float(np.finfo(np.float64).eps)
         self.used: set[int] = set()
+
+    def step(self, index: int, step: Any) -> None:
+        with float64_by_default():
+            super().step(index, step)
+
+    def differentiate(self, program: Program) -> None:
+        with float64_by_default():
+            super().differentiate(program)
 
     # Values
 
