@@ -12,6 +12,7 @@ from kinks import COMPARISONS
 # Operations that expect Tensors of one floating dtype.
 STRICT = {"add_relu", "avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "cross_entropy"}
 STRICT |= {"dropout", "global_avg_pool2d", "linear", "max_pool2d", "select"}
+LOGICAL = {"logical_and", "logical_or", "logical_not"}
 # Operations that compute integers in float32.
 FLOATING = {"abs", "clip", "div", "exp", "log", "log_softmax", "mean", "relu", "sigmoid", "softmax", "sqrt", "tanh"}
 FLOATING |= {"var"}
@@ -19,7 +20,12 @@ MOVING = {"broadcast_to", "concatenate", "detach", "expand_dims", "get_item", "p
 MOVING |= {"stack", "to", "transpose"}
 VIEWS = MOVING - {"concatenate", "pad", "stack"} | {"cast", "sum_to"}
 # Operations that do not round: noise before them could only break ties.
-EXACT = MOVING | COMPARISONS | {"abs", "argmax", "clip", "max", "maximum", "min", "minimum", "neg", "relu", "where"}
+EXACT = (
+    MOVING
+    | COMPARISONS
+    | LOGICAL
+    | {"abs", "argmax", "clip", "max", "maximum", "min", "minimum", "neg", "relu", "where"}
+)
 EXACT |= {"max_pool2d"}
 # Operations with another gradient at NaN in PyTorch: 0 of abs, NaN for every operand of amax and amin, and that of the
 # last NaN in a window of max_pool2d. minisk: NaN; the NaNs share the gradient; the first NaN gets it.
@@ -47,6 +53,8 @@ def result_dtype(operation: str, inputs: Sequence[Any]) -> str:
         raise ConventionError(f"{operation} expects Tensors of one floating dtype")
     if operation in ("concatenate", "stack") and len(dtypes) > 1:
         raise ConventionError(f"{operation} expects one dtype")
+    if operation in LOGICAL and dtypes != {"bool"}:
+        raise ConventionError(f"{operation} expects bools")
     return floats.pop() if floats else "float32"
 
 

@@ -115,6 +115,16 @@ def draw_comparison(b: Builder, name: str) -> None:
     b.call(name, x, b.partner(x), form=form(b))
 
 
+@draws("logical_and", "logical_or", "logical_not")
+def draw_logical(b: Builder, name: str) -> None:
+    x = b.existing(kinds="b") or b.leaf(b.shape(), "bool")
+    shape = tuple(b.value(x).shape)
+    other: Any = b.existing(lambda v: _broadcasts(tuple(v.shape), shape), kinds="b")
+    if other is None or b.chance(0.4):
+        other = b.random.random(shape[int(b.random.integers(len(shape) + 1)) :]) < 0.5
+    b.call(name, *([x] if name == "logical_not" else [x, other]), form=form(b))
+
+
 @draws("where")
 def draw_where(b: Builder, name: str) -> None:
     x = b.floating()

@@ -52,6 +52,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "less_equal": operator.le,
     "greater": operator.gt,
     "greater_equal": operator.ge,
+    "logical_and": operator.and_,
+    "logical_or": operator.or_,
+    "logical_not": operator.invert,
     "get_item": lambda x, index: x[index],
 }
 IN_PLACE: dict[str, Callable[..., Any]] = {
