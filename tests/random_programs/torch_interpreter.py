@@ -9,6 +9,7 @@ strongly rounding errors reach it.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,11 +36,13 @@ torch.set_num_threads(1)
 
 @contextlib.contextmanager
 def float64_by_default() -> Iterator[None]:
-    """Let PyTorch make floats of integers in float64; the setting is that of the process, so it is restored."""
+    """Let PyTorch make floats of integers in float64, without its warnings; settings of the process are restored."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         torch.set_default_dtype(before)
 
