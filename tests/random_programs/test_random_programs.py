@@ -53,7 +53,7 @@ def test_programs_hold_every_operation_and_kind_of_step():
         *("int64", "int32", "uint8", "bool"),
     }
     assert {step.symbol for step in steps if isinstance(step, Write)} == {"=", "+=", "-=", "*=", "/="}
-    assert {n for step in steps if isinstance(step, Leaf) for n in step.array.shape} == set(range(8))
+    assert {n for step in steps if isinstance(step, Leaf) for n in step.array.shape} >= set(range(8))
     assert {getattr(step, "no_grad", False) for step in steps} == {True, False}
     assert {program.style for program in programs} == {"smooth", "special"}
 
