@@ -1,0 +1,135 @@
+"""Runs a program on the reference, on minisk with NumPy formulas, and on minisk with compiled kernels; compares all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agreement import kernel_mode
+from comparison import Difference, Reference, differences, reference_of
+from kernel_comparison import Agreement, compared_kernels
+from minisk_interpreter import MiniskInterpreter
+from rounding import RoundingCheck
+from steps import Call, Program
+
+from minisk.runtime import why_no_kernels
+
+
+@dataclass(frozen=True)
+class KnownDifference:
+    """A difference by decision or by nature.
+
+    reason: why it is no fault of minisk.
+    applies: whether a difference in a program is this one.
+    spreads: whether it explains every other difference in the program.
+    """
+
+    reason: str
+    applies: Callable[[Program, Difference], bool]
+    spreads: bool = False
+
+
+def trains_batch_norm(program: Program) -> bool:
+    steps = [step for step in program.steps if isinstance(step, Call)]
+    return any(step.operation == "batch_norm" and step.settings["training"] for step in steps)
+
+
+# The reference follows most conventions itself: see torch_interpreter.result_dtype and torch_interpreter.refuse.
+KNOWN = [
+    KnownDifference(
+        "argmax of bools: minisk follows NumPy, PyTorch refuses them",
+        lambda program, d: d.operation == "argmax" and "does not support bool" in d.expected,
+    ),
+    KnownDifference(
+        "integer powers of bools: minisk follows NumPy, whose bool ** int is int8",
+        lambda program, d: d.kind == "dtype" and d.operation == "pow" and d.found == "int8",
+    ),
+    KnownDifference(
+        "convolution of infinities: its kernel leaves padding out, where the formula computes 0 · inf = NaN",
+        lambda program, d: program.style == "special" and "conv2d" in program.operations and d.is_of_kernels,
+    ),
+    KnownDifference(
+        "a second derivative in float16 whose intermediate values exceed 65504",
+        lambda program, d: d.where.startswith("second") and "float16" in program.script() and "nan" in d.found,
+    ),
+    KnownDifference(
+        "a fault to mend: a recorded `x += y` that broadcasts takes the larger shape; unrecorded it is an error",
+        lambda program, d: "a write in place that changes the shape" in d.expected,
+        spreads=True,
+    ),
+    KnownDifference(
+        "a fault to mend: pad of shape () with one pair raises NumPy's TypeError",
+        lambda program, d: d.operation == "pad" and "integral type" in d.found,
+    ),
+    KnownDifference(
+        "select: without a gradient of the sum, backward uses zeros, and 0 · inf of a branch or weight is NaN",
+        lambda program, d: program.style == "special" and "select" in program.operations,
+    ),
+    KnownDifference(
+        "batch norm in training of NaN or infinity: the statistics of kernel, formula and PyTorch differ in them",
+        lambda program, d: program.style == "special" and trains_batch_norm(program),
+    ),
+]
+
+
+@dataclass
+class Tally:
+    """Counts over many programs, and how kernels and formulas agreed."""
+
+    programs: int = 0
+    operations: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    uncompared: Counter[str] = field(default_factory=Counter)
+    second_gradients: int = 0
+    agreement: Agreement = field(default_factory=Agreement)
+
+
+def check(program: Program, tally: Tally | None = None) -> list[Difference]:
+    """Return the differences that are not known ones."""
+    tally = Tally() if tally is None else tally
+    reference = reference_of(program)
+    rounding = RoundingCheck()
+    formulas = MiniskInterpreter(rounding)
+    with kernel_mode("numpy"):
+        found = differences(program, reference, formulas.run(program)) + rounding.differences
+    if why_no_kernels() is None:
+        found += kernel_differences(program, reference, tally.agreement)
+    count(program, reference, formulas, tally)
+    if any(known.spreads and known.applies(program, difference) for known in KNOWN for difference in found):
+        found = found[:0]
+        tally.uncompared["after a known fault"] += 1
+    return [difference for difference in found if not is_known(program, difference, tally)]
+
+
+def kernel_differences(program: Program, reference: Reference, agreement: Agreement) -> list[Difference]:
+    """Run with kernels; return differences from the reference, and between each kernel and its formula."""
+    agreement.differences.clear()
+    with compared_kernels(agreement):
+        found = differences(program, reference, MiniskInterpreter().run(program))
+    for difference in found:
+        difference.is_of_kernels = True
+    pairs = [(line.split(":")[0], line) for line in agreement.differences]
+    return found + [Difference("kernel", name, line, "the formula's result", name, True) for name, line in pairs]
+
+
+def is_known(program: Program, difference: Difference, tally: Tally) -> bool:
+    for known in KNOWN:
+        if known.applies(program, difference):
+            tally.known[known.reason] += 1
+            return True
+    return False
+
+
+def count(program: Program, reference: Reference, run: MiniskInterpreter, tally: Tally) -> None:
+    tally.programs += 1
+    tally.operations.update(program.operations)
+    tally.second_gradients += any(label.startswith("second") for label in run.outcome.gradients)
+    tally.uncompared["on a kink"] += reference.is_on_kink
+    tally.uncompared["gradients at NaN"] += reference.has_no_slope
+    tally.uncompared["backward refused after a write"] += "first" in run.outcome.errors
+
+
+def same_kind(a: Difference, b: Difference) -> bool:
+    """Return whether two differences are probably one fault: kind, operation and phase."""
+    return (a.kind, a.operation, a.where.split()[0]) == (b.kind, b.operation, b.where.split()[0])

@@ -1,0 +1,88 @@
+"""Each operation on PyTorch by minisk's names and conventions, where the table that all tests share does not do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from operations import counterparts
+
+F = torch.nn.functional
+
+
+def as_numpy(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(as_numpy(part) for part in index)
+    return index.numpy() if isinstance(index, torch.Tensor) else index
+
+
+def get_item(x: torch.Tensor, index: Any) -> torch.Tensor:
+    """Return a view where NumPy's indexing does and PyTorch can, else gathered elements."""
+    parts = index if isinstance(index, tuple) else (index,)
+    is_basic = all(
+        part is None
+        or part is Ellipsis
+        or (isinstance(part, int) and not isinstance(part, bool))
+        or (isinstance(part, slice) and (part.step is None or part.step > 0))
+        for part in parts
+    )
+    if not is_basic:
+        places = np.asarray(np.arange(x.numel()).reshape(x.shape)[as_numpy(index)]).copy()
+        return x.reshape(-1)[torch.tensor(places)]
+    view = x[index]
+    # NumPy returns a single element as a copy, not as a view of the array.
+    is_element = view.ndim == 0 and not any(part is Ellipsis for part in parts)
+    return view.clone() if is_element else view
+
+
+def batch_norm(
+    x: Any, weight: Any, bias: Any, mean: Any, var: Any, relu: bool = False, **settings: Any
+) -> tuple[torch.Tensor, ...]:
+    """Return the output, and the running statistics after the call."""
+    mean, var = mean.clone(), var.clone()
+    out = F.batch_norm(x, mean, var, weight, bias, **settings)
+    return (F.relu(out) if relu else out, mean, var)
+
+
+def dropout(x: torch.Tensor, p: float, seed: int) -> torch.Tensor:
+    """Return x / (1 - p) where the mask that minisk draws from the seed keeps it, else 0."""
+    import minisk as ms
+
+    ms.manual_seed(seed)
+    kept = torch.tensor(ms.ops.dropout(ms.ones(tuple(x.shape), dtype="float64"), p).numpy() > 0)
+    return torch.where(kept, x / (1 - p), 0.0)
+
+
+def select(logits: torch.Tensor, *branches: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    # Two nodes: in minisk the sum does not depend on the weights, both are results of one operation.
+    return (logits.softmax(1)[..., None, None] * torch.stack(branches, 1)).sum(1), logits.softmax(1)
+
+
+def cast(x: torch.Tensor, dtype: str) -> torch.Tensor:
+    return x.to(torch.float64).clone() if np.dtype(dtype).kind == "f" else x.to(getattr(torch, dtype))
+
+
+def power(x: torch.Tensor, exponent: Any) -> torch.Tensor:
+    exponent = exponent.item() if isinstance(exponent, np.generic) else exponent
+    is_natural = isinstance(exponent, int) and exponent >= 0
+    if abs(exponent) == 0.5:  # PyTorch computes √x and 1/√x, which differ from C's pow at -0 and -inf
+        return torch.pow(x.double(), torch.full(x.shape, exponent))
+    return torch.pow(x if is_natural else x.double(), exponent)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = counterparts(torch) | {
+    "batch_norm": batch_norm,
+    "cast": cast,
+    "detach": lambda x: x.detach(),
+    "dropout": dropout,
+    "get_item": get_item,
+    "logical_and": torch.logical_and,
+    "logical_not": torch.logical_not,
+    "logical_or": torch.logical_or,
+    "pad": lambda x, pad_width: F.pad(x, [int(n) for n in np.broadcast_to(pad_width, (x.ndim, 2))[::-1].ravel()]),
+    "pow": power,
+    "select": select,
+    "where": lambda condition, a, b: torch.where(condition != 0, a, b),
+}
