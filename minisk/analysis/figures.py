@@ -170,7 +170,7 @@ def draw_mistakes(
         axes.imshow(image.transpose(1, 2, 0), interpolation="bicubic")
         style = {"fontsize": 8.5, "transform": axes.transAxes, "in_layout": False}
         axes.text(0, -0.14, f"true: {_label(true, 16)}", color=_BLUE, **style)
-        axes.text(0, -0.29, f"{_label(predicted, 13)}, {100 * probability:.1f} %", color=_ORANGE, **style)
+        axes.text(0, -0.29, f"said: {_label(predicted, 10)}, {100 * probability:.1f} %", color=_ORANGE, **style)
     _write(figure, path)
 
 

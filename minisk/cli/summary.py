@@ -11,7 +11,7 @@ from .text import flag
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
     parser = commands.add_parser("summary", help="print a model's layers, shapes, parameters and multiply-adds")
-    parser.add_argument("model", help="name of a model, such as sknet50")
+    parser.add_argument("model", nargs="?", help="name of a model, such as sknet50; without it, list them")
     parser.add_argument("--num-classes", type=int, help="number of classes (default: the model's own)")
     parser.add_argument("--size", type=int, help="height and width of the image (default: the model's own)")
     parser.add_argument("--format", choices=["text", "csv"], default="text", help="csv: one line per layer")
@@ -27,6 +27,9 @@ def run(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, option)
         if value is not None and value < 1:
             raise MiniskError(f"{flag(option)} {value} must be at least 1")
+    if arguments.model is None:
+        print("\n".join(models.NAMES))
+        return
     model = models.create(arguments.model, arguments.num_classes)
     size = models.input_size(arguments.model) if arguments.size is None else arguments.size
     summary = summarize(model, (3, size, size))

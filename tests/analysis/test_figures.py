@@ -98,6 +98,9 @@ def test_without_matplotlib_each_figure_is_an_error_that_names_the_extra(path, m
 def test_the_cell_of_a_class_without_errors_has_the_darkest_colour(path, classes):
     draw_confusion(np.diag(np.full(classes, 7)), [f"class {i}" for i in range(classes)], path)
     dark = where(path, DARK, tolerance=2)
+    columns = np.unique(dark[:, 1])
+    last = columns[np.flatnonzero(np.diff(columns, append=10**6) > 5)[0]]
+    dark = dark[dark[:, 1] <= last]  # the colour bar is further right
     height, width = np.ptp(dark, axis=0) + 1
     assert height == pytest.approx(width, abs=1) and width > 3 * classes
     assert 0.8 < len(dark) / (height * width / classes) < 1.1  # less the white counts; cells end between pixels
