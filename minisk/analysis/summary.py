@@ -64,23 +64,25 @@ class ModelSummary(NamedTuple):
 
 
 def summarize(model: Module, input_shape: tuple[int, int, int]) -> ModelSummary:
-    """Run one image of zeros through the model, in evaluation mode, and return its layers.
+    """Run an empty batch through the model, in evaluation mode, and return its layers.
+
+    An empty batch has every shape but no numbers, so a summary takes neither time nor memory for images of any size.
 
     Args:
-        model: takes (1, C, H, W); its modes are restored afterwards.
+        model: takes (N, C, H, W); its modes are restored afterwards.
         input_shape: (C, H, W).
     """
     rows: list[SummaryRow] = []
     with ExitStack() as hooks, no_grad(), evaluation_mode(model):
         for name, module in model.named_modules():
             hooks.callback(module.register_forward_hook(partial(_add_row, rows, name)))
-        model(Tensor(np.zeros((1, *input_shape), next(model.parameters()).dtype)))
+        model(Tensor(np.zeros((0, *input_shape), next(model.parameters()).dtype)))
     return ModelSummary(rows, sum(p.size for p in model.parameters()), sum(b.size for b in model.buffers()))
 
 
 def _add_row(rows: list[SummaryRow], name: str, module: Module, inputs: tuple[Any, ...], output: Any) -> None:
     is_composite = any(True for _ in module.children())
-    macs = module.macs(output)
+    macs = module.macs(Tensor(np.broadcast_to(output.data[:0].sum(), (1, *output.shape[1:]))))  # as for one image
     if is_composite and macs == 0:
         return
     own = [value for value in vars(module).values() if isinstance(value, Tensor) and value.requires_grad]

@@ -106,8 +106,8 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometr
     if x.shape[1] != per_group * groups:
         expected = f"weight {weight.shape} with groups={groups} expects {per_group * groups}"
         raise ShapeError(f"conv2d: x has {x.shape[1]} channels, but {expected}")
-    if 0 in weight.shape or 0 in x.shape:
-        raise ShapeError(f"conv2d: x {x.shape} and weight {weight.shape} must not be empty")
+    if 0 in weight.shape or 0 in x.shape[1:]:  # an empty batch is a batch
+        raise ShapeError(f"conv2d: the images of x {x.shape} and weight {weight.shape} must not be empty")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"conv2d: bias {bias.shape} must hold one value per output of weight {weight.shape}")
     if min(geometry.output_size(x.shape[2:], weight.shape[2:])) < 1:

@@ -44,6 +44,8 @@ def test_conv2d_agrees_for_any_geometry(drawn):
         ((1, 3, 15, 13), (4, 3, 7, 7), {"stride": 2, "padding": 3}),
         ((1, 2, 3, 3), (2, 2, 3, 3), {}),
         ((1, 1, 9, 2), (1, 1, 3, 2), {"stride": (4, 1)}),
+        ((0, 4, 9, 9), (6, 2, 3, 3), {"groups": 2, "stride": 2, "padding": 1}),
+        ((0, 4, 9, 9), (6, 4, 1, 1), {}),
     ],
     ids=[
         "1x1",
@@ -55,6 +57,8 @@ def test_conv2d_agrees_for_any_geometry(drawn):
         "stem",
         "whole image",
         "rows no window reaches",
+        "empty batch",
+        "empty batch of 1x1",
     ],
 )
 def test_conv2d_agrees_for_the_kinds_networks_use(x, weight, settings):

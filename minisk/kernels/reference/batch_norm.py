@@ -12,6 +12,8 @@ Backward computes ReLU's mask from x again, so it needs neither y nor out.
 Source: Ioffe and Szegedy, *Batch Normalization*, 2015; affine fused as in Caffe's CuDNNBatchNorm layer.
 """
 
+import math
+
 from ...backend import Array, array_module
 from ...cuda.geometry import BatchStatistics
 from .precision import masked, narrow, precise_sum, widen
@@ -90,5 +92,5 @@ def _affine(
 
 def _per_channel(x: Array) -> tuple[Array, int]:
     """Return x as (N, C, S), in the dtype to compute in, and the number of elements of a channel."""
-    x3 = widen(x).reshape(x.shape[0], x.shape[1], -1)
+    x3 = widen(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
     return x3, x3.shape[0] * x3.shape[2]

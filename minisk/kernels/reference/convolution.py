@@ -12,7 +12,6 @@ Columns take kh·kw times the input's memory, so they are laid out for a slice o
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,7 @@ def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
     window, matrices = _window(geometry, x.shape[2:], weight.shape[2:]), _matrices(weight, geometry)
     if _is_pointwise(window, geometry):
         # A 1×1 kernel needs no columns: what an output pixel sees is a column of x.
-        product = matrices @ widen(x).reshape(len(x), x.shape[1], -1)
+        product = matrices @ widen(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
         return narrow(product, like=x).reshape(len(x), len(weight), *window.out)
     out = array_module(x).empty((len(x), len(weight), *window.out), x.dtype)
     for images, columns in _columns(x, window, geometry):
@@ -57,7 +56,11 @@ def conv2d_input_grad(dout: Array, weight: Array, geometry: ConvGeometry, shape:
 def conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     """Return dweight of this shape: the sum of dout · x at each tap."""
     parts = _columns(x, _window(geometry, x.shape[2:], shape[2:]), geometry)
-    dweight: Any = sum(_by_group(dout[images], geometry) @ columns.swapaxes(1, 2) for images, columns in parts)
+    dweight = array_module(x).zeros(
+        (geometry.groups, shape[0] // geometry.groups, math.prod(shape[1:])), widen(x[:0]).dtype
+    )
+    for images, columns in parts:
+        dweight += _by_group(dout[images], geometry) @ columns.swapaxes(1, 2)
     return narrow(dweight, like=x).reshape(shape)
 
 
@@ -79,7 +82,9 @@ def _matrices(weight: Array, geometry: ConvGeometry) -> Array:
 
 def _by_group(x: Array, geometry: ConvGeometry) -> Array:
     """Return the pixels of all images, for the channels of each group: (groups, C / groups, images · H · W)."""
-    return widen(x).swapaxes(0, 1).reshape(geometry.groups, x.shape[1] // geometry.groups, -1)
+    return (
+        widen(x).swapaxes(0, 1).reshape(geometry.groups, x.shape[1] // geometry.groups, len(x) * math.prod(x.shape[2:]))
+    )
 
 
 def _columns(x: Array, window: PoolWindow, geometry: ConvGeometry) -> Iterator[tuple[slice, Array]]:
