@@ -72,6 +72,11 @@ KNOWN = [
         lambda program, d: program.style == "special" and pads_max_pool(program) and d.kind != "value",
     ),
     KnownDifference(
+        "select: both results require gradients if a branch does, because they are results of one operation",
+        lambda program, d: "a recorded write to a leaf" in d.expected and "select" in program.operations,
+        spreads=True,
+    ),
+    KnownDifference(
         "select: without a gradient of the sum, backward uses zeros, and 0 · inf of a branch or weight is NaN",
         lambda program, d: program.style == "special" and "select" in program.operations,
     ),
