@@ -30,6 +30,11 @@ class KnownDifference:
     spreads: bool = False
 
 
+def pads_max_pool(program: Program) -> bool:
+    steps = [step for step in program.steps if isinstance(step, Call)]
+    return any(step.operation == "max_pool2d" and step.settings["padding"] != 0 for step in steps)
+
+
 def trains_batch_norm(program: Program) -> bool:
     steps = [step for step in program.steps if isinstance(step, Call)]
     return any(step.operation == "batch_norm" and step.settings["training"] for step in steps)
@@ -61,6 +66,15 @@ KNOWN = [
     KnownDifference(
         "a fault to mend: pad of shape () with one pair raises NumPy's TypeError",
         lambda program, d: d.operation == "pad" and "integral type" in d.found,
+    ),
+    KnownDifference(
+        "a fault to mend: max_pool2d with padding loses the gradient of a window that holds only -inf",
+        lambda program, d: program.style == "special" and pads_max_pool(program) and d.kind != "value",
+    ),
+    KnownDifference(
+        "select: both results require gradients if a branch does, because they are results of one operation",
+        lambda program, d: "a recorded write to a leaf" in d.expected and "select" in program.operations,
+        spreads=True,
     ),
     KnownDifference(
         "select: without a gradient of the sum, backward uses zeros, and 0 · inf of a branch or weight is NaN",
