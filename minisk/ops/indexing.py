@@ -122,10 +122,10 @@ def in_place(symbol: str, x: Tensor, value: Operand) -> Tensor:
     if is_recorded and x.is_leaf:
         raise _not_recordable(f"x {symbol} value on a leaf")
     result = operation(x, value)
-    if is_recorded:
-        return result
     if result.shape != x.shape:
         raise ShapeError(f"{operation.__name__}: in place, {x.shape} can't become {result.shape}")
+    if is_recorded:
+        return result
     _write(f"x {symbol} value", x, ..., result.data)
     return x
 

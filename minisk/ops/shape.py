@@ -214,6 +214,8 @@ def pad(x: Tensor, pad_width: int | Sequence[Any]) -> Tensor:
         raise ShapeError(f"pad: pad_width {pad_width} does not fit the {x.ndim} axes of {x.shape}") from None
     if pairs.dtype.kind not in "iu" or (pairs < 0).any():
         raise ShapeError(f"pad: pad_width {pad_width} must hold integers of at least 0")
+    if x.ndim == 0:
+        return x  # NumPy's pad refuses it
     return Pad.apply(x, pad_width=tuple((int(a), int(b)) for a, b in pairs))
 
 

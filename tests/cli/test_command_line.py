@@ -111,7 +111,6 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "accumulate": 2,
         "optimizer": "adamw",
         "lr": 0.01,
-        "momentum": 0.5,
         "beta1": 0.8,
         "beta2": 0.99,
         "weight_decay": 0.25,
@@ -129,7 +128,7 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "seed": 3,
         "device": "cpu",
     }
-    assert given.keys() | {"mirror", "init"} == {field.name for field in dataclasses.fields(Config)}
+    assert given.keys() | {"mirror", "init", "momentum"} == {field.name for field in dataclasses.fields(Config)}
     flags = (part for k, v in given.items() for part in (f"--{k.replace('_', '-')}", v))
     assert run(*flags, "--no-mirror")[0] == 0
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["config"] == {

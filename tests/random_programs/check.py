@@ -59,15 +59,6 @@ KNOWN = [
         lambda program, d: d.where.startswith("second") and "float16" in program.script() and "nan" in d.found,
     ),
     KnownDifference(
-        "a fault to mend: a recorded `x += y` that broadcasts takes the larger shape; unrecorded it is an error",
-        lambda program, d: "a write in place that changes the shape" in d.expected,
-        spreads=True,
-    ),
-    KnownDifference(
-        "a fault to mend: pad of shape () with one pair raises NumPy's TypeError",
-        lambda program, d: d.operation == "pad" and "integral type" in d.found,
-    ),
-    KnownDifference(
         "a fault to mend: max_pool2d with padding loses the gradient of a window that holds only -inf",
         lambda program, d: program.style == "special" and pads_max_pool(program) and d.kind != "value",
     ),
