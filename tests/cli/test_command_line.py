@@ -135,6 +135,7 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         **given,
         "mirror": False,
         "init": None,
+        "momentum": 0.9,  # the default: adamw refuses a momentum
     }
 
 

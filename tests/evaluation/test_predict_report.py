@@ -151,8 +151,8 @@ def test_evaluate_without_out_writes_nothing(weights, tree, tmp_path, capsys):
     [
         (["--dataset", "shapes"], "was trained on [0-9]+ classes, but shapes has 10"),
         (["--dataset", "mnist"], "unknown data set 'mnist'"),
-        ([], "no data directory was given"),
-        (["--data-dir", "gone"], "found no data in 'gone'"),
+        ([], "no folder was given: --data-dir"),
+        (["--data-dir", "gone"], "'gone' is not a folder"),
         (
             ["--data-dir", "data", "--out", "best.safetensors"],
             "best.safetensors can't be written to: File exists",
