@@ -27,7 +27,7 @@ if HAS_TORCH:
 ROOT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("MINISK_RANDOM_SEED", "0"))
 PROGRAMS = int(os.environ.get("MINISK_RANDOM_PROGRAMS", "2000"))
-PLANTED_PROGRAMS = 400  # within which each planted fault must be found
+PLANTED_PROGRAMS = 800  # within which each planted fault must be found
 
 
 def test_every_operation_is_drawn_or_left_out_with_a_reason():
