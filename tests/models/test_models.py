@@ -120,7 +120,7 @@ def test_the_caffe_pool_has_no_padding_and_the_same_output_size_at_224():
         next(row.shape for row in summarize(m, (3, 224, 224)).rows if row.kind == "MaxPool2d") for m in (padded, caffe)
     ]
     assert shapes == [(64, 56, 56), (64, 56, 56)]
-    assert (caffe.stem[2].padding, caffe.stem[2].ceil_mode) == (0, True)
+    assert (caffe.stem[2].padding, caffe.stem[2].ceil_mode) == ((0, 0), True)
 
 
 def test_a_training_step_on_one_image_is_an_error_that_names_the_squeeze_batch_norm():
