@@ -52,8 +52,13 @@ struct Axis {
     int size, out, taps, out_step, in_step, tap_step, shift, first, parts;
 };
 
-// The axis of an array that is staged as it is.
-__device__ __forceinline__ Axis as_it_is(const int size) { return {size, size, 1, 1, 1, 1, 0, 0, 1}; }
+// The axis of an array that is staged as it is: staging does not use the fields left at 0.
+__device__ __forceinline__ Axis as_it_is(const int size) {
+    Axis axis{};
+    axis.size = axis.out = size;
+    axis.out_step = axis.parts = 1;
+    return axis;
+}
 
 // Computed by Layout.plan in convolution_layout.py, which declares the same fields.
 struct Plan {
