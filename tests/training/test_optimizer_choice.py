@@ -22,7 +22,7 @@ def tiny(monkeypatch):
 def test_a_run_with_adamw_trains_and_resumes_bit_for_bit(tmp_path):
     straight = trained(tmp_path / "straight", **ADAMW)
     assert isinstance(straight.optimizer, AdamW)
-    assert [group["betas"] for group in straight.optimizer.param_groups] == [[0.8, 0.99]] * 2
+    assert [group["betas"] for group in straight.optimizer.param_groups] == [(0.8, 0.99)] * 2
     trained(tmp_path / "stopped", stop_after=1, **ADAMW)
     resumed = trained(tmp_path / "stopped", resume=True, **ADAMW)
     assert_same_bits(weights(straight), weights(resumed))

@@ -311,8 +311,8 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence_and_keeps_the_last_whol
 
 
 def test_a_huge_learning_rate_stops_with_a_sentence(tmp_path):
-    trainer = Trainer(config(lr=1e30), tmp_path)
-    with np.errstate(all="ignore"), pytest.raises(MiniskError, match=r"the loss became .* in epoch 1, step [1-3]: "):
+    trainer = Trainer(config(lr=1e14), tmp_path)
+    with np.errstate(all="ignore"), pytest.raises(MiniskError, match=r"the (loss|gradient norm) became .* in epoch 1, step [1-3]: "):
         list(trainer.run(progress=False))
 
 
@@ -416,7 +416,12 @@ def test_a_checkpoint_that_does_not_fit_is_reported(tmp_path, change, message):
 
 
 def test_the_checkpoint_of_another_model_names_the_weights_that_do_not_fit(tmp_path, monkeypatch):
-    trained(tmp_path)
-    monkeypatch.setattr(models, "create", lambda name, classes: nn.Sequential(nn.Linear(3, classes)))
-    with pytest.raises(CheckpointError, match=r"2 missing: 0\.weight, 0\.bias; 38 unexpected: "):
+    features = trained(tmp_path).model.classifier.weight.shape[1]
+
+    class OtherModel(nn.Module):
+        def __init__(self, classes):
+            self.first, self.classifier = nn.Linear(3, 3), nn.Linear(features, classes)
+
+    monkeypatch.setattr(models, "create", lambda name, classes: OtherModel(classes))
+    with pytest.raises(CheckpointError, match=r"2 missing: first\.weight, first\.bias; 36 unexpected: "):
         load_classifier(tmp_path / "best.safetensors")
