@@ -312,7 +312,8 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence_and_keeps_the_last_whol
 
 def test_a_huge_learning_rate_stops_with_a_sentence(tmp_path):
     trainer = Trainer(config(lr=1e14), tmp_path)
-    with np.errstate(all="ignore"), pytest.raises(MiniskError, match=r"the (loss|gradient norm) became .* in epoch 1, step [1-3]: "):
+    message = r"the (loss|gradient norm) became .* in epoch 1, step [1-3]: "
+    with np.errstate(all="ignore"), pytest.raises(MiniskError, match=message):
         list(trainer.run(progress=False))
 
 
