@@ -55,7 +55,7 @@ struct Axis {
 // The axis of an array that is staged as it is: staging does not use the fields left at 0.
 __device__ __forceinline__ Axis as_it_is(const int size) {
     Axis axis{};
-    axis.size = axis.out = size;
+    axis.size = size;
     axis.out_step = axis.parts = 1;
     return axis;
 }
