@@ -82,7 +82,8 @@ def summarize(model: Module, input_shape: tuple[int, int, int]) -> ModelSummary:
 
 def _add_row(rows: list[SummaryRow], name: str, module: Module, inputs: tuple[Any, ...], output: Any) -> None:
     is_composite = any(True for _ in module.children())
-    macs = module.macs(Tensor(np.broadcast_to(output.data[:0].sum(), (1, *output.shape[1:]))))  # as for one image
+    one_image = Tensor(np.broadcast_to(np.float32(0), (1, *output.shape[1:])))  # without memory: only its shape counts
+    macs = module.macs(one_image)
     if is_composite and macs == 0:
         return
     own = [value for value in vars(module).values() if isinstance(value, Tensor) and value.requires_grad]

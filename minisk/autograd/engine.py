@@ -193,15 +193,6 @@ def _take(pending: Pending, complete: Complete, slot: Slot, hooks: dict[object, 
     return gradient
 
 
-def accumulate_grad(tensor: Tensor, gradient: Tensor) -> None:
-    """Add to the Tensor's `.grad`, whose memory the Tensor owns: the first gradient is copied, never a view."""
-    with _accumulation:
-        if tensor.grad is not None:
-            tensor.grad = sum_of(tensor.grad, gradient)
-        else:
-            tensor.grad = gradient if gradient.requires_grad else Tensor(gradient.data.copy())
-
-
 _accumulation = threading.Lock()  # several threads may run backward into one leaf
 
 
@@ -213,6 +204,15 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
+
+
+def accumulate_grad(tensor: Tensor, gradient: Tensor) -> None:
+    """Add to the Tensor's `.grad`, whose memory the Tensor owns: the first gradient is copied, never a view."""
+    with _accumulation:
+        if tensor.grad is not None:
+            tensor.grad = sum_of(tensor.grad, gradient)
+        else:
+            tensor.grad = gradient if gradient.requires_grad else Tensor(gradient.data.copy())
 
 
 def sum_of(a: Tensor, b: Tensor) -> Tensor:

@@ -410,36 +410,44 @@ class Tensor:
         """Return the hyperbolic tangent. See `ops.tanh`."""
         return _ops.tanh(self)
 
+    @words.numpy_words
     def softmax(self, axis: int = -1) -> Tensor:
         """Return eˣ / Σ eˣ along an axis. See `ops.softmax`."""
         return _ops.softmax(self, axis)
 
+    @words.numpy_words
     def log_softmax(self, axis: int = -1) -> Tensor:
         """Return log(softmax(x)) along an axis. See `ops.log_softmax`."""
         return _ops.log_softmax(self, axis)
 
     # Reductions: over one axis, several, or all (None); keepdims leaves them in the shape with size 1
 
+    @words.numpy_words
     def argmax(self, axis: int | None = None) -> Tensor:
         """Return the int64 index of the first largest value. See `ops.argmax`."""
         return _ops.argmax(self, axis)
 
+    @words.numpy_words
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the largest values. See `ops.max`."""
         return _ops.max(self, axis, keepdims)
 
+    @words.numpy_words
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the mean. See `ops.mean`."""
         return _ops.mean(self, axis, keepdims)
 
+    @words.numpy_words
     def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the smallest values. See `ops.min`."""
         return _ops.min(self, axis, keepdims)
 
+    @words.numpy_words
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """Return the sum. See `ops.sum`."""
         return _ops.sum(self, axis, keepdims)
 
+    @words.numpy_words
     def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
         """Return the variance, Σ (x - mean)² / (count - ddof). See `ops.var`."""
         return _ops.var(self, axis, ddof, keepdims)
@@ -458,6 +466,7 @@ class Tensor:
         """Return x in the shape (size,)."""
         return _ops.reshape(self, -1)
 
+    @words.numpy_words
     def squeeze(self, axis: int | None = None) -> Tensor:
         """Return x without this axis of size 1, or without all such axes. See `ops.squeeze`."""
         return _ops.squeeze(self, axis)
@@ -471,7 +480,5 @@ class Tensor:
         return _ops.to(self, device, dtype)
 
 
-for _name in ("argmax", "log_softmax", "max", "mean", "min", "softmax", "squeeze", "sum", "var"):
-    setattr(Tensor, _name, words.numpy_words(getattr(Tensor, _name)))
 for _name, _instead in words.METHODS.items():
     setattr(Tensor, _name, words.LeftOut(_name, _instead))

@@ -2,7 +2,8 @@
 //
 //   loss = -Σ_k q_k · log_softmax(x)_k      dx_k = (softmax(x)_k · Σ_j q_j - q_k) · dloss / rows
 //
-//   logits x and target q (the share of each class): (rows, n)   losses: (rows), wide   dloss, the gradient of the mean: (1)
+//   logits x and target q (the share of each class): (rows, n)   losses: (rows), wide
+//   dloss, the gradient of the mean: (1)
 //
 // A block takes one row, or several short rows in turn. Its threads share the sums. e^x is computed twice instead of
 // being stored: that costs less than the memory access, and float16 would round it.
@@ -34,7 +35,8 @@ extern "C" __global__ ANY_BLOCK void cross_entropy_rows_grad(const index_t rows,
         const real *x_row = x + row * n, *q = target + row * n;
         real* dx_row = dx + row * n;
         const Peak peak = row_peak(x_row, n);
-        const wide mass = sum_over_block(n, [&](const int i) { return (wide)q[i]; }) / peak.sum;  // usually 1 / peak.sum
+        const wide shares = sum_over_block(n, [&](const int i) { return (wide)q[i]; });  // usually 1
+        const wide mass = shares / peak.sum;
         BLOCK_LOOP(i, n) dx_row[i] = (real)((exponential((wide)x_row[i] - peak.top) * mass - (wide)q[i]) * scale);
     }
 }

@@ -1,7 +1,7 @@
 """Every operation as a function of Tensors, one family a file. Tensor's operators and methods call these.
 
 arithmetic   add sub mul div neg pow rpow                 activation    relu add_relu sigmoid tanh
-comparison   equal less logical_and …                 softmax       softmax log_softmax
+comparison   equal less logical_and …                     softmax       softmax log_softmax
 matmul       matmul linear                                loss          cross_entropy
 elementwise  exp log sqrt abs clip where maximum …        dropout       dropout
 reduction    sum mean var max min argmax                  convolution   conv2d
@@ -13,7 +13,6 @@ dtypes       cast                                         axpy, select  axpy cha
 import sys
 
 from ..autograd.tensor import attach
-from ..autograd.words import numpy_words
 from .activation import add_relu, relu, sigmoid, tanh
 from .arithmetic import add, div, mul, neg, pow, sub
 from .axpy import axpy, channel_dot, channel_scale
@@ -41,10 +40,5 @@ __all__ += ["broadcast_to", "cast", "concatenate", "expand_dims", "get_item", "p
 __all__ += ["squeeze", "stack", "sum_to", "to", "transpose"]
 __all__ += ["avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "global_avg_pool2d"]
 __all__ += ["max_pool2d", "select"]
-
-_OF_AN_AXIS = ["argmax", "concatenate", "expand_dims", "log_softmax", "max", "mean", "min", "softmax", "split"]
-_OF_AN_AXIS += ["squeeze", "stack", "sum", "var"]
-for _name in _OF_AN_AXIS:
-    globals()[_name] = numpy_words(globals()[_name])
 
 attach(sys.modules[__name__])

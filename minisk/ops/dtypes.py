@@ -16,6 +16,8 @@ from ..autograd import Context, Function, Operand, Tensor
 from ..backend import DEFAULT_FLOAT, Array, array_module, real_array, real_dtype
 from ..errors import DtypeError
 
+_NUMBERS = (int, float, np.number)  # a tuple: `int | float | …` would be built again at each operation
+
 
 class Cast(Function):
     @staticmethod
@@ -61,7 +63,7 @@ def numbers_in_float32(function: Callable[[Any, Any], Tensor]) -> Callable[[Any,
 
     @functools.wraps(function)
     def run(a: Any, b: Any) -> Tensor:
-        has_number = isinstance(a, int | float | np.number) or isinstance(b, int | float | np.number)
+        has_number = isinstance(a, _NUMBERS) or isinstance(b, _NUMBERS)
         return once(a, b) if has_number else function(a, b)
 
     return run

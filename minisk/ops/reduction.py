@@ -14,6 +14,7 @@ import math
 
 from .. import kernels
 from ..autograd import Axis, Context, Function, Tensor
+from ..autograd.words import numpy_words
 from ..backend import Array, array_module
 from ..errors import ShapeError
 from .dtypes import floating, rounded_once
@@ -65,11 +66,13 @@ def _share(dout: Tensor, ties: Array) -> Tensor:
     return dout / ties
 
 
+@numpy_words
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum of x, of any shape, over one axis, several, or all. Raises ShapeError."""
     return Sum.apply(x, axes=normalize_axes("sum", axis, x.shape), keepdims=keepdims)
 
 
+@numpy_words
 @rounded_once  # the sum may exceed 65504 although the mean does not
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean of x, of any shape, over one axis, several, or all; integers become float32.
@@ -80,6 +83,7 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return sum(floating("mean", x), axis, keepdims) / count  # not · (1 / count): the mean of 41 ones is 1
 
 
+@numpy_words
 @rounded_once
 def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
     """Return the variance, Σ (x - mean)² / (count - ddof), over one axis, several, or all.
@@ -99,6 +103,7 @@ def var(x: Tensor, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> 
     return sum(centred * centred, axis, keepdims) / (count - ddof)
 
 
+@numpy_words
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the largest elements of x, of any shape, over one axis, several, or all; tied ones share the gradient.
 
@@ -108,6 +113,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return Max.apply(x, axes=normalize_axes("max", axis, x.shape), keepdims=keepdims)
 
 
+@numpy_words
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the smallest elements of x, of any shape, over one axis, several, or all; tied ones share the gradient.
 
@@ -117,6 +123,7 @@ def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return Min.apply(x, axes=normalize_axes("min", axis, x.shape), keepdims=keepdims)
 
 
+@numpy_words
 def argmax(x: Tensor, axis: int | None = None) -> Tensor:
     """Return the index of the first largest element along an axis, or in the flattened x; int64, no gradient.
 

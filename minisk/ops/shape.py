@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from .. import kernels
 from ..autograd import Axis, Context, Function, Operand, Tensor
+from ..autograd.words import numpy_words
 from ..backend import Array, array_module, device_of, full_device_name, to_device
 from ..errors import ShapeError
 from .dtypes import cast, operands, require_one_dtype
@@ -168,12 +169,14 @@ def normalize_axes(operation: str, axis: Axis, shape: tuple[int, ...]) -> tuple[
     return tuple(positions)
 
 
+@numpy_words
 def expand_dims(x: Tensor, axis: int) -> Tensor:
     """Return x with a new axis of size 1 at this position of the result. Raises ShapeError."""
     position = axis_position("expand_dims", axis, x.shape, x.ndim + 1)
     return reshape(x, (*x.shape[:position], 1, *x.shape[position:]))
 
 
+@numpy_words
 def squeeze(x: Tensor, axis: int | None = None) -> Tensor:
     """Return x without this axis of size 1, or without all such axes. Raises ShapeError."""
     if axis is None:
@@ -231,6 +234,7 @@ class Concatenate(Function):
         return tuple(split(dout, ctx.ends, ctx.axis))
 
 
+@numpy_words
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Return the Tensors joined along an existing axis. Raises ShapeError, DtypeError.
 
@@ -246,6 +250,7 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     return Concatenate.apply(*tensors, axis=position)
 
 
+@numpy_words
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Return the Tensors joined along a new axis of the result. Raises ShapeError, DtypeError.
 
@@ -258,6 +263,7 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     return concatenate([expand_dims(x, position) for x in tensors], position)
 
 
+@numpy_words
 def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Return the parts of x along an axis, as numpy.split.
 

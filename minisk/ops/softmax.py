@@ -6,6 +6,7 @@ y = ln(eˣ / Σ eˣ)       dx = dy - eʸ · Σ dy
 
 from .. import kernels
 from ..autograd import Context, Function, Tensor, is_grad_enabled
+from ..autograd.words import numpy_words
 from ..backend import Array
 from ..errors import ShapeError
 from .dtypes import floating
@@ -44,6 +45,7 @@ class LogSoftmax(Function):
         return dy - y.exp() * dy.sum(ctx.axis, keepdims=True)
 
 
+@numpy_words
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Return eˣ / Σ eˣ along an axis, in the shape of x; no overflow for any finite x.
 
@@ -52,6 +54,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     return Softmax.apply(floating("softmax", x), axis=_position("softmax", x, axis))
 
 
+@numpy_words
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Return log(softmax(x)) along an axis, in the shape of x; accurate where softmax underflows.
 

@@ -56,9 +56,8 @@ def conv2d_input_grad(dout: Array, weight: Array, geometry: ConvGeometry, shape:
 def conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     """Return dweight of this shape: the sum of dout · x at each tap."""
     parts = _columns(x, _window(geometry, x.shape[2:], shape[2:]), geometry)
-    dweight = array_module(x).zeros(
-        (geometry.groups, shape[0] // geometry.groups, math.prod(shape[1:])), widen(x[:0]).dtype
-    )
+    by_group = geometry.groups, shape[0] // geometry.groups, math.prod(shape[1:])
+    dweight = array_module(x).zeros(by_group, widen(x[:0]).dtype)
     for images, columns in parts:
         dweight += _by_group(dout[images], geometry) @ columns.swapaxes(1, 2)
     return narrow(dweight, like=x).reshape(shape)
@@ -82,9 +81,8 @@ def _matrices(weight: Array, geometry: ConvGeometry) -> Array:
 
 def _by_group(x: Array, geometry: ConvGeometry) -> Array:
     """Return the pixels of all images, for the channels of each group: (groups, C / groups, images · H · W)."""
-    return (
-        widen(x).swapaxes(0, 1).reshape(geometry.groups, x.shape[1] // geometry.groups, len(x) * math.prod(x.shape[2:]))
-    )
+    pixels = len(x) * math.prod(x.shape[2:])
+    return widen(x).swapaxes(0, 1).reshape(geometry.groups, x.shape[1] // geometry.groups, pixels)
 
 
 def _columns(x: Array, window: PoolWindow, geometry: ConvGeometry) -> Iterator[tuple[slice, Array]]:
