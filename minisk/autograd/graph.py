@@ -138,6 +138,7 @@ class Context:
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
 
+    _materializes_grads = True  # whether backward gets zeros for an output that has no gradient
     _called_at = ""  # in anomaly mode, a clause that names the user's line which called the operation
     _saved: tuple[Any, ...] = ()  # the arguments of save_for_backward; a SavedTensor for each, if there is a Node
 
@@ -151,6 +152,10 @@ class Context:
         None, an optional input that was not given, comes back as None. Anything else makes `apply` raise DtypeError.
         """
         self._saved = arrays
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Set whether backward gets zeros (the default) or None for an output that was not used, as in PyTorch."""
+        self._materializes_grads = value
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -217,7 +222,7 @@ class Node:
         """Call the operation's backward and check its results.
 
         Args:
-            gradients: one for each output; None counts as zeros.
+            gradients: one for each output, None for one that was not used; at least one is a Tensor.
             needs_input_grad: for each input, whether its gradient will be used.
 
         Returns:
@@ -230,11 +235,11 @@ class Node:
             raise GraphError(f"backward: the graph at {self.operation!r} was freed while another thread ran backward")
         for observer in observers:
             observer.before_backward(self, gradients)
-        incoming = _with_zeros(gradients, self.outputs)
-        before = [anomaly.checksum(gradient.data) for gradient in incoming] if anomaly.state.enabled else None
+        incoming = _with_zeros(gradients, self.outputs) if self.ctx._materializes_grads else gradients
+        before = _checksums(incoming) if anomaly.state.enabled else None
         self.ctx.needs_input_grad = needs_input_grad
         returned = self.function.backward(self.ctx, *incoming)
-        if before is not None and before != [anomaly.checksum(gradient.data) for gradient in incoming]:
+        if before is not None and before != _checksums(incoming):
             where = self.ctx._called_at
             raise OverwrittenError(f"backward of {self.operation!r}{where} overwrote its incoming gradient")
         results = list(returned) if isinstance(returned, tuple) else [returned]
@@ -266,10 +271,14 @@ class Node:
             raise NotFiniteError(f"{name}{self.ctx._called_at} is NaN or infinite")
 
 
-def _with_zeros(gradients: list[Tensor | None], outputs: Sequence[ArraySpec]) -> list[Tensor]:
+def _checksums(gradients: Sequence[Tensor | None]) -> list[int]:
+    return [anomaly.checksum(gradient.data) for gradient in gradients if gradient is not None]
+
+
+def _with_zeros(gradients: Sequence[Tensor | None], outputs: Sequence[ArraySpec]) -> Sequence[Tensor | None]:
     """Return the gradients, with zeros for those that did not arrive. At least one did."""
     arrived = [gradient for gradient in gradients if gradient is not None]
     if len(arrived) == len(gradients):
-        return arrived
+        return gradients
     xp = array_module(arrived[0].data)
     return [Tensor(xp.zeros(*zeros)) if g is None else g for g, zeros in zip(gradients, outputs, strict=True)]

@@ -38,7 +38,7 @@ struct Largest {
     static constexpr bool in_any_order = false;
     wide best[NEIGHBOURS];
     int winner[NEIGHBOURS];
-    __device__ __forceinline__ void start(int l) { best[l] = -(wide)INFINITY, winner[l] = 0; }
+    __device__ __forceinline__ void start(int l, int tap) { best[l] = -(wide)INFINITY, winner[l] = tap; }
     __device__ __forceinline__ void see(int l, int tap, wide value) {
         const bool is_better = !(value <= best[l]) && best[l] == best[l];  // a NaN wins, and stays
         best[l] = is_better ? value : best[l];
@@ -48,7 +48,7 @@ struct Largest {
 struct Sum {
     static constexpr bool in_any_order = true;
     wide sum[NEIGHBOURS];
-    __device__ __forceinline__ void start(int l) { sum[l] = 0; }
+    __device__ __forceinline__ void start(int l, int) { sum[l] = 0; }
     __device__ __forceinline__ void see(int l, int, wide value) { sum[l] += value; }
 };
 
@@ -70,9 +70,9 @@ __device__ __forceinline__ void see_row(const Window at, const real* row, int fi
 
 template <int KW, int SW, class Seen>
 __device__ __forceinline__ void see_windows(const Window at, const real* x, int i, int j, int lanes, Seen& seen) {
-    const int top = i * at.sh - at.ph;
-    for (int l = 0; l < lanes; l++) seen.start(l);
-    for (int p = max(0, -top); p < min(at.kh, at.h - top); p++)
+    const int top = i * at.sh - at.ph, first = max(0, -top);
+    for (int l = 0; l < lanes; l++) seen.start(l, first * at.kw + max(0, at.pw - (j + l) * at.sw));  // first tap inside
+    for (int p = first; p < min(at.kh, at.h - top); p++)
         see_row<KW, SW>(at, x + (top + p) * at.w, j * at.sw - at.pw, lanes, p * at.kw, seen);
 }
 

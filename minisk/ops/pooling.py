@@ -133,8 +133,8 @@ def _window(
 ) -> PoolWindow:
     """Return the window geometry for x. Raises ShapeError, DtypeError naming the operation."""
     (x,) = floating_operands(operation, x=x)
-    if x.ndim != 4:
-        raise ShapeError(f"{operation}: x {x.shape} must be (N, C, H, W)")
+    if x.ndim != 4 or 0 in x.shape[2:]:
+        raise ShapeError(f"{operation}: x {x.shape} must be (N, C, H, W) with H, W of at least 1")
     kernel = pair(operation, "kernel_size", kernel_size, least=1)
     step = kernel if stride is None else pair(operation, "stride", stride, least=1)
     border = pair(operation, "padding", padding, least=0)

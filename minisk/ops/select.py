@@ -4,7 +4,8 @@
 
     da[n,m,c] = Σ_hw dout · branch_m + da₀    dlogits = a · (da - Σ_m a·da)     dbranch_m = a[:,m] · dout
 
-The weights a are the second output, and da₀ is its incoming gradient (`dweights`).
+The weights a are the second output, and da₀ is its incoming gradient (`dweights`). Where only the weights are used,
+there is no dout: zeros in its place would make an infinite branch NaN, 0 · inf.
 
 Source: Li et al., *Selective Kernel Networks*, 2019, equations 5 and 6. The Caffe original uses a
 softmax and Axpy layers.
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 
 from .. import kernels
 from ..autograd import Context, Function, Tensor, is_grad_enabled
-from ..backend import Array
+from ..backend import Array, array_module
 from ..errors import ShapeError
 from .axpy import channel_dot, channel_scale
 from .dtypes import floating_operands
@@ -26,17 +27,25 @@ class Select(Function):
     def forward(ctx: Context, logits: Array, *branches: Array) -> tuple[Array, Array]:
         out, weights = kernels.select(logits, *branches)
         ctx.save_for_backward(weights, *branches)
+        ctx.set_materialize_grads(False)
         return out, weights
 
     @staticmethod
-    def backward(ctx: Context, dout: Tensor, dweights: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Context, dout: Tensor | None, dweights: Tensor | None) -> tuple[Tensor | None, ...]:
         weights, *branches = ctx.saved_tensors
+        if dweights is None:
+            dweights = Tensor(array_module(weights.data).zeros_like(weights.data))
+        if dout is None:
+            return _dlogits(weights, dweights), *[None for _ in branches]
         if not is_grad_enabled():  # no graph is recorded, so the fused kernel can be used
             arrays = [tensor.data for tensor in (dout, dweights, weights, *branches)]
             return tuple(Tensor(gradient) for gradient in kernels.select_grad(*arrays))
         da = stack([channel_dot(dout, branch) for branch in branches], axis=1) + dweights
-        dlogits = weights * (da - (weights * da).sum(1, keepdims=True))
-        return dlogits, *(channel_scale(weights[:, m], dout) for m in range(len(branches)))
+        return _dlogits(weights, da), *(channel_scale(weights[:, m], dout) for m in range(len(branches)))
+
+
+def _dlogits(weights: Tensor, da: Tensor) -> Tensor:
+    return weights * (da - (weights * da).sum(1, keepdims=True))
 
 
 def select(logits: Tensor, branches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """The engine: which operations are recorded, and how they are differentiated."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -188,6 +190,29 @@ def test_functions_with_two_outputs_get_zeros_for_the_unused_one():
     product, total = TwoOutputs.apply(x, y)
     (product * 3 + total).backward()
     assert x.grad.item() == 16
+
+
+@pytest.mark.parametrize("mode", [contextlib.nullcontext, ms.detect_anomaly])
+def test_function_that_wants_no_zeros_gets_none_for_an_unused_output(mode):
+    seen = []
+
+    class Pair(ms.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.set_materialize_grads(False)
+            return x + 1, x + 2
+
+        @staticmethod
+        def backward(ctx, first, second):
+            seen.append((first, second))
+            return second
+
+    x = leaf(2.0)
+    with mode():
+        _, second = Pair.apply(x)
+        second.backward()
+    assert seen[0][0] is None
+    assert x.grad.item() == 1
 
 
 def test_a_custom_function_has_second_derivatives():

@@ -144,3 +144,17 @@ def test_class_that_is_masked_by_minus_infinity_has_no_part_in_cross_entropy(mod
         (dx,), (dpart,) = (ms.grad(ops.cross_entropy(leaf, target), leaf) for leaf in (x, part))
     np.testing.assert_allclose(dx.numpy()[:, :50], dpart.numpy(), rtol=1e-5, atol=1e-8)
     assert np.all(dx.numpy()[:, 50:] == 0)
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", ["numpy", "cpu"])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_infinite_branch_does_not_reach_the_gradient_of_the_weights_of_select(mode, create_graph):
+    arrays = np.random.default_rng(0).standard_normal((2, 3, 4))
+    with kernel_mode(mode):
+        logits = ms.tensor(arrays, requires_grad=True)
+        branches = [ms.tensor(np.full((2, 4, 5, 5), np.inf), requires_grad=True) for _ in range(3)]
+        _, weights = ops.select(logits, branches)
+        (found,) = ms.grad((weights * weights).sum(), logits, create_graph=create_graph)
+        (expected,) = ms.grad((ops.softmax(logits, 1) ** 2).sum(), logits)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from agreement import kernel_mode, needs_compiler
 from hypothesis import strategies as st
 from operations import assert_operation_agrees
 from parity import Inputs, as_pair, distinct, draws, inputs, positive, shapes, window_sizes
+
+import minisk as ms
 
 
 @st.composite
@@ -43,3 +46,20 @@ def test_first_of_equal_values_in_overlapping_windows_gets_the_gradient():
 def test_padding_is_never_the_maximum_of_a_window():
     x = -positive(distinct([(1, 2, 3, 3)])[0])
     assert_operation_agrees("max_pool2d", Inputs([x]), kernel_size=3, stride=2, padding=1)
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", ["numpy", "cpu"])
+@pytest.mark.parametrize("settings", [{"stride": 1}, {"stride": 2}, {"stride": 3, "ceil_mode": True}])
+def test_gradient_of_a_window_of_minus_infinity_stays_inside_the_image(mode, settings):
+    with kernel_mode(mode):
+        x = ms.tensor(np.full((1, 2, 5, 4), -np.inf), requires_grad=True)
+        y = ms.ops.max_pool2d(x, 3, padding=1, **settings)
+        (dx,) = ms.grad(y, x, ms.tensor(np.ones(y.shape)))
+    assert dx.numpy().sum() == y.size
+
+
+@pytest.mark.parametrize("operation", ["max_pool2d", "avg_pool2d"])
+def test_image_without_pixels_is_refused(operation):
+    with pytest.raises(ms.errors.ShapeError, match=f"{operation}: .*H, W of at least 1"):
+        getattr(ms.ops, operation)(ms.zeros((2, 3, 2, 0)), 2, padding=1)

@@ -10,6 +10,8 @@ import torch
 from operations import counterparts
 
 F = torch.nn.functional
+with np.errstate(invalid="ignore"):  # NumPy 2.4 computes √x, which differs from C's pow at -inf; older ones call pow
+    NUMPY_TAKES_ROOTS = bool(np.isnan(np.array([-np.inf]) ** 0.5).all())
 
 
 def as_numpy(index: Any) -> Any:
@@ -60,6 +62,30 @@ def select(logits: torch.Tensor, *branches: torch.Tensor) -> tuple[torch.Tensor,
     return (logits.softmax(1)[..., None, None] * torch.stack(branches, 1)).sum(1), logits.softmax(1)
 
 
+class Extreme(torch.autograd.Function):
+    """A given maximum or minimum, whose gradient the ties share. PyTorch multiplies by a mask, and 0 · inf is NaN."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, best: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+        ctx.axes, ctx.ties = axes, x == best
+        return best.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        share = gradient / ctx.ties.sum(ctx.axes, keepdim=True)
+        return torch.where(ctx.ties, share, 0), None, None
+
+
+def extreme(reduce: Callable[..., Any]) -> Callable[..., Any]:
+    def function(x: torch.Tensor, axis: Any = None, keepdims: bool = False) -> torch.Tensor:
+        axes = tuple(range(x.ndim)) if axis is None else tuple(int(a) for a in np.atleast_1d(axis))
+        best = torch.tensor(reduce(x.numpy(force=True), axis=axes, keepdims=True))  # NumPy's zero, where both tie
+        result = Extreme.apply(x, best, axes) if x.is_floating_point() else best
+        return result if keepdims else result.reshape(np.squeeze(best.numpy(), axes).shape)
+
+    return function
+
+
 def cast(x: torch.Tensor, dtype: str) -> torch.Tensor:
     return x.to(torch.float64).clone() if np.dtype(dtype).kind == "f" else x.to(getattr(torch, dtype))
 
@@ -68,7 +94,8 @@ def power(x: torch.Tensor, exponent: Any) -> torch.Tensor:
     exponent = exponent.item() if isinstance(exponent, np.generic) else exponent
     is_natural = isinstance(exponent, int) and exponent >= 0
     if abs(exponent) == 0.5:  # PyTorch computes √x and 1/√x, which differ from C's pow at -0 and -inf
-        return torch.pow(x.double(), torch.full(x.shape, exponent))
+        result = torch.pow(x.double(), torch.full(x.shape, exponent))
+        return torch.where(x.isneginf(), torch.nan, result) if exponent == 0.5 and NUMPY_TAKES_ROOTS else result
     return torch.pow(x if is_natural else x.double(), exponent)
 
 
@@ -81,6 +108,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = counterparts(torch) | {
     "logical_and": torch.logical_and,
     "logical_not": torch.logical_not,
     "logical_or": torch.logical_or,
+    "max": extreme(np.max),
+    "min": extreme(np.min),
     "pad": lambda x, pad_width: F.pad(x, [int(n) for n in np.broadcast_to(pad_width, (x.ndim, 2))[::-1].ravel()]),
     "pow": power,
     "select": select,

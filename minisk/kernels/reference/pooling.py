@@ -16,7 +16,12 @@ def max_pool2d(x: Array, window: PoolWindow) -> tuple[Array, Array]:
     """Return the maxima and, as int32, the number of the tap that each came from."""
     xp = array_module(x)
     best = xp.full(x.shape[:2] + window.out, -np.inf, x.dtype)
-    winner = xp.zeros(best.shape, np.int32)
+    # Where all is -inf, no tap is better than -inf: the first one inside the image wins.
+    top, left = [
+        xp.maximum(padding - stride * xp.arange(count), 0)
+        for padding, stride, count in zip(window.padding, window.stride, window.out, strict=True)
+    ]
+    winner = xp.broadcast_to(top[:, None] * window.kernel[1] + left, best.shape).astype(np.int32)
     for tap, view in taps(window, padded(window, x, fill=-np.inf)):
         # Not (view <= best): NaN must win, and then stay.
         better = ~(view <= best) & (best == best)
