@@ -94,7 +94,7 @@ def _style(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str | Path) -> None:
+def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str | Path, subject: str = "") -> None:
     """Draw a confusion matrix as a heat map, and write it as a PNG.
 
     A cell's colour is its share of its row. Cells large enough contain their count. Up to about 100 classes are named.
@@ -103,6 +103,7 @@ def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str 
         matrix: (K, K) int64 counts, one row per true class, one column per predicted class.
         classes: K names.
         path: the file to write.
+        subject: the data set's name, for the title.
 
     Raises:
         ShapeError: the matrix does not fit the classes, or there is no class.
@@ -123,7 +124,8 @@ def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str 
     bar = figure.colorbar(image, ax=axes, shrink=0.6, ticks=[0, 0.01, 0.1, 0.5, 1], format="%g")
     bar.set_label("share of the true class (square-root scale)", fontsize=9)
     bar.outline.set_edgecolor(_PALE)
-    axes.set_title(f"{100 * np.trace(matrix) / max(1, totals.sum()):.2f} % of {totals.sum():,} right", fontsize=11)
+    right = f"{100 * np.trace(matrix) / max(1, totals.sum()):.2f} % of {totals.sum():,} right"
+    axes.set_title(f"{_label(subject, 40)}: {right}" if subject else right, fontsize=11)
     axes.set(
         xlabel="predicted class",
         ylabel="true class",
@@ -159,10 +161,10 @@ def draw_mistakes(
         OSError: the file cannot be written.
     """
     rows = max(1, math.ceil(len(mistakes) / _COLUMNS))
-    height = 80 + 180 * rows if mistakes else 80
+    height = 100 + 180 * rows if mistakes else 80
     figure = _figure(860, height)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    figure.get_layout_engine().set(hspace=0.4, rect=(0, 40 / height, 1, 1 - 40 / height))
+    figure.get_layout_engine().set(hspace=0.4, rect=(0, 60 / height, 1, 1 - 60 / height))
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
@@ -170,7 +172,8 @@ def draw_mistakes(
         axes.imshow(image.transpose(1, 2, 0), interpolation="bicubic")
         style = {"fontsize": 8.5, "transform": axes.transAxes, "in_layout": False}
         axes.text(0, -0.14, f"true: {_label(true, 16)}", color=_BLUE, **style)
-        axes.text(0, -0.29, f"said: {_label(predicted, 10)}, {100 * probability:.1f} %", color=_ORANGE, **style)
+        axes.text(0, -0.29, f"predicted: {_label(predicted)}", color=_ORANGE, **style)
+        axes.text(0, -0.44, f"with {100 * probability:.1f} %", color=_ORANGE, **style)
     _write(figure, path)
 
 
@@ -231,7 +234,7 @@ def draw_errors(panels: Sequence[tuple[str, NDArray[np.float64]]], path: str | P
             axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.spines[:].set_color(_PALE)
         if largest:
-            figure.colorbar(image, ax=axes, format="%.1g").set_label("|analytic - numeric|", fontsize=9)
+            figure.colorbar(image, ax=axes, format="%.2g").set_label("|analytic - numeric|", fontsize=9)
     _write(figure, path)
 
 

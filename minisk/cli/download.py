@@ -4,10 +4,12 @@ import argparse
 import sys
 from typing import Any
 
+from .text import add_command
+
 
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
-    parser = commands.add_parser("download", help="fetch and unpack CIFAR, the official archive")
+    parser = add_command(commands, "download", "fetch and unpack CIFAR, the official archive")
     parser.add_argument("name", choices=["cifar10", "cifar100"])
     parser.add_argument("data_dir", metavar="DIR", help="folder to download to")
     parser.set_defaults(run=run)

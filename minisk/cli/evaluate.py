@@ -8,12 +8,12 @@ from typing import Any
 from ..errors import CheckpointError, MiniskError
 from ..serialization import csv_text
 from .predict import add_weights
-from .text import printable
+from .text import add_command, printable
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
-    parser = commands.add_parser("evaluate", help="measure a trained network on the test images of a data set")
+    parser = add_command(commands, "evaluate", "measure a trained network on the test images of a data set")
     parser.add_argument(
         "--dataset", metavar="NAME", help="shapes, cifar10, cifar100 or folder (default: the network's own)"
     )

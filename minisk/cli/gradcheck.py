@@ -10,11 +10,12 @@ from typing import Any
 from ..errors import MiniskError
 from ..gradient_check import gradcheck
 from ..gradient_check.user_frames import describe_place, user_frames
+from .text import add_command
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
-    parser = commands.add_parser("gradcheck", help="check the gradient of a layer against finite differences")
+    parser = add_command(commands, "gradcheck", "check the gradient of a layer against finite differences")
     parser.add_argument(
         "target", metavar="PACKAGE.MODULE:FACTORY", help="a function that returns what to check: (function, inputs)"
     )

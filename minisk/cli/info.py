@@ -21,6 +21,7 @@ from ..backend import cuda_available, process_settings
 from ..runtime import kernel_mode, kernels_in_use
 from ..runtime.build import find_compiler
 from ..runtime.cache import cache_folder
+from .text import add_command
 
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX(FLAGS)?$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
 _PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboardX", "cupy-cuda12x", "cupy-cuda13x", "torch")
@@ -28,7 +29,7 @@ _PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboardX", "cup
 
 def add_to(commands: Any) -> None:
     """Describe the command's arguments."""
-    parser = commands.add_parser("info", help="print versions, devices, threads, compiler and caches")
+    parser = add_command(commands, "info", "print versions, devices, threads, compiler and caches")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     parser.set_defaults(run=run)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .text import printable
+from .text import add_command, printable
 
 WEIGHTS = "sknet_small-cifar10"
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
-    parser = commands.add_parser("predict", help="classify image files with a trained network")
+    parser = add_command(commands, "predict", "classify the central square of image files with a trained network")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, GIF, BMP, WebP, TIFF or PPM, any size")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--draw", metavar="FILE.png", help="draw each image with bars of its most probable classes")

@@ -5,12 +5,12 @@ from typing import Any
 
 from ..errors import MiniskError
 from ..serialization import csv_text
-from .text import flag
+from .text import add_command, flag
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
-    parser = commands.add_parser("summary", help="print a model's layers, shapes, parameters and multiply-adds")
+    parser = add_command(commands, "summary", "print a model's layers, shapes, parameters and multiply-adds")
     parser.add_argument("model", nargs="?", help="name of a model, such as sknet50; without it, list them")
     parser.add_argument("--num-classes", type=int, help="number of classes (default: the model's own)")
     parser.add_argument("--size", type=int, help="height and width of the image (default: the model's own)")

@@ -111,7 +111,7 @@ def report_run(model: Module, dataset: Dataset, normalization: dict[str, Any], o
     images, _ = dataset.fetch([mistake.position for mistake in worst])
     pictures = [(image, m.true, m.predicted, m.probability) for image, m in zip(images, worst, strict=True)]
     try:
-        draw_confusion(result.confusion, result.classes, folder / "confusion.png")
+        draw_confusion(result.confusion, result.classes, folder / "confusion.png", dataset.name)
         draw_mistakes(pictures, folder / "mistakes.png", title)
     except MiniskError as error:
         log.warning("%s", error)

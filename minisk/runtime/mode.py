@@ -50,4 +50,4 @@ def kernels_in_use(device: str) -> str:
     if device != "cpu":
         return "CUDA kernels"
     reason = why_no_kernels()
-    return f"kernels built by {find_compiler()[1]}" if reason is None else f"the formulas, in NumPy ({reason})"
+    return f"built by {find_compiler()[1]}" if reason is None else f"the formulas, in NumPy ({reason})"
