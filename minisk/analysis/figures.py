@@ -161,10 +161,11 @@ def draw_mistakes(
         OSError: the file cannot be written.
     """
     rows = max(1, math.ceil(len(mistakes) / _COLUMNS))
-    height = 100 + 180 * rows if mistakes else 80
+    captions = 60 if mistakes else 20
+    height = 40 + captions + 180 * rows if mistakes else 80
     figure = _figure(860, height)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    figure.get_layout_engine().set(hspace=0.4, rect=(0, 60 / height, 1, 1 - 60 / height))
+    figure.get_layout_engine().set(hspace=0.4, rect=(0, captions / height, 1, 1 - captions / height))
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
