@@ -31,6 +31,8 @@ TO_ROUNDING = {
     "avg_pool2d": lambda r: (r(), WINDOW),
     "avg_pool2d_spread": lambda r: (r(2, 16, 17, 17), WINDOW, SIZE),
     "axpy": lambda r: (r(2, 16), r(), r()),
+    "bilinear": lambda r: (r(), (50, 21)),
+    "bilinear_adjoint": lambda r: (r(), (21, 50)),
     "channel_dot": lambda r: (r(), r()),
     "plane_mean": lambda r: (r(),),
     "select": lambda r: (r(2, 2, 16), r(), r()),

@@ -19,6 +19,8 @@ LAYERS = [
     ("Conv2d", (4, 4, 3), {"padding": 2, "dilation": 2, "groups": 4, "bias": False}, (3, 4, 7, 6)),
     ("Linear", (4, 3), {}, (5, 4)),
     ("Linear", (4, 3), {"bias": False}, (2, 5, 4)),
+    ("BatchNorm1d", (4,), {}, (5, 4)),
+    ("BatchNorm1d", (4,), {"eps": 1e-2}, (3, 4, 6)),
     ("BatchNorm2d", (4,), {}, (3, 4, 5, 6)),
     ("BatchNorm2d", (4,), {"eps": 1e-2, "momentum": 0.3}, (3, 4, 5, 6)),
     ("ReLU", (), {}, (3, 4)),
