@@ -1,16 +1,28 @@
-"""Networks: SKNet, ResNeXt, and the parts they are made of.
+"""Networks: SKNet, ResNeXt, their rivals with other attention, and the parts they are made of.
 
 Each function such as `sknet50` returns a new network with random weights; `create` finds it by name, and `load` returns
 a trained one.
 """
 
-from .attention import Branch, SKConv
+from .attention import BAM, CBAM, Branch, SKConv, SqueezeExcitation
+from .block_attention import (
+    resnext29_bam,
+    resnext29_cbam,
+    resnext50_bam,
+    resnext50_cbam,
+    resnext101_bam,
+    resnext101_cbam,
+)
 from .pretrained import TRAINED, load
 from .registry import NAMES, ModelInfo, Published, create, info, input_size
 from .residual import Bottleneck, ResidualNet, Stage
+from .residual_attention import attention56, attention92, attentionnext56
 from .resnext import resnext29, resnext50, resnext101
+from .senet import seresnext29, seresnext50, seresnext101
 from .sknet import SKUnit, sknet26, sknet29, sknet50, sknet101, sknet_small
 
 __all__ = ["NAMES", "TRAINED", "ModelInfo", "Published", "create", "info", "input_size", "load"]
-__all__ += ["Bottleneck", "Branch", "ResidualNet", "SKConv", "SKUnit", "Stage"]
+__all__ += ["BAM", "CBAM", "Bottleneck", "Branch", "ResidualNet", "SKConv", "SKUnit", "SqueezeExcitation", "Stage"]
 __all__ += ["resnext29", "resnext50", "resnext101", "sknet26", "sknet29", "sknet50", "sknet101", "sknet_small"]
+__all__ += ["attention56", "attention92", "attentionnext56", "seresnext29", "seresnext50", "seresnext101"]
+__all__ += ["resnext29_bam", "resnext50_bam", "resnext101_bam", "resnext29_cbam", "resnext50_cbam", "resnext101_cbam"]

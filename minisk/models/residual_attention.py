@@ -120,12 +120,12 @@ def attentionnext56(num_classes: int = 1000) -> ResidualNet:
 
 def attention56(num_classes: int = 1000) -> ResidualNet:
     """Return Attention-56 for ImageNet: 31.8 M parameters, 6.27 G multiply-adds at 224 pixels."""
-    return _network(_pre_activation_unit, True, (1, 1, 1), num_classes)
+    return _network(pre_activation_unit, True, (1, 1, 1), num_classes)
 
 
 def attention92(num_classes: int = 1000) -> ResidualNet:
     """Return Attention-92 for ImageNet: 52.5 M parameters, 10.5 G multiply-adds at 224 pixels."""
-    return _network(_pre_activation_unit, True, (1, 2, 3), num_classes)
+    return _network(pre_activation_unit, True, (1, 2, 3), num_classes)
 
 
 def _network(unit: UnitFactory, norm: bool, modules: Sequence[int], num_classes: int) -> ResidualNet:
@@ -133,15 +133,13 @@ def _network(unit: UnitFactory, norm: bool, modules: Sequence[int], num_classes:
     counts = dict(zip(POOLS, modules, strict=True))
 
     def between(channels: int) -> Module:
-        return Sequential(
-            *[AttentionModule(channels, POOLS[channels], unit, norm) for _ in range(counts[channels])]
-        )
+        return Sequential(*[AttentionModule(channels, POOLS[channels], unit, norm) for _ in range(counts[channels])])
 
     last_norm = _norm(2048) if norm else None
     return ResidualNet(imagenet_stem(caffe_pool=True), 64, STAGES, unit, num_classes, between, last_norm)
 
 
-def _pre_activation_unit(in_channels: int, width: int, out_channels: int, stride: int, project: bool) -> Module:
+def pre_activation_unit(in_channels: int, width: int, out_channels: int, stride: int, project: bool) -> Module:
     return PreActivationUnit(in_channels, out_channels, stride, project)
 
 
