@@ -20,9 +20,11 @@ from .residual_attention import attention56, attention92, attentionnext56
 from .resnext import resnext29, resnext50, resnext101
 from .senet import seresnext29, seresnext50, seresnext101
 from .sknet import SKUnit, sknet26, sknet29, sknet50, sknet101, sknet_small
+from .small import small_bam, small_cbam, small_plain, small_se
 
 __all__ = ["NAMES", "TRAINED", "ModelInfo", "Published", "create", "info", "input_size", "load"]
 __all__ += ["BAM", "CBAM", "Bottleneck", "Branch", "ResidualNet", "SKConv", "SKUnit", "SqueezeExcitation", "Stage"]
 __all__ += ["resnext29", "resnext50", "resnext101", "sknet26", "sknet29", "sknet50", "sknet101", "sknet_small"]
 __all__ += ["attention56", "attention92", "attentionnext56", "seresnext29", "seresnext50", "seresnext101"]
-__all__ += ["resnext29_bam", "resnext50_bam", "resnext101_bam", "resnext29_cbam", "resnext50_cbam", "resnext101_cbam"]
+__all__ += ["resnext29_bam", "resnext29_cbam", "resnext50_bam", "resnext50_cbam", "resnext101_bam", "resnext101_cbam"]
+__all__ += ["small_bam", "small_cbam", "small_plain", "small_se"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from reference_numbers import norm, run_model, run_unit
 
-from minisk import models, nn
+from minisk import models
 from minisk.analysis.summary import summarize
 from minisk.models.attention import BAM, CBAM, SqueezeExcitation
 from minisk.models.residual import grouped_units
