@@ -16,7 +16,7 @@ from ..cuda.convolution import (
 )
 from ..cuda.convolution_layout import forward_layout, input_grad_layout, weight_grad_layout
 from ..cuda.cross_entropy import launch_cross_entropy, launch_cross_entropy_grad
-from ..cuda.elementwise import launch_add, launch_add_relu, launch_relu, launch_relu_grad
+from ..cuda.elementwise import launch_add, launch_add_relu, launch_relu, launch_relu_grad, launch_sigmoid
 from ..cuda.geometry import BatchStatistics, ConvGeometry, Pair, PoolWindow
 from ..cuda.pooling import (
     launch_avg_pool2d,
@@ -67,6 +67,7 @@ __all__ = [
     "select",
     "select_grad",
     "sgd_momentum",
+    "sigmoid",
     "softmax",
     "softmax_grad",
     "total",
@@ -195,6 +196,14 @@ def relu_grad(dout: Array, y: Array) -> Array:
     if not use_kernel(dout, y, min_size=65536):
         return reference.relu_grad(dout, y)
     return launch_relu_grad(contiguous(dout), contiguous(y))
+
+
+@with_fallback
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + e⁻ˣ); no x overflows."""
+    if not use_kernel(x, min_size=8192):
+        return reference.sigmoid(x)
+    return launch_sigmoid(contiguous(x))
 
 
 @with_fallback

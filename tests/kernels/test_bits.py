@@ -37,6 +37,7 @@ TO_ROUNDING = {
     "plane_mean": lambda r: (r(),),
     "select": lambda r: (r(2, 2, 16), r(), r()),
     "select_grad": lambda r: (r(), r(2, 2, 16), abs(r(2, 2, 16)), r(), r()),
+    "sigmoid": lambda r: (r(),),
     "softmax": lambda r: (r(), 1),
     "log_softmax": lambda r: (r(), 1),
     "softmax_grad": lambda r: (r(), abs(r()), 1),

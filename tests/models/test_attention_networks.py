@@ -124,7 +124,7 @@ NUMBERS = {
         lambda: models.resnext50_bam(),
         (7.25598436, 33.8522531, 349.722992, 246.190165, 2493.71148, 57291.4039),
         {
-            "stages.0.3.channel.0.weight": 5.72634967,
+            "stages.0.3.fc1.weight": 5.72634967,
             "stages.0.3.spatial.2.weight": 0.600601824,
             "stages.0.3.spatial.6.weight": 0.0932618261,
             "classifier.weight": 26.3227714,
@@ -134,7 +134,7 @@ NUMBERS = {
         lambda: models.resnext101_bam(),
         (7.32076840, 33.2439759, 1929.83066, 1355.87984, 1750769.09, 37518027.7),
         {
-            "stages.0.3.channel.0.weight": 25.9104169,
+            "stages.0.3.fc1.weight": 25.9104169,
             "stages.0.3.spatial.2.weight": 3.17187029,
             "stages.0.3.spatial.6.weight": 0.457917153,
         },

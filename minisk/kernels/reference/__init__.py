@@ -8,7 +8,7 @@ from .axpy import axpy, channel_add, channel_dot, channel_scale, plane_mean
 from .batch_norm import batch_norm_apply, batch_norm_backward, batch_norm_train
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .cross_entropy import cross_entropy, cross_entropy_grad
-from .elementwise import add, add_relu, relu, relu_grad, total
+from .elementwise import add, add_relu, relu, relu_grad, sigmoid, total
 from .pooling import avg_pool2d, avg_pool2d_spread, max_pool2d, max_pool2d_gather, max_pool2d_scatter
 from .precision import masked
 from .resize import bilinear, bilinear_adjoint
@@ -47,6 +47,7 @@ __all__ = [
     "select",
     "select_grad",
     "sgd_momentum",
+    "sigmoid",
     "softmax",
     "softmax_grad",
     "total",

@@ -5,8 +5,8 @@
     out = x ⊙ (1 + σ(Mc ⊙ Ms))
 
 x: (N, C, H, W); Mc: (N, C, 1, 1); Ms: (N, 1, H, W). It stands between the stages of a network.
-Source: Park et al., *BAM*, BMVC 2018; MODELS/bam.py (github.com/Jongchan/attention-module). The paper adds Mc and Ms, after
-a batch norm each. The authors' code multiplies them and has no such batch norm; so does this.
+Source: Park et al., *BAM*, BMVC 2018; MODELS/bam.py (github.com/Jongchan/attention-module). The paper adds Mc and Ms,
+after a batch norm each. The authors' code multiplies them and has no such batch norm; this module follows the code.
 """
 
 from ... import ops
@@ -32,9 +32,9 @@ class BAM(Module):
     def __init__(self, channels: int, r: int = 16, dilation: int = 4) -> None:
         require_integers("BAM", channels=channels, r=r, dilation=dilation)
         squeezed = max(channels // r, 1)
-        self.channel = Sequential(
-            Linear(channels, squeezed), BatchNorm1d(squeezed, relu=True), Linear(squeezed, channels)
-        )
+        self.fc1 = Linear(channels, squeezed)
+        self.fc1_norm = BatchNorm1d(squeezed, relu=True)
+        self.fc2 = Linear(squeezed, channels)
         self.spatial = Sequential(Conv2d(channels, squeezed, 1), BatchNorm2d(squeezed, relu=True))
         for _ in range(2):
             self.spatial.append(Conv2d(squeezed, squeezed, 3, padding=dilation, dilation=dilation))
@@ -43,9 +43,9 @@ class BAM(Module):
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Return the weighted x, or its sum with the shortcut; x, shortcut: (N, C, H, W)."""
-        if self.training and not self.channel[1].frozen and x.shape[0] < 2:
+        if self.training and not self.fc1_norm.frozen and x.shape[0] < 2:
             reason = "the channel branch's batch_norm normalises over the batch alone"
             raise ShapeError(f"BAM: x {x.shape} is one image, and {reason}: training needs a larger batch")
-        channel = self.channel(ops.global_avg_pool2d(x))[:, :, None, None]
-        out = x * (1 + ops.sigmoid(channel * self.spatial(x)))
+        channel = self.fc2(self.fc1_norm(self.fc1(ops.global_avg_pool2d(x))))
+        out = x * (1 + ops.sigmoid(channel[:, :, None, None] * self.spatial(x)))
         return out if shortcut is None else out + shortcut

@@ -3,7 +3,7 @@
     u ─┬─ mean of each plane ─ 1×1 → C/r ─ ReLU ─ 1×1 → C ─ σ ─ a
        └──────────────────────────────────────────────────────── a ⊙ u  (+ shortcut) ─
 
-u: (N, C, H, W); a: (N, C). With a shortcut, the last step is one axpy: a · u + shortcut, as in the authors' Caffe graph.
+u: (N, C, H, W); a: (N, C, 1, 1). With a shortcut, the last step is one axpy, as in the authors' Caffe graph.
 Source: Hu et al., *Squeeze-and-Excitation Networks*, CVPR 2018; SE-ResNeXt-50.prototxt (github.com/hujie-frank/SENet).
 """
 
