@@ -5,26 +5,13 @@ To add a model, write a function that returns it, and add a ModelInfo to the tab
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import MiniskError
-from .residual import ResidualNet
+from .network import Network
+from .published import TABLE_2, Published
 from .resnext import resnext29, resnext50, resnext101
 from .sknet import sknet26, sknet29, sknet50, sknet101, sknet_small
-
-
-@dataclass(frozen=True)
-class Published:
-    """Figures of the paper; None or missing where it gives none.
-
-    Args:
-        parameters: millions, rounded as in the paper.
-        gmacs: billions of multiply-adds per image.
-        errors: top-1 error in percent, by data set and test size in pixels.
-    """
-
-    parameters: float | None = None
-    gmacs: float | None = None
-    errors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,17 +22,22 @@ class ModelInfo:
         make: make(num_classes=…) returns a new network with random weights.
         input_size: height and width of its images, in pixels.
         num_classes: of the data set that it was designed for, the default of make.
-        source: paper and table.
+        source: paper, with the table or the variant.
         published: figures of that paper.
-        normalization: `mean` and `std` of each channel, in 0 … 1; None if they are those of the training set.
+        normalization: `mean` and `std` of each channel, in 0 … 1 and in `channel_order`; None if they are those of the
+            training set.
+        channel_order: of the images that published weights expect: "RGB" or "BGR".
+        smallest_size: least height and width, in pixels, of images that the network can be trained on.
     """
 
-    make: Callable[..., ResidualNet]
+    make: Callable[..., Network]
     input_size: int
     num_classes: int
     source: str
-    published: Published = Published()
+    published: Published = field(default_factory=Published)
     normalization: Mapping[str, tuple[float, float, float]] | None = None
+    channel_order: str = "RGB"
+    smallest_size: int = 1
 
     @property
     def name(self) -> str:
@@ -56,30 +48,19 @@ _SKNET = "Li et al., Selective Kernel Networks, CVPR 2019"
 _RESNEXT = "Xie et al., Aggregated Residual Transformations, CVPR 2017"
 
 
-def _imagenet_errors(at_224: float, at_320: float) -> Mapping[str, float]:
-    return {"ImageNet 224": at_224, "ImageNet 320": at_320}
+def _table_2(make: Callable[..., Network], source: str, input_size: int = 224, **others: Any) -> ModelInfo:
+    """Return the entry of an ImageNet model that is a row of table 2; others: further fields of ModelInfo."""
+    return ModelInfo(make, input_size, 1000, f"{source}; {_SKNET}, table 2", TABLE_2[make.__name__], **others)
 
 
 _MODELS = (
     ModelInfo(resnext29, 32, 10, f"{_RESNEXT}, 16×32d; {_SKNET}, table 4"),
-    ModelInfo(
-        resnext50,
-        224,
-        1000,
-        f"{_RESNEXT}, 32×4d; {_SKNET}, tables 1 and 2",
-        Published(25.0, 4.24, _imagenet_errors(22.23, 21.05)),
-    ),
-    ModelInfo(
-        resnext101,
-        224,
-        1000,
-        f"{_RESNEXT}, 32×4d; {_SKNET}, table 2",
-        Published(44.3, 7.99, _imagenet_errors(21.11, 19.86)),
-    ),
+    _table_2(resnext50, f"{_RESNEXT}, 32×4d"),
+    _table_2(resnext101, f"{_RESNEXT}, 32×4d"),
     ModelInfo(sknet26, 224, 1000, f"{_SKNET}; units 2, 2, 2, 2 from third-party notes of the paper"),
     ModelInfo(sknet29, 32, 10, f"{_SKNET}, table 4", Published(27.7, None, {"CIFAR-10": 3.47, "CIFAR-100": 17.33})),
-    ModelInfo(sknet50, 224, 1000, f"{_SKNET}, tables 1 and 2", Published(27.5, 4.47, _imagenet_errors(20.79, 19.32))),
-    ModelInfo(sknet101, 224, 1000, f"{_SKNET}, table 2", Published(48.9, 8.46, _imagenet_errors(20.19, 18.40))),
+    _table_2(sknet50, f"{_SKNET}, table 1"),
+    _table_2(sknet101, "units 3, 4, 23, 3"),
     ModelInfo(sknet_small, 32, 10, f"minisk's own, after {_SKNET}"),
 )
 MODELS: Mapping[str, ModelInfo] = {model.name: model for model in sorted(_MODELS, key=lambda model: model.name)}
@@ -93,7 +74,7 @@ def info(name: str) -> ModelInfo:
     return MODELS[name]
 
 
-def create(name: str, num_classes: int | None = None) -> ResidualNet:
+def create(name: str, num_classes: int | None = None) -> Network:
     """Return a new network with random weights.
 
     Args:
