@@ -397,7 +397,10 @@ def max_pool2d_gather(x: Array, winner: Array, window: PoolWindow) -> Array:
 
 @with_fallback
 def avg_pool2d(x: Array, window: PoolWindow) -> Array:
-    """Return the mean of each window, padding included. x: (N, C, H, W); the result: (N, C, Ho, Wo)."""
+    """Return the mean of each window, over the elements that `window` counts.
+
+    x: (N, C, H, W); the result: (N, C, Ho, Wo).
+    """
     if not use_kernel(x, min_size=8192):
         return reference.avg_pool2d(x, window)
     return launch_avg_pool2d(contiguous(x), window)

@@ -230,6 +230,16 @@ LAYERS = [
     Case("max_pool2d of images, rounded up", [IMAGES], {"kernel_size": 2, "ceil_mode": True}),
     Case("avg_pool2d", [IMAGE], {"kernel_size": 2, "stride": 1, "padding": (1, 0)}),
     Case("avg_pool2d of images", [IMAGES], {"kernel_size": 3, "stride": 2, "padding": 1}),
+    Case(
+        "avg_pool2d without its padding",
+        [IMAGE],
+        {"kernel_size": (3, 2), "stride": (1, 2), "padding": 1, "count_include_pad": False},
+    ),
+    Case(
+        "avg_pool2d of images without its padding",
+        [IMAGES],
+        {"kernel_size": 3, "stride": 1, "padding": 1, "count_include_pad": False},
+    ),
     Case("global_avg_pool2d", [IMAGE]),
     Case("global_avg_pool2d of images", [IMAGES]),
     Case("batch_norm", [BATCH, (2,), (2,)], TRAINING),

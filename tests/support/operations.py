@@ -87,6 +87,11 @@ def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
     def max_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False) -> Any:
         return F.max_pool2d(x, kernel_size, stride, padding, ceil_mode=ceil_mode)
 
+    def avg_pool2d(
+        x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True
+    ) -> Any:
+        return F.avg_pool2d(x, kernel_size, stride, padding, count_include_pad=count_include_pad)
+
     return {
         **{name: getattr(torch, name) for name in [*arithmetic, *elementwise]},
         **{name: getattr(torch, short) for name, short in comparisons.items()},
@@ -117,7 +122,7 @@ def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
         "linear": F.linear,
         "conv2d": F.conv2d,
         "max_pool2d": max_pool2d,
-        "avg_pool2d": lambda x, kernel_size, stride=None, padding=0: F.avg_pool2d(x, kernel_size, stride, padding),
+        "avg_pool2d": avg_pool2d,
         "global_avg_pool2d": lambda x: x.mean((2, 3)),
         "batch_norm": torch_batch_norm,
         "axpy": lambda a, x, y: planes(a, x) * x + y,
