@@ -1,5 +1,8 @@
-"""Network: the base of every model in the registry, and a check of its images."""
+"""Network: the base of every model in the registry; what it returns in training, and a check of its images."""
 
+from typing import NamedTuple
+
+from .. import ops
 from ..autograd import Tensor
 from ..errors import ShapeError
 from ..nn import Linear, Module
@@ -13,6 +16,40 @@ class Network(Module):
     """
 
     classifier: Linear
+
+
+class AuxiliaryOutputs(NamedTuple):
+    """What a network with an auxiliary classifier returns in training mode.
+
+    logits, auxiliary_logits: (N, num_classes).
+    auxiliary_weight: of the auxiliary classifier's loss.
+    """
+
+    logits: Tensor
+    auxiliary_logits: Tensor
+    auxiliary_weight: float
+
+
+Outputs = Tensor | AuxiliaryOutputs
+
+
+def classification_loss(outputs: Outputs, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross entropy, in nats, plus the weighted cross entropy of an auxiliary classifier.
+
+    Args:
+        outputs: what a Network returned.
+        labels, label_smoothing: as of `ops.cross_entropy`.
+    """
+    loss = ops.cross_entropy(logits_of(outputs), labels, label_smoothing)
+    if isinstance(outputs, AuxiliaryOutputs):
+        auxiliary = ops.cross_entropy(outputs.auxiliary_logits, labels, label_smoothing)
+        loss = loss + auxiliary * outputs.auxiliary_weight
+    return loss
+
+
+def logits_of(outputs: Outputs) -> Tensor:
+    """Return the logits of the main classifier, (N, num_classes), from what a Network returned."""
+    return outputs.logits if isinstance(outputs, AuxiliaryOutputs) else outputs
 
 
 def check_images(model: str, x: Tensor, smallest: int) -> None:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import MiniskError
+from .dpn import dpn92, dpn98
+from .inception_resnet_v2 import inception_resnet_v2
+from .inception_v3 import inception_v3
+from .inception_v4 import inception_v4
 from .network import Network
 from .published import TABLE_2, Published
 from .resnext import resnext29, resnext50, resnext101
@@ -46,6 +50,14 @@ class ModelInfo:
 
 _SKNET = "Li et al., Selective Kernel Networks, CVPR 2019"
 _RESNEXT = "Xie et al., Aggregated Residual Transformations, CVPR 2017"
+_INCEPTION_V3 = "Szegedy et al., Rethinking the Inception Architecture, CVPR 2016"
+_INCEPTION_V4 = "Szegedy et al., Inception-v4, Inception-ResNet, AAAI 2017"
+_DPN = "Chen et al., Dual Path Networks, NeurIPS 2017"
+
+# Pixels in -1 … 1.
+_AROUND_ZERO = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+# (pixel - (124, 117, 104)) · 0.0167, of pixels in 0 … 255.
+_DPN_PIXELS = {"mean": (124 / 255, 117 / 255, 104 / 255), "std": (1 / (0.0167 * 255),) * 3}
 
 
 def _table_2(make: Callable[..., Network], source: str, input_size: int = 224, **others: Any) -> ModelInfo:
@@ -54,6 +66,11 @@ def _table_2(make: Callable[..., Network], source: str, input_size: int = 224, *
 
 
 _MODELS = (
+    _table_2(dpn92, f"{_DPN}, table 1", normalization=_DPN_PIXELS),
+    _table_2(dpn98, f"{_DPN}, table 1", normalization=_DPN_PIXELS),
+    _table_2(inception_v3, _INCEPTION_V3, 299, normalization=_AROUND_ZERO, smallest_size=299),
+    _table_2(inception_v4, _INCEPTION_V4, 299, normalization=_AROUND_ZERO, smallest_size=75),
+    _table_2(inception_resnet_v2, _INCEPTION_V4, 299, normalization=_AROUND_ZERO, smallest_size=75),
     ModelInfo(resnext29, 32, 10, f"{_RESNEXT}, 16×32d; {_SKNET}, table 4"),
     _table_2(resnext50, f"{_RESNEXT}, 32×4d"),
     _table_2(resnext101, f"{_RESNEXT}, 32×4d"),
