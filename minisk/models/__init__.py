@@ -6,9 +6,9 @@ a trained one.
 
 from .attention import Branch, SKConv
 from .dpn import DualPathNet, dpn92, dpn98
-from .inception_resnet_v2 import InceptionResNetV2, inception_resnet_v2
-from .inception_v3 import InceptionV3, inception_v3
-from .inception_v4 import InceptionV4, inception_v4
+from .inceptionresnetv2 import InceptionResNetV2, inception_resnet_v2
+from .inceptionv3 import InceptionV3, inception_v3
+from .inceptionv4 import InceptionV4, inception_v4
 from .network import AuxiliaryOutputs, Network, Outputs, classification_loss, logits_of
 from .pretrained import TRAINED, load
 from .published import TABLE_2, Published

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..errors import MiniskError
 from .dpn import dpn92, dpn98
-from .inception_resnet_v2 import inception_resnet_v2
-from .inception_v3 import inception_v3
-from .inception_v4 import inception_v4
+from .inceptionresnetv2 import inception_resnet_v2
+from .inceptionv3 import inception_v3
+from .inceptionv4 import inception_v4
 from .network import Network
 from .published import TABLE_2, Published
 from .resnext import resnext29, resnext50, resnext101
