@@ -83,7 +83,7 @@ def as_text(rows: Sequence[TableRow]) -> str:
     lines = []
     for line in cells:
         numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        lines.append("  ".join([line[0].ljust(widths[0]), *numbers]))
+        lines.append("  ".join([line[0].ljust(widths[0]), *numbers]).rstrip())
     below = [textwrap.fill(text, sum(widths) + 2 * len(widths) - 2) for text in [*LEGEND, *notes]]
     return "\n".join([*lines, "", *below])
 

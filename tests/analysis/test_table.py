@@ -77,7 +77,7 @@ def test_text_has_a_line_for_each_model_and_the_numbered_notes():
     assert lines[2].split()[-4:] == ["5.73", "–", "21.20", "[1]"]
     assert [line.split()[-1] for line in lines[3:5]] == ["[2]", "[2]"]
     assert lines[-1] == f"[2] {models.TABLE_2['sknet101'].note}"
-    assert max(map(len, lines)) == len(lines[0])
+    assert max(map(len, lines)) <= len(lines[0])
     assert "CVPR 2019, table 2" in "".join(lines[5:])
 
 
