@@ -13,6 +13,7 @@ from typing import NamedTuple
 from .. import ops
 from ..autograd import Tensor
 from ..nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential, init, recompute
+from .network import Network
 
 BN_MOMENTUM = 0.05  # weight of the new value; 0.95 in Caffe's convention
 
@@ -31,7 +32,7 @@ class Stage(NamedTuple):
     stride: int
 
 
-class ResidualNet(Module):
+class ResidualNet(Network):
     """A residual network for classification, (N, 3, H, W) → (N, num_classes) logits.
 
     The first unit of every stage has a projection as its shortcut, the others have the identity.

@@ -25,6 +25,7 @@ from .residual import BN_MOMENTUM, ResidualNet, Stage, UnitFactory, grouped_unit
 
 STAGES = (Stage(128, 256, 1, 1), Stage(256, 512, 1, 2), Stage(512, 1024, 1, 2), Stage(1024, 2048, 3, 2))
 POOLS = {256: 3, 512: 2, 1024: 1}  # of a module with so many channels
+SMALLEST_SIZE = 31  # pixels: the first module halves a map of 8×8 three times
 
 
 class PreActivationUnit(Module):
@@ -102,13 +103,13 @@ class AttentionModule(Module):
         mask = self.mask(ops.interpolate(u, trunk.shape[2:]))
         return self.last(mask * trunk + trunk)
 
-    def _descend(self, d: Tensor) -> Iterator[Tensor]:
+    def _descend(self, p: Tensor) -> Iterator[Tensor]:
         """Yield d₁ … d_k."""
-        size = d.shape[2:]
+        d = p
         for unit in self.down:
             if min(d.shape[2:]) < 2:
-                needed = f"its mask halves it {len(self.down)} times: the image is too small"
-                raise ShapeError(f"AttentionModule: a map of {size[0]}×{size[1]}, and {needed}")
+                halved = f"its mask branch halves the map {len(self.down)} times"
+                raise ShapeError(f"AttentionModule: x {p.shape} is too small: {halved}")
             d = unit(self.pool(d))
             yield d
 
