@@ -1,6 +1,6 @@
 """Every model of the registry at its smallest images: a training step and an evaluation on each path of the kernels.
 
-Losses, and gradients and new values of the first and the last weight, must agree between compiled kernels, NumPy formulas,
+Losses, and gradients and new values of the first and the last weight, must agree between compiled kernels, formulas,
 and the GPU's path on the stand-in for CuPy.
 """
 
