@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from module_parity import assert_parity, randomized, torch_twin
+from module_parity import assert_parity, randomized, torch_form
 from reference_numbers import fill, images_and_labels, run_network, run_unit
 
 import minisk as ms
@@ -46,9 +46,9 @@ def test_the_gradients_of_two_units_are_right(stride):
 def test_a_network_agrees_with_its_form_in_pytorch(torch):
     stages = (DualPathStage(6, 8, 2, 2, 1), DualPathStage(12, 8, 3, 3, 2))
     model = randomized(models.DualPathNet(5, stages, 2, 7))
-    twin = torch_twin(torch, model)
+    judge = torch_form(torch, model)
     assert_parity(
-        torch, model, np.random.default_rng(2).standard_normal((3, 3, 23, 20)), twin, dict(twin.named_parameters())
+        torch, model, np.random.default_rng(2).standard_normal((3, 3, 23, 20)), judge, dict(judge.named_parameters())
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from module_parity import assert_parity, randomized, torch_twin
+from module_parity import assert_parity, randomized, torch_form
 from reference_numbers import fill, images_and_labels, norm, run_network, run_unit
 
 import minisk as ms
@@ -109,9 +109,9 @@ def test_the_gradients_of_a_unit_are_right(name):
 )
 def test_a_unit_agrees_with_its_form_in_pytorch(torch, make, shape):
     unit = randomized(make())
-    twin = torch_twin(torch, unit)
+    judge = torch_form(torch, unit)
     x = np.random.default_rng(2).standard_normal(shape)
-    assert_parity(torch, unit, x, twin, dict(twin.named_parameters()))
+    assert_parity(torch, unit, x, judge, dict(judge.named_parameters()))
 
 
 # Without dropout; loss, ‖logits‖, ‖all gradients‖ and ‖gradient of the first weight‖ of a step; loss and ‖logits‖ in

@@ -46,12 +46,12 @@ def assert_parity(torch, module, x, judge, judges_parameters):
         assert_close(parameter.grad, judges_parameters[name].grad.numpy(), "float64", f"gradient of {name}")
 
 
-def torch_twin(torch, module):
+def torch_form(torch, module):
     """Return the PyTorch module that computes the same in float64, with the same weights; the benchmarks measure it."""
     path = Path(__file__).parents[2] / "benchmarks" / "torch_models.py"
     specification = importlib.util.spec_from_file_location("torch_models", path)
-    twins = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(twins)
-    twin = twins.torch_model(module).double()
-    twin.load_state_dict(torch_state(torch, module), strict=False)  # PyTorch's batch norm also counts batches
-    return twin
+    forms = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(forms)
+    judge = forms.torch_model(module).double()
+    judge.load_state_dict(torch_state(torch, module), strict=False)  # PyTorch's batch norm also counts batches
+    return judge
