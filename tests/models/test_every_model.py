@@ -1,6 +1,6 @@
 """Every model of the registry at its smallest images: a training step and an evaluation on each path of the kernels.
 
-Losses, the norm of the gradients and the updated weight must agree between compiled kernels, NumPy formulas,
+Losses, and gradients and new values of the first and the last weight, must agree between compiled kernels, formulas,
 and the GPU's path on the stand-in for CuPy.
 """
 
@@ -22,7 +22,7 @@ CLASSES = 3
 
 
 def numbers_of(name, device):
-    """Return the loss in evaluation; the loss, the gradients' norm and the new first weight of a training step."""
+    """Return the loss in evaluation; the loss of a step, and of two weights the gradients and new values."""
     ms.manual_seed(0)
     model = models.create(name, CLASSES).to(device, dtype="float64")
     for module in model.modules():
@@ -38,10 +38,11 @@ def numbers_of(name, device):
     optimizer = SGD(model.parameters(), lr=0.01)
     loss = models.classification_loss(model(x), y)
     loss.backward()
-    gradients = norm(*[parameter.grad.to("cpu").numpy() for parameter in model.parameters()])
+    first, last = next(model.parameters()), model.classifier.weight
+    gradients = [norm(weight.grad.to("cpu").numpy()) for weight in (first, last)]
     optimizer.step()
-    first_weight = norm(next(model.parameters()).to("cpu").numpy())
-    return models.classification_loss(logits, y).item(), loss.item(), gradients, first_weight
+    new_weights = [norm(weight.to("cpu").numpy()) for weight in (first, last)]
+    return models.classification_loss(logits, y).item(), loss.item(), *gradients, *new_weights
 
 
 @needs_compiler

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from module_parity import assert_parity, randomized, torch_form
 from reference_numbers import fill, images_and_labels, norm, run_network, run_unit
 
+import minisk as ms
 from minisk import models, ops
+from minisk.models import inception
 from minisk.models import inceptionresnetv2 as resnet_v2
 from minisk.models import inceptionv3 as v3
 from minisk.models import inceptionv4 as v4
@@ -64,6 +67,51 @@ def test_a_unit_gives_the_reference_numbers(line):
     found_shape, norms = run_unit(unit, tuple(map(int, shape.split())))
     assert found_shape == (4, *map(int, out_shape.split()))
     np.testing.assert_allclose(norms, [float(number) for number in expected.split()], rtol=1e-8)
+
+
+# A few channels and branches of each kind: gradcheck moves every element of every parameter.
+SMALL_UNITS = {
+    "rows and columns": lambda: inception.Branches(
+        inception.chain(3, inception.Conv(2, 1), inception.Conv(3, (1, 7)), inception.Conv(2, (7, 1))),
+        inception.chain(3, inception.Conv(2, (3, 1)), inception.Conv(2, (1, 3))),
+    ),
+    "fork": lambda: inception.fork(3, inception.Conv(2, (1, 3)), inception.Conv(2, (3, 1))),
+    "average, padding not counted": lambda: inception.pooled(3, 2),
+    "average, padding counted": lambda: inception.pooled(3, 2, count_include_pad=True),
+    "reduction": lambda: inception.Branches(
+        inception.chain(3, inception.Conv(2, 3, 2, valid=True)), inception.halving_pool()
+    ),
+    "scaled residual": lambda: resnet_v2.ScaledResidual(3, inception.fork(3, inception.Conv(2, 1)), 2, scale=0.2),
+    "last scaled residual": lambda: resnet_v2.ScaledResidual(
+        3, inception.fork(3, inception.Conv(2, 1)), 2, scale=1.0, relu=False
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_UNITS)
+def test_the_gradients_of_a_unit_are_right(name):
+    ms.manual_seed(3)
+    x = ms.tensor(np.random.default_rng(1).standard_normal((3, 3, 7, 8)))
+    assert ms.gradcheck(SMALL_UNITS[name](), x).ok
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: v3.unit_c(16, True), (2, 768, 4, 5)),
+        (lambda: v3.unit_a(24, 8, False), (2, 24, 7, 5)),
+        (lambda: v3.AuxiliaryClassifier(12, 7), (3, 12, 17, 17)),
+        (v4.stem_4a, (2, 160, 6, 5)),
+        (resnet_v2.block_35, (2, 320, 4, 3)),
+        (lambda: SMALL_UNITS["last scaled residual"](), (3, 3, 4, 5)),
+    ],
+    ids=["v3 C", "v3 A", "v3 auxiliary classifier", "v4 stem 4a", "ResNet-v2 block 35", "ResNet-v2 last block"],
+)
+def test_a_unit_agrees_with_its_form_in_pytorch(torch, make, shape):
+    unit = randomized(make())
+    judge = torch_form(torch, unit)
+    x = np.random.default_rng(2).standard_normal(shape)
+    assert_parity(torch, unit, x, judge, dict(judge.named_parameters()))
 
 
 # Without dropout; loss, ‖logits‖, ‖all gradients‖ and ‖gradient of the first weight‖ of a step; loss and ‖logits‖ in

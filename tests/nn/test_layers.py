@@ -164,3 +164,13 @@ def test_initial_weights_depend_on_the_seed_and_not_on_the_dtype():
     np.testing.assert_array_equal(weight(5, "float32"), weight(5, "float32"))
     np.testing.assert_array_equal(weight(5, "float32"), weight(5, "float64").astype("float32"))
     assert (weight(5, "float32") != weight(6, "float32")).all()
+
+
+def test_skipped_draws_no_initial_weights_inside_the_block_alone():
+    ms.manual_seed(5)
+    expected = nn.Conv2d(2, 3, 3).weight.numpy()
+    ms.manual_seed(5)
+    with nn.init.skipped():
+        skipped = nn.Conv2d(2, 3, 3)
+    assert skipped.weight.shape == (3, 2, 3, 3)
+    assert np.array_equal(nn.Conv2d(2, 3, 3).weight.numpy(), expected)
