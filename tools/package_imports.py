@@ -27,6 +27,7 @@ PACKAGES = (
     ("sanitizer", "kernels", "races, bounds, barriers of a kernel"),
     ("runtime", "kernels", "compile and launch: GPU, CPU, checked"),
     ("data", "base", "data sets, transforms, the loader"),
+    ("interchange", "base", "weights of others: files and names"),
     ("serialization", "base", "safetensors, atomic writes"),
     ("backend", "base", "NumPy or CuPy, random numbers, threads"),
     ("errors", "base", "every error by name"),

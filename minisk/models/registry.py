@@ -3,6 +3,7 @@
 To add a model, write a function that returns it, and add a ModelInfo to the table.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from .residual_attention import SMALLEST_SIZE, attention56, attention92, attenti
 from .resnext import resnext29, resnext50, resnext101
 from .senet import seresnext29, seresnext50, seresnext101
 from .sknet import sknet26, sknet29, sknet50, sknet101, sknet_small
+from .skresnet import skresnet18, skresnet34
 from .small import small_bam, small_cbam, small_plain, small_se
 
 
@@ -67,6 +69,7 @@ _SENET = "Hu et al., Squeeze-and-Excitation Networks, CVPR 2018"
 _CBAM = "Woo et al., CBAM, ECCV 2018"
 _BAM = "Park et al., BAM, BMVC 2018"
 _ATTENTION = "Wang et al., Residual Attention Network, CVPR 2017"
+_SKRESNET = "Wightman, PyTorch Image Models (timm)"
 _DPN = "Chen et al., Dual Path Networks, NeurIPS 2017"
 
 # Pixels in -1 … 1.
@@ -118,6 +121,8 @@ _MODELS = (
     _table_2(sknet50, f"{_SKNET}, table 1"),
     _table_2(sknet101, "units 3, 4, 23, 3"),
     ModelInfo(sknet_small, 32, 10, f"minisk's own, after {_SKNET}"),
+    ModelInfo(skresnet18, 224, 1000, f"{_SKRESNET}, after {_SKNET}", normalization=_IMAGENET_PIXELS),
+    ModelInfo(skresnet34, 224, 1000, f"{_SKRESNET}, after {_SKNET}", normalization=_IMAGENET_PIXELS),
     ModelInfo(small_bam, 32, 10, f"minisk's own, after {_BAM}"),
     ModelInfo(small_cbam, 32, 10, f"minisk's own, after {_CBAM}"),
     ModelInfo(small_plain, 32, 10, f"minisk's own, after {_RESNEXT}"),
@@ -134,18 +139,24 @@ def info(name: str) -> ModelInfo:
     return MODELS[name]
 
 
-def create(name: str, num_classes: int | None = None) -> Network:
+def create(name: str, num_classes: int | None = None, caffe_pool: bool = False) -> Network:
     """Return a new network with random weights.
 
     Args:
         name: one of NAMES.
         num_classes: default: those of the data set that the model was designed for.
+        caffe_pool: pool in the stem as the authors' Caffe graph does, see imagenet_stem.
 
     Raises:
-        MiniskError: there is no such model.
+        MiniskError: there is no such model, or it has no choice of a pool.
     """
     model = info(name)
-    return model.make(num_classes=model.num_classes if num_classes is None else num_classes)
+    classes = model.num_classes if num_classes is None else num_classes
+    if not caffe_pool:
+        return model.make(num_classes=classes)
+    if "caffe_pool" not in inspect.signature(model.make).parameters:
+        raise MiniskError(f"model {name!r} has no argument caffe_pool")
+    return model.make(num_classes=classes, caffe_pool=True)
 
 
 def input_size(name: str) -> int:

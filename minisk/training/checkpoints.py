@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backend import Array
 from ..errors import CheckpointError
-from ..serialization import load_checkpoint, save_checkpoint, weights_of
+from ..serialization import load_checkpoint, save_checkpoint
 from .config import Config
 from .run_folder import RunLog
 from .state import TrainingState
@@ -100,12 +100,6 @@ class Checkpoints:
         else:
             self._known = file_version(self.last)
             self.log.event("save", epoch=position.epoch, step=position.step)
-
-
-def load_initial_weights(path: str) -> dict[str, Array]:
-    """Return the weights of a checkpoint to begin a run from: the averaged ones if there are any."""
-    arrays, _ = load_checkpoint(path)
-    return weights_of(arrays, "average") or weights_of(arrays)
 
 
 def file_version(path: Path) -> tuple[int, int] | None:

@@ -26,7 +26,7 @@ _OPTIMIZER_DEFAULTS = {"sgd": {"lr": 0.2, "weight_decay": 5e-4}, "adamw": {"lr":
 # Settings that the other optimizer ignores: one that is not at its default is an error.
 _IGNORED_BY = {"sgd": ("beta1", "beta2"), "adamw": ("momentum",)}
 # Settings that older runs lack, with the values that those runs used.
-_VALUES_BEFORE_ADDED = {"optimizer": "sgd", "beta1": 0.9, "beta2": 0.999}
+_VALUES_BEFORE_ADDED = {"optimizer": "sgd", "beta1": 0.9, "beta2": 0.999, "freeze_bn": False}
 
 # Settings that may change when a run is resumed. The images of data_dir are compared by content instead.
 _FREE_TO_CHANGE = ("device", "data_dir")
@@ -75,7 +75,8 @@ class Config:
     train_images: int | None = _setting("data", None, "use only this many training images, evenly spaced", at_least=1)
     test_images: int | None = _setting("data", None, "use only this many test images, evenly spaced", at_least=1)
     model: str = _setting("model", "sknet_small", ", ".join(models.NAMES), "NAME", choices=models.NAMES)
-    init: str | None = _setting("model", None, "begin with the weights of this checkpoint", "FILE")
+    init: str | None = _setting("model", None, "begin with the weights of this checkpoint or foreign file", "FILE")
+    freeze_bn: bool = _setting("model", False, "keep batch norm's statistics, scale and bias as they are")
     epochs: int = _setting("schedule", 6, "passes over the training images", above=0)
     batch_size: int = _setting("data", 128, "images per step", above=0)
     accumulate: int = _setting("optimizer", 1, "parts a batch is computed in, one by one, to save memory", at_least=1)
@@ -125,6 +126,8 @@ class Config:
                 raise SettingError(field.name, f"{value} has no effect: --optimizer {self.optimizer} ignores it")
         if self.accumulate > self.batch_size:
             raise SettingError("accumulate", f"{self.accumulate} must be at most the batch size, {self.batch_size}")
+        if self.freeze_bn and self.init is None:
+            raise SettingError("freeze_bn", "needs --init: a new network's batch norms have no statistics yet")
         if self.small_epochs > self.epochs:
             raise SettingError("small_epochs", f"{self.small_epochs} must be at most the epochs, {self.epochs}")
         if self.warmup_epochs > self.epochs:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..nn import Module
+from ..nn import BatchNorm1d, BatchNorm2d, Module
 from ..optim import SGD, AdamW, CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, Optimizer
 from .config import Config
 
@@ -12,6 +12,13 @@ def parameter_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def freeze_batch_norms(model: Module) -> None:
+    """Keep statistics, scale and bias of every batch norm as they are, also in training mode."""
+    for module in model.modules():
+        if isinstance(module, BatchNorm1d | BatchNorm2d):
+            module.freeze()
 
 
 def make_optimizer(config: Config, model: Module) -> Optimizer:

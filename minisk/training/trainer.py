@@ -25,10 +25,10 @@ from ..data import Batch, load_dataset
 from ..errors import MiniskError
 from ..evaluation.metrics import count_correct, evaluate, read_together, resolve_device
 from ..optim import WeightAverage, clip_gradients, gradient_norm
-from .checkpoints import Checkpoints, load_initial_weights
+from .checkpoints import Checkpoints
 from .config import Config, SettingError
 from .images import check_classes, check_same_data, describe_images, make_loaders
-from .optimization import make_optimizer, make_schedule
+from .optimization import freeze_batch_norms, make_optimizer, make_schedule
 from .provenance import software, warn_of_other_software
 from .run_folder import Metrics, RunLog, hold_folder, progress_bar, write_config
 from .state import Position, TrainingState
@@ -100,7 +100,10 @@ class Trainer:
     def _make_model(self, begin: bool) -> Any:
         model = models.create(self.config.model, len(self.classes))
         if begin and self.config.init is not None:
-            model.load_state_dict(load_initial_weights(self.config.init))
+            found = models.read_pretrained(self.config.init, self.config.model)
+            models.initialize(model, found, self.config.init)
+        if self.config.freeze_bn:
+            freeze_batch_norms(model)
         return model.to(self.device)
 
     def _restore(self, arrays: dict[str, Array], about: dict[str, Any]) -> None:

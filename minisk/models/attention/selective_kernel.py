@@ -41,6 +41,8 @@ class SKConv(Module):
         r: reduction of the fuse step.
         L: its least width, d = max(C / r, L).
         stride: of every branch.
+        in_channels: of x; None: C.
+        split_input: divide the channels of x evenly among the branches. Otherwise, each branch sees all of them.
 
     Attributes:
         attention: after a forward, the weights a, (N, M, C), without a graph.
@@ -48,14 +50,22 @@ class SKConv(Module):
             further branch instead, as the authors' Caffe graph does.
 
     Raises:
-        ShapeError: there is no branch, a kernel is even, r or L is below 1, or one image is given in training.
+        ShapeError: there is no branch, a kernel is even, r or L is below 1, the branches can't divide the channels of
+            x evenly, or one image is given in training.
     """
 
     fused = True
     own_step = "select"
 
     def __init__(
-        self, channels: int, branches: Branches = DEFAULT_BRANCHES, r: int = 16, L: int = 32, stride: int = 1
+        self,
+        channels: int,
+        branches: Branches = DEFAULT_BRANCHES,
+        r: int = 16,
+        L: int = 32,
+        stride: int = 1,
+        in_channels: int | None = None,
+        split_input: bool = False,
     ) -> None:
         if not branches:
             raise ShapeError("SKConv: expected at least one branch (kernel, dilation, groups)")
@@ -64,8 +74,14 @@ class SKConv(Module):
         if r < 1 or L < 1:
             raise ShapeError(f"SKConv: r {r} and L {L} must be at least 1")
         self.branches = tuple(Branch(*branch) for branch in branches)
+        self.split_input = split_input
+        seen = channels if in_channels is None else in_channels  # input channels of each branch
+        if split_input:
+            if seen % len(self.branches):
+                raise ShapeError(f"SKConv: {seen} input channels can't be divided among {len(self.branches)} branches")
+            seen //= len(self.branches)
         squeezed = max(channels // r, L)
-        self.convs = ModuleList([_branch_conv(channels, branch, stride) for branch in self.branches])
+        self.convs = ModuleList([_branch_conv(seen, channels, branch, stride) for branch in self.branches])
         self.norms = ModuleList([BatchNorm2d(channels, momentum=BN_MOMENTUM, relu=True) for _ in self.branches])
         self.fc1 = Conv2d(channels, squeezed, 1, bias=False)
         self.fc1_norm = BatchNorm2d(squeezed, momentum=BN_MOMENTUM, relu=True)
@@ -79,7 +95,8 @@ class SKConv(Module):
             needed = "training needs a larger batch (or evaluation mode, or fc1_norm.freeze())"
             reason = "the squeeze's batch_norm normalises over the batch alone"
             raise ShapeError(f"SKConv: x {x.shape} is one image, and {reason}: {needed}")
-        features = [norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True)]
+        inputs = ops.split(x, len(self.branches), axis=1) if self.split_input else [x] * len(self.branches)
+        features = [norm(conv(part)) for conv, norm, part in zip(self.convs, self.norms, inputs, strict=True)]
         if self.fused:
             out, weights = ops.select(self._logits(features), features)
         else:
@@ -108,6 +125,6 @@ class SKConv(Module):
         return self.fc2(z).reshape(n, len(features), channels)
 
 
-def _branch_conv(channels: int, branch: Branch, stride: int) -> Conv2d:
+def _branch_conv(in_channels: int, channels: int, branch: Branch, stride: int) -> Conv2d:
     padding = branch.dilation * (branch.kernel // 2)
-    return Conv2d(channels, channels, branch.kernel, stride, padding, branch.dilation, branch.groups, bias=False)
+    return Conv2d(in_channels, channels, branch.kernel, stride, padding, branch.dilation, branch.groups, bias=False)

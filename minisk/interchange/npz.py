@@ -1,0 +1,54 @@
+"""Read a .npz of `numpy.savez`: a zip of .npy files. Arrays of objects, which NumPy would unpickle, are refused."""
+
+import io
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import Array
+from ..errors import CheckpointError
+from .zips import opened_zip, read_member
+
+# Of all arrays together to the file: zip can make zeros a thousand times smaller, but no trained weights.
+_MOST_EXPANSION = 20
+_LEAST_LIMIT = 16 << 20  # bytes
+
+
+def read_npz(path: str | Path) -> dict[str, Array]:
+    """Return the arrays of a .npz by name, without the suffix .npy.
+
+    Raises:
+        CheckpointError: the file is damaged, unpacks to more than 20 times its size, or holds something else than
+            numbers.
+    """
+    what = f"weights {path}"
+    arrays: dict[str, Array] = {}
+    with opened_zip(path, what) as archive:
+        room = max(_LEAST_LIMIT, _MOST_EXPANSION * os.path.getsize(path))
+        for name in archive.namelist():
+            content = read_member(archive, name, what, room)
+            room -= len(content)
+            arrays[name.removesuffix(".npy")] = _array(content, f"{what}: {name[:80]!r}")
+    return arrays
+
+
+def _array(content: bytes, what: str) -> Array:
+    """Return the array of a .npy file. Its size is compared with the header before NumPy makes it."""
+    file = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version}, expected (1, 0) or (2, 0)")
+        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, _, dtype = reader(file)
+        if dtype.kind not in "fiub":
+            raise ValueError(f"dtype {str(dtype)[:80]}, expected numbers")
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+            raise ValueError(f"{len(content) - file.tell():,} bytes for the shape {shape[:9]} of {dtype}")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # NumPy's parser raises what ast and tokenize raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CheckpointError(f"{what} is refused or damaged: {reason}") from error

@@ -1,0 +1,58 @@
+"""Read members of a zip that may be hostile: bounded, and unpacked in memory only."""
+
+import contextlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import CheckpointError
+
+_MOST_MEMBERS = 100_000
+# What zipfile raises for a damaged archive: RuntimeError for encryption, NotImplementedError for unknown methods.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, LookupError, ValueError)
+
+
+@contextlib.contextmanager
+def opened_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
+    """Open a zip for the block. Raises CheckpointError, which begins with `what`, if it is damaged."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except _DAMAGE as error:
+        raise CheckpointError(f"{what} is a damaged zip: {error}") from error
+    with archive:
+        names = archive.namelist()
+        if len(names) > _MOST_MEMBERS:
+            raise CheckpointError(f"{what} is a zip of {len(names):,} members, expected at most {_MOST_MEMBERS:,}")
+        if len(set(names)) != len(names):
+            raise CheckpointError(f"{what} is a zip with two members of one name")
+        yield archive
+
+
+def read_member(archive: zipfile.ZipFile, name: str, what: str, most: int) -> bytes:
+    """Return the content of a member, unpacked. zipfile compares it with its checksum.
+
+    Args:
+        archive: an open zip.
+        name: of the member.
+        what: the start of an error.
+        most: bytes that the member may have. No more are unpacked.
+
+    Raises:
+        CheckpointError: there is no such member, or it is damaged or larger.
+    """
+    try:
+        size = archive.getinfo(name).file_size
+        if size > most:
+            raise CheckpointError(f"{what} has a member {name[:80]!r} of {size:,} bytes, expected at most {most:,}")
+        with archive.open(name) as file:
+            content = file.read(most + 1)
+    except KeyError as error:
+        raise CheckpointError(f"{what} lacks the member {name[:80]!r}") from error
+    except CheckpointError:  # it is a ValueError too
+        raise
+    except _DAMAGE as error:
+        raise CheckpointError(f"{what} has a damaged member {name[:80]!r}: {error}") from error
+    if len(content) != size:
+        raise CheckpointError(f"{what} has a member {name[:80]!r} of {len(content):,} bytes, expected {size:,}")
+    return content
