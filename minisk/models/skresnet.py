@@ -30,9 +30,7 @@ class SKBasicUnit(Module):
         project: has no effect. The shortcut is a projection only if the shape changes.
     """
 
-    def __init__(
-        self, in_channels: int, width: int, out_channels: int, stride: int = 1, project: bool = False
-    ) -> None:
+    def __init__(self, in_channels: int, width: int, out_channels: int, stride: int = 1, project: bool = False) -> None:
         self.middle = SKConv(width, _BRANCHES, 8, 16, stride, in_channels, split_input=True)
         self.increase = Conv2d(width, out_channels, 3, padding=1, bias=False)
         self.increase_norm = BatchNorm2d(out_channels, momentum=BN_MOMENTUM)
