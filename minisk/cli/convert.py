@@ -17,13 +17,9 @@ def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
     text = "turn weights of another framework into a checkpoint, for predict, evaluate and --init"
     parser = add_command(commands, "convert", text)
-    parser.add_argument(
-        "file", metavar="FILE", help=".safetensors, .pth, .npz or .caffemodel; nothing in it is executed"
-    )
+    parser.add_argument("file", metavar="FILE", help=".safetensors, .pth, .npz or .caffemodel")
     parser.add_argument("out", metavar="OUT", help="the checkpoint to write, such as sknet50.safetensors")
-    parser.add_argument(
-        "--model", metavar="NAME", help="minisk's name of the model (default: found by names and shapes)"
-    )
+    parser.add_argument("--model", metavar="NAME", help="minisk's name (default: found by names and shapes)")
     source = "who named the arrays: timm, torchvision, pytorchcv, caffe or minisk (default: found by the names)"
     parser.add_argument("--source", metavar="NAME", help=source)
     parser.add_argument("--classes", metavar="FILE", help="names of the classes, one a line, in label order")
@@ -31,9 +27,7 @@ def add_to(commands: Any) -> None:
     for name in ("mean", "std"):
         text = f"{name} of each channel, for pixels in 0 … 1"
         pixels.add_argument(f"--{name}", nargs=3, type=float, metavar=("R", "G", "B"), help=text)
-    pixels.add_argument(
-        "--crop", type=float, metavar="F", help="side of the crop divided by the photograph's shorter side"
-    )
+    pixels.add_argument("--crop", type=float, metavar="F", help="side of the crop divided by the shorter side")
     pixels.add_argument("--interpolation", choices=_INTERPOLATIONS, help="of the resize")
     pixels.add_argument("--bgr", action="store_true", help="the weights take blue first: make them take red first")
     parser.set_defaults(run=run)

@@ -11,7 +11,7 @@ Source: torch/serialization.py and torch/_utils.py of PyTorch 2.13.
 import math
 import zipfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -53,12 +53,12 @@ def read_pth(path: str | Path) -> Any:
             raise CheckpointError(f"{what} has {len(pickled)} files NAME/data.pkl, expected 1")
         prefix = pickled[0].removesuffix("data.pkl")
         data = read_member(archive, pickled[0], what, _MOST_PICKLE_BYTES)
-        byte_order = "<"
+        byte_order: Literal["<", ">"] = "<"
         if f"{prefix}byteorder" in archive.namelist():
             written = read_member(archive, f"{prefix}byteorder", what, 10)
             if written not in (b"little", b"big"):
                 raise CheckpointError(f"{what} has the byte order {written!r}, expected b'little' or b'big'")
-            byte_order = {b"little": "<", b"big": ">"}[written]
+            byte_order = "<" if written == b"little" else ">"
         try:
             return unpickle(_Reader(data, archive, prefix, byte_order), data, what)
         except CheckpointError as error:
@@ -92,7 +92,7 @@ class _Reader(PlainUnpickler):
     largest_key = 1_000_000  # an optimizer numbers its parameters
     error: ClassVar[type[MiniskError]] = CheckpointError
 
-    def __init__(self, data: bytes, archive: zipfile.ZipFile, prefix: str, byte_order: str) -> None:
+    def __init__(self, data: bytes, archive: zipfile.ZipFile, prefix: str, byte_order: Literal["<", ">"]) -> None:
         super().__init__(data)
         self.archive, self.prefix, self.byte_order = archive, prefix, byte_order
         self.storages: dict[str, Array] = {}
@@ -141,7 +141,7 @@ class _Reader(PlainUnpickler):
         return thing
 
     def _view(self, storage: Array, offset: Any, sizes: Any, strides: Any) -> Array:
-        """Return a copy of the elements that a tensor shows. Check that they lie in the storage, and their number."""
+        """Return the elements that a tensor shows. Check that they lie in the storage, and their number."""
         form = (sizes, strides)
         if not all(isinstance(part, tuple) and len(part) <= _MOST_DIMENSIONS for part in form):
             raise CheckpointError(f"it has a tensor without sizes, or with more than {_MOST_DIMENSIONS} dimensions")
@@ -159,4 +159,4 @@ class _Reader(PlainUnpickler):
             raise CheckpointError(f"its tensors repeat the {self.stored:,} bytes of its storages more than twice")
         in_bytes = [stride * storage.itemsize for stride in strides]
         view = np.lib.stride_tricks.as_strided(storage[offset:], sizes, in_bytes, writeable=False)
-        return view.astype(storage.dtype.newbyteorder("="), order="C")
+        return view.astype(storage.dtype.newbyteorder("="), copy=False)

@@ -214,7 +214,7 @@ def _as_model(name: str, arrays: Mapping[str, Array], source: Source) -> tuple[P
     fitted = {}
     misfits = len(shapes.keys() ^ arrays.keys())
     for own, array in arrays.items():
-        shape = shapes.get(own, array.shape)
+        shape: tuple[int, ...] = shapes.get(own, array.shape)
         if _is_classifier(own) and own in shapes:
             shape = (classes, *shape[1:])
         fitted[own] = _in_shape(own, array, shape, source)
