@@ -125,6 +125,6 @@ def _model(name: str, classes: int, weights: dict[str, Array], caffe_pool: bool)
     if found != expected:
         raise CheckpointError(f"wrong shape: classifier.weight {found} instead of {expected} for {classes} classes")
     with init.skipped():
-        model = models.create(name, classes, caffe_pool)
+        model = models.create(name, classes, **({"caffe_pool": True} if caffe_pool else {}))
     model.load_state_dict(weights)
     return model.eval()

@@ -128,13 +128,16 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "seed": 3,
         "device": "cpu",
     }
-    assert given.keys() | {"mirror", "init", "momentum"} == {field.name for field in dataclasses.fields(Config)}
+    assert given.keys() | {"mirror", "init", "freeze_bn", "momentum"} == {
+        field.name for field in dataclasses.fields(Config)
+    }
     flags = (part for k, v in given.items() for part in (f"--{k.replace('_', '-')}", v))
     assert run(*flags, "--no-mirror")[0] == 0
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["config"] == {
         **given,
         "mirror": False,
         "init": None,
+        "freeze_bn": False,
         "momentum": 0.9,  # the default: adamw refuses a momentum
     }
 
