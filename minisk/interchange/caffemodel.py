@@ -36,7 +36,7 @@ def read_caffemodel(path: str | Path) -> dict[str, Array]:
     try:
         return _Reader(memoryview(Path(path).read_bytes())).blobs()
     except CheckpointError as error:
-        raise CheckpointError(f"weights {path} are no .caffemodel, or damaged: {error}") from None
+        raise CheckpointError(f"weights file {path} is no .caffemodel, or damaged: {error}") from None
 
 
 class _Reader:

@@ -23,7 +23,7 @@ def read_npz(path: str | Path) -> dict[str, Array]:
         CheckpointError: the file is damaged, unpacks to more than 20 times its size, or holds something else than
             numbers.
     """
-    what = f"weights {path}"
+    what = f"weights file {path}"
     arrays: dict[str, Array] = {}
     with opened_zip(path, what) as archive:
         room = max(_LEAST_LIMIT, _MOST_EXPANSION * os.path.getsize(path))

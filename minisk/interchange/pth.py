@@ -44,11 +44,11 @@ def read_pth(path: str | Path) -> Any:
     Raises:
         CheckpointError: the file is damaged, or holds more than weights: a whole module, for example.
     """
-    what = f"weights {path}"
+    what = f"weights file {path}"
     with opened_zip(path, what) as archive:
         pickled = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
         if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-            raise CheckpointError(f"{what} is a TorchScript program, expected a state dict: {SAVE_STATE_DICT}")
+            raise CheckpointError(f"{what} is a TorchScript program; {SAVE_STATE_DICT}")
         if len(pickled) != 1:
             raise CheckpointError(f"{what} has {len(pickled)} files NAME/data.pkl, expected 1")
         prefix = pickled[0].removesuffix("data.pkl")
@@ -65,7 +65,7 @@ def read_pth(path: str | Path) -> Any:
             raise CheckpointError(f"{error}; {SAVE_STATE_DICT}") from error.__cause__
 
 
-SAVE_STATE_DICT = "save the weights alone, with torch.save(model.state_dict(), …)"
+SAVE_STATE_DICT = "expected weights alone, as torch.save(model.state_dict(), …) writes, not a module or other objects"
 
 
 class _Reader(PlainUnpickler):

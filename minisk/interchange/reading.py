@@ -47,21 +47,21 @@ def read_weights(path: str | Path) -> ForeignWeights:
     Raises:
         CheckpointError: the file is missing, damaged, of another format, or holds something else than weights.
     """
-    what = f"weights {path}"
+    what = f"weights file {path}"
     if not os.path.isfile(path):
-        raise CheckpointError(f"{what} {'are not a regular file' if os.path.exists(path) else 'do not exist'}")
+        raise CheckpointError(f"{what} {'is not a regular file' if os.path.exists(path) else 'does not exist'}")
     try:
         file_format = _format(path, what)
         metadata: Mapping[str, str] = {}
         found: Any
         if file_format == "safetensors":
-            found, metadata = read_arrays(path, "weights")
+            found, metadata = read_arrays(path, "weights file")
         else:
             found = {"pth": read_pth, "npz": read_npz, "caffemodel": read_caffemodel}[file_format](path)
     except OSError as error:
         raise CheckpointError(f"{what} can't be read: {error.strerror or error}") from error
     except MemoryError as error:
-        raise CheckpointError(f"{what} have {os.path.getsize(path):,} bytes: not enough memory") from error
+        raise CheckpointError(f"{what} has {os.path.getsize(path):,} bytes: not enough memory") from error
     return ForeignWeights(_arrays(found, what), file_format, metadata)
 
 
@@ -77,9 +77,9 @@ def _format(path: str | Path, what: str) -> str:
         return "caffemodel"
     if head[:1] == b"\x80":
         again = "load it with torch and save it again"
-        raise CheckpointError(f"{what} are a bare pickle, as PyTorch before 1.6 wrote, expected a zip: {again}")
+        raise CheckpointError(f"{what} is a bare pickle, as PyTorch before 1.6 wrote, expected a zip: {again}")
     expected = "expected .safetensors, .pth, .npz or .caffemodel"
-    raise CheckpointError(f"{what} have an unknown format, their first bytes are {head[:8]!r}: {expected}")
+    raise CheckpointError(f"{what} has an unknown format, their first bytes are {head[:8]!r}: {expected}")
 
 
 def _arrays(found: Any, what: str) -> dict[str, Array]:
@@ -93,9 +93,9 @@ def _arrays(found: Any, what: str) -> dict[str, Array]:
     if isinstance(found, dict):
         arrays = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
     if not arrays:
-        raise CheckpointError(f"{what} hold no arrays by name: {SAVE_STATE_DICT}")
+        raise CheckpointError(f"{what} holds no arrays by name; {SAVE_STATE_DICT}")
     if not all(isinstance(name, str) for name in arrays):
-        raise CheckpointError(f"{what} hold arrays whose names are not text: {SAVE_STATE_DICT}")
+        raise CheckpointError(f"{what} holds arrays whose names are not text; {SAVE_STATE_DICT}")
     arrays = {name: value for name, value in arrays.items() if name.rpartition(".")[2] != _IGNORED}
     while prefix := next((p for p in _PREFIXES if arrays and all(name.startswith(p) for name in arrays)), ""):
         arrays = {name.removeprefix(prefix): value for name, value in arrays.items()}

@@ -104,7 +104,7 @@ def initialize(network: Network, found: Pretrained, path: str | Path) -> None:
     try:
         network.load_state_dict(state)
     except CheckpointError as error:
-        raise CheckpointError(f"weights {path}: {error}") from None
+        raise CheckpointError(f"weights file {path}: {error}") from None
 
 
 def read_pretrained(path: str | Path, model: str | None = None, source: str | None = None) -> Pretrained:
@@ -133,7 +133,7 @@ def read_pretrained(path: str | Path, model: str | None = None, source: str | No
     try:
         return _best(foreign, sources, model)
     except CheckpointError as error:
-        raise CheckpointError(f"weights {path}: {error}") from None
+        raise CheckpointError(f"weights file {path}: {error}") from None
 
 
 def save_pretrained(found: Pretrained, out: str | Path, classes: Sequence[str] | None = None, file: str = "") -> None:

@@ -125,16 +125,16 @@ PTH = {
     "an unknown instruction": (pth(b"\x80\x02\xff."), "damaged"),
     "a text longer than the file": (pth(b"\x80\x02X\xff\xff\xff\x7fabc."), "damaged"),
     "a fetch of what was not kept": (pth(pickled(Raw(b"j\xff\xff\xff\x7f"))), "damaged"),
-    "a place of two billion": (pth(pickled(Raw(b"Nr\xff\xff\xff\x7f"))), "hold no arrays"),
+    "a place of two billion": (pth(pickled(Raw(b"Nr\xff\xff\xff\x7f"))), "holds no arrays"),
     "a million and one instructions": (pth(pickled(Raw(b"N" + b"\x94" * 1_000_001))), "more than 1,000,000 instr"),
-    "tuples in tuples": (pth(nested(900_000)), "hold no arrays"),
+    "tuples in tuples": (pth(nested(900_000)), "holds no arrays"),
     "no pickle": (zipped({"archive/version": b"3"}), r"has 0 files NAME/data\.pkl"),
     "two pickles": (zipped({"a/data.pkl": b"N.", "b/data.pkl": b"N."}), r"has 2 files NAME/data\.pkl"),
     "a TorchScript program": (pth(ONE_TENSOR, {"0": FOUR}, **{"constants.pkl": b"N."}), "is a TorchScript program"),
     "an unknown byte order": (pth(ONE_TENSOR, {"0": FOUR}, byteorder=b"middle"), "byte order b'middle'"),
     "a long byte order": (pth(ONE_TENSOR, {"0": FOUR}, byteorder=b"x" * 99), "99 bytes, expected at most 10"),
-    "only numbers": (pth({"epoch": 3, "lr": 0.1}), "hold no arrays by name"),
-    "a list of arrays": (pth([tensor("0", 4, (4,), (1,))], {"0": FOUR}), "hold no arrays by name"),
+    "only numbers": (pth({"epoch": 3, "lr": 0.1}), "holds no arrays by name"),
+    "a list of arrays": (pth([tensor("0", 4, (4,), (1,))], {"0": FOUR}), "holds no arrays by name"),
     "numbers as names": (pth({0: tensor("0", 4, (4,), (1,))}, {"0": FOUR}), "names are not text"),
     "PyTorch before 1.6": (pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2), r"before 1\.6.*save it"),
     "a bare pickle": (pickle.dumps(Payload(os.system, f"touch {CANARY}")), "a bare pickle"),
@@ -222,7 +222,7 @@ NPZ = {
 ARRAY = np.ones((2, 3), np.float32)
 CAFFE = {
     "an empty file": (b"", "it has no layers"),
-    "a text": (b"name: 'net'\nlayer {\n", "caffemodel, or damaged"),
+    "a text": (b"name: 'net'\nlayer {\n", "no .caffemodel, or damaged"),
     "a number without end": (b"\xff" * 20, "a number ends too early"),
     "a field without end": (field(100, b"abc")[:-1], "begins 2 bytes before its end"),
     "a field of exabytes": (varint(100 << 3 | 2) + varint(2**62), "a field of 4,611,686,018,427,387,904 bytes"),
@@ -239,7 +239,7 @@ CAFFE = {
     "two layers of one name": (layer("a", blob(ARRAY)) * 2, "two layers have the name 'a'"),
     "a million fields": (field(3, 1) * 1_000_001, "more than 1,000,000 fields"),
     "a layer that is cut": (field(100, field(1, b"a") + field(7, blob(ARRAY))[:-3]), "before its end"),
-    "layers without blobs": (layer("a"), "hold no arrays"),
+    "layers without blobs": (layer("a"), "holds no arrays"),
 }
 
 FILES = {f".pth: {name}": ("x.pth", *case) for name, case in PTH.items()}
@@ -302,7 +302,7 @@ def test_what_is_no_file_is_refused(tmp_path, kind):
         path.mkdir()
     elif kind == "pipe":
         os.mkfifo(path)
-    with pytest.raises(CheckpointError, match="do not exist" if kind == "nothing" else "not a regular file"):
+    with pytest.raises(CheckpointError, match="does not exist" if kind == "nothing" else "not a regular file"):
         read_weights(path)
 
 

@@ -49,35 +49,40 @@ class Raw:
 
 def instructions(value: Any) -> bytes:
     """Return the instructions of protocol 2 that leave one value on the stack."""
+    if isinstance(value, tuple | list | dict):
+        return _container(value)
     match value:
         case Raw(code):
             return code
-        case None:
-            return b"N"
-        case bool():
-            return b"\x88" if value else b"\x89"
-        case int() if 0 <= value < 2**31:
-            return b"J" + struct.pack("<i", value)
-        case int():
-            size = (value.bit_length() + 8) // 8
-            return b"\x8a" + bytes([size]) + value.to_bytes(size, "little", signed=True)
-        case float():
-            return b"G" + struct.pack(">d", value)
-        case str():
-            return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
-        case tuple():
-            return b"(" + b"".join(map(instructions, value)) + b"t"
-        case list():
-            return b"](" + b"".join(map(instructions, value)) + b"e"
-        case dict():
-            return b"}(" + b"".join(instructions(k) + instructions(v) for k, v in value.items()) + b"u"
         case Name(module, name):
             return f"c{module}\n{name}\n".encode()
         case Call(function, arguments):
             return instructions(function) + instructions(arguments) + b"R"
         case Storage(kind, key, size):
             return instructions(("storage", kind, key, "cpu", size)) + b"Q"
-    raise TypeError(f"no instructions for {value!r}")
+    return _plain(value)
+
+
+def _plain(value: Any) -> bytes:
+    if value is None:
+        return b"N"
+    if isinstance(value, bool):
+        return b"\x88" if value else b"\x89"
+    if isinstance(value, int):
+        size = (value.bit_length() + 8) // 8
+        return b"\x8a" + bytes([size]) + value.to_bytes(size, "little", signed=True)
+    if isinstance(value, float):
+        return b"G" + struct.pack(">d", value)
+    assert isinstance(value, str)
+    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
+
+
+def _container(value: Any) -> bytes:
+    if isinstance(value, tuple):
+        return b"(" + b"".join(map(instructions, value)) + b"t"
+    if isinstance(value, list):
+        return b"](" + b"".join(map(instructions, value)) + b"e"
+    return b"}(" + b"".join(instructions(k) + instructions(v) for k, v in value.items()) + b"u"
 
 
 def pickled(value: Any) -> bytes:
