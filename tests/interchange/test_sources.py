@@ -1,0 +1,192 @@
+"""Names of weights: samples of real names, and whole networks written under the names of each source."""
+
+import numpy as np
+import pytest
+from foreign_files import caffemodel, pth_of_arrays, write
+
+import minisk as ms
+from minisk import models
+from minisk.errors import CheckpointError, MiniskError
+from minisk.interchange import SOURCES, matching_sources
+
+# Names in files that the sources wrote, and minisk's.
+SAMPLES = {
+    "timm": {
+        "conv1.weight": "stem.0.weight",
+        "bn1.running_var": "stem.1.running_var",
+        "layer1.0.conv1.conv.weight": "stages.0.0.reduce.weight",
+        "layer1.0.conv2.paths.1.conv.weight": "stages.0.0.middle.convs.1.weight",
+        "layer3.5.conv2.paths.0.bn.bias": "stages.2.5.middle.norms.0.bias",
+        "layer2.1.conv2.attn.fc_reduce.weight": "stages.1.1.middle.fc1.weight",
+        "layer2.1.conv2.attn.bn.weight": "stages.1.1.middle.fc1_norm.weight",
+        "layer2.1.conv2.attn.fc_select.weight": "stages.1.1.middle.fc2.weight",
+        "layer4.2.conv3.bn.running_mean": "stages.3.2.increase_norm.running_mean",
+        "layer2.0.downsample.0.weight": "stages.1.0.project.weight",
+        "layer2.0.conv1.paths.1.bn.weight": "stages.1.0.middle.norms.1.weight",
+        "layer2.0.conv1.attn.fc_select.weight": "stages.1.0.middle.fc2.weight",
+        "layer2.0.conv2.conv.weight": "stages.1.0.increase.weight",
+        "fc.bias": "classifier.bias",
+    },
+    "torchvision": {
+        "layer3.22.conv2.weight": "stages.2.22.middle.0.weight",
+        "layer3.22.bn2.running_mean": "stages.2.22.middle.1.running_mean",
+        "layer1.0.downsample.1.bias": "stages.0.0.project_norm.bias",
+        "fc.weight": "classifier.weight",
+    },
+    "pytorchcv": {
+        "features.init_block.conv.conv.weight": "stem.0.weight",
+        "features.stage1.unit1.body.conv1.conv.weight": "stages.0.0.reduce.weight",
+        "features.stage1.unit1.body.conv2.branches.branch2.conv.weight": "stages.0.0.middle.convs.0.weight",
+        "features.stage4.unit3.body.conv2.branches.branch3.bn.running_var": "stages.3.2.middle.norms.1.running_var",
+        "features.stage2.unit4.body.conv2.fc1.bn.bias": "stages.1.3.middle.fc1_norm.bias",
+        "features.stage2.unit4.body.conv2.fc2.weight": "stages.1.3.middle.fc2.weight",
+        "features.stage1.unit1.identity_conv.bn.weight": "stages.0.0.project_norm.weight",
+        "output.bias": "classifier.bias",
+    },
+    "caffe": {
+        "conv1/7x7_s2#0": "stem.0.weight",
+        "conv1/7x7_s2/bn#3": "stem.1.running_var",
+        "conv2_1/1x1_reduce#0": "stages.0.0.reduce.weight",
+        "conv3_4/3x3g32#0": "stages.1.3.middle.convs.0.weight",
+        "conv3_4/3x3g32d2/bn#1": "stages.1.3.middle.norms.1.bias",
+        "conv4_23/B_fc1/bn#2": "stages.2.22.middle.fc1_norm.running_mean",
+        "conv5_1/B_fc2#0": "stages.3.0.middle.fc2.weight",
+        "conv5_1/1x1_proj#0": "stages.3.0.project.weight",
+        "classifier#1": "classifier.bias",
+    },
+}
+BLOBS = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}
+NETWORKS = [
+    (source, model)
+    for source in SOURCES
+    for model in ("skresnet18", "resnext50", "sknet50")
+    if model in SOURCES[source].models
+]
+
+
+@pytest.mark.parametrize(("source", "theirs"), [(s, name) for s, names in SAMPLES.items() for name in names])
+def test_a_real_name_becomes_minisks(source, theirs):
+    assert SOURCES[source].new_name(theirs) == SAMPLES[source][theirs]
+
+
+@pytest.mark.parametrize("name", ["layer1.0.se.fc1.weight", "layer1.x.conv1.weight", "layer1234.0.conv1.weight", "fc"])
+def test_a_name_without_a_rule_stays(name):
+    assert SOURCES["timm"].new_name(name) is None
+    assert list(SOURCES["timm"].rename({name: 1})) == [name]
+
+
+def test_two_names_for_one_weight_are_an_error():
+    with pytest.raises(CheckpointError, match=r"two arrays become stages\.0\.0\.reduce\.weight|'stages\.0\.0\.reduce"):
+        SOURCES["timm"].rename({"layer1.0.conv1.weight": 1, "layer1.0.conv1.conv.weight": 2})
+
+
+def test_each_source_is_found_by_its_names():
+    for source in ("timm", "pytorchcv", "caffe"):
+        assert matching_sources(list(SAMPLES[source]))[0].name == source
+    assert [found.name for found in matching_sources(list(SAMPLES["torchvision"]))] == ["timm", "torchvision"]
+    assert matching_sources(["stem.0.weight", "classifier.weight"]) == []
+
+
+def their_names(source, model, own_names):
+    """Return the source's name for each name of minisk's, by its rules read backwards."""
+    rules = {ours: theirs for theirs, ours in reversed(source.modules)}
+    own_parts = [(theirs, ours) for theirs, ours in source.parts if fits(source, model, theirs)]
+    part_rules = {ours: theirs for theirs, ours in reversed(own_parts)}
+    first = source.first
+    for name in own_names:
+        module, _, leaf = name.rpartition(".")
+        if module in rules:
+            yield rules[module], leaf
+            continue
+        _, stage, unit, part = module.split(".", 3)
+        head, _, last = part.rpartition(".")
+        branch = int(last) + first.get("branch", 0) if last.isdigit() else None
+        template = part_rules.get(part) or part_rules[f"{head}.{{branch}}"]
+        numbers = {"stage": int(stage) + first["stage"], "unit": int(unit) + first.get("unit", 0), "branch": branch}
+        yield (source.unit + template).format(**numbers), leaf
+
+
+def fits(source, model, part):
+    """Return whether this spelling of timm is used in a model: conv1 and conv2 have a role that depends on the unit."""
+    if source.name not in ("timm", "torchvision"):
+        return True
+    if "downsample" in part:
+        return True
+    has_suffix = "." in part
+    if model == "resnext50":
+        return not has_suffix
+    selective = {"sknet50": "conv2.", "skresnet18": "conv1."}[model]
+    is_selective = "paths" in part or "attn" in part
+    return has_suffix and (part.startswith(selective) == is_selective)
+
+
+def randomized(model):
+    """Return a network whose every array is drawn, in evaluation mode."""
+    draw = np.random.default_rng(3)
+    for name, value in model.state_dict().items():
+        values = draw.standard_normal(value.shape) * (2 / max(1, value.size // len(value))) ** 0.5
+        value.data[...] = 1 + 0.1 * values if value.ndim == 1 and not name.endswith(("bias", "mean")) else 0.5 * values
+        if name.endswith("running_var"):
+            value.data[...] = np.abs(value.data)
+    return model.eval()
+
+
+def write_as(source, model, network, folder):
+    """Write a network as a file of the source, and return its path."""
+    arrays = {name: value.data for name, value in network.state_dict().items()}
+    names = list(their_names(SOURCES[source], model, arrays))
+    if source != "caffe":
+        state = {f"{module}.{leaf}": array for (module, leaf), array in zip(names, arrays.values(), strict=True)}
+        return write(folder, "x.pth", pth_of_arrays(state, lambda s: {"state_dict": s}))
+    layers = {}
+    for (layer, leaf), array in zip(names, arrays.values(), strict=True):
+        is_norm = layer.endswith("/bn")
+        layers.setdefault(layer, {})[BLOBS[leaf]] = array.reshape(1, -1, 1, 1) if is_norm else array
+    ordered = {layer: [blobs[i] for i in sorted(blobs)] for layer, blobs in layers.items()}
+    return write(folder, "x.caffemodel", caffemodel(ordered))
+
+
+def logits(network, dtype):
+    x = np.random.default_rng(4).standard_normal((1, 3, 65, 65)).astype(dtype)
+    with ms.no_grad():
+        return network(ms.tensor(x)).numpy()
+
+
+@pytest.mark.parametrize(("source", "model"), NETWORKS)
+def test_a_network_under_the_names_of_a_source_returns_the_same_logits(tmp_path, source, model):
+    network = randomized(models.create(model, 7, caffe_pool=source == "caffe"))
+    found = models.read_pretrained(write_as(source, model, network, tmp_path), source=source)
+    assert (found.model, found.source, found.classes) == (model, source, 7)
+    assert found.caffe_pool == (source == "caffe")
+    np.testing.assert_array_equal(logits(found.network(), np.float32), logits(network, np.float32))
+
+
+def narrow_squeeze(unit, stride):
+    unit.middle = models.SKConv(256, L=16, stride=stride)
+
+
+def test_a_narrower_squeeze_of_the_authors_becomes_minisks_with_the_same_logits(tmp_path):
+    network = models.create("sknet50", 7, caffe_pool=True)
+    for i, unit in enumerate(network.stages[1]):
+        narrow_squeeze(unit, 2 if i == 0 else 1)
+    randomized(network).to(dtype="float64")
+    found = models.read_pretrained(write_as("caffe", "sknet50", network, tmp_path))
+    assert found.arrays["stages.1.0.middle.fc1.weight"].shape == (32, 256, 1, 1)
+    wide = models.create("sknet50", 7, caffe_pool=True).to(dtype="float64").eval()
+    wide.load_state_dict(found.arrays)
+    expected = logits(network, np.float64)
+    np.testing.assert_allclose(logits(wide, np.float64), expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    # The channels that were added have no gradient, so training leaves them at 0.
+    unit = wide.stages[1][1].middle
+    x = ms.tensor(np.random.default_rng(5).standard_normal((4, 256, 6, 6)))
+    unit.train()
+    (unit(x) ** 2).sum().backward()
+    added = [unit.fc1.weight.grad[16:], unit.fc2.weight.grad[:, 16:], unit.fc1_norm.weight.grad[16:]]
+    assert all(not gradient.numpy().any() for gradient in added)
+    assert unit.fc1.weight.grad[:16].numpy().any()
+
+
+def test_an_unknown_source_is_an_error(tmp_path):
+    path = write(tmp_path, "x.pth", pth_of_arrays({"fc.weight": np.ones((2, 3), np.float32)}))
+    with pytest.raises(MiniskError, match=r"source 'keras' is not known: expected one of minisk, timm, torchvision"):
+        models.read_pretrained(path, source="keras")
