@@ -55,10 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     found.network()  # raises if an array does not fit, before anything is written
     names = None if arguments.classes is None else _class_names(arguments.classes)
     models.save_pretrained(found, arguments.out, names, Path(arguments.file).name)
-    elements = sum(array.size for array in found.arrays.values())
-    print(
-        f"{arguments.file}: {found.model} with names of {found.source}, {found.classes:,} classes, {elements:,} numbers"
-    )
+    print(f"{arguments.file}: {found.model} with the names of {found.source}, {found.classes:,} classes")
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (pixels.mean, pixels.std))
     print(f"pixels: mean {mean}, std {std}; crop {pixels.crop:g}, {pixels.interpolation}")
     if found.note and arguments.mean is None:

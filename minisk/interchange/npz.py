@@ -2,18 +2,13 @@
 
 import io
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 
 from ..backend import Array
 from ..errors import CheckpointError
-from .zips import opened_zip, read_member
-
-# Of all arrays together to the file: zip can make zeros a thousand times smaller, but no trained weights.
-_MOST_EXPANSION = 20
-_LEAST_LIMIT = 16 << 20  # bytes
+from .zips import opened_zip, read_member, unpacked_limit
 
 
 def read_npz(path: str | Path) -> dict[str, Array]:
@@ -26,7 +21,7 @@ def read_npz(path: str | Path) -> dict[str, Array]:
     what = f"weights file {path}"
     arrays: dict[str, Array] = {}
     with opened_zip(path, what) as archive:
-        room = max(_LEAST_LIMIT, _MOST_EXPANSION * os.path.getsize(path))
+        room = unpacked_limit(path)
         for name in archive.namelist():
             content = read_member(archive, name, what, room)
             room -= len(content)
@@ -45,8 +40,9 @@ def _array(content: bytes, what: str) -> Array:
         shape, _, dtype = reader(file)
         if dtype.kind not in "fiub":
             raise ValueError(f"dtype {str(dtype)[:80]}, expected numbers")
-        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-            raise ValueError(f"{len(content) - file.tell():,} bytes for the shape {shape[:9]} of {dtype}")
+        size = len(file.read())
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
+            raise ValueError(f"{size:,} bytes for the shape {shape[:9]} of {dtype}")
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # NumPy's parser raises what ast and tokenize raise

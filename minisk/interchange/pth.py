@@ -18,7 +18,7 @@ import numpy as np
 from ..backend import Array
 from ..errors import CheckpointError, MiniskError
 from .pickles import PlainUnpickler, unpickle
-from .zips import opened_zip, read_member
+from .zips import opened_zip, read_member, unpacked_limit
 
 _STORAGES = {  # torch's name → dtype
     "torch.FloatStorage": "f4",
@@ -96,7 +96,7 @@ class _Reader(PlainUnpickler):
         super().__init__(data)
         self.archive, self.prefix, self.byte_order = archive, prefix, byte_order
         self.storages: dict[str, Array] = {}
-        self.room = Path(str(archive.filename)).stat().st_size  # bytes that storages may still have
+        self.room = unpacked_limit(str(archive.filename))  # bytes that storages may still have
         self.stored = 0  # bytes of all storages, bfloat16 as float32
         self.built = 0  # bytes of all arrays
 

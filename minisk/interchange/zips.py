@@ -1,6 +1,7 @@
 """Read members of a zip that may be hostile: bounded, and unpacked in memory only."""
 
 import contextlib
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from pathlib import Path
 from ..errors import CheckpointError
 
 _MOST_MEMBERS = 100_000
+# Of all members together to the file: zip can make zeros a thousand times smaller, but no trained weights.
+_MOST_EXPANSION = 20
+_LEAST_LIMIT = 16 << 20  # bytes
 # What zipfile raises for a damaged archive: RuntimeError for encryption, NotImplementedError for unknown methods.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, LookupError, ValueError)
 
@@ -27,6 +31,11 @@ def opened_zip(path: str | Path, what: str) -> Iterator[zipfile.ZipFile]:
         if len(set(names)) != len(names):
             raise CheckpointError(f"{what} is a zip with two members of one name")
         yield archive
+
+
+def unpacked_limit(path: str | Path) -> int:
+    """Return how many bytes all members of a zip may have together: 20 times the file's, but at least 16 MB."""
+    return max(_LEAST_LIMIT, _MOST_EXPANSION * os.path.getsize(path))
 
 
 def read_member(archive: zipfile.ZipFile, name: str, what: str, most: int) -> bytes:

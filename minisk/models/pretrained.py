@@ -214,9 +214,9 @@ def _as_model(name: str, arrays: Mapping[str, Array], source: Source) -> tuple[P
     fitted = {}
     misfits = len(shapes.keys() ^ arrays.keys())
     for own, array in arrays.items():
-        shape: tuple[int, ...] = shapes.get(own, array.shape)
-        if _is_classifier(own) and own in shapes:
-            shape = (classes, *shape[1:])
+        shape: tuple[int, ...] = array.shape
+        if own in shapes:
+            shape = (classes, *shapes[own][1:]) if _is_classifier(own) else shapes[own]
         fitted[own] = _in_shape(own, array, shape, source)
         misfits += fitted[own].shape != shape
     in_order = {own: fitted[own] for own in [*shapes, *fitted] if own in fitted}

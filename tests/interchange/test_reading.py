@@ -142,9 +142,10 @@ def test_prefixes_in_flat_files_are_removed(tmp_path, prefix):
 
 
 def test_a_compressed_pth_is_read(tmp_path):
-    with zipfile.ZipFile(io.BytesIO(pth_of_arrays(ARRAYS))) as archive:
+    arrays = {**ARRAYS, "zeros": np.zeros((50, 60), np.float32)}
+    with zipfile.ZipFile(io.BytesIO(pth_of_arrays(arrays))) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    assert_same(read(tmp_path, "x.pth", zipped(members, zipfile.ZIP_DEFLATED)).arrays, ARRAYS)
+    assert_same(read(tmp_path, "x.pth", zipped(members, zipfile.ZIP_DEFLATED)).arrays, arrays)
 
 
 def test_a_safetensors_file_of_a_dtype_that_numpy_lacks_is_an_error(tmp_path):
