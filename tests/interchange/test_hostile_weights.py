@@ -74,7 +74,7 @@ PTH = {
         pth({"a": Call(Name("copyreg", "_reconstructor"), (Name("torchvision.models.resnet", "ResNet"),))}),
         r"asks for 'copyreg\._reconstructor', which is not part of a file of weights.*state_dict",
     ),
-    "a module of one's own": (pth(Raw(b"c__main__\nNet\n)\x81")), "instruction NEWOBJ.*state_dict"),
+    "a module of the script": (pth(Raw(b"c__main__\nNet\n)\x81")), "instruction NEWOBJ.*state_dict"),
     "a NumPy array": (pth({"a": Name("numpy.core.multiarray", "_reconstruct")}), "_reconstruct"),
     "a long name": (pth(Name("a" * 5000, "b")), "asks for"),
     "a name with a line break": (pth(pickled(Raw(b"\x8c\x03a\nb\x8c\x01c\x93"))), "asks for"),

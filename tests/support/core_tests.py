@@ -10,6 +10,7 @@ CORE = [
     "docs/",
     "evaluation/test_predict_report.py",
     "gradient_check/test_gradcheck_documentation.py",
+    "interchange/test_reading.py",
     "models/test_selective_kernel.py::test_sk_conv_equals_the_paper_in_output_attention_and_every_gradient[two",
     "nn/",
     "optim/",
