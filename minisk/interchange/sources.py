@@ -136,6 +136,8 @@ _TIMM_PARTS = (
     ("conv2.bn", "increase_norm"),
     ("conv3.conv", "increase"),
     ("conv3.bn", "increase_norm"),
+    ("se.fc1", "attention.fc1"),
+    ("se.fc2", "attention.fc2"),
 )
 _PYTORCHCV_PARTS = (
     ("body.conv1.conv", "reduce"),
@@ -149,6 +151,8 @@ _PYTORCHCV_PARTS = (
     ("body.conv2.fc2", "middle.fc2"),
     ("body.conv3.conv", "increase"),
     ("body.conv3.bn", "increase_norm"),
+    ("se.conv1", "attention.fc1"),
+    ("se.conv2", "attention.fc2"),
     ("identity_conv.conv", "project"),
     ("identity_conv.bn", "project_norm"),
 )
@@ -173,7 +177,7 @@ SOURCES: Mapping[str, Source] = {
     for source in (
         Source(
             "timm",
-            ("sknet50", "skresnet18", "skresnet34", "resnext50", "resnext101"),
+            ("sknet50", "skresnet18", "skresnet34", "resnext50", "resnext101", "seresnext50", "seresnext101"),
             _TORCHVISION_MODULES,
             "layer{stage}.{unit}.",
             _TIMM_PARTS,
@@ -190,7 +194,7 @@ SOURCES: Mapping[str, Source] = {
         ),
         Source(
             "pytorchcv",
-            ("sknet50", "sknet101", "resnext50", "resnext101"),
+            ("sknet50", "sknet101", "resnext50", "resnext101", "seresnext50", "seresnext101"),
             (
                 ("features.init_block.conv.conv", "stem.0"),
                 ("features.init_block.conv.bn", "stem.1"),

@@ -25,6 +25,7 @@ SAMPLES = {
         "layer2.0.conv1.paths.1.bn.weight": "stages.1.0.middle.norms.1.weight",
         "layer2.0.conv1.attn.fc_select.weight": "stages.1.0.middle.fc2.weight",
         "layer2.0.conv2.conv.weight": "stages.1.0.increase.weight",
+        "layer2.3.se.fc2.bias": "stages.1.3.attention.fc2.bias",
         "fc.bias": "classifier.bias",
     },
     "torchvision": {
@@ -41,6 +42,7 @@ SAMPLES = {
         "features.stage2.unit4.body.conv2.fc1.bn.bias": "stages.1.3.middle.fc1_norm.bias",
         "features.stage2.unit4.body.conv2.fc2.weight": "stages.1.3.middle.fc2.weight",
         "features.stage1.unit1.identity_conv.bn.weight": "stages.0.0.project_norm.weight",
+        "features.stage2.unit1.se.conv1.weight": "stages.1.0.attention.fc1.weight",
         "output.bias": "classifier.bias",
     },
     "caffe": {
@@ -59,7 +61,7 @@ BLOBS = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}
 NETWORKS = [
     (source, model)
     for source in SOURCES
-    for model in ("skresnet18", "resnext50", "sknet50")
+    for model in ("skresnet18", "resnext50", "seresnext50", "sknet50")
     if model in SOURCES[source].models
 ]
 
@@ -69,7 +71,7 @@ def test_a_real_name_becomes_minisks(source, theirs):
     assert SOURCES[source].new_name(theirs) == SAMPLES[source][theirs]
 
 
-@pytest.mark.parametrize("name", ["layer1.0.se.fc1.weight", "layer1.x.conv1.weight", "layer1234.0.conv1.weight", "fc"])
+@pytest.mark.parametrize("name", ["layer1.0.se.fc3.weight", "layer1.x.conv1.weight", "layer1234.0.conv1.weight", "fc"])
 def test_a_name_without_a_rule_stays(name):
     assert SOURCES["timm"].new_name(name) is None
     assert list(SOURCES["timm"].rename({name: 1})) == [name]
@@ -110,10 +112,10 @@ def fits(source, model, part):
     """Return whether this spelling of timm is used in a model: conv1 and conv2 have a role that depends on the unit."""
     if source.name not in ("timm", "torchvision"):
         return True
-    if "downsample" in part:
+    if "downsample" in part or "se.fc" in part:
         return True
     has_suffix = "." in part
-    if model == "resnext50":
+    if model in ("resnext50", "seresnext50"):
         return not has_suffix
     selective = {"sknet50": "conv2.", "skresnet18": "conv1."}[model]
     is_selective = "paths" in part or "attn" in part
