@@ -8,7 +8,7 @@ Nothing in a file is executed. Every defect is one CheckpointError of one senten
 
 from .pickles import PlainUnpickler, unpickle
 from .reading import ForeignWeights, read_weights
-from .sources import SOURCES, Preprocessing, Source, matching_sources
+from .sources import SOURCE_NAMES, SOURCES, Preprocessing, Source, matching_sources
 
-__all__ = ["SOURCES", "ForeignWeights", "PlainUnpickler", "Preprocessing", "Source", "matching_sources"]
+__all__ = ["SOURCES", "SOURCE_NAMES", "ForeignWeights", "PlainUnpickler", "Preprocessing", "Source", "matching_sources"]
 __all__ += ["read_weights", "unpickle"]

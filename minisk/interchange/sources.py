@@ -7,7 +7,7 @@
 A rule names a module of the source and minisk's. The last part of a name, such as "weight", stays. A source that counts
 from 1 gives this number in `first`; {stage}, {unit} and {branch} stand for whole numbers.
 
-To add a source, or a model that it has, add its rules below.
+To add a source, or a model that it has, add its rules below, and an entry to SOURCES.
 """
 
 import re
@@ -37,11 +37,11 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Source:
-    """The names that one project gives to the parts of its networks.
+    """The names that one project gives to the parts of its networks of one kind.
 
     Attributes:
-        name: of the source.
-        models: minisk's names of the models that it has.
+        name: of the project.
+        models: minisk's names of these networks.
         modules: (its module, minisk's module), for all outside of the units.
         unit: how its units begin; minisk's begin with "stages.{stage}.{unit}.".
         parts: (its module, minisk's module), inside a unit.
@@ -172,59 +172,90 @@ _CAFFE_PARTS = (
     ("1x1_proj/bn", "project_norm"),
 )
 
-SOURCES: Mapping[str, Source] = {
-    source.name: source
-    for source in (
-        Source(
-            "timm",
-            ("sknet50", "skresnet18", "skresnet34", "resnext50", "resnext101", "seresnext50", "seresnext101"),
-            _TORCHVISION_MODULES,
-            "layer{stage}.{unit}.",
-            _TIMM_PARTS,
-            {"stage": 1},
-        ),
-        Source(
-            "torchvision",
-            ("resnext50", "resnext101"),
-            _TORCHVISION_MODULES,
-            "layer{stage}.{unit}.",
-            _TORCHVISION_PARTS,
-            {"stage": 1},
-            Preprocessing(interpolation="bilinear"),
-        ),
-        Source(
-            "pytorchcv",
-            ("sknet50", "sknet101", "resnext50", "resnext101", "seresnext50", "seresnext101"),
-            (
-                ("features.init_block.conv.conv", "stem.0"),
-                ("features.init_block.conv.bn", "stem.1"),
-                ("output", "classifier"),
-            ),
-            "features.stage{stage}.unit{unit}.",
-            _PYTORCHCV_PARTS,
-            {"stage": 1, "unit": 1, "branch": 2},
-            Preprocessing(interpolation="bilinear"),
-        ),
-        Source(
-            "caffe",
-            ("sknet50", "sknet101"),
-            (("conv1/7x7_s2", "stem.0"), ("conv1/7x7_s2/bn", "stem.1"), ("classifier", "classifier")),
-            "conv{stage}_{unit}/",
-            _CAFFE_PARTS,
-            {"stage": 2, "unit": 1},
-            Preprocessing(interpolation="bilinear"),
-            caffe_graph=True,
-            note="the authors state neither the pixels' scale nor the order of the channels: ImageNet's mean and "
-            "deviation, red first, are assumed",
-        ),
+
+def _dual_path_modules(units: Sequence[int]) -> Sequence[tuple[str, str]]:
+    """Return the rules for a dual path network with so many units in each stage. minisk counts them through."""
+    parts = (
+        ("c1x1_w_s1", "project"),
+        ("c1x1_w_s2", "project"),
+        ("c1x1_a", "reduce"),
+        ("c3x3_b", "spatial"),
+        ("c1x1_c", "increase"),
     )
-}
+    rules = [
+        ("features.conv1_1.conv", "stem.0"),
+        ("features.conv1_1.bn", "stem.1"),
+        ("features.conv5_bn_ac.bn", "norm"),
+        ("classifier", "classifier"),
+    ]
+    position = 0
+    for stage, count in enumerate(units, start=2):
+        for unit in range(1, count + 1):
+            for theirs, ours in parts:
+                begin = f"features.conv{stage}_{unit}.{theirs}"
+                rules += [(f"{begin}.bn", f"units.{position}.{ours}.norm")]
+                rules += [(f"{begin}.conv", f"units.{position}.{ours}.conv")]
+            position += 1
+    return rules
+
+
+# (pixel - (124, 117, 104)) · 0.0167, of pixels in 0 … 255
+_DUAL_PATH_PIXELS = Preprocessing((124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3)
+
+# An entry for each kind of network of a source; entries may share a name.
+SOURCES: tuple[Source, ...] = (
+    Source(
+        "timm",
+        ("sknet50", "skresnet18", "skresnet34", "resnext50", "resnext101", "seresnext50", "seresnext101"),
+        _TORCHVISION_MODULES,
+        "layer{stage}.{unit}.",
+        _TIMM_PARTS,
+        {"stage": 1},
+    ),
+    Source("timm", ("dpn92",), _dual_path_modules((3, 4, 20, 3)), preprocessing=_DUAL_PATH_PIXELS),
+    Source("timm", ("dpn98",), _dual_path_modules((3, 6, 20, 3)), preprocessing=_DUAL_PATH_PIXELS),
+    Source(
+        "torchvision",
+        ("resnext50", "resnext101"),
+        _TORCHVISION_MODULES,
+        "layer{stage}.{unit}.",
+        _TORCHVISION_PARTS,
+        {"stage": 1},
+        Preprocessing(interpolation="bilinear"),
+    ),
+    Source(
+        "pytorchcv",
+        ("sknet50", "sknet101", "resnext50", "resnext101", "seresnext50", "seresnext101"),
+        (
+            ("features.init_block.conv.conv", "stem.0"),
+            ("features.init_block.conv.bn", "stem.1"),
+            ("output", "classifier"),
+        ),
+        "features.stage{stage}.unit{unit}.",
+        _PYTORCHCV_PARTS,
+        {"stage": 1, "unit": 1, "branch": 2},
+        Preprocessing(interpolation="bilinear"),
+    ),
+    Source(
+        "caffe",
+        ("sknet50", "sknet101"),
+        (("conv1/7x7_s2", "stem.0"), ("conv1/7x7_s2/bn", "stem.1"), ("classifier", "classifier")),
+        "conv{stage}_{unit}/",
+        _CAFFE_PARTS,
+        {"stage": 2, "unit": 1},
+        Preprocessing(interpolation="bilinear"),
+        caffe_graph=True,
+        note="the authors state neither the pixels' scale nor the order of the channels: ImageNet's mean and "
+        "deviation, red first, are assumed",
+    ),
+)
+SOURCE_NAMES = tuple(dict.fromkeys(source.name for source in SOURCES))
 
 
 def matching_sources(names: Sequence[str]) -> list[Source]:
     """Return the sources that have a rule for at least nine tenths of the names; the best first."""
     found = []
-    for source in SOURCES.values():
+    for source in SOURCES:
         known = sum(source.new_name(name) is not None for name in names)
         if 10 * known >= 9 * len(names):
             found.append((known, source))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backend import Array
 from ..errors import CheckpointError, MiniskError
-from ..interchange import SOURCES, ForeignWeights, Preprocessing, Source, matching_sources, read_weights
+from ..interchange import SOURCE_NAMES, SOURCES, ForeignWeights, Preprocessing, Source, matching_sources, read_weights
 from ..nn import init
 from ..serialization import load_checkpoint, save_checkpoint, weights_of
 from .network import Network
@@ -33,7 +33,7 @@ class Pretrained:
     Attributes:
         model: a name of the registry.
         arrays: the model's state dict.
-        source: who named the arrays: "minisk", or one of interchange.SOURCES.
+        source: who named the arrays: "minisk", or one of interchange.SOURCE_NAMES.
         classes: number of logits.
         preprocessing: of the photographs. None: a checkpoint of training, whose description says it.
         caffe_pool: see imagenet_stem.
@@ -113,7 +113,7 @@ def read_pretrained(path: str | Path, model: str | None = None, source: str | No
     Args:
         path: as `name` of `load`.
         model: minisk's name of the model; None: found by the names and shapes of the arrays.
-        source: "minisk" or one of interchange.SOURCES; None: found by the names of the arrays.
+        source: "minisk" or one of interchange.SOURCE_NAMES; None: found by the names of the arrays.
 
     Raises:
         CheckpointError: the file is damaged or fits no model.
@@ -121,13 +121,13 @@ def read_pretrained(path: str | Path, model: str | None = None, source: str | No
     """
     if model is not None:
         info(model)
-    if source is not None and source not in (_OWN.name, *SOURCES):
-        raise MiniskError(f"source {source!r} is not known: expected one of {', '.join([_OWN.name, *SOURCES])}")
+    if source is not None and source not in (_OWN.name, *SOURCE_NAMES):
+        raise MiniskError(f"source {source!r} is not known: expected one of {', '.join([_OWN.name, *SOURCE_NAMES])}")
     foreign = read_weights(path)
     if "minisk" in foreign.metadata:
         return _of_checkpoint(path, model)
     if source is not None:
-        sources = [{_OWN.name: _OWN, **SOURCES}[source]]
+        sources = [entry for entry in (_OWN, *SOURCES) if entry.name == source]
     else:
         sources = matching_sources(list(foreign.arrays)) or [_OWN]
     try:

@@ -57,29 +57,49 @@ SAMPLES = {
         "classifier#1": "classifier.bias",
     },
 }
+# The first entry of each source: for residual networks.
+RESIDUAL = {source.name: source for source in reversed(SOURCES)}
 BLOBS = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}
 NETWORKS = [
     (source, model)
-    for source in SOURCES
+    for source in RESIDUAL
     for model in ("skresnet18", "resnext50", "seresnext50", "sknet50")
-    if model in SOURCES[source].models
+    if model in RESIDUAL[source].models
 ]
 
 
 @pytest.mark.parametrize(("source", "theirs"), [(s, name) for s, names in SAMPLES.items() for name in names])
 def test_a_real_name_becomes_minisks(source, theirs):
-    assert SOURCES[source].new_name(theirs) == SAMPLES[source][theirs]
+    assert RESIDUAL[source].new_name(theirs) == SAMPLES[source][theirs]
 
 
 @pytest.mark.parametrize("name", ["layer1.0.se.fc3.weight", "layer1.x.conv1.weight", "layer1234.0.conv1.weight", "fc"])
 def test_a_name_without_a_rule_stays(name):
-    assert SOURCES["timm"].new_name(name) is None
-    assert list(SOURCES["timm"].rename({name: 1})) == [name]
+    assert RESIDUAL["timm"].new_name(name) is None
+    assert list(RESIDUAL["timm"].rename({name: 1})) == [name]
 
 
 def test_two_names_for_one_weight_are_an_error():
     with pytest.raises(CheckpointError, match=r"two arrays become stages\.0\.0\.reduce\.weight|'stages\.0\.0\.reduce"):
-        SOURCES["timm"].rename({"layer1.0.conv1.weight": 1, "layer1.0.conv1.conv.weight": 2})
+        RESIDUAL["timm"].rename({"layer1.0.conv1.weight": 1, "layer1.0.conv1.conv.weight": 2})
+
+
+@pytest.mark.parametrize(
+    ("model", "theirs", "ours"),
+    [
+        ("dpn92", "features.conv1_1.bn.bias", "stem.1.bias"),
+        ("dpn92", "features.conv2_1.c1x1_w_s1.conv.weight", "units.0.project.conv.weight"),
+        ("dpn92", "features.conv3_1.c1x1_w_s2.bn.weight", "units.3.project.norm.weight"),
+        ("dpn92", "features.conv4_1.c1x1_a.bn.weight", "units.7.reduce.norm.weight"),
+        ("dpn98", "features.conv4_1.c3x3_b.conv.weight", "units.9.spatial.conv.weight"),
+        ("dpn98", "features.conv5_3.c1x1_c.conv.weight", "units.31.increase.conv.weight"),
+        ("dpn98", "features.conv5_bn_ac.bn.running_var", "norm.running_var"),
+        ("dpn98", "classifier.weight", "classifier.weight"),
+    ],
+)
+def test_units_of_dual_path_networks_are_counted_through(model, theirs, ours):
+    (source,) = [source for source in SOURCES if model in source.models]
+    assert source.new_name(theirs) == ours
 
 
 def test_each_source_is_found_by_its_names():
@@ -136,7 +156,7 @@ def randomized(model):
 def write_as(source, model, network, folder):
     """Write a network as a file of the source, and return its path."""
     arrays = {name: value.data for name, value in network.state_dict().items()}
-    names = list(their_names(SOURCES[source], model, arrays))
+    names = list(their_names(RESIDUAL[source], model, arrays))
     if source != "caffe":
         state = {f"{module}.{leaf}": array for (module, leaf), array in zip(names, arrays.values(), strict=True)}
         return write(folder, "x.pth", pth_of_arrays(state, lambda s: {"state_dict": s}))
