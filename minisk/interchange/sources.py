@@ -17,6 +17,7 @@ from functools import cached_property
 
 from ..backend import Array
 from ..errors import CheckpointError
+from .inception import inception_resnet_v2_modules, inception_v4_modules
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,9 @@ def _dual_path_modules(units: Sequence[int]) -> Sequence[tuple[str, str]]:
 # (pixel - (124, 117, 104)) · 0.0167, of pixels in 0 … 255
 _DUAL_PATH_PIXELS = Preprocessing((124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3)
 
+# Pixels in -1 … 1
+_AROUND_ZERO = Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
 # An entry for each kind of network of a source; entries may share a name.
 SOURCES: tuple[Source, ...] = (
     Source(
@@ -214,6 +218,8 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source("timm", ("dpn92",), _dual_path_modules((3, 4, 20, 3)), preprocessing=_DUAL_PATH_PIXELS),
     Source("timm", ("dpn98",), _dual_path_modules((3, 6, 20, 3)), preprocessing=_DUAL_PATH_PIXELS),
+    Source("timm", ("inception_v4",), inception_v4_modules(), preprocessing=_AROUND_ZERO),
+    Source("timm", ("inception_resnet_v2",), inception_resnet_v2_modules(), preprocessing=_AROUND_ZERO),
     Source(
         "torchvision",
         ("resnext50", "resnext101"),
