@@ -77,7 +77,7 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
         normalization = {name: [float(value) for value in about["normalization"][name]] for name in ("mean", "std")}
         size = _image_side(about.get("image_size", [models.input_size(config["model"])]))
         weights = weights_of(arrays, "average") or weights_of(arrays)
-        model = _model(config["model"], len(classes), weights, config.get("caffe_pool") is True)
+        model = _model(config["model"], len(classes), weights, config.get("options", {}))
     except MiniskError as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from None
     except MemoryError as error:
@@ -106,7 +106,7 @@ def _image_side(saved: Any) -> int:
     return int(min(saved))
 
 
-def _model(name: str, classes: int, weights: dict[str, Array], caffe_pool: bool) -> Module:
+def _model(name: str, classes: int, weights: dict[str, Array], options: dict[str, bool]) -> Module:
     """Return the model with these weights, in evaluation mode.
 
     The layer of the classes is compared with the weights before it is made: its size depends on the file, and a file
@@ -125,6 +125,6 @@ def _model(name: str, classes: int, weights: dict[str, Array], caffe_pool: bool)
     if found != expected:
         raise CheckpointError(f"wrong shape: classifier.weight {found} instead of {expected} for {classes} classes")
     with init.skipped():
-        model = models.create(name, classes, **({"caffe_pool": True} if caffe_pool else {}))
+        model = models.create(name, classes, **options)
     model.load_state_dict(weights)
     return model.eval()

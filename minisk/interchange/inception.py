@@ -1,6 +1,6 @@
-"""Rules for the Inception networks of timm: their modules, and minisk's. See sources.py.
+"""Rules for the Inception networks of timm and torchvision: their modules, and minisk's. See sources.py.
 
-A convolution with batch norm is NAME.conv and NAME.bn in timm, NAME.conv and NAME.norm in minisk.
+A convolution with batch norm is NAME.conv and NAME.bn in both, NAME.conv and NAME.norm in minisk.
 """
 
 from collections.abc import Iterable
@@ -9,6 +9,29 @@ Rules = list[tuple[str, str]]
 
 # Branches of a unit: the first is one convolution, the others are chains of them.
 _BRANCHES = [("branch{branch}", "{branch}"), ("branch{branch}.{position}", "{branch}.{position}")]
+
+
+def inception_v3_modules() -> Rules:
+    """Return the rules for Inception-v3, with or without its auxiliary classifier. Positions count from 1."""
+    rules = [("Conv2d_1a_3x3", "stem.0.0"), ("Conv2d_2a_3x3", "stem.0.1"), ("Conv2d_2b_3x3", "stem.0.2")]
+    rules += [("Conv2d_3b_1x1", "stem.2.0"), ("Conv2d_4a_3x3", "stem.2.1")]
+    ends = [("branch1x1", "0"), ("branch_pool", "3.1")]
+    five = [("branch5x5_{position}", "1.{position}"), ("branch3x3dbl_{position}", "2.{position}")]
+    seven = [("branch7x7_{position}", "1.{position}"), ("branch7x7dbl_{position}", "2.{position}")]
+    forks = [("branch3x3_1", "1.0"), ("branch3x3_2a", "1.1.0"), ("branch3x3_2b", "1.1.1")]
+    forks += [("branch3x3dbl_1", "2.0.0"), ("branch3x3dbl_2", "2.0.1")]
+    forks += [("branch3x3dbl_3a", "2.1.0"), ("branch3x3dbl_3b", "2.1.1")]
+    for i, letter in enumerate("bcd"):
+        rules += _inside(f"Mixed_5{letter}", f"units_a.{i}", [*ends, *five])
+    rules += _inside("Mixed_6a", "unit_b", [("branch3x3", "0"), ("branch3x3dbl_{position}", "1.{position}")])
+    for i, letter in enumerate("bcde"):
+        rules += _inside(f"Mixed_6{letter}", f"units_c.{i}", [*ends, *seven])
+    halving = [("branch3x3_{position}", "0.{position}"), ("branch7x7x3_{position}", "1.{position}")]
+    rules += _inside("Mixed_7a", "unit_d", halving)
+    for i, letter in enumerate("bc"):
+        rules += _inside(f"Mixed_7{letter}", f"units_e.{i}", [*ends, *forks])
+    rules += [("AuxLogits.conv0", "auxiliary.reduce"), ("AuxLogits.conv1", "auxiliary.gather")]
+    return [*_with_norms(rules), ("AuxLogits.fc", "auxiliary.classifier"), ("fc", "classifier")]
 
 
 def inception_v4_modules() -> Rules:

@@ -12,12 +12,12 @@ To add a source, or a model that it has, add its rules below, and an entry to SO
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..backend import Array
 from ..errors import CheckpointError
-from .inception import inception_resnet_v2_modules, inception_v4_modules
+from .inception import inception_resnet_v2_modules, inception_v3_modules, inception_v4_modules
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Source:
         parts: (its module, minisk's module), inside a unit.
         first: the first stage, unit and branch, in its counting.
         preprocessing: of its published weights, unless a file says otherwise.
-        caffe_graph: whether its stem pools without padding, in ceil mode, and squeezes may be narrower than minisk's.
+        options: of minisk's models, for the same results. With caffe_pool, squeezes may be narrower than minisk's.
         note: what someone who uses its weights must know.
     """
 
@@ -57,9 +57,9 @@ class Source:
     modules: Sequence[tuple[str, str]] = ()
     unit: str = ""
     parts: Sequence[tuple[str, str]] = ()
-    first: Mapping[str, int] | None = None
+    first: Mapping[str, int] = field(default_factory=dict)
     preprocessing: Preprocessing = Preprocessing()
-    caffe_graph: bool = False
+    options: Mapping[str, bool] = field(default_factory=dict)
     note: str = ""
 
     def rename(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -82,7 +82,7 @@ class Source:
         for pattern, target in self._patterns:
             match = pattern.fullmatch(module)
             if match is not None:
-                numbers = {key: int(text) - (self.first or {}).get(key, 0) for key, text in match.groupdict().items()}
+                numbers = {key: int(text) - self.first.get(key, 0) for key, text in match.groupdict().items()}
                 return f"{target.format(**numbers)}.{leaf}"
         return None
 
@@ -219,7 +219,20 @@ SOURCES: tuple[Source, ...] = (
     Source("timm", ("dpn92",), _dual_path_modules((3, 4, 20, 3)), preprocessing=_DUAL_PATH_PIXELS),
     Source("timm", ("dpn98",), _dual_path_modules((3, 6, 20, 3)), preprocessing=_DUAL_PATH_PIXELS),
     Source("timm", ("inception_v4",), inception_v4_modules(), preprocessing=_AROUND_ZERO),
-    Source("timm", ("inception_resnet_v2",), inception_resnet_v2_modules(), preprocessing=_AROUND_ZERO),
+    Source(
+        "timm",
+        ("inception_v3",),
+        inception_v3_modules(),
+        first={"position": 1},
+        preprocessing=_AROUND_ZERO,
+        options={"count_include_pad": True, "auxiliary": False},
+    ),
+    Source(
+        "timm",
+        ("inception_resnet_v2",),
+        inception_resnet_v2_modules(),
+        preprocessing=replace(_AROUND_ZERO, crop=0.8975),
+    ),
     Source(
         "torchvision",
         ("resnext50", "resnext101"),
@@ -228,6 +241,14 @@ SOURCES: tuple[Source, ...] = (
         _TORCHVISION_PARTS,
         {"stage": 1},
         Preprocessing(interpolation="bilinear"),
+    ),
+    Source(  # the published weights of v3 average over the padding too
+        "torchvision",
+        ("inception_v3",),
+        inception_v3_modules(),
+        first={"position": 1},
+        preprocessing=replace(_AROUND_ZERO, interpolation="bilinear"),
+        options={"count_include_pad": True},
     ),
     Source(
         "pytorchcv",
@@ -250,7 +271,7 @@ SOURCES: tuple[Source, ...] = (
         _CAFFE_PARTS,
         {"stage": 2, "unit": 1},
         Preprocessing(interpolation="bilinear"),
-        caffe_graph=True,
+        options={"caffe_pool": True},
         note="the authors state neither the pixels' scale nor the order of the channels: ImageNet's mean and "
         "deviation, red first, are assumed",
     ),

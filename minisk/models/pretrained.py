@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..interchange import SOURCE_NAMES, SOURCES, ForeignWeights, Preprocessing, 
 from ..nn import init
 from ..serialization import load_checkpoint, save_checkpoint, weights_of
 from .network import Network
-from .registry import NAMES, create, info, input_size
+from .registry import NAMES, OPTIONS, create, info, input_size
 
 log = logging.getLogger("minisk")
 
@@ -36,7 +36,7 @@ class Pretrained:
         source: who named the arrays: "minisk", or one of interchange.SOURCE_NAMES.
         classes: number of logits.
         preprocessing: of the photographs. None: a checkpoint of training, whose description says it.
-        caffe_pool: see imagenet_stem.
+        options: of the model, as of `create`.
         note: what someone who uses the weights must know; "" if there is nothing.
     """
 
@@ -45,13 +45,13 @@ class Pretrained:
     source: str
     classes: int
     preprocessing: Preprocessing | None = None
-    caffe_pool: bool = False
+    options: Mapping[str, bool] = field(default_factory=dict)
     note: str = ""
 
     def network(self) -> Network:
         """Return a new network with these weights, in evaluation mode. Raises CheckpointError if they do not fit."""
         with init.skipped():
-            network = create(self.model, self.classes, self.caffe_pool)
+            network = create(self.model, self.classes, **self.options)
         network.load_state_dict(self.arrays)
         network.eval()
         return network
@@ -79,7 +79,7 @@ def load(name: str | Path, num_classes: int | None = None, model: str | None = N
     found = read_pretrained(TRAINED.get(str(name), name), model)
     if num_classes is None or num_classes == found.classes:
         return found.network()
-    network = create(found.model, num_classes, found.caffe_pool)
+    network = create(found.model, num_classes, **found.options)
     initialize(network, found, name)
     network.eval()
     return network
@@ -155,7 +155,7 @@ def save_pretrained(found: Pretrained, out: str | Path, classes: Sequence[str] |
         raise CheckpointError(f"a class has a name of more than {_LONGEST_NAME} characters")
     pixels = found.preprocessing or Preprocessing()
     about = {
-        "config": {"model": found.model, "dataset": "imagenet", "caffe_pool": found.caffe_pool},
+        "config": {"model": found.model, "dataset": "imagenet", "options": dict(found.options)},
         "classes": names,
         "normalization": {"mean": list(pixels.mean), "std": list(pixels.std)},
         "image_size": [input_size(found.model)] * 2,
@@ -182,7 +182,10 @@ def _of_checkpoint(path: str | Path, model: str | None) -> Pretrained:
     if "classifier.weight" not in weights:
         raise CheckpointError(f"checkpoint {path} has no classifier.weight")
     classes = len(weights["classifier.weight"])
-    return Pretrained(model or config["model"], weights, "minisk", classes, None, config.get("caffe_pool") is True)
+    options = config.get("options", {})
+    if not isinstance(options, dict) or not options.keys() <= set(OPTIONS):
+        raise CheckpointError(f"checkpoint {path} has other options of its model than {', '.join(OPTIONS)}")
+    return Pretrained(model or config["model"], weights, "minisk", classes, None, options)
 
 
 def _best(foreign: ForeignWeights, sources: Sequence[Source], model: str | None) -> Pretrained:
@@ -208,7 +211,7 @@ def _best(foreign: ForeignWeights, sources: Sequence[Source], model: str | None)
 def _as_model(name: str, arrays: Mapping[str, Array], source: Source) -> tuple[Pretrained, int]:
     """Return the arrays in the shapes of a model, and the number of those that are missing, extra or do not fit."""
     with init.skipped():
-        shapes = {own: value.shape for own, value in create(name, 1).state_dict().items()}
+        shapes = {own: value.shape for own, value in create(name, 1, **source.options).state_dict().items()}
     features = shapes["classifier.weight"][1]
     classes = max(1, arrays["classifier.weight"].size // features) if "classifier.weight" in arrays else 1
     fitted = {}
@@ -220,8 +223,8 @@ def _as_model(name: str, arrays: Mapping[str, Array], source: Source) -> tuple[P
         fitted[own] = _in_shape(own, array, shape, source)
         misfits += fitted[own].shape != shape
     in_order = {own: fitted[own] for own in [*shapes, *fitted] if own in fitted}
-    pool = source.caffe_graph
-    return Pretrained(name, in_order, source.name, classes, source.preprocessing, pool, source.note), misfits
+    found = Pretrained(name, in_order, source.name, classes, source.preprocessing, source.options, source.note)
+    return found, misfits
 
 
 def _is_classifier(name: str) -> bool:
@@ -238,7 +241,7 @@ def _in_shape(name: str, array: Array, shape: tuple[int, ...], source: Source) -
     # of 0 on both sides: they are 0, have no gradient, and stay so in training.
     is_squeeze = any(part in name for part in (".middle.fc1.", ".middle.fc1_norm.", ".middle.fc2."))
     is_narrower = len(found) == len(wanted) and all(n <= m for n, m in zip(found, wanted, strict=True))
-    if source.caffe_graph and is_squeeze and is_narrower:
+    if source.options.get("caffe_pool") and is_squeeze and is_narrower:
         added = [(0, m - n) for n, m in zip(found, wanted, strict=True)]
         value = 1 if name.endswith("running_var") else 0
         return np.pad(array.reshape(found), added, constant_values=value).reshape(shape)

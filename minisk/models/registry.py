@@ -130,6 +130,8 @@ _MODELS = (
 )
 MODELS: Mapping[str, ModelInfo] = {model.name: model for model in sorted(_MODELS, key=lambda model: model.name)}
 NAMES = tuple(MODELS)
+# Arguments that decide on how a network computes, and so belong to its weights.
+OPTIONS = ("caffe_pool", "count_include_pad", "auxiliary")
 
 
 def info(name: str) -> ModelInfo:
@@ -139,24 +141,24 @@ def info(name: str) -> ModelInfo:
     return MODELS[name]
 
 
-def create(name: str, num_classes: int | None = None, caffe_pool: bool = False) -> Network:
+def create(name: str, num_classes: int | None = None, **options: bool) -> Network:
     """Return a new network with random weights.
 
     Args:
         name: one of NAMES.
         num_classes: default: those of the data set that the model was designed for.
-        caffe_pool: pool in the stem as the authors' Caffe graph does, see imagenet_stem.
+        options: further arguments of the model's function, such as caffe_pool=True; names of OPTIONS.
 
     Raises:
-        MiniskError: there is no such model, or it has no choice of a pool.
+        MiniskError: there is no such model, or it lacks such an option.
     """
     model = info(name)
-    classes = model.num_classes if num_classes is None else num_classes
-    if not caffe_pool:
-        return model.make(num_classes=classes)
-    if "caffe_pool" not in inspect.signature(model.make).parameters:
-        raise MiniskError(f"model {name!r} has no argument caffe_pool")
-    return model.make(num_classes=classes, caffe_pool=True)
+    for option, value in options.items():
+        if option not in OPTIONS or option not in inspect.signature(model.make).parameters:
+            raise MiniskError(f"model {name!r} has no option {option!r}")
+        if not isinstance(value, bool):
+            raise MiniskError(f"model {name!r}: option {option} is {value!r}, expected True or False")
+    return model.make(num_classes=model.num_classes if num_classes is None else num_classes, **options)
 
 
 def input_size(name: str) -> int:

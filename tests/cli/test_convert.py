@@ -10,8 +10,9 @@ from PIL import Image
 import minisk as ms
 from minisk import models
 from minisk.__main__ import main
+from minisk.errors import CheckpointError
 from minisk.evaluation import load_classifier
-from minisk.serialization import load_checkpoint
+from minisk.serialization import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_the_description_has_everything_that_evaluation_needs(run):
     _, about = load_checkpoint("out.safetensors")
     about.pop("format")
     assert about == {
-        "config": {"model": "sknet_small", "dataset": "imagenet", "caffe_pool": False},
+        "config": {"model": "sknet_small", "dataset": "imagenet", "options": {}},
         "classes": ["class 0", "class 1", "class 2", "class 3"],
         "normalization": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]},
         "image_size": [32, 32],
@@ -98,6 +99,26 @@ def test_an_error_is_one_sentence_and_writes_nothing(run, tmp_path, arguments, m
     assert status == 1 and out == ""
     assert err.startswith("minisk convert: ") and message in err and err.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"caffe_pool": True}, "model 'sknet_small' has no option 'caffe_pool'"),
+        ({"num_classes": True}, "damaged description"),
+        ({"auxiliary": [1]}, "has no option 'auxiliary'"),
+        ([1], "damaged description"),
+    ],
+)
+def test_options_of_another_model_are_one_sentence(run, options, message):
+    assert run("convert", "net.pth", "a.safetensors")[0] == 0
+    arrays, about = load_checkpoint("a.safetensors")
+    about["config"]["options"] = options
+    save_checkpoint("a.safetensors", arrays, about)
+    with pytest.raises(ms.MiniskError):
+        models.load("a.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        load_classifier("a.safetensors")
 
 
 def test_a_checkpoint_is_not_converted_again(run):

@@ -1,11 +1,13 @@
 """Names of weights: samples of real names, and whole networks written under the names of each source."""
 
+import re
+
 import numpy as np
 import pytest
 from foreign_files import caffemodel, pth_of_arrays, write
 
 import minisk as ms
-from minisk import models
+from minisk import models, nn
 from minisk.errors import CheckpointError, MiniskError
 from minisk.interchange import SOURCES, matching_sources
 
@@ -102,6 +104,42 @@ def test_units_of_dual_path_networks_are_counted_through(model, theirs, ours):
     assert source.new_name(theirs) == ours
 
 
+@pytest.mark.parametrize(
+    ("source", "model", "theirs", "ours"),
+    [
+        ("timm", "inception_v4", "features.4.branch1.2.conv.weight", "stem.2.1.2.conv.weight"),
+        ("timm", "inception_v4", "features.9.branch3.1.bn.bias", "units_a.3.3.1.norm.bias"),
+        ("timm", "inception_v4", "features.17.branch0.conv.weight", "units_b.6.0.conv.weight"),
+        ("timm", "inception_v4", "features.21.branch2_3b.bn.running_var", "units_c.2.2.1.1.norm.running_var"),
+        ("timm", "inception_v4", "last_linear.bias", "classifier.bias"),
+        ("timm", "inception_resnet_v2", "repeat_1.19.branch1.2.bn.weight", "blocks_17.19.branches.1.2.norm.weight"),
+        ("timm", "inception_resnet_v2", "repeat_2.0.conv2d.bias", "blocks_8.0.up.bias"),
+        ("timm", "inception_resnet_v2", "block8.branch0.conv.weight", "blocks_8.9.branches.0.conv.weight"),
+        ("timm", "inception_resnet_v2", "conv2d_7b.bn.bias", "conv_7b.norm.bias"),
+        ("torchvision", "inception_v3", "Mixed_5d.branch3x3dbl_3.conv.weight", "units_a.2.2.2.conv.weight"),
+        ("torchvision", "inception_v3", "Mixed_6a.branch3x3.bn.bias", "unit_b.0.norm.bias"),
+        ("torchvision", "inception_v3", "Mixed_7a.branch7x7x3_4.bn.weight", "unit_d.1.3.norm.weight"),
+        ("torchvision", "inception_v3", "AuxLogits.fc.weight", "auxiliary.classifier.weight"),
+        ("timm", "inception_v3", "Mixed_7c.branch3x3_2b.conv.weight", "units_e.1.1.1.1.conv.weight"),
+    ],
+)
+def test_a_real_name_of_an_inception_becomes_minisks(source, model, theirs, ours):
+    (entry,) = [entry for entry in SOURCES if entry.name == source and model in entry.models]
+    assert entry.new_name(theirs) == ours
+
+
+@pytest.mark.parametrize("entry", SOURCES, ids=lambda entry: f"{entry.name}-{entry.models[0]}")
+def test_the_rules_of_an_entry_reach_every_module_of_its_models(entry):
+    """Every module with arrays is the target of a rule; {name} in a target stands for whole numbers."""
+    targets = [ours for _, ours in entry.modules] + [f"stages.{{stage}}.{{unit}}.{ours}" for _, ours in entry.parts]
+    expressions = [re.compile(re.sub(r"\\\{\w+\\\}", r"\\d+", re.escape(target))) for target in targets]
+    for model in entry.models:
+        with nn.init.skipped():
+            names = models.create(model, 2, **entry.options).state_dict()
+        for module in {name.rpartition(".")[0] for name in names}:
+            assert any(expression.fullmatch(module) for expression in expressions), module
+
+
 def test_each_source_is_found_by_its_names():
     for source in ("timm", "pytorchcv", "caffe"):
         assert matching_sources(list(SAMPLES[source]))[0].name == source
@@ -176,10 +214,10 @@ def logits(network, dtype):
 
 @pytest.mark.parametrize(("source", "model"), NETWORKS)
 def test_a_network_under_the_names_of_a_source_returns_the_same_logits(tmp_path, source, model):
-    network = randomized(models.create(model, 7, caffe_pool=source == "caffe"))
+    network = randomized(models.create(model, 7, **RESIDUAL[source].options))
     found = models.read_pretrained(write_as(source, model, network, tmp_path), source=source)
     assert (found.model, found.source, found.classes) == (model, source, 7)
-    assert found.caffe_pool == (source == "caffe")
+    assert found.options == ({"caffe_pool": True} if source == "caffe" else {})
     np.testing.assert_array_equal(logits(found.network(), np.float32), logits(network, np.float32))
 
 

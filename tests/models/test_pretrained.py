@@ -134,5 +134,5 @@ def test_weights_that_take_blue_first_are_turned():
 
 def test_a_pool_without_padding_is_a_choice_of_some_models_alone():
     assert models.create("sknet26", 3, caffe_pool=True).stem[2].ceil_mode
-    with pytest.raises(ms.MiniskError, match="model 'resnext50' has no argument caffe_pool"):
+    with pytest.raises(ms.MiniskError, match="model 'resnext50' has no option 'caffe_pool'"):
         models.create("resnext50", 3, caffe_pool=True)
