@@ -23,6 +23,7 @@ from ..serialization import load_checkpoint, weights_of
 from .metrics import log_probabilities, resolve_device
 
 _LONGEST_NAME = 200  # characters of a class name: tables and pictures show it
+_FOREIGN = (".pth", ".pt", ".npz", ".caffemodel")
 _LARGEST_SIDE = 1024  # of the images that a checkpoint may ask for, in pixels
 
 
@@ -71,6 +72,8 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     """
     if os.path.isdir(path):
         raise CheckpointError(f"checkpoint {path} is a folder: give a file in it, such as best.safetensors")
+    if os.path.isfile(path) and Path(path).suffix in _FOREIGN:
+        raise CheckpointError(f"{path} is a file of another framework: make a checkpoint of it with `minisk convert`")
     arrays, about = load_checkpoint(models.TRAINED.get(str(path), path))
     try:
         config, classes = about["config"], _class_names(about["classes"])

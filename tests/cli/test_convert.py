@@ -121,6 +121,15 @@ def test_options_of_another_model_are_one_sentence(run, options, message):
         load_classifier("a.safetensors")
 
 
+def test_predict_asks_for_a_conversion_first(run):
+    Image.new("RGB", (40, 60), "navy").save("photo.png")
+    status, _, err = run("predict", "photo.png", "--weights", "net.pth")
+    assert status == 1
+    assert (
+        err == "minisk predict: net.pth is a file of another framework: make a checkpoint of it with `minisk convert`\n"
+    )
+
+
 def test_a_checkpoint_is_not_converted_again(run):
     assert run("convert", "net.pth", "a.safetensors")[0] == 0
     status, _, err = run("convert", "a.safetensors", "b.safetensors")
