@@ -43,7 +43,17 @@ def parser(program: Program = PROGRAMS["train_cifar"]) -> argparse.ArgumentParse
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    run = p.add_argument_group("the run")
+    _add_run_options(p.add_argument_group("the run"), program)
+    for group in GROUPS:
+        settings = p.add_argument_group(f"settings: {group}")
+        for field in dataclasses.fields(Config):
+            if field.metadata["group"] == group:
+                _add_setting(settings, field, program.defaults.get(field.name, field.default))
+    return p
+
+
+def _add_run_options(run: argparse._ArgumentGroup, program: Program) -> None:
+    """Add the options that do not change the numbers of a run, and those that name its files."""
     run.add_argument("--out", default="runs/latest", metavar="DIR", help="folder to write to (default: runs/latest)")
     run.add_argument(
         "--resume",
@@ -73,12 +83,6 @@ def parser(program: Program = PROGRAMS["train_cifar"]) -> argparse.ArgumentParse
     run.add_argument("--workers", type=int, default=0, metavar="N", help="processes preparing batches (default: 0)")
     run.add_argument("--tensorboard", action="store_true", help="write scalars to the folder tensorboard in --out")
     run.add_argument("--eval", metavar="CHECKPOINT", help="measure this checkpoint on the run's test set, and end")
-    for group in GROUPS:
-        settings = p.add_argument_group(f"settings: {group}")
-        for field in dataclasses.fields(Config):
-            if field.metadata["group"] == group:
-                _add_setting(settings, field, program.defaults.get(field.name, field.default))
-    return p
 
 
 def _recipe_help(recipe: tuple[str, dict[str, Any]]) -> str:
