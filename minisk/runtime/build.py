@@ -27,12 +27,14 @@ log = logging.getLogger(__name__)
 
 HEADERS = Path(__file__).resolve().parent / "include"
 _BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-w", "-fno-strict-aliasing"]
+_NATIVE = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"]
 # One thread a block: sums may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
-_FAST = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros"]
+_FAST = [*_NATIVE, "-fassociative-math", "-fno-signed-zeros"]
 _OPENMP = "-fopenmp"
 FLAGS = {
     "cpu": ["-DMINISK_ONE_THREAD", *_FAST, _OPENMP],
     "threads": ["-DMINISK_FIBERS", "-O2"],
+    "blocks": ["-DMINISK_FIBERS", "-DMINISK_BLOCKS", *_NATIVE, _OPENMP],
     # The calls that ThreadSanitizer's instrumentation makes are defined by include/checker.h. Registers that are read
     # before they are written hold a pattern.
     "check": [

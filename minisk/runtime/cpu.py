@@ -1,7 +1,8 @@
 """Run built kernels on the CPU: pack the arguments, call the library, and turn its message into an error.
 
-Mode `cpu` runs each block as one thread, blocks in parallel. Mode `threads` runs every thread of a block at the true
-block size, in several orders, with undefined shared memory filled with NaN and guard bytes around the arrays.
+Libraries for mode `cpu` are of two kinds. "cpu" runs each block as one thread, "blocks" at the true block size, once;
+both run blocks in parallel. Mode `threads` runs every thread at the true block size, in several orders, with undefined
+shared memory filled with NaN and guard bytes around the arrays.
 """
 
 import ctypes
@@ -37,7 +38,7 @@ class HostKernel:
     Args:
         source: the kernel file.
         name: the kernel's name in it.
-        mode: "cpu", "threads" or "check".
+        mode: "cpu", "blocks", "threads" or "check".
         defines: macros such as "REAL=float".
         dtypes: the dtype of each argument.
 
@@ -56,9 +57,11 @@ class HostKernel:
         self.pointers = ctypes.c_void_p * len(self.parameters)
 
     def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
-        """Run the kernel: once in mode `cpu`, in every order of the threads in mode `threads`. Raises KernelError."""
+        """Run the kernel: in every order of the threads in mode `threads`, else once. Raises KernelError."""
         if self.mode == "cpu":
             self._call(grid, (1, 1, 1), args, dynamic_shared)
+        elif self.mode == "blocks":
+            self._call(grid, block, args, dynamic_shared)
         else:
             self._call_in_every_order(grid, block, args, dynamic_shared)
 
@@ -116,7 +119,7 @@ def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path,
             library = _loaded(path)
         except OSError as error:
             raise BuildError(f"the library of {source.name} cannot be loaded: {error}") from error
-    if mode == "cpu":
+    if mode in ("cpu", "blocks"):
         _prepare_for_fork(library)
     return path, library
 

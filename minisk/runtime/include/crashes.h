@@ -21,12 +21,17 @@ static Crash crashes[] = {
     {SIGBUS, "accesses an address that does not exist", {}},
     {SIGILL, "reaches an instruction that does not exist, such as the end of a function without a return", {}},
 };
+#ifdef MINISK_BLOCKS
+static bool is_another_thread() { return false; }  // each has its own `current`
+#else
 static pthread_t launching_thread;
+MINISK_UNWATCHED static bool is_another_thread() { return !pthread_equal(pthread_self(), launching_thread); }
+#endif
 
 MINISK_UNWATCHED static void end_launch(int signal) {
     for (const Crash& crash : crashes) {
         if (crash.signal != signal) continue;
-        if (current == no_thread || !pthread_equal(pthread_self(), launching_thread)) {  // not the kernel's doing
+        if (current == no_thread || is_another_thread()) {  // not the kernel's doing
             sigaction(signal, &crash.before, nullptr);
             raise(signal);
             return;
@@ -38,16 +43,28 @@ MINISK_UNWATCHED static void end_launch(int signal) {
     wait(State::exited, {});
 }
 
+// Gives the calling thread of the process a stack for signal handlers, as long as it lives.
+class SignalStack {
+    char stack[64 * 1024];
+    stack_t before;
+
+public:
+    MINISK_UNWATCHED SignalStack() {
+        const stack_t own{stack, 0, sizeof stack};
+        sigaltstack(&own, &before);
+    }
+    MINISK_UNWATCHED ~SignalStack() { sigaltstack(&before, nullptr); }
+};
+
 // Handles these signals as long as it lives.
 class CrashGuard {
-    char stack[64 * 1024];
-    stack_t stack_before;
+    const SignalStack stack;
 
 public:
     MINISK_UNWATCHED CrashGuard() {
+#ifndef MINISK_BLOCKS
         launching_thread = pthread_self();
-        const stack_t own{stack, 0, sizeof stack};
-        sigaltstack(&own, &stack_before);
+#endif
         struct sigaction action {};
         action.sa_handler = end_launch;
         action.sa_flags = SA_ONSTACK | SA_NODEFER;  // not deferred: the handler does not return
@@ -55,7 +72,6 @@ public:
     }
     MINISK_UNWATCHED ~CrashGuard() {
         for (Crash& crash : crashes) sigaction(crash.signal, &crash.before, nullptr);
-        sigaltstack(&stack_before, nullptr);
     }
 };
 

@@ -5,6 +5,7 @@
 //
 //   MINISK_ONE_THREAD       mode "cpu"      blocks of one thread, spread over the cores: fast             one_thread.h
 //   MINISK_FIBERS           mode "threads"  every CUDA thread a fiber, at the true block size: exact      fibers.h
+//   and with MINISK_BLOCKS  mode "blocks"   the same, in parallel and without checks: any kernel               blocks.h
 //   and with MINISK_CHECK   mode "check"    every memory access checked as well                           checker.h
 //
 // Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, scheduler.h,

@@ -12,6 +12,9 @@
 #include <numeric>
 
 #include "context_switch.h"
+#ifdef MINISK_BLOCKS
+#include "in_parallel.h"
+#endif
 
 // Thread-local storage, because the linker then places all shared arrays of a library side by side, also those of
 // templates and inline functions: see static_shared_memory.
@@ -26,8 +29,15 @@
     minisk::keep_clear(minisk_gap_##number);
 #endif
 
-static uint3 threadIdx, blockIdx;
-static dim3 blockDim, gridDim;
+// The state of the block that runs. In mode "blocks" each processor runs one, and has a state of its own.
+#ifdef MINISK_BLOCKS
+#define MINISK_STATE static thread_local
+#else
+#define MINISK_STATE static
+#endif
+
+MINISK_STATE uint3 threadIdx, blockIdx;
+MINISK_STATE dim3 blockDim, gridDim;
 
 namespace minisk {
 
@@ -70,16 +80,16 @@ static std::mutex one_launch;
 // A fork waits until no other thread launches: in the child, no thread would unlock the mutex.
 __attribute__((used)) static const int fork_handlers = pthread_atfork(
     [] { one_launch.lock(); }, [] { one_launch.unlock(); }, [] { one_launch.unlock(); });
-static Launch* running;
-static KernelCall kernel_call;
-static Fiber fibers[most_threads];
-static char* stacks;
-static int threads;             // in a block
-static int current = no_thread;  // the running thread; no_thread while the scheduler runs
-static void* scheduler_stack_pointer;
-static Bytes dynamic_shared;
-static uint32_t seed;
-static bool has_progress;  // since yielded threads were last resumed, some thread did more than poll
+MINISK_STATE Launch* running;
+MINISK_STATE KernelCall kernel_call;
+MINISK_STATE Fiber fibers[most_threads];
+MINISK_STATE char* stacks;
+MINISK_STATE int threads;             // in a block
+MINISK_STATE int current = no_thread;  // the running thread; no_thread while the scheduler runs
+MINISK_STATE void* scheduler_stack_pointer;
+MINISK_STATE Bytes dynamic_shared;
+MINISK_STATE uint32_t seed;
+MINISK_STATE bool has_progress;  // since yielded threads were last resumed, some thread did more than poll
 
 // The checker is notified of these events; without MINISK_CHECK they are ignored.
 #ifdef MINISK_CHECK
@@ -107,6 +117,10 @@ MINISK_UNWATCHED static uint64_t draw(uint64_t count) {
 struct Order {
     uint64_t count, start, step;
 
+#ifdef MINISK_BLOCKS
+    explicit Order(uint64_t) {}
+    uint64_t operator[](uint64_t i) const { return i; }
+#else
     MINISK_UNWATCHED explicit Order(uint64_t count) : count(count), start(0), step(1) {
         if (running->schedule == 1) start = step = count - 1;
         if (running->schedule < 2) return;
@@ -115,15 +129,22 @@ struct Order {
         while (std::gcd(step, count) != 1);
     }
     MINISK_UNWATCHED uint64_t operator[](uint64_t i) const { return (start + i * step) % count; }
+#endif
 };
 
 // ---- called by fibers ----
+
+#ifdef MINISK_BLOCKS
+static void* next_stack_pointer();  // blocks.h
+#else
+MINISK_UNWATCHED static void* next_stack_pointer() { return scheduler_stack_pointer; }
+#endif
 
 MINISK_UNWATCHED static void wait(State state, Place place) {
     Fiber& fiber = fibers[current];
     fiber.state = state;
     fiber.place = place;
-    minisk_switch_stack(&fiber.stack_pointer, scheduler_stack_pointer);
+    minisk_switch_stack(&fiber.stack_pointer, next_stack_pointer());
 }
 
 MINISK_UNWATCHED static void fiber_main() {
@@ -170,12 +191,15 @@ MINISK_UNWATCHED static inline void let_others_run(const void* address, bool is_
     wait(State::in_loop, {});
 }
 
-// No other fiber runs meanwhile, so a plain update is atomic.
 template <class T, class Update>
 MINISK_UNWATCHED __attribute__((noinline)) static T atomic_update(T* address, Update update) {
     MINISK_NOTIFY(watch_atomic(address, sizeof(T), __builtin_return_address(0)));
-    const T old = *address;
+#ifdef MINISK_BLOCKS
+    const T old = update_in_parallel(address, update);
+#else
+    const T old = *address;  // no other fiber runs meanwhile
     *address = update(old);
+#endif
     const bool is_same = memcmp(&old, address, sizeof old) == 0;
     has_progress |= !is_same;
     let_others_run(address, is_same, 100);
@@ -197,3 +221,6 @@ MINISK_UNWATCHED static inline void __syncwarp(unsigned mask = ~0u, MINISK_HERE)
 }
 
 #include "scheduler.h"
+#ifdef MINISK_BLOCKS
+#include "blocks.h"
+#endif

@@ -76,9 +76,18 @@ template <class... Parameters> constexpr auto parameter_indices(void (*)(Paramet
     return std::index_sequence_for<Parameters...>();
 }
 
+#ifdef MINISK_BLOCKS
+static inline bool begin_next_thread();
+
+// Calls the kernel for thread after thread. The kernel is compiled into this loop.
+template <auto kernel> __attribute__((flatten)) void call_untyped(void** arguments) {
+    while (begin_next_thread()) call_typed(kernel, arguments, parameter_indices(kernel));
+}
+#else
 template <auto kernel> MINISK_UNWATCHED void call_untyped(void** arguments) {
     call_typed(kernel, arguments, parameter_indices(kernel));
 }
+#endif
 
 template <auto kernel> int launch_kernel(Launch& launch, void** arguments) {
     launch.error[0] = 0;

@@ -10,7 +10,9 @@
 
 namespace minisk {
 
-MINISK_UNWATCHED static bool same(Place a, Place b) { return a.line == b.line && strcmp(a.file, b.file) == 0; }
+MINISK_UNWATCHED static bool same(Place a, Place b) {
+    return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0);
+}
 
 MINISK_UNWATCHED static void resume(int thread) {
     current = thread;
@@ -132,6 +134,12 @@ MINISK_UNWATCHED static bool pass_barrier() {
     return true;
 }
 
+#ifdef MINISK_BLOCKS
+static bool await_other_blocks();
+#else
+static bool await_other_blocks() { return false; }  // blocks run one after the other
+#endif
+
 // Makes threads that wait in a loop ready again. Returns false if there are none; reports if no other thread ran since.
 MINISK_UNWATCHED static bool resume_loops() {
     const Fiber* waiting = nullptr;
@@ -140,17 +148,19 @@ MINISK_UNWATCHED static bool resume_loops() {
         waiting = &fibers[thread];
         fibers[thread].state = State::ready;
     }
-    if (waiting && !has_progress) {
+    if (waiting && !has_progress && !await_other_blocks()) {
         const auto [x, y, z] = waiting->index;
         report(*running, "thread (%u,%u,%u) of block (%u,%u,%u) waits in a loop without end: no thread of its block "
                "changes the value, and blocks run one after the other here", x, y, z, blockIdx.x, blockIdx.y,
                blockIdx.z);
     }
     has_progress = false;
-    return waiting;
+    return waiting != nullptr;
 }
 
 MINISK_UNWATCHED static char* stack_of(int thread) { return stacks + thread * stack_bytes; }
+// Stacks lie a power of two apart. Without this shift, their tops would all fall into the same few lines of a cache.
+MINISK_UNWATCHED static char* stack_top(int thread) { return stack_of(thread + 1) - thread % 64 * 1088; }
 MINISK_UNWATCHED static uint64_t& canary_of(int thread) {
     return *reinterpret_cast<uint64_t*>(stack_of(thread) + stack_reserve);
 }
@@ -158,7 +168,7 @@ MINISK_UNWATCHED static uint64_t& canary_of(int thread) {
 // Allocates the stacks, above them the dynamic shared memory, and above that memory that may not be accessed. Later
 // launches with no more threads use them again.
 static bool make_room() {
-    static int room = 0;
+    MINISK_STATE int room = 0;
     if (threads <= room) return true;
     if (stacks) munmap(stacks, (room + 1) * stack_bytes);
     room = 0;
@@ -182,19 +192,29 @@ MINISK_UNWATCHED static void check_stacks() {
     }
 }
 
-MINISK_UNWATCHED static void run_block() {
-    for (int thread = 0; thread < threads; ++thread) {
-        Fiber& fiber = fibers[thread];
-        fiber.state = State::ready;
-        fiber.stack_pointer = fresh_stack(stack_of(thread + 1), fiber_main);
-        fiber.index = position(thread, blockDim);
-        fiber.polled = nullptr;
-    }
+// Runs the threads that have begun until all have exited.
+MINISK_UNWATCHED static void run_until_exit() {
     const int warps = (threads + warpSize - 1) / warpSize;
     do {
         const Order order(warps);
         for (int i = 0; i < warps && !running->error[0]; ++i) run_warp(int(order[i]));
     } while (!running->error[0] && (resume_loops() || pass_barrier()));
+}
+
+static void report_too_much_shared(Launch& launch) {
+    report(launch, "%u bytes of dynamic shared memory: at most %zu", launch.dynamic_shared, most_dynamic_shared);
+}
+
+#ifndef MINISK_BLOCKS
+MINISK_UNWATCHED static void run_block() {
+    for (int thread = 0; thread < threads; ++thread) {
+        Fiber& fiber = fibers[thread];
+        fiber.state = State::ready;
+        fiber.stack_pointer = fresh_stack(stack_top(thread), fiber_main);
+        fiber.index = position(thread, blockDim);
+        fiber.polled = nullptr;
+    }
+    run_until_exit();
     check_stacks();
 }
 
@@ -227,9 +247,7 @@ static void run_grid(Launch& launch, KernelCall call) {
     blockDim = block_of(launch);
     threads = int(blockDim.x * blockDim.y * blockDim.z);
     dynamic_shared.size = launch.dynamic_shared;
-    if (launch.dynamic_shared > most_dynamic_shared)
-        return report(launch, "%u bytes of dynamic shared memory: at most %zu", launch.dynamic_shared,
-                      most_dynamic_shared);
+    if (launch.dynamic_shared > most_dynamic_shared) return report_too_much_shared(launch);
     if (!make_room()) return report(launch, "no memory for the stacks of %d threads", threads);
 
     const Bytes static_shared = static_shared_memory();
@@ -246,5 +264,7 @@ static void run_grid(Launch& launch, KernelCall call) {
     }
     MINISK_NOTIFY(launch_ends());
 }
+
+#endif  // MINISK_BLOCKS
 
 }  // namespace minisk

@@ -12,7 +12,11 @@
 #include <cstring>
 #include <type_traits>
 
+#ifdef MINISK_BLOCKS
+#define __global__ inline
+#else
 #define __global__ __attribute__((noinline))
+#endif
 #define __device__
 #define __host__
 #define __constant__ static
