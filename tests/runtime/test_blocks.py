@@ -1,4 +1,4 @@
-"""Kernels that are not marked ANY_BLOCK, in mode cpu: at their true block size, blocks in parallel (include/blocks.h)."""
+"""Kernels without ANY_BLOCK in mode cpu: at their true block size, blocks in parallel (include/blocks.h)."""
 
 from __future__ import annotations
 
