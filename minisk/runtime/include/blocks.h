@@ -13,17 +13,18 @@ namespace minisk {
 MINISK_STATE int begun;        // threads of the block that have begun
 MINISK_STATE bool has_waited;  // some thread of the block has waited
 
-// Makes the next thread of the block the running one, in the order x, y, z. Returns false if all have begun.
-static inline bool begin_next_thread() {
-    if (has_waited && current != no_thread) fibers[current].state = State::exited;  // this stack's last thread
-    if (begun == threads) return false;
+// Makes the next thread of the block the running one, in the order x, y, z, and returns its number; no_thread if all have
+// begun. `previous`: the thread that this stack ran before, or no_thread.
+static inline int begin_next_thread(int previous) {
+    if (has_waited && previous != no_thread) fibers[previous].state = State::exited;
+    if (begun == threads) return no_thread;
     current = begun++;
     if (++threadIdx.x == blockDim.x) {
         threadIdx.x = 0;
         if (++threadIdx.y == blockDim.y) threadIdx.y = 0, ++threadIdx.z;
     }
-    asm volatile("" ::: "memory");  // the handler of a crash reads `current`
-    return true;
+    asm volatile("" ::"m"(current));  // in memory, because the handler of a crash reads it
+    return current;
 }
 
 // A thread that waits hands over to the next one, if that is ready, without a detour through the scheduler.
@@ -39,7 +40,7 @@ static void run_block_in_a_loop() {
     has_waited = false;
     threadIdx = {~0u, 0, 0};  // before the first thread
     for (int stack = 0; begun < threads && !running->error[0]; ++stack) {
-        current = no_thread;
+        current = begun;
         minisk_switch_stack(&scheduler_stack_pointer, fresh_stack(stack_top(stack), fiber_main));
         has_waited |= fibers[current].state != State::exited;
     }

@@ -77,11 +77,12 @@ template <class... Parameters> constexpr auto parameter_indices(void (*)(Paramet
 }
 
 #ifdef MINISK_BLOCKS
-static inline bool begin_next_thread();
+static inline int begin_next_thread(int previous);  // blocks.h; −1 if there is none
 
 // Calls the kernel for thread after thread. The kernel is compiled into this loop.
 template <auto kernel> __attribute__((flatten)) void call_untyped(void** arguments) {
-    while (begin_next_thread()) call_typed(kernel, arguments, parameter_indices(kernel));
+    for (int thread = begin_next_thread(-1); thread >= 0; thread = begin_next_thread(thread))
+        call_typed(kernel, arguments, parameter_indices(kernel));
 }
 #else
 template <auto kernel> MINISK_UNWATCHED void call_untyped(void** arguments) {
