@@ -1,7 +1,7 @@
 """Build kernel files with the system's C++ compiler, and cache the libraries in a folder private to the user.
 
-The name of a cached library contains a hash of everything that decides its content: source, headers, compiler, flags
-(with or without OpenMP) and the processor's features. The file ends with its own SHA-256, so a truncated or damaged one
+The name of a cached library contains a hash of everything that decides its content: source, included headers, compiler,
+flags (with or without OpenMP) and the processor's features. The file ends with its own SHA-256, so a truncated or damaged one
 is detected before it is loaded, and built again.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ..errors import KernelError
 from .cache import BUILD_PREFIX, cache_folder, is_intact, is_library, remove_leftovers, store
+from .includes import included_files
 from .signature import PACKAGE, read_source, signatures
 
 log = logging.getLogger(__name__)
@@ -130,13 +131,15 @@ def _library(folder: Path, source: Path, mode: str, flags: list[str]) -> Path:
 
 def _key(source: Path, flags: list[str]) -> str:
     compiler = [*find_compiler(), *_BASE, *flags, _processor()]
-    texts = [_CACHE_VERSION, str(source), read_source(source), *_headers(), *compiler]
+    folders = [PACKAGE, HEADERS, *(Path(flag[2:]) for flag in flags if flag.startswith("-I"))]
+    own = [f"{path}\n{read_source(path)}" for path in included_files(source, folders)]
+    texts = [_CACHE_VERSION, str(source), read_source(source), *own, *_headers(), *compiler]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
 
 @functools.cache
 def _headers() -> tuple[str, ...]:
-    return tuple(path.read_text(encoding="utf-8") for path in sorted([*PACKAGE.glob("*.cuh"), *HEADERS.glob("*.h")]))
+    return tuple(path.read_text(encoding="utf-8") for path in sorted(HEADERS.rglob("*.h")))
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .cpu import Three
+from .includes import included_files
 from .signature import PACKAGE, read_source
 
 
@@ -24,9 +25,10 @@ def compile_for_gpu(path: Path, name: str, defines: Sequence[str], device: int) 
     import cupy
 
     # CuPy's cache is keyed by source and options, not by the included headers: pass a checksum of them as an option.
-    headers = "".join(header.read_text(encoding="utf-8") for header in sorted(PACKAGE.glob("*.cuh")))
+    headers = "".join(map(read_source, included_files(path, [PACKAGE])))
     checksum = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
-    options = ("-std=c++17", f"-I{PACKAGE}", checksum, *(f"-D{define}" for define in defines))
+    folders = (f"-I{path.parent}", f"-I{PACKAGE}")
+    options = ("-std=c++17", *folders, checksum, *(f"-D{define}" for define in defines))
     function = cupy.RawModule(code=read_source(path), options=options).get_function(name)
 
     def run(grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
