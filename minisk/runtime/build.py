@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ..errors import KernelError
 from .cache import BUILD_PREFIX, cache_folder, is_intact, is_library, remove_leftovers, store
+from .objects import extern_shared_arguments
 from .signature import PACKAGE, read_source, signatures
 
 log = logging.getLogger(__name__)
@@ -32,15 +33,19 @@ _FAST = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fass
 _OPENMP = "-fopenmp"
 FLAGS = {
     "cpu": ["-DMINISK_ONE_THREAD", *_FAST, _OPENMP],
-    "threads": ["-DMINISK_FIBERS", "-O2"],
-    # The calls that ThreadSanitizer's instrumentation makes are defined by include/checker.h. Registers that are read
-    # before they are written hold a pattern.
+    # Each page of a large stack frame is touched, so that none jumps over the end of the stack.
+    "threads": ["-DMINISK_FIBERS", "-O2", "-fstack-clash-protection"],
+    # The calls that the sanitizers' instrumentation makes are defined by include/instrumentation.h and undefined.h.
+    # Registers that are read before they are written hold a pattern. Vectors are accessed whole, as on a GPU.
     "check": [
         "-DMINISK_FIBERS",
         "-DMINISK_CHECK",
         "-O1",
         "-g",
         "-fsanitize=thread",
+        "-fsanitize=bounds-strict,alignment,signed-integer-overflow,shift,integer-divide-by-zero",
+        "-fno-tree-sra",
+        "-fstack-clash-protection",
         "-ftrivial-auto-var-init=pattern",
         "-fno-delete-null-pointer-checks",
     ],
@@ -134,7 +139,7 @@ def _key(source: Path, flags: list[str]) -> str:
 
 @functools.cache
 def _headers() -> tuple[str, ...]:
-    return tuple(path.read_text(encoding="utf-8") for path in sorted([*PACKAGE.glob("*.cuh"), *HEADERS.glob("*.h")]))
+    return tuple(path.read_text(encoding="utf-8") for path in sorted([*PACKAGE.glob("*.cuh"), *HEADERS.glob("*")]))
 
 
 @functools.cache
@@ -188,13 +193,24 @@ def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
         text.write_text(unit, encoding="utf-8")
         openmp = [flag for flag in flags if flag == _OPENMP]
         compiling = [*_BASE, f"-I{PACKAGE}", f"-I{HEADERS}", *flags, "-c", str(text), "-o", str(compiled)]
-        linking = ["-shared", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
-        for arguments in (compiling, linking):
-            error = _run_compiler(arguments, folder)
-            if error:
-                return b"", error
+        linking = ["-shared", "-fPIC", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
+        error = _run_compiler(compiling, folder)
+        error = error or _run_compiler([*linking, *extern_shared_arguments(compiled)], folder)
+        if error:
+            return b"", error
         content = linked.read_bytes() if linked.is_file() else b""
         return content, "" if is_library(content) else "the compiler wrote no library"
+
+
+def compiler_warnings(source: Path, mode: str, defines: Sequence[str]) -> str:
+    """Return what the compiler says about variables of a kernel file that are never set; "" for nothing."""
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
+        text = Path(folder) / "unit.cpp"
+        text.write_text(f'#include "cuda_on_cpu.h"\n#include "{source}"\n', encoding="utf-8")
+        flags = [flag for flag in [*_BASE, *FLAGS[mode]] if flag != "-w"]
+        wanted = ["-Werror=uninitialized", "-Werror=maybe-uninitialized", *(f"-D{define}" for define in defines)]
+        folders = [f"-I{PACKAGE}", f"-I{HEADERS}"]
+        return _run_compiler([*flags, *wanted, *folders, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
 
 
 def _run_compiler(arguments: list[str], folder: str) -> str:

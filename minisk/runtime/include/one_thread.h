@@ -11,7 +11,7 @@
 static inline int omp_get_max_threads() { return 1; }
 #endif
 
-#define __shared__ static thread_local
+#define __shared__ thread_local
 
 static constexpr dim3 blockDim{1, 1, 1};
 static constexpr uint3 threadIdx{0, 0, 0};
@@ -33,7 +33,7 @@ template <class T> static T from_lane(unsigned, T, int, Place place) { throw Nee
 static unsigned ballot(unsigned, bool, Place place) { throw NeedsFullWarp{place}; }
 
 // Two blocks may update one address at the same time, on two cores, so this is a compare-and-swap loop.
-template <class T, class Update> static inline T atomic_update(T* address, Update update) {
+template <class T, class Update> static inline T atomic_update(T* address, Update update, bool) {
     T old, updated;
     __atomic_load(address, &old, __ATOMIC_RELAXED);
     do updated = update(old);
