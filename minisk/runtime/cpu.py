@@ -16,6 +16,7 @@ import numpy as np
 
 from ..backend.threads import OPENMP, keep_freed_memory, variable
 from ..errors import KernelError
+from .addresses import Addresses
 from .build import BuildError, build
 from .signature import Parameter, signatures
 from .structures import MiniskLaunch
@@ -47,7 +48,7 @@ class HostKernel:
     """
 
     def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str], dtypes: Sequence[Any]) -> None:
-        self.name, self.mode = name, mode
+        self.name, self.source, self.mode, self.defines = name, source, mode, defines
         self.parameters = signatures(source)[name].parameters
         self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
         self.path, self.library = load_library(source, mode, defines)
@@ -66,13 +67,23 @@ class HostKernel:
             self._call_in_every_order(grid, block, args, dynamic_shared)
 
     def call(self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0) -> str:
-        """Run the kernel once; return the executor's error message, or "" if there was none."""
+        """Run the kernel once; return the executor's error message, with the line if it is known, or "" for none.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended the launch.
+        """
         packed = self.pack(*[_address(a) if isinstance(a, np.ndarray) else a for a in args])
         values = ctypes.create_string_buffer(packed, len(packed))
         start = ctypes.addressof(values)
         pointers = self.pointers(*range(start, start + len(packed), 8))
         launch = MiniskLaunch(grid, block, dynamic_shared, schedule, seed)
-        return launch.error.decode(errors="replace") if self.function(ctypes.byref(launch), pointers) else ""
+        if not self.function(ctypes.byref(launch), pointers):
+            return ""
+        error, place = launch.error.decode(errors="replace"), Addresses(self.path).place(launch.address)
+        message = f"{place}: {error}" if place else error
+        if error.startswith("interrupted"):
+            raise KeyboardInterrupt(f"{self.name}: {message}")
+        return message
 
     def _call(
         self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0

@@ -60,6 +60,7 @@ static bool await_other_blocks() {
 
 static void run_range(size_t first, size_t last, Launch& own, KernelCall call) {
     const SignalStack signal_stack;
+    is_in_launch = true;
     running = &own;
     kernel_call = call;
     gridDim = grid_of(own);
@@ -75,7 +76,7 @@ static void run_range(size_t first, size_t last, Launch& own, KernelCall call) {
         blockIdx = position(block, gridDim);
         run_block_in_a_loop();
     }
-    check_stacks();
+    is_in_launch = false;
 }
 
 static void run_grid(Launch& launch, KernelCall call) {
@@ -86,7 +87,7 @@ static void run_grid(Launch& launch, KernelCall call) {
         Launch own = launch;
         run_range(first, last, own, call);
         #pragma omp critical(minisk_report)
-        if (own.error[0]) report(launch, "%s", own.error);
+        if (own.error[0] && !launch.error[0]) launch = own;
     });
 }
 

@@ -9,7 +9,7 @@
 //   and with MINISK_CHECK   mode "check"    every memory access checked as well                           checker.h
 //
 // Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, scheduler.h,
-// crashes.h, and the checker: shadow.h, fences.h, checker.h, counters.h.
+// crashes.h, and the checker: shadow.h, counters.h, fences.h, order.h, findings.h, checker.h, undefined.h.
 #pragma once
 #include "vocabulary.h"
 
@@ -30,6 +30,9 @@
 // One process loads several libraries of one file (modes, dtypes). The dynamic linker must not merge their symbols, for
 // example a template's shared array: only the functions that MINISK_EXPORT defines are visible.
 #pragma GCC visibility push(hidden)
+
+// A kernel may write alignas behind __shared__, where C++ allows only an attribute.
+#define alignas(...) __attribute__((aligned(__VA_ARGS__)))
 
 #ifdef MINISK_CHECK
 #define memcpy minisk_memcpy

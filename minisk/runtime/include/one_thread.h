@@ -7,7 +7,7 @@
 #include <vector>
 #include "in_parallel.h"
 
-#define __shared__ static thread_local
+#define __shared__ thread_local
 
 static constexpr dim3 blockDim{1, 1, 1};
 static constexpr uint3 threadIdx{0, 0, 0};
@@ -28,7 +28,7 @@ static int lane() { return 0; }
 template <class T> static T from_lane(unsigned, T, int, Place place) { throw NeedsFullWarp{place}; }
 static unsigned ballot(unsigned, bool, Place place) { throw NeedsFullWarp{place}; }
 
-template <class T, class Update> static inline T atomic_update(T* address, Update update) {
+template <class T, class Update> static inline T atomic_update(T* address, Update update, bool) {
     return update_in_parallel(address, update);
 }
 

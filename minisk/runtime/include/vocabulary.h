@@ -86,7 +86,7 @@ struct Place {
 };
 
 // Defined by the executor: atomically sets *address = update(*address). Returns the old value.
-template <class T, class Update> static inline T atomic_update(T* address, Update update);
+template <class T, class Update> static inline T atomic_update(T* address, Update update, bool is_exchange = false);
 
 }  // namespace minisk
 
@@ -104,5 +104,5 @@ MINISK_ATOMIC(atomicMax, old < value ? value : old)
 MINISK_ATOMIC(atomicMin, value < old ? value : old)
 MINISK_ATOMIC(atomicExch, value)
 template <class T> static __forceinline__ T atomicCAS(T* address, minisk_value<T> expected, minisk_value<T> value) {
-    return minisk::atomic_update(address, [=](T old) -> T { return old == expected ? value : old; });
+    return minisk::atomic_update(address, [=](T old) -> T { return old == expected ? value : old; }, true);
 }
