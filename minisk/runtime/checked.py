@@ -15,10 +15,11 @@ import numpy as np
 from ..errors import KernelError
 from .addresses import Addresses
 from .build import compiler_warnings
-from .cpu import Args, HostKernel, Three, aligned_copy
+from .cpu import Args, HostKernel, Three
 from .findings import SHARED_MEMORY, CheckReport, Finding, Site
-from .objects import Variable, variables
 from .late_findings import never_set, too_much_shared, unwritten
+from .memory import MemoryCopy, copy_arrays
+from .objects import Variable, variables
 from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
@@ -50,11 +51,12 @@ class CheckedKernel(HostKernel):
             dynamic_shared: bytes of dynamic shared memory.
             uninitialised: names of the arrays whose contents are undefined before the launch.
         """
-        watched = [aligned_copy(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
-        known = self._register(watched, uninitialised)
+        copies, watched = copy_arrays(args)
+        known = self._register(copies, uninitialised)
         error = self.call(grid, block, watched, dynamic_shared)
         for i in self.outputs:
-            args[i][...] = watched[i]
+            if args[i] is not None:
+                args[i][...] = watched[i]
         found = fetch(self.library.minisk_check_finding, MiniskFinding)
         sites = fetch(self.library.minisk_check_site, MiniskSite)
         places = Addresses(self.path)
@@ -65,26 +67,34 @@ class CheckedKernel(HostKernel):
             findings += unwritten(self.parameters, known, watched, self._writing_places(sites, places))
         findings += too_much_shared([self._variable(s.array) for s in sites if s.array <= -2], self.source)
         name = f"{self.name}<<<{_without_trailing(1, grid)}, {_without_trailing(1, block)}>>>"
-        sizes = {p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if p.is_array}
+        sizes = {
+            p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if isinstance(arg, np.ndarray)
+        }
         hints = [finding for finding in findings if finding.is_hint]
         findings = [finding for finding in findings if not finding.is_hint]
         return CheckReport(name, findings, [self._site(each, places) for each in sites], sizes, hints)
 
-    def _register(self, args: Args, uninitialised: Collection[str]) -> dict[int, np.ndarray[Any, Any]]:
-        """Pass the address and size of each array and variable to the checker.
+    def _register(
+        self, copies: Sequence[MemoryCopy], uninitialised: Collection[str]
+    ) -> dict[int, np.ndarray[Any, Any]]:
+        """Pass the address and size of each array's memory, and of each variable, to the checker.
 
         Returns, for the index of each uninitialised array, one byte per byte of it: 0 until the launch writes there.
         """
         self.library.minisk_check_begin()
         known = {}
-        for index, (parameter, array) in enumerate(zip(self.parameters, args, strict=True)):
-            if parameter.is_array:
-                start, length = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
-                map_ = None  # all bytes are initialised
-                if parameter.name in uninitialised:
-                    known[index] = np.zeros(array.nbytes, np.uint8)
-                    map_ = ctypes.c_void_p(known[index].ctypes.data)
-                self.library.minisk_check_array(start, length, index, not parameter.is_const, map_)
+        self._names = [parameter.name for parameter in self.parameters]
+        for copy in copies:
+            outputs = [i for i in copy.members if not self.parameters[i].is_const]
+            index = (outputs or copy.members)[0]  # by which findings name the memory
+            self._names[index] = " and ".join(self.parameters[i].name for i in copy.members)
+            first = min(copy.arrays.values(), key=lambda array: array.ctypes.data)
+            map_ = None  # all bytes are initialised
+            if copy.members == [index] and self.parameters[index].name in uninitialised:
+                known[index] = np.zeros(copy.nbytes, np.uint8)
+                map_ = ctypes.c_void_p(known[index].ctypes.data)
+            start, length = ctypes.c_void_p(first.ctypes.data), ctypes.c_size_t(copy.nbytes)
+            self.library.minisk_check_array(start, length, index, bool(outputs), map_)
         for number, variable in enumerate(self.variables):
             offset, size = ctypes.c_size_t(variable.offset), ctypes.c_size_t(variable.bytes)
             self.library.minisk_check_object(number, variable.is_shared, offset, size)
@@ -98,7 +108,7 @@ class CheckedKernel(HostKernel):
         if array == _NO_ARRAY:
             return "memory far from every array"
         if array >= 0:
-            return self.parameters[array].name
+            return self._names[array]
         if array == -1:
             return "dynamic shared memory"
         variable = self._variable(array)

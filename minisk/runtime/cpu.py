@@ -18,7 +18,8 @@ from ..backend.threads import OPENMP, keep_freed_memory, variable
 from ..errors import KernelError
 from .addresses import Addresses
 from .build import BuildError, build
-from .signature import Parameter, signatures
+from .memory import MemoryCopy, address_of, copy_arrays
+from .signature import signatures
 from .structures import MiniskLaunch
 
 Three: TypeAlias = tuple[int, int, int]  # x, y, z of a grid or a block
@@ -26,8 +27,6 @@ Args: TypeAlias = Sequence[Any]  # a kernel's arguments: arrays and NumPy scalar
 
 # By NumPy's letter, the format of a scalar argument for `struct`, padded to 8 bytes.
 _FORMATS = {"f": "f4x", "d": "d", "i": "i4x", "I": "I4x", "q": "q", "l": "q", "B": "B7x", "?": "?7x"}
-_GUARD = 4096  # bytes on either side of an array in mode `threads`
-_ALIGNMENT = 256  # bytes; CuPy's arrays start at a multiple of it
 # Orders of the threads, as (schedule, seed): forward, reverse, two random permutations. A missing barrier gives a wrong
 # result in some of them only.
 SCHEDULES = ((0, 0), (1, 0), (2, 1), (2, 2))
@@ -72,7 +71,7 @@ class HostKernel:
         Raises:
             KeyboardInterrupt: Ctrl-C ended the launch.
         """
-        packed = self.pack(*[_address(a) if isinstance(a, np.ndarray) else a for a in args])
+        packed = self.pack(*[address_of(a) if isinstance(a, np.ndarray) else a for a in args])
         values = ctypes.create_string_buffer(packed, len(packed))
         start = ctypes.addressof(values)
         pointers = self.pointers(*range(start, start + len(packed), 8))
@@ -96,19 +95,31 @@ class HostKernel:
         """Run on guarded copies for each schedule; results must be bit-identical, and are then copied to args."""
         results = []
         for schedule, seed in SCHEDULES:
-            guarded = {i: _Guarded(arg, i) for i, arg in enumerate(args) if isinstance(arg, np.ndarray)}
-            inner = [guarded[i].inner if i in guarded else arg for i, arg in enumerate(args)]
+            copies, inner = copy_arrays(args)
             self._call(grid, block, inner, dynamic_shared, schedule, seed)
-            for i, copy in guarded.items():
-                copy.check(self.name, self.parameters[i], args[i])
+            for copy in copies:
+                self._check_copy(copy, args)
             results.append(inner)
         for i in self.outputs:
+            if args[i] is None:
+                continue
             args[i][...] = results[0][i]
             for (schedule, seed), other in zip(SCHEDULES[1:], results[1:], strict=True):
                 if other[i].tobytes() != args[i].tobytes():
                     order = f"the order in which threads run (schedule {schedule}, seed {seed})"
                     cause = "a barrier or an atomic is missing, or a sum is unordered"
                     raise KernelError(f"{self.name}: {self.parameters[i].name} depends on {order}: {cause}")
+
+    def _check_copy(self, copy: MemoryCopy, args: Args) -> None:
+        """Raise KernelError if the kernel wrote to a guard band or to a const array."""
+        members = [self.parameters[i] for i in copy.members]
+        names = " and ".join(member.name for member in members)
+        if copy.overrun:
+            shape = args[copy.members[0]].shape
+            raise KernelError(f"{self.name}: writes {copy.overrun} the array {names}, of shape {shape}")
+        is_changed = any(copy.arrays[i].tobytes() != args[i].tobytes() for i in copy.members)
+        if is_changed and all(member.is_const for member in members):
+            raise KernelError(f"{self.name}: writes to {names}, which it declares const")
 
 
 def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path, ctypes.CDLL]:
@@ -154,47 +165,3 @@ def _prepare_for_fork(library: ctypes.CDLL) -> None:
     if set_threads is not None and not _is_prepared_for_fork:
         _is_prepared_for_fork = True
         os.register_at_fork(after_in_child=lambda: set_threads(1))
-
-
-def _address(array: np.ndarray[Any, Any]) -> int:
-    # Three times as fast as array.ctypes.data, but works for writable arrays only.
-    is_writable = array.flags.writeable
-    return ctypes.addressof(ctypes.c_char.from_buffer(array)) if is_writable else array.ctypes.data  # type: ignore[arg-type]
-
-
-def aligned_copy(array: np.ndarray[Any, Any], margin: int = 0, offset: int = 0) -> np.ndarray[Any, Any]:
-    """Copy an array to memory aligned as CuPy's is.
-
-    Args:
-        array: what to copy.
-        margin: bytes of further memory on either side of the copy.
-        offset: the copy's address modulo 256.
-    """
-    memory = np.empty(array.nbytes + 2 * margin + 2 * _ALIGNMENT, np.uint8)
-    skipped = (offset - margin - _address(memory)) % _ALIGNMENT + margin
-    copy = memory[skipped : skipped + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
-class _Guarded:
-    """A copy of an array between two bands of guard bytes, aligned in memory like the original."""
-
-    def __init__(self, array: np.ndarray[Any, Any], position: int) -> None:
-        self.inner = aligned_copy(array, _GUARD, _address(array) % _ALIGNMENT)
-        start = _address(self.inner) - _GUARD
-        memory = (ctypes.c_uint8 * (array.nbytes + 2 * _GUARD)).from_address(start)
-        self.whole = np.ctypeslib.as_array(memory)
-        # Random bytes, others for each argument and side: a write that copies a guard byte onto another would go
-        # unnoticed between equal ones.
-        self.before, self.after = np.random.default_rng(position).integers(0, 256, (2, _GUARD), np.uint8)
-        self.whole[:_GUARD], self.whole[-_GUARD:] = self.before, self.after
-
-    def check(self, kernel: str, parameter: Parameter, before: np.ndarray[Any, Any]) -> None:
-        """Raise KernelError if the kernel wrote to a guard band or to a const array."""
-        bands = (("before", self.whole[:_GUARD], self.before), ("after", self.whole[-_GUARD:], self.after))
-        for side, band, expected in bands:
-            if not np.array_equal(band, expected):
-                raise KernelError(f"{kernel}: writes {side} the array {parameter.name}, of shape {before.shape}")
-        if parameter.is_const and self.inner.tobytes() != before.tobytes():
-            raise KernelError(f"{kernel}: writes to {parameter.name}, which it declares const")

@@ -84,5 +84,7 @@ def never_set(finding: Finding, warnings: str, source: Path) -> list[Finding]:
         for later, line in enumerate(read_source(source).splitlines(), start=1)
         if later > number and re.search(rf"\b{name}\b", line)
     )
-    sentence = f"{finding.sentence}: the value of {name}, declared at {source.name}:{number}{next(uses, '')}, was never set"
+    sentence = (
+        f"{finding.sentence}: the value of {name}, declared at {source.name}:{number}{next(uses, '')}, was never set"
+    )
     return [finding._replace(sentence=sentence)]
