@@ -5,7 +5,6 @@ memory, barriers that some threads miss. The counts are those of a GPU profiler;
 """
 
 import ctypes
-import functools
 import re
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -17,13 +16,14 @@ from .addresses import Addresses
 from .build import compiler_warnings
 from .cpu import Args, HostKernel, Three
 from .findings import SHARED_MEMORY, CheckReport, Finding, Site
-from .late_findings import never_set, too_much_shared, unwritten
+from .late_findings import largest_local, never_set, too_much_shared, unwritten, with_barrier_mistakes
 from .memory import MemoryCopy, copy_arrays
-from .objects import Variable, variables
+from .objects import Variable
 from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
 _NO_ARRAY = -(2**30)
+STACK_OVERFLOW = "of local memory"  # the end of the message of include/fibers.h
 
 
 class CheckedKernel(HostKernel):
@@ -34,7 +34,7 @@ class CheckedKernel(HostKernel):
         if not report.ok:
             raise KernelError(str(report))
 
-    @functools.cached_property
+    @property
     def variables(self) -> list[Variable]:
         """The `__shared__` arrays and the `__device__` variables of the file."""
         return variables(self.path)
@@ -62,6 +62,8 @@ class CheckedKernel(HostKernel):
         places = Addresses(self.path)
         places.look_up({a.address for f in found for a in (f.here, f.other)} | {site.address for site in sites})
         findings = self._findings(found, places)
+        if error.endswith(STACK_OVERFLOW):
+            error += largest_local(self._warnings("larger-than=16384"), self.source)
         findings += _stopped(error, findings)
         if not findings:
             findings += unwritten(self.parameters, known, watched, self._writing_places(sites, places))
@@ -70,6 +72,7 @@ class CheckedKernel(HostKernel):
         sizes = {
             p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if isinstance(arg, np.ndarray)
         }
+        findings = with_barrier_mistakes(findings)
         hints = [finding for finding in findings if finding.is_hint]
         findings = [finding for finding in findings if not finding.is_hint]
         return CheckReport(name, findings, [self._site(each, places) for each in sites], sizes, hints)
@@ -144,10 +147,13 @@ class CheckedKernel(HostKernel):
             sentence = self._sentence(each, kind, places)
             finding = Finding(kind, sentence, each.count, places.place(each.here.address), bool(each.is_hint))
             if kind == "uninitialised" and is_write:
-                findings += never_set(finding, compiler_warnings(self.source, self.mode, self.defines), self.source)
+                findings += never_set(finding, self._warnings("uninitialized", "maybe-uninitialized"), self.source)
             else:
                 findings.append(finding)
         return findings
+
+    def _warnings(self, *kinds: str) -> str:
+        return compiler_warnings(self.source, self.mode, self.defines, kinds)
 
     def _sentence(self, finding: MiniskFinding, kind: str, places: Addresses) -> str:
         place, thread = places.place(finding.here.address), _thread(finding.here)

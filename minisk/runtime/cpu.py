@@ -6,6 +6,7 @@ shared memory filled with NaN and guard bytes around the arrays.
 """
 
 import ctypes
+import functools
 import os
 import struct
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from ..errors import KernelError
 from .addresses import Addresses
 from .build import BuildError, build
 from .memory import MemoryCopy, address_of, copy_arrays
+from .objects import Variable, variables
 from .signature import signatures
 from .structures import MiniskLaunch
 
@@ -80,7 +82,7 @@ class HostKernel:
             return ""
         error, place = launch.error.decode(errors="replace"), Addresses(self.path).place(launch.address)
         message = f"{place}: {error}" if place else error
-        if error.startswith("interrupted"):
+        if error.endswith("Ctrl-C"):
             raise KeyboardInterrupt(f"{self.name}: {message}")
         return message
 
@@ -92,9 +94,16 @@ class HostKernel:
             raise KernelError(f"{self.name}: {error}")
 
     def _call_in_every_order(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
-        """Run on guarded copies for each schedule; results must be bit-identical, and are then copied to args."""
+        """Run on guarded copies for each schedule; results must agree, and those of the first are copied to args.
+
+        Device variables have the same values before each run.
+        """
         results = []
+        before = [memory.copy() for memory in self._device_variables()]
         for schedule, seed in SCHEDULES:
+            for memory, values in zip(self._device_variables(), before, strict=True):
+                if not np.array_equal(memory, values):  # a constant one must not even be written
+                    memory[...] = values
             copies, inner = copy_arrays(args)
             self._call(grid, block, inner, dynamic_shared, schedule, seed)
             for copy in copies:
@@ -105,9 +114,9 @@ class HostKernel:
                 continue
             args[i][...] = results[0][i]
             for (schedule, seed), other in zip(SCHEDULES[1:], results[1:], strict=True):
-                if other[i].tobytes() != args[i].tobytes():
+                if not agree(other[i], args[i]):
                     order = f"the order in which threads run (schedule {schedule}, seed {seed})"
-                    cause = "a barrier or an atomic is missing, or a sum is unordered"
+                    cause = "a barrier or an atomic is missing"
                     raise KernelError(f"{self.name}: {self.parameters[i].name} depends on {order}: {cause}")
 
     def _check_copy(self, copy: MemoryCopy, args: Args) -> None:
@@ -120,6 +129,38 @@ class HostKernel:
         is_changed = any(copy.arrays[i].tobytes() != args[i].tobytes() for i in copy.members)
         if is_changed and all(member.is_const for member in members):
             raise KernelError(f"{self.name}: writes to {names}, which it declares const")
+
+    @functools.cached_property
+    def variables(self) -> list[Variable]:
+        """The `__shared__` arrays and the `__device__` and `__constant__` variables of the file."""
+        return variables(self.path)
+
+    def memory_of(self, variable: Variable) -> np.ndarray[Any, Any]:
+        """Return the bytes of a `__device__` or `__constant__` variable, to read and write."""
+        start = self.library.minisk_library_start
+        start.restype = ctypes.c_void_p
+        return np.ctypeslib.as_array((ctypes.c_uint8 * variable.bytes).from_address(start() + variable.offset))
+
+    def _device_variables(self) -> list[np.ndarray[Any, Any]]:
+        return [self.memory_of(variable) for variable in self.variables if not variable.is_shared]
+
+
+def agree(result: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    """Return whether two results differ by no more than rounding does when a sum is added in another order.
+
+    Integers must be equal, and floats to 2^-8, 2^-10 and 2^-20 of the larger one for float16, float32 and float64. A
+    difference below a thousandth of that, relative to the largest element, counts as none: terms may cancel.
+    """
+    if result.tobytes() == other.tobytes():
+        return True
+    if result.dtype.kind != "f" or not np.array_equal(np.isfinite(result), np.isfinite(other)):
+        return False
+    relative = {2: 2.0**-8, 4: 2.0**-10, 8: 2.0**-20}[result.dtype.itemsize]
+    finite = np.isfinite(result)
+    a, b = result[finite].astype(float), other[finite].astype(float)
+    largest = np.maximum(abs(a), abs(b))
+    is_close = abs(a - b) <= relative * np.maximum(largest, largest.max(initial=0) / 1000)
+    return bool(is_close.all()) and np.array_equal(result[~finite], other[~finite], equal_nan=True)
 
 
 def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path, ctypes.CDLL]:

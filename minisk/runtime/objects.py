@@ -1,5 +1,6 @@
 """The variables of a built library, by its symbol table: `__shared__` arrays, `__device__` and `__constant__` variables."""
 
+import functools
 import re
 import subprocess
 from pathlib import Path
@@ -29,6 +30,7 @@ class Variable(NamedTuple):
     bytes: int
 
 
+@functools.cache
 def variables(library: Path) -> list[Variable]:
     """Return the variables of the kernel file that a library was built from, one for each address."""
     found = {}
