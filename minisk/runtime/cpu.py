@@ -5,6 +5,7 @@ block size, in several orders, with undefined shared memory filled with NaN and 
 """
 
 import ctypes
+import itertools
 import os
 import struct
 from collections.abc import Sequence
@@ -16,14 +17,18 @@ import numpy as np
 from ..backend.threads import OPENMP, keep_freed_memory, variable
 from ..errors import KernelError
 from .build import BuildError, build
-from .signature import Parameter, signatures
+from .description import Described, parameters_of
+from .exports import symbol
+from .signature import Parameter, signature
 from .structures import MiniskLaunch
 
 Three: TypeAlias = tuple[int, int, int]  # x, y, z of a grid or a block
 Args: TypeAlias = Sequence[Any]  # a kernel's arguments: arrays and NumPy scalars
 
-# By NumPy's letter, the format of a scalar argument for `struct`, padded to 8 bytes.
-_FORMATS = {"f": "f4x", "d": "d", "i": "i4x", "I": "I4x", "q": "q", "l": "q", "B": "B7x", "?": "?7x"}
+# The format of a number for `struct`, by NumPy's kind and size; other arguments are bytes.
+_LETTERS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}
+_LETTERS |= {"u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
+_SLOT = 16  # bytes; each argument begins at a multiple, as the strictest type, float4, requires
 _GUARD = 4096  # bytes on either side of an array in mode `threads`
 _ALIGNMENT = 256  # bytes; CuPy's arrays start at a multiple of it
 # Orders of the threads, as (schedule, seed): forward, reverse, two random permutations. A missing barrier gives a wrong
@@ -39,21 +44,29 @@ class HostKernel:
         name: the kernel's name in it.
         mode: "cpu", "threads" or "check".
         defines: macros such as "REAL=float".
-        dtypes: the dtype of each argument.
 
     Raises:
         KernelError: there is no compiler, or it refuses the file.
     """
 
-    def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str], dtypes: Sequence[Any]) -> None:
+    def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str]) -> None:
         self.name, self.mode = name, mode
-        self.parameters = signatures(source)[name].parameters
-        self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
+        declared = signature(source, name)
         self.path, self.library = load_library(source, mode, defines)
-        self.function = self.library[f"minisk_launch_{name}"]
-        formats = ["Q" if p.is_array else _FORMATS[t.char] for p, t in zip(self.parameters, dtypes, strict=True)]
+        suffix = symbol(name, declared)
+        self.function = self.library[f"minisk_launch_{suffix}"]
+        described = parameters_of(self.library, suffix)
+        self.parameters = [
+            Parameter(each.name, each.type, type_.is_array, type_.is_const)
+            for each, type_ in zip(declared.parameters, described, strict=True)
+        ]
+        self.dtypes = [type_.dtype for type_ in described]
+        self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
+        formats = [_format(type_) for type_ in described]
         self.pack = struct.Struct("=" + "".join(formats)).pack
         self.pointers = ctypes.c_void_p * len(self.parameters)
+        lengths = [struct.calcsize("=" + format_) for format_ in formats]
+        self.offsets = list(itertools.accumulate(lengths, initial=0))[:-1]
 
     def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
         """Run the kernel: once in mode `cpu`, in every order of the threads in mode `threads`. Raises KernelError."""
@@ -67,7 +80,7 @@ class HostKernel:
         packed = self.pack(*[_address(a) if isinstance(a, np.ndarray) else a for a in args])
         values = ctypes.create_string_buffer(packed, len(packed))
         start = ctypes.addressof(values)
-        pointers = self.pointers(*range(start, start + len(packed), 8))
+        pointers = self.pointers(*[start + offset for offset in self.offsets])
         launch = MiniskLaunch(grid, block, dynamic_shared, schedule, seed)
         return launch.error.decode(errors="replace") if self.function(ctypes.byref(launch), pointers) else ""
 
@@ -95,6 +108,13 @@ class HostKernel:
                     order = f"the order in which threads run (schedule {schedule}, seed {seed})"
                     cause = "a barrier or an atomic is missing, or a sum is unordered"
                     raise KernelError(f"{self.name}: {self.parameters[i].name} depends on {order}: {cause}")
+
+
+def _format(parameter: Described) -> str:
+    """Return the format of an argument for `struct`, padded to a multiple of _SLOT bytes."""
+    size = 8 if parameter.is_array else parameter.dtype.itemsize
+    known = "Q" if parameter.is_array else _LETTERS.get(parameter.dtype.str[1:])
+    return f"{known or f'{size}s'}{-size % _SLOT}x"
 
 
 def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path, ctypes.CDLL]:

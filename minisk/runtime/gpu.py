@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from .cpu import Three
-from .signature import PACKAGE, read_source
+from .preprocess import PACKAGE
+from .signature import read_source, signature
 
 
 def compile_for_gpu(path: Path, name: str, defines: Sequence[str], device: int) -> Callable[..., None]:
@@ -27,7 +28,8 @@ def compile_for_gpu(path: Path, name: str, defines: Sequence[str], device: int) 
     headers = "".join(header.read_text(encoding="utf-8") for header in sorted(PACKAGE.glob("*.cuh")))
     checksum = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
     options = ("-std=c++17", f"-I{PACKAGE}", checksum, *(f"-D{define}" for define in defines))
-    function = cupy.RawModule(code=read_source(path), options=options).get_function(name)
+    names = {} if signature(path, name).is_c else {"name_expressions": (name,)}
+    function = cupy.RawModule(code=read_source(path), options=options, **names).get_function(name)
 
     def run(grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
         with cupy.cuda.Device(device):

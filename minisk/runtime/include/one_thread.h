@@ -26,11 +26,16 @@ static inline void __syncwarp(unsigned = 0) {}
 
 namespace minisk {
 
-struct NeedsFullWarp { Place place; };
+// Ends a launch.
+struct CannotRun {
+    Place place;
+    const char* reason;
+};
+static constexpr char needs_full_warp[] = "warp collectives need a full warp: run this kernel in mode threads";
 
 static int lane() { return 0; }
-template <class T> static T from_lane(unsigned, T, int, Place place) { throw NeedsFullWarp{place}; }
-static unsigned ballot(unsigned, bool, Place place) { throw NeedsFullWarp{place}; }
+template <class T> static T from_lane(unsigned, T, int, Place place) { throw CannotRun{place, needs_full_warp}; }
+static unsigned ballot(unsigned, bool, Place place) { throw CannotRun{place, needs_full_warp}; }
 
 // Two blocks may update one address at the same time, on two cores, so this is a compare-and-swap loop.
 template <class T, class Update> static inline T atomic_update(T* address, Update update) {
@@ -53,10 +58,9 @@ static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall cal
         blockIdx = position(block, gridDim);
         call();
     }
-} catch (const NeedsFullWarp& refusal) {
+} catch (const CannotRun& refusal) {
     #pragma omp critical(minisk_report)
-    report(launch, "%s:%d: warp collectives need a full warp: run this kernel in mode threads", refusal.place.file,
-           refusal.place.line);
+    report(launch, "%s:%d: %s", refusal.place.file, refusal.place.line, refusal.reason);
 }
 
 // Each OpenMP thread takes one contiguous range of blocks, the same at every launch: results are reproducible, and
