@@ -1,8 +1,8 @@
 """Build kernel files with the system's C++ compiler, and cache the libraries in a folder private to the user.
 
-The name of a cached library contains a hash of everything that decides its content: source, headers, compiler, flags
-(with or without OpenMP) and the processor's features. The file ends with its own SHA-256, so a truncated or damaged one
-is detected before it is loaded, and built again.
+The name of a cached library contains a hash of everything that decides its content: source, included headers, compiler,
+flags (with or without OpenMP) and the processor's features. The file ends with its own SHA-256, so a truncated or
+damaged one is detected before it is loaded, and built again.
 """
 
 import functools
@@ -22,26 +22,34 @@ from .cache import BUILD_PREFIX, cache_folder, is_intact, is_library, remove_lef
 from .compiler import find_compiler, run_compiler
 from .explain import explain
 from .exports import exports
+from .includes import included_files
+from .objects import extern_shared_arguments
 from .preprocess import HEADERS, INCLUDED, PACKAGE
 from .signature import read_source
 
 log = logging.getLogger(__name__)
 
 _BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-w", "-fno-strict-aliasing"]
+_NATIVE = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"]
 # One thread a block: sums may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
-_FAST = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros"]
+_FAST = [*_NATIVE, "-fassociative-math", "-fno-signed-zeros"]
 _OPENMP = "-fopenmp"
 FLAGS = {
     "cpu": ["-DMINISK_ONE_THREAD", *_FAST, _OPENMP],
-    "threads": ["-DMINISK_FIBERS", "-O2"],
-    # The calls that ThreadSanitizer's instrumentation makes are defined by include/checker.h. Registers that are read
-    # before they are written hold a pattern.
+    # Each page of a large stack frame is touched, so that none jumps over the end of the stack.
+    "threads": ["-DMINISK_FIBERS", "-O2", "-fstack-clash-protection"],
+    "blocks": ["-DMINISK_FIBERS", "-DMINISK_BLOCKS", *_NATIVE, "-fstack-clash-protection", _OPENMP],
+    # The calls that the sanitizers' instrumentation makes are defined by include/instrumentation.h and undefined.h.
+    # Registers that are read before they are written hold a pattern. Vectors are accessed whole, as on a GPU.
     "check": [
         "-DMINISK_FIBERS",
         "-DMINISK_CHECK",
         "-O1",
         "-g",
         "-fsanitize=thread",
+        "-fsanitize=bounds-strict,alignment,signed-integer-overflow,shift,integer-divide-by-zero",
+        "-fno-tree-sra",
+        "-fstack-clash-protection",
         "-ftrivial-auto-var-init=pattern",
         "-fno-delete-null-pointer-checks",
     ],
@@ -93,14 +101,15 @@ def _library(folder: Path, source: Path, mode: str, flags: list[str]) -> Path:
 
 def _key(source: Path, flags: list[str]) -> str:
     compiler = [*find_compiler(), *_BASE, *flags, _processor()]
-    texts = [_CACHE_VERSION, str(source), read_source(source), *_headers(), *compiler]
+    folders = [PACKAGE, HEADERS, *(Path(flag[2:]) for flag in flags if flag.startswith("-I"))]
+    own = [f"{path}\n{read_source(path)}" for path in included_files(source, folders)]
+    texts = [_CACHE_VERSION, str(source), read_source(source), *own, *_headers(), *compiler]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
 
 @functools.cache
 def _headers() -> tuple[str, ...]:
-    headers = [*PACKAGE.glob("*.cuh"), *HEADERS.rglob("*")]
-    return tuple(path.read_text(encoding="utf-8") for path in sorted(headers) if path.is_file())
+    return tuple(path.read_text(encoding="utf-8") for path in sorted(HEADERS.rglob("*")) if path.is_file())
 
 
 @functools.cache
@@ -153,13 +162,23 @@ def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
         text.write_text(unit, encoding="utf-8")
         openmp = [flag for flag in flags if flag == _OPENMP]
         compiling = [*_BASE, *INCLUDED, *flags, "-c", str(text), "-o", str(compiled)]
-        linking = ["-shared", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
-        for arguments in (compiling, linking):
-            error = run_compiler(arguments, folder)
-            if error:
-                return b"", error
+        linking = ["-shared", "-fPIC", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
+        error = run_compiler(compiling, folder)
+        error = error or run_compiler([*linking, *extern_shared_arguments(compiled)], folder)
+        if error:
+            return b"", error
         content = linked.read_bytes() if linked.is_file() else b""
         return content, "" if is_library(content) else "the compiler wrote no library"
+
+
+def compiler_warnings(source: Path, mode: str, defines: Sequence[str]) -> str:
+    """Return what the compiler says about variables of a kernel file that are never set; "" for nothing."""
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
+        text = Path(folder) / "unit.cpp"
+        text.write_text(f'#include "cuda_on_cpu.h"\n#include "{source}"\n', encoding="utf-8")
+        flags = [flag for flag in [*_BASE, *FLAGS[mode]] if flag != "-w"]
+        wanted = ["-Werror=uninitialized", "-Werror=maybe-uninitialized", *(f"-D{define}" for define in defines)]
+        return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
 
 
 def _announce(message: str) -> None:

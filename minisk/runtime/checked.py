@@ -5,19 +5,24 @@ memory, barriers that some threads miss. The counts are those of a GPU profiler;
 """
 
 import ctypes
-import subprocess
+import functools
+import re
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import KernelError
+from .addresses import Addresses
+from .build import compiler_warnings
 from .cpu import Args, HostKernel, Three, aligned_copy
 from .findings import SHARED_MEMORY, CheckReport, Finding, Site
+from .objects import Variable, variables
+from .late_findings import never_set, too_much_shared, unwritten
 from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
+_NO_ARRAY = -(2**30)
 
 
 class CheckedKernel(HostKernel):
@@ -27,6 +32,11 @@ class CheckedKernel(HostKernel):
         report = self.examine(grid, block, args, dynamic_shared, ())
         if not report.ok:
             raise KernelError(str(report))
+
+    @functools.cached_property
+    def variables(self) -> list[Variable]:
+        """The `__shared__` arrays and the `__device__` variables of the file."""
+        return variables(self.path)
 
     def examine(
         self, grid: Three, block: Three, args: Args, dynamic_shared: int, uninitialised: Collection[str]
@@ -41,62 +51,64 @@ class CheckedKernel(HostKernel):
             uninitialised: names of the arrays whose contents are undefined before the launch.
         """
         watched = [aligned_copy(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
-        buffers = self._register_arrays(watched, uninitialised)
+        known = self._register(watched, uninitialised)
         error = self.call(grid, block, watched, dynamic_shared)
-        del buffers  # the checker wrote to them during the launch
         for i in self.outputs:
             args[i][...] = watched[i]
         found = fetch(self.library.minisk_check_finding, MiniskFinding)
         sites = fetch(self.library.minisk_check_site, MiniskSite)
-        addresses = {accessor.address for each in found for accessor in (each.here, each.other)}
-        lines = self._lines(addresses | {site.address for site in sites})
-        findings = [self._finding(each, lines) for each in found]
-        if error and not error.endswith("findings"):  # the checker's own error refers to its findings
-            findings.append(Finding("stopped", error, 1))
+        places = Addresses(self.path)
+        places.look_up({a.address for f in found for a in (f.here, f.other)} | {site.address for site in sites})
+        findings = self._findings(found, places)
+        findings += _stopped(error, findings)
+        if not findings:
+            findings += unwritten(self.parameters, known, watched, self._writing_places(sites, places))
+        findings += too_much_shared([self._variable(s.array) for s in sites if s.array <= -2], self.source)
         name = f"{self.name}<<<{_without_trailing(1, grid)}, {_without_trailing(1, block)}>>>"
         sizes = {p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if p.is_array}
-        return CheckReport(name, findings, [self._site(each, lines) for each in sites], sizes)
+        hints = [finding for finding in findings if finding.is_hint]
+        findings = [finding for finding in findings if not finding.is_hint]
+        return CheckReport(name, findings, [self._site(each, places) for each in sites], sizes, hints)
 
-    def _register_arrays(self, args: Args, uninitialised: Collection[str]) -> list[Any]:
-        """Pass the address and size of each array to the checker; return buffers to keep until the launch is over."""
-        self.library.minisk_check_begin()
-        buffers = []
-        for position, (parameter, array) in enumerate(zip(self.parameters, args, strict=True)):
-            if parameter.is_array:
-                # One byte per byte of the array: 0 until it is initialised. None: all bytes are.
-                map_ = ctypes.create_string_buffer(array.nbytes) if parameter.name in uninitialised else None
-                buffers.append(map_)
-                start, length = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
-                self.library.minisk_check_array(start, length, position, not parameter.is_const, map_)
-        return buffers
+    def _register(self, args: Args, uninitialised: Collection[str]) -> dict[int, np.ndarray[Any, Any]]:
+        """Pass the address and size of each array and variable to the checker.
 
-    def _lines(self, addresses: Collection[int]) -> dict[int, str]:
-        """Return "file:line" for each code address, by addr2line: the innermost frame in the kernel file, its caller.
-
-        Frames of the executor's own headers are left out.
+        Returns, for the index of each uninitialised array, one byte per byte of it: 0 until the launch writes there.
         """
-        command = ["addr2line", "-a", "-i", "-e", str(self.path), *map(hex, addresses)]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        lines: dict[int, str] = {}
-        for part in text.split("0x"):
-            if not part:
-                continue
-            address, *frames = part.split()
-            names: list[str] = []
-            for frame in frames:
-                name = Path(frame).name
-                if ":" in frame and "/runtime/include/" not in frame and name not in names:
-                    names.append(name)
-            lines[int(address, 16)] = " called at ".join(names[:2])
-        return lines
+        self.library.minisk_check_begin()
+        known = {}
+        for index, (parameter, array) in enumerate(zip(self.parameters, args, strict=True)):
+            if parameter.is_array:
+                start, length = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
+                map_ = None  # all bytes are initialised
+                if parameter.name in uninitialised:
+                    known[index] = np.zeros(array.nbytes, np.uint8)
+                    map_ = ctypes.c_void_p(known[index].ctypes.data)
+                self.library.minisk_check_array(start, length, index, not parameter.is_const, map_)
+        for number, variable in enumerate(self.variables):
+            offset, size = ctypes.c_size_t(variable.offset), ctypes.c_size_t(variable.bytes)
+            self.library.minisk_check_object(number, variable.is_shared, offset, size)
+        return known
 
-    def _array(self, number: int) -> str:
-        return self.parameters[number].name if number >= 0 else SHARED_MEMORY
+    def _variable(self, array: int) -> Variable:
+        return self.variables[-2 - array]
 
-    def _site(self, site: MiniskSite, lines: dict[int, str]) -> Site:
+    def _array(self, array: int) -> str:
+        """Return what the number of an array in a finding stands for."""
+        if array == _NO_ARRAY:
+            return "memory far from every array"
+        if array >= 0:
+            return self.parameters[array].name
+        if array == -1:
+            return "dynamic shared memory"
+        variable = self._variable(array)
+        return f"the shared array {variable.name}" if variable.is_shared else variable.name
+
+    def _site(self, site: MiniskSite, places: Addresses) -> Site:
+        is_shared = site.array == -1 or (site.array <= -2 and self._variable(site.array).is_shared)
         return Site(
-            where=lines[site.address],
-            array=self._array(site.array),
+            where=places.place(site.address),
+            array=SHARED_MEMORY if is_shared else self._array(site.array),
             access=_VERBS[ACCESSES[site.access]],
             bytes_per_lane=site.bytes,
             requests=site.requests,
@@ -107,20 +119,49 @@ class CheckedKernel(HostKernel):
             example=tuple(site.example),
         )
 
-    def _finding(self, finding: MiniskFinding, lines: dict[int, str]) -> Finding:
-        kind = KINDS[finding.kind].replace("_", " ")
-        here, thread = _action(finding.here, lines), _thread(finding.here)
-        sentence = f"{here} {self._array(finding.array)}, byte {finding.offset}"
-        if kind == "race":
-            other, other_thread = _action(finding.other, lines), _thread(finding.other)
-            sentence += f" ({thread}), {other} it too ({other_thread}), in no order"
-        else:
-            sentence += f", {finding.bytes} bytes ({thread})"
-        return Finding(kind, sentence, finding.count)
+    def _writing_places(self, sites: Sequence[MiniskSite], places: Addresses) -> dict[int, set[str]]:
+        """Return the lines that write to each array."""
+        found: dict[int, set[str]] = {}
+        for site in sites:
+            if ACCESSES[site.access] != "read":
+                found.setdefault(site.array, set()).add(places.place(site.address))
+        return found
+
+    def _findings(self, found: Sequence[MiniskFinding], places: Addresses) -> list[Finding]:
+        findings = []
+        for each in found:
+            kind, is_write = KINDS[each.kind].replace("_", " "), ACCESSES[each.here.access] == "write"
+            sentence = self._sentence(each, kind, places)
+            finding = Finding(kind, sentence, each.count, places.place(each.here.address), bool(each.is_hint))
+            if kind == "uninitialised" and is_write:
+                findings += never_set(finding, compiler_warnings(self.source, self.mode, self.defines), self.source)
+            else:
+                findings.append(finding)
+        return findings
+
+    def _sentence(self, finding: MiniskFinding, kind: str, places: Addresses) -> str:
+        place, thread = places.place(finding.here.address), _thread(finding.here)
+        if finding.text:
+            text = finding.text.decode(errors="replace")
+            return f"{place}: {text} ({thread})" if place else text
+        array, here = self._array(finding.array), _action(finding.here, places)
+        if finding.other.address:
+            other, other_thread = _action(finding.other, places), _thread(finding.other)
+            end = ", the same value" if kind == "same value" else ", in no order"
+            return f"{here} {array}, byte {finding.offset} ({thread}), {other} it too ({other_thread}){end}"
+        return f"{here} {array}, byte {finding.offset}, {finding.bytes} bytes ({thread})"
 
 
-def _action(accessor: MiniskAccessor, lines: dict[int, str]) -> str:
-    return f"{lines[accessor.address]} {_VERBS[ACCESSES[accessor.access]]}"
+def _stopped(error: str, findings: Sequence[Finding]) -> list[Finding]:
+    """Return a finding for the executor's error, unless it refers to the findings or is one of them."""
+    if not error or error.endswith("findings") or any(error == finding.sentence for finding in findings):
+        return []
+    place = re.match(r"([^:\s]+:\d+): ", error)
+    return [Finding("stopped", error, 1, place[1] if place else "")]
+
+
+def _action(accessor: MiniskAccessor, places: Addresses) -> str:
+    return f"{places.place(accessor.address)} {_VERBS[ACCESSES[accessor.access]]}"
 
 
 def _thread(accessor: MiniskAccessor) -> str:

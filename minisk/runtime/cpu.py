@@ -1,7 +1,8 @@
 """Run built kernels on the CPU: pack the arguments, call the library, and turn its message into an error.
 
-Mode `cpu` runs each block as one thread, blocks in parallel. Mode `threads` runs every thread of a block at the true
-block size, in several orders, with undefined shared memory filled with NaN and guard bytes around the arrays.
+Libraries for mode `cpu` are of two kinds. "cpu" runs each block as one thread, "blocks" at the true block size, once;
+both run blocks in parallel. Mode `threads` runs every thread at the true block size, in several orders, with undefined
+shared memory filled with NaN and guard bytes around the arrays.
 """
 
 import ctypes
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..backend.threads import OPENMP, keep_freed_memory, variable
 from ..errors import KernelError
+from .addresses import Addresses
 from .build import BuildError, build
 from .description import Described, parameters_of
 from .exports import symbol
@@ -42,7 +44,7 @@ class HostKernel:
     Args:
         source: the kernel file.
         name: the kernel's name in it.
-        mode: "cpu", "threads" or "check".
+        mode: "cpu", "blocks", "threads" or "check".
         defines: macros such as "REAL=float".
 
     Raises:
@@ -50,7 +52,7 @@ class HostKernel:
     """
 
     def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str]) -> None:
-        self.name, self.mode = name, mode
+        self.name, self.source, self.mode, self.defines = name, source, mode, defines
         declared = signature(source, name)
         self.path, self.library = load_library(source, mode, defines)
         suffix = symbol(name, declared)
@@ -69,20 +71,32 @@ class HostKernel:
         self.offsets = list(itertools.accumulate(lengths, initial=0))[:-1]
 
     def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
-        """Run the kernel: once in mode `cpu`, in every order of the threads in mode `threads`. Raises KernelError."""
+        """Run the kernel: in every order of the threads in mode `threads`, else once. Raises KernelError."""
         if self.mode == "cpu":
             self._call(grid, (1, 1, 1), args, dynamic_shared)
+        elif self.mode == "blocks":
+            self._call(grid, block, args, dynamic_shared)
         else:
             self._call_in_every_order(grid, block, args, dynamic_shared)
 
     def call(self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0) -> str:
-        """Run the kernel once; return the executor's error message, or "" if there was none."""
+        """Run the kernel once; return the executor's error message, with the line if it is known, or "" for none.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended the launch.
+        """
         packed = self.pack(*[_address(a) if isinstance(a, np.ndarray) else a for a in args])
         values = ctypes.create_string_buffer(packed, len(packed))
         start = ctypes.addressof(values)
         pointers = self.pointers(*[start + offset for offset in self.offsets])
         launch = MiniskLaunch(grid, block, dynamic_shared, schedule, seed)
-        return launch.error.decode(errors="replace") if self.function(ctypes.byref(launch), pointers) else ""
+        if not self.function(ctypes.byref(launch), pointers):
+            return ""
+        error, place = launch.error.decode(errors="replace"), Addresses(self.path).place(launch.address)
+        message = f"{place}: {error}" if place else error
+        if error.startswith("interrupted"):
+            raise KeyboardInterrupt(f"{self.name}: {message}")
+        return message
 
     def _call(
         self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0
@@ -136,7 +150,7 @@ def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path,
             library = _loaded(path)
         except OSError as error:
             raise BuildError(f"the library of {source.name} cannot be loaded: {error}") from error
-    if mode == "cpu":
+    if mode in ("cpu", "blocks"):
         _prepare_for_fork(library)
     return path, library
 

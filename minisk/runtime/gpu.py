@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .cpu import Three
+from .includes import included_files
 from .preprocess import PACKAGE
 from .signature import read_source, signature
 
@@ -25,9 +26,10 @@ def compile_for_gpu(path: Path, name: str, defines: Sequence[str], device: int) 
     import cupy
 
     # CuPy's cache is keyed by source and options, not by the included headers: pass a checksum of them as an option.
-    headers = "".join(header.read_text(encoding="utf-8") for header in sorted(PACKAGE.glob("*.cuh")))
+    headers = "".join(map(read_source, included_files(path, [PACKAGE])))
     checksum = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
-    options = ("-std=c++17", f"-I{PACKAGE}", checksum, *(f"-D{define}" for define in defines))
+    folders = (f"-I{path.parent}", f"-I{PACKAGE}")
+    options = ("-std=c++17", *folders, checksum, *(f"-D{define}" for define in defines))
     names = {} if signature(path, name).is_c else {"name_expressions": (name,)}
     function = cupy.RawModule(code=read_source(path), options=options, **names).get_function(name)
 

@@ -53,7 +53,7 @@ class Kernel:
         """Return the arguments' dtypes and a function that runs the kernel, compiled on the first call.
 
         Args:
-            target: "cuda:0", "cpu", "threads" or "check".
+            target: "cuda:0", "cpu", "blocks", "threads" or "check".
             real: NumPy's letter for the stored dtype, "e", "f" or "d".
             is_huge: index with 64 bits.
 
@@ -181,12 +181,9 @@ def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
     if device != "cpu":
         return device
     mode = kernel_mode()
-    if mode == "cpu" and not kernel.signature.any_block:
-        # It may need all threads of its block; mode cpu runs one.
-        raise KernelError(f"{kernel.name} is not marked ANY_BLOCK, as mode cpu needs: mark it, or use mode threads")
     if mode in ("threads", "check"):
         return mode
-    return "cpu" if kernel.signature.any_block else "threads"
+    return "cpu" if kernel.signature.any_block else "blocks"
 
 
 def _three(kernel: Kernel, what: str, sizes: Sizes) -> Three:

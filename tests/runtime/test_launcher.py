@@ -80,11 +80,10 @@ def test_a_block_beyond_the_launch_bounds_is_an_error(scale: Path) -> None:
 
 
 @needs_compiler
-def test_a_kernel_not_marked_any_block_is_an_error_in_mode_cpu_and_runs_in_mode_auto(scale: Path) -> None:
+@pytest.mark.parametrize("mode", ["cpu", "auto"])
+def test_a_kernel_not_marked_any_block_runs_at_its_block_size(scale: Path, mode: str) -> None:
     out = np.zeros(100, np.float32)
-    with kernel_mode("cpu"), pytest.raises(KernelError, match="whole_block is not marked ANY_BLOCK"):
-        launch(Kernel(scale, "whole_block"), (1,), (100,), (out,))
-    with kernel_mode("auto"):
+    with kernel_mode(mode):
         launch(Kernel(scale, "whole_block"), (1,), (100,), (out,))
     np.testing.assert_array_equal(out, np.arange(100))
 

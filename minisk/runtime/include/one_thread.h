@@ -5,13 +5,9 @@
 // run so: it fails with the line, and needs mode "threads".
 #pragma once
 #include <vector>
-#ifdef _OPENMP
-#include <omp.h>
-#else
-static inline int omp_get_max_threads() { return 1; }
-#endif
+#include "in_parallel.h"
 
-#define __shared__ static thread_local
+#define __shared__ thread_local
 
 static constexpr dim3 blockDim{1, 1, 1};
 static constexpr uint3 threadIdx{0, 0, 0};
@@ -37,13 +33,8 @@ static int lane() { return 0; }
 template <class T> static T from_lane(unsigned, T, int, Place place) { throw CannotRun{place, needs_full_warp}; }
 static unsigned ballot(unsigned, bool, Place place) { throw CannotRun{place, needs_full_warp}; }
 
-// Two blocks may update one address at the same time, on two cores, so this is a compare-and-swap loop.
-template <class T, class Update> static inline T atomic_update(T* address, Update update) {
-    T old, updated;
-    __atomic_load(address, &old, __ATOMIC_RELAXED);
-    do updated = update(old);
-    while (!__atomic_compare_exchange(address, &old, &updated, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    return old;
+template <class T, class Update> static inline T atomic_update(T* address, Update update, bool) {
+    return update_in_parallel(address, update);
 }
 
 // Kept from launch to launch. There is no limit to its size: a CPU's caches are larger than a GPU's shared memory.
@@ -63,14 +54,8 @@ static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall cal
     report(launch, "%s:%d: %s", refusal.place.file, refusal.place.line, refusal.reason);
 }
 
-// Each OpenMP thread takes one contiguous range of blocks, the same at every launch: results are reproducible, and
-// neighbouring blocks share their core's cache.
 static void run_grid(Launch& launch, KernelCall call) {
-    const size_t blocks = size_t(launch.grid[0]) * launch.grid[1] * launch.grid[2];
-    const size_t runs = min(blocks, size_t(omp_get_max_threads()));
-    #pragma omp parallel for schedule(static, 1) if (runs > 1)
-    for (size_t run = 0; run < runs; ++run)
-        run_blocks(blocks * run / runs, blocks * (run + 1) / runs, launch, call);
+    share_blocks(launch, [&](size_t first, size_t last) { run_blocks(first, last, launch, call); });
 }
 
 }  // namespace minisk

@@ -7,7 +7,7 @@
 namespace minisk {
 
 // Defined by the executor: atomically sets *address = update(*address). Returns the old value.
-template <class T, class Update> static inline T atomic_update(T* address, Update update);
+template <class T, class Update> static inline T atomic_update(T* address, Update update, bool is_exchange = false);
 
 }  // namespace minisk
 
@@ -33,7 +33,7 @@ MINISK_ATOMIC(atomicDec, old == 0 || old > value ? value : T(old - 1))
 
 #define MINISK_COMPARE_AND_SWAP(name)                                                                               \
     template <class T> static __forceinline__ T name(T* address, minisk_value<T> expected, minisk_value<T> value) { \
-        return minisk::atomic_update(address, [=](T old) -> T { return old == expected ? value : old; });           \
+        return minisk::atomic_update(address, [=](T old) -> T { return old == expected ? value : old; }, true);     \
     }
 MINISK_COMPARE_AND_SWAP(atomicCAS)
 MINISK_COMPARE_AND_SWAP(atomicCAS_block)

@@ -24,16 +24,19 @@ MINISK_UNWATCHED static int count_votes(bool vote, Place place) {
 // Returns a bit for each lane of the warp that reaches this line before all lanes wait somewhere. The mask 0 names no
 // lane, so the scheduler waits for none.
 MINISK_UNWATCHED static unsigned lanes_here(Place place) {
-    fibers[current].mask = 0;
-    fibers[current].vote = true;
+    Fiber& fiber = fibers[current];
+    fiber.mask = 0;
+    fiber.is_barrier = false;
+    fiber.source = lane();
+    fiber.vote = true;
     wait(State::at_collective, place);
-    return fibers[current].votes;
+    return fiber.votes;
 }
 
 MINISK_UNWATCHED static void end_by_trap(Place place) {
     const auto [x, y, z] = fibers[current].index;
-    report(*running, "%s:%d: thread (%u,%u,%u) of block (%u,%u,%u) calls __trap", place.file, place.line, x, y, z,
-           blockIdx.x, blockIdx.y, blockIdx.z);
+    report(*running, "%s:%d: thread (%u,%u,%u) of block (%u,%u,%u) calls __trap", file_name(place), place.line, x, y,
+           z, blockIdx.x, blockIdx.y, blockIdx.z);
     wait(State::exited, {});
 }
 #endif
@@ -103,11 +106,18 @@ MINISK_REDUCE(__reduce_max_sync, int, a < b ? b : a)
 
 // ---- time and traps ----
 
+namespace minisk {
+
 // A count of calls: a loop that waits for a time ends, and every launch is the same.
-static inline long long clock64() {
-    static thread_local long long ticks;
-    return ticks += 16;
-}
+#if defined(MINISK_ONE_THREAD) || defined(MINISK_BLOCKS)
+static thread_local long long ticks;
+#else
+static long long ticks;
+#endif
+
+}  // namespace minisk
+
+static inline long long clock64() { return minisk::ticks += 16; }
 static inline void __nanosleep(unsigned) {}
 static inline void __brkpt() {}
 static inline void __trap(MINISK_HERE) { minisk::end_by_trap(place); }

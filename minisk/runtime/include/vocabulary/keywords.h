@@ -13,7 +13,11 @@
 #define CUDA_VERSION 13000
 
 #ifndef MINISK_SCAN  // runtime/preprocess.py finds kernels and variables by these words in the preprocessed text
+#ifdef MINISK_BLOCKS
+#define __global__ inline
+#else
 #define __global__ __attribute__((noinline))
+#endif
 #define __device__
 #define __constant__
 #define __managed__

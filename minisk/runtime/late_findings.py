@@ -1,0 +1,88 @@
+"""Findings that are known only when a launch is over: unwritten outputs, variables never set, too much shared memory."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .findings import Finding
+from .objects import Variable
+from .signature import Parameter, read_source
+
+_MOST_STATIC_SHARED = 48 * 1024  # bytes of a block, of every GPU
+
+
+def unwritten(
+    parameters: Sequence[Parameter],
+    known: Mapping[int, np.ndarray[Any, Any]],
+    args: Sequence[Any],
+    places: Mapping[int, Collection[str]],
+) -> list[Finding]:
+    """Return a finding for each uninitialised array of which some elements were not written.
+
+    Args:
+        parameters: those of the kernel.
+        known: for the index of an uninitialised array, one byte for each byte of it: 0 if it was not written.
+        args: the arguments of the launch.
+        places: for the index of an array, the lines that write to it.
+    """
+    findings = []
+    for index, bytes_ in known.items():
+        name, array = parameters[index].name, args[index]
+        missing = np.flatnonzero(~bytes_.reshape(array.size, -1).any(axis=1)) if array.size else np.empty(0, int)
+        if missing.size == 0:
+            continue
+        lines = sorted(places.get(index, ()))
+        writers = f"; {', '.join(lines)} writes to it" if lines else "; no line writes to it"
+        sentence = (
+            f"{missing.size} of the {array.size} elements of {name} are never written, the first is element {missing[0]}"
+            f"{writers} (if that is meant, give {name} a value in the check: line)"
+        )
+        findings.append(Finding("unwritten", sentence, 1, lines[0] if lines else ""))
+    return findings
+
+
+def too_much_shared(used: Collection[Variable], source: Path) -> list[Finding]:
+    """Return a finding if the `__shared__` arrays that a launch accessed are larger than a GPU's limit."""
+    arrays = sorted({variable for variable in used if variable.is_shared}, key=lambda each: -each.bytes)
+    total = sum(array.bytes for array in arrays)
+    if total <= _MOST_STATIC_SHARED:
+        return []
+    place = _declaration(arrays[0].name, source)
+    sizes = ", ".join(f"{array.name} {array.bytes}" for array in arrays)
+    sentence = f"{place}: {total} bytes of __shared__ arrays ({sizes}), a GPU has {_MOST_STATIC_SHARED}"
+    return [Finding("shared memory", f"{sentence}: use dynamic shared memory", 1, place)]
+
+
+def _declaration(name: str, source: Path) -> str:
+    """Return the file and line that declares a `__shared__` array."""
+    pattern = re.compile(rf"__shared__\b.*\b{re.escape(name)}\b")
+    for number, line in enumerate(read_source(source).splitlines(), start=1):
+        if pattern.search(line):
+            return f"{source.name}:{number}"
+    return source.name
+
+
+def never_set(finding: Finding, warnings: str, source: Path) -> list[Finding]:
+    """Return the finding of a store whose value is the pattern of a variable never set, with the variable's name.
+
+    The pattern may be data: it is a finding only if the compiler, too, says that a variable may be uninitialised.
+
+    Args:
+        finding: of the store.
+        warnings: the compiler's text.
+        source: the kernel file.
+    """
+    declared = re.search(rf"{re.escape(str(source))}:(\d+):\d+: note: .(\w+). was declared here", warnings)
+    if declared is None:
+        return []
+    number, name = int(declared[1]), declared[2]
+    uses = (
+        f", first used at {source.name}:{later}"
+        for later, line in enumerate(read_source(source).splitlines(), start=1)
+        if later > number and re.search(rf"\b{name}\b", line)
+    )
+    sentence = f"{finding.sentence}: the value of {name}, declared at {source.name}:{number}{next(uses, '')}, was never set"
+    return [finding._replace(sentence=sentence)]
