@@ -23,7 +23,8 @@ from typing import NamedTuple
 
 import minisk.cuda
 from minisk.runtime import Kernel
-from minisk.runtime.signature import PACKAGE, signatures
+from minisk.runtime.preprocess import PACKAGE
+from minisk.runtime.signature import signatures
 from minisk.serialization import atomic_write
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "kernels.md"

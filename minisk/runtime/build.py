@@ -12,8 +12,6 @@ import os
 import platform
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,13 +19,16 @@ from pathlib import Path
 
 from ..errors import KernelError
 from .cache import BUILD_PREFIX, cache_folder, is_intact, is_library, remove_leftovers, store
+from .compiler import find_compiler, run_compiler
+from .explain import explain
+from .exports import exports
 from .includes import included_files
 from .objects import extern_shared_arguments
-from .signature import PACKAGE, read_source, signatures
+from .preprocess import HEADERS, INCLUDED, PACKAGE
+from .signature import read_source
 
 log = logging.getLogger(__name__)
 
-HEADERS = Path(__file__).resolve().parent / "include"
 _BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-w", "-fno-strict-aliasing"]
 _NATIVE = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"]
 # One thread a block: sums may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
@@ -61,42 +62,6 @@ _CACHE_VERSION = "2"
 
 class BuildError(KernelError):
     """A kernel file was not built, or its library cannot be loaded."""
-
-
-@functools.cache
-def find_compiler() -> tuple[str, str]:
-    """Return command and version of the C++ compiler: $CXX, which may have arguments, g++, clang++ or c++.
-
-    Raises:
-        KernelError: there is none.
-    """
-    if platform.system() != "Linux":
-        raise KernelError(f"kernels are built on Linux only, this is {platform.system()}")
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
-    commands = [command for command in map(_command, names) if command]
-    if not commands:
-        raise KernelError(f"no C++ compiler found (looked for {', '.join(names)})")
-    command = shlex.join(commands[0])
-    try:
-        done = subprocess.run(
-            [*commands[0], "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise KernelError(f"the C++ compiler {command} does not run: {error}") from error
-    return command, done.stdout.partition("\n")[0]
-
-
-def _command(text: str) -> list[str]:
-    """Return the path and the arguments of a command such as "ccache g++"; empty if there is no such program."""
-    path = shutil.which(text)  # a path may contain spaces
-    if path is not None:
-        return [path]
-    try:
-        name, *arguments = shlex.split(text)
-    except ValueError:  # no words, or a quote that does not end
-        return []
-    path = shutil.which(name)
-    return [path, *arguments] if path is not None else []
 
 
 def build(source: Path, mode: str, defines: Sequence[str], is_rebuilt: bool = False) -> Path:
@@ -177,12 +142,11 @@ def _has_openmp(compiler: str) -> bool:
 
 def _build(source: Path, flags: list[str], library: Path) -> None:
     """Compile the kernels of a file into the cache. Raises BuildError or OSError."""
-    unit = f'#include "cuda_on_cpu.h"\n#include "{source}"\n'
-    unit += "".join(f"MINISK_EXPORT({name})\n" for name in signatures(source))
+    unit = f'#include "cuda_on_cpu.h"\n#include "{source}"\n{exports(source)}'
     remove_leftovers(library.parent)
     content, error = _compile(unit, flags)
     if error:
-        raise BuildError(f"{source.name} does not compile:\n{error}")
+        raise BuildError(explain(source, error) or f"{source.name} does not compile:\n{error}")
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=BUILD_PREFIX) as folder:
         store(content, Path(folder) / library.name, library)
 
@@ -197,10 +161,10 @@ def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
         text, compiled, linked = (Path(folder) / name for name in ("unit.cpp", "unit.o", "unit.so"))
         text.write_text(unit, encoding="utf-8")
         openmp = [flag for flag in flags if flag == _OPENMP]
-        compiling = [*_BASE, f"-I{PACKAGE}", f"-I{HEADERS}", *flags, "-c", str(text), "-o", str(compiled)]
+        compiling = [*_BASE, *INCLUDED, *flags, "-c", str(text), "-o", str(compiled)]
         linking = ["-shared", "-fPIC", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
-        error = _run_compiler(compiling, folder)
-        error = error or _run_compiler([*linking, *extern_shared_arguments(compiled)], folder)
+        error = run_compiler(compiling, folder)
+        error = error or run_compiler([*linking, *extern_shared_arguments(compiled)], folder)
         if error:
             return b"", error
         content = linked.read_bytes() if linked.is_file() else b""
@@ -214,28 +178,7 @@ def compiler_warnings(source: Path, mode: str, defines: Sequence[str], kinds: Se
         text.write_text(f'#include "cuda_on_cpu.h"\n#include "{source}"\n', encoding="utf-8")
         flags = [flag for flag in [*_BASE, *FLAGS[mode]] if flag != "-w"]
         wanted = [*(f"-Werror={kind}" for kind in kinds), *(f"-D{define}" for define in defines)]
-        folders = [f"-I{PACKAGE}", f"-I{HEADERS}"]
-        return _run_compiler([*flags, *wanted, *folders, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
-
-
-def _run_compiler(arguments: list[str], folder: str) -> str:
-    """Run the compiler; return its error message, or "" if it succeeded.
-
-    It has a session of its own: Ctrl-C at a terminal reaches Python, which decides what ends, and not the compiler.
-    """
-    command = [*shlex.split(find_compiler()[0]), *arguments]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "TMPDIR": folder},
-        start_new_session=True,
-    )
-    if done.returncode < 0:
-        return f"signal {-done.returncode} ended the compiler\n{done.stderr}".strip()
-    return (done.stderr.strip() or f"status {done.returncode}") if done.returncode else ""
+        return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
 
 
 def _announce(message: str) -> None:

@@ -34,11 +34,6 @@ class CheckedKernel(HostKernel):
         if not report.ok:
             raise KernelError(str(report))
 
-    @property
-    def variables(self) -> list[Variable]:
-        """The `__shared__` arrays and the `__device__` variables of the file."""
-        return variables(self.path)
-
     def examine(
         self, grid: Three, block: Three, args: Args, dynamic_shared: int, uninitialised: Collection[str]
     ) -> CheckReport:

@@ -7,6 +7,7 @@ shared memory filled with NaN and guard bytes around the arrays.
 
 import ctypes
 import functools
+import itertools
 import os
 import struct
 from collections.abc import Sequence
@@ -19,16 +20,20 @@ from ..backend.threads import OPENMP, keep_freed_memory, variable
 from ..errors import KernelError
 from .addresses import Addresses
 from .build import BuildError, build
+from .description import Described, parameters_of
+from .exports import symbol
 from .memory import MemoryCopy, address_of, copy_arrays
 from .objects import Variable, variables
-from .signature import signatures
+from .signature import Parameter, signature
 from .structures import MiniskLaunch
 
 Three: TypeAlias = tuple[int, int, int]  # x, y, z of a grid or a block
 Args: TypeAlias = Sequence[Any]  # a kernel's arguments: arrays and NumPy scalars
 
-# By NumPy's letter, the format of a scalar argument for `struct`, padded to 8 bytes.
-_FORMATS = {"f": "f4x", "d": "d", "i": "i4x", "I": "I4x", "q": "q", "l": "q", "B": "B7x", "?": "?7x"}
+# The format of a number for `struct`, by NumPy's kind and size; other arguments are bytes.
+_LETTERS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}
+_LETTERS |= {"u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
+_SLOT = 16  # bytes; each argument begins at a multiple, as the strictest type, float4, requires
 # Orders of the threads, as (schedule, seed): forward, reverse, two random permutations. A missing barrier gives a wrong
 # result in some of them only.
 SCHEDULES = ((0, 0), (1, 0), (2, 1), (2, 2))
@@ -42,21 +47,29 @@ class HostKernel:
         name: the kernel's name in it.
         mode: "cpu", "blocks", "threads" or "check".
         defines: macros such as "REAL=float".
-        dtypes: the dtype of each argument.
 
     Raises:
         KernelError: there is no compiler, or it refuses the file.
     """
 
-    def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str], dtypes: Sequence[Any]) -> None:
+    def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str]) -> None:
         self.name, self.source, self.mode, self.defines = name, source, mode, defines
-        self.parameters = signatures(source)[name].parameters
-        self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
+        declared = signature(source, name)
         self.path, self.library = load_library(source, mode, defines)
-        self.function = self.library[f"minisk_launch_{name}"]
-        formats = ["Q" if p.is_array else _FORMATS[t.char] for p, t in zip(self.parameters, dtypes, strict=True)]
+        suffix = symbol(name, declared)
+        self.function = self.library[f"minisk_launch_{suffix}"]
+        described = parameters_of(self.library, suffix)
+        self.parameters = [
+            Parameter(each.name, each.type, type_.is_array, type_.is_const)
+            for each, type_ in zip(declared.parameters, described, strict=True)
+        ]
+        self.dtypes = [type_.dtype for type_ in described]
+        self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
+        formats = [_format(type_) for type_ in described]
         self.pack = struct.Struct("=" + "".join(formats)).pack
         self.pointers = ctypes.c_void_p * len(self.parameters)
+        lengths = [struct.calcsize("=" + format_) for format_ in formats]
+        self.offsets = list(itertools.accumulate(lengths, initial=0))[:-1]
 
     def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
         """Run the kernel: in every order of the threads in mode `threads`, else once. Raises KernelError."""
@@ -76,7 +89,7 @@ class HostKernel:
         packed = self.pack(*[address_of(a) if isinstance(a, np.ndarray) else a for a in args])
         values = ctypes.create_string_buffer(packed, len(packed))
         start = ctypes.addressof(values)
-        pointers = self.pointers(*range(start, start + len(packed), 8))
+        pointers = self.pointers(*[start + offset for offset in self.offsets])
         launch = MiniskLaunch(grid, block, dynamic_shared, schedule, seed)
         if not self.function(ctypes.byref(launch), pointers):
             return ""
@@ -161,6 +174,13 @@ def agree(result: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
     largest = np.maximum(abs(a), abs(b))
     is_close = abs(a - b) <= relative * np.maximum(largest, largest.max(initial=0) / 1000)
     return bool(is_close.all()) and np.array_equal(result[~finite], other[~finite], equal_nan=True)
+
+
+def _format(parameter: Described) -> str:
+    """Return the format of an argument for `struct`, padded to a multiple of _SLOT bytes."""
+    size = 8 if parameter.is_array else parameter.dtype.itemsize
+    known = "Q" if parameter.is_array else _LETTERS.get(parameter.dtype.str[1:])
+    return f"{known or f'{size}s'}{-size % _SLOT}x"
 
 
 def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path, ctypes.CDLL]:

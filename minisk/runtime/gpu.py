@@ -7,7 +7,8 @@ from typing import Any
 
 from .cpu import Three
 from .includes import included_files
-from .signature import PACKAGE, read_source
+from .preprocess import PACKAGE
+from .signature import read_source, signature
 
 
 def compile_for_gpu(path: Path, name: str, defines: Sequence[str], device: int) -> Callable[..., None]:
@@ -29,7 +30,8 @@ def compile_for_gpu(path: Path, name: str, defines: Sequence[str], device: int) 
     checksum = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
     folders = (f"-I{path.parent}", f"-I{PACKAGE}")
     options = ("-std=c++17", *folders, checksum, *(f"-D{define}" for define in defines))
-    function = cupy.RawModule(code=read_source(path), options=options).get_function(name)
+    names = {} if signature(path, name).is_c else {"name_expressions": (name,)}
+    function = cupy.RawModule(code=read_source(path), options=options, **names).get_function(name)
 
     def run(grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
         with cupy.cuda.Device(device):

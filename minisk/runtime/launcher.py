@@ -7,7 +7,6 @@ The device of the arrays and MINISK_KERNELS (mode.py) decide which one.
 """
 
 import math
-import operator
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,15 +18,17 @@ from ..errors import DeviceError, DtypeError, KernelError, ShapeError
 from .build import BuildError
 from .checked import CheckedKernel
 from .cpu import Args, HostKernel, Three
+from .description import accepts, scalar
+from .exports import instance_define
 from .findings import CheckReport
 from .gpu import compile_for_gpu
 from .mode import kernel_mode
-from .signature import REAL, Parameter, locate, signatures, type_names
+from .signature import REAL, Parameter, locate, signature, type_names
 
 _LARGEST_INDEX = 2**31 - 1
 _LARGEST_YZ = 65535  # CUDA's limit for y and z of a grid
 Sizes: TypeAlias = Sequence[int]  # of a grid or a block, one to three
-Compiled: TypeAlias = tuple[list[np.dtype[Any]], Callable[..., None]]
+Compiled: TypeAlias = tuple[list[np.dtype[Any] | None], Callable[..., None]]
 
 
 class Kernel:
@@ -44,10 +45,7 @@ class Kernel:
 
     def __init__(self, file: str | Path, name: str, **constants: int | str) -> None:
         self.path, self.name, self.constants = locate(file), name, constants
-        known = signatures(self.path)
-        if name not in known:
-            raise KernelError(f"{self.path.name} has no kernel {name!r}; it has {', '.join(known) or 'none'}")
-        self.signature = known[name]
+        self.signature = signature(self.path, name)
         self._compiled: dict[tuple[str, str, bool], Compiled] = {}
         self._errors: dict[tuple[str, str, bool], str] = {}  # a compiler that failed is not run again
 
@@ -78,11 +76,12 @@ class Kernel:
         types = type_names(real, is_huge)
         defines = [f"REAL={types['real']}", f"INDEX={types['index_t']}"]
         defines += [f"{name}={value}" for name, value in self.constants.items()]
-        dtypes = [parameter.dtype(types) for parameter in self.signature.parameters]
         if target.startswith("cuda:"):
+            dtypes = [parameter.dtype(types) for parameter in self.signature.parameters]
             return dtypes, compile_for_gpu(self.path, self.name, defines, int(target.removeprefix("cuda:")))
         kind = CheckedKernel if target == "check" else HostKernel
-        return dtypes, kind(self.path, self.name, target, defines, dtypes)
+        compiled = kind(self.path, self.name, target, [*defines, *instance_define(self.name, self.signature)])
+        return [*compiled.dtypes], compiled
 
 
 def launch(kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared: int = 0) -> None:
@@ -158,16 +157,18 @@ def _arrays_and_dtype(kernel: Kernel, args: Args) -> tuple[list[Array], str]:
     return arrays, real
 
 
-def _typed(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any]) -> Any:
+def _typed(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any] | None) -> Any:
     """Return an array unchanged, after checking it, and a number as a NumPy scalar of the type declared."""
+    if dtype is None:  # on a GPU, a type whose name says nothing: CuPy takes arrays and NumPy's scalars
+        return arg
     if parameter.is_array:
-        if arg.dtype != dtype:
+        if arg.dtype != dtype and not accepts(dtype, arg.dtype):
             raise DtypeError(f"{kernel.name}: argument {parameter.name} is {arg.dtype}, expected {dtype}")
         if not arg.flags.c_contiguous:
             raise ShapeError(f"{kernel.name}: argument {parameter.name}, shape {arg.shape}, is not C-contiguous")
         return arg
     try:
-        return dtype.type(arg if dtype.kind == "f" else operator.index(arg))
+        return scalar(dtype, arg)
     except (TypeError, OverflowError, ValueError) as error:
         raise KernelError(f"{kernel.name}: argument {parameter.name} is {arg!r}, not a {parameter.type}") from error
 

@@ -15,7 +15,7 @@ import logging
 import os
 
 from ..errors import KernelError
-from .build import find_compiler
+from .compiler import find_compiler
 from .cpu import load_library
 from .signature import locate
 

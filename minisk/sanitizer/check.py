@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..errors import KernelError
 from ..runtime import examine
 from ..runtime.findings import CheckReport
-from ..runtime.signature import PACKAGE
+from ..runtime.preprocess import PACKAGE
 from .cases import cases
 
 

@@ -25,7 +25,8 @@ from minisk.errors import KernelError
 from minisk.runtime import Kernel, examine
 from minisk.runtime import build as compiler
 from minisk.runtime.checked import CheckedKernel
-from minisk.runtime.signature import PACKAGE, signatures
+from minisk.runtime.preprocess import PACKAGE
+from minisk.runtime.signature import signatures
 from minisk.sanitizer import Case, cases
 
 BATCH = 24  # mutants built together

@@ -11,9 +11,11 @@
 // Read in this order: launch.h (how Python calls a kernel), vocabulary.h, one_thread.h, fibers.h, scheduler.h,
 // crashes.h, and the checker: shadow.h, counters.h, fences.h, order.h, findings.h, checker.h, undefined.h.
 #pragma once
+#define MINISK_ON_CPU  // common.cuh chooses by it
 #include "vocabulary.h"
 
 #include "launch.h"
+#include "describe.h"
 #include "warp.h"
 
 #if defined(MINISK_ONE_THREAD)
@@ -26,6 +28,9 @@
 #else
 #error "minisk: compile with -DMINISK_ONE_THREAD or -DMINISK_FIBERS"
 #endif
+
+#include "vocabulary/collectives.h"
+#include "vocabulary/cooperative_groups.h"
 
 // One process loads several libraries of one file (modes, dtypes). The dynamic linker must not merge their symbols, for
 // example a template's shared array: only the functions that MINISK_EXPORT defines are visible.

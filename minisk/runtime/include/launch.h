@@ -1,7 +1,7 @@
 // launch.h: from a request in C to a kernel called with typed arguments.
 //
-// MINISK_EXPORT(kernel) defines the C function minisk_launch_kernel, which Python calls through ctypes. If the
-// sizes fit a GPU, it calls run_grid of the executor that the library was compiled for; otherwise it sets an error.
+// MINISK_EXPORT(kernel) of describe.h defines the C function minisk_launch_kernel, which Python calls through ctypes. If
+// the sizes fit a GPU, it calls run_grid of the executor that the library was compiled for; otherwise it sets an error.
 #pragma once
 #include <cstdarg>
 #include <cstddef>
@@ -104,7 +104,3 @@ template <auto kernel> int launch_kernel(Launch& launch, void** arguments) {
 }  // namespace minisk
 
 #define MINISK_VISIBLE extern "C" __attribute__((visibility("default"))) MINISK_UNWATCHED
-#define MINISK_EXPORT(kernel)                                                                    \
-    MINISK_VISIBLE int minisk_launch_##kernel(struct minisk_launch* launch, void** arguments) { \
-        return minisk::launch_kernel<kernel>(*launch, arguments);                                \
-    }

@@ -22,11 +22,16 @@ static inline void __syncwarp(unsigned = 0) {}
 
 namespace minisk {
 
-struct NeedsFullWarp { Place place; };
+// Ends a launch.
+struct CannotRun {
+    Place place;
+    const char* reason;
+};
+static constexpr char needs_full_warp[] = "warp collectives need a full warp: run this kernel in mode threads";
 
 static int lane() { return 0; }
-template <class T> static T from_lane(unsigned, T, int, Place place) { throw NeedsFullWarp{place}; }
-static unsigned ballot(unsigned, bool, Place place) { throw NeedsFullWarp{place}; }
+template <class T> static T from_lane(unsigned, T, int, Place place) { throw CannotRun{place, needs_full_warp}; }
+static unsigned ballot(unsigned, bool, Place place) { throw CannotRun{place, needs_full_warp}; }
 
 template <class T, class Update> static inline T atomic_update(T* address, Update update, bool) {
     return update_in_parallel(address, update);
@@ -44,10 +49,9 @@ static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall cal
         blockIdx = position(block, gridDim);
         call();
     }
-} catch (const NeedsFullWarp& refusal) {
+} catch (const CannotRun& refusal) {
     #pragma omp critical(minisk_report)
-    report(launch, "%s:%d: warp collectives need a full warp: run this kernel in mode threads", refusal.place.file,
-           refusal.place.line);
+    report(launch, "%s:%d: %s", refusal.place.file, refusal.place.line, refusal.reason);
 }
 
 static void run_grid(Launch& launch, KernelCall call) {
