@@ -171,13 +171,13 @@ def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
         return content, "" if is_library(content) else "the compiler wrote no library"
 
 
-def compiler_warnings(source: Path, mode: str, defines: Sequence[str]) -> str:
-    """Return what the compiler says about variables of a kernel file that are never set; "" for nothing."""
+def compiler_warnings(source: Path, mode: str, defines: Sequence[str], kinds: Sequence[str]) -> str:
+    """Return the compiler's warnings about a kernel file; "" for none. kinds: such as "uninitialized"."""
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text = Path(folder) / "unit.cpp"
         text.write_text(f'#include "cuda_on_cpu.h"\n#include "{source}"\n', encoding="utf-8")
         flags = [flag for flag in [*_BASE, *FLAGS[mode]] if flag != "-w"]
-        wanted = ["-Werror=uninitialized", "-Werror=maybe-uninitialized", *(f"-D{define}" for define in defines)]
+        wanted = [*(f"-Werror={kind}" for kind in kinds), *(f"-D{define}" for define in defines)]
         return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
 
 

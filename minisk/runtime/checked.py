@@ -5,7 +5,6 @@ memory, barriers that some threads miss. The counts are those of a GPU profiler;
 """
 
 import ctypes
-import functools
 import re
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -15,14 +14,16 @@ import numpy as np
 from ..errors import KernelError
 from .addresses import Addresses
 from .build import compiler_warnings
-from .cpu import Args, HostKernel, Three, aligned_copy
+from .cpu import Args, HostKernel, Three
 from .findings import SHARED_MEMORY, CheckReport, Finding, Site
-from .objects import Variable, variables
-from .late_findings import never_set, too_much_shared, unwritten
+from .late_findings import largest_local, never_set, too_much_shared, unwritten, with_barrier_mistakes
+from .memory import MemoryCopy, copy_arrays
+from .objects import Variable
 from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
 _NO_ARRAY = -(2**30)
+STACK_OVERFLOW = "of local memory"  # the end of the message of include/fibers.h
 
 
 class CheckedKernel(HostKernel):
@@ -32,11 +33,6 @@ class CheckedKernel(HostKernel):
         report = self.examine(grid, block, args, dynamic_shared, ())
         if not report.ok:
             raise KernelError(str(report))
-
-    @functools.cached_property
-    def variables(self) -> list[Variable]:
-        """The `__shared__` arrays and the `__device__` variables of the file."""
-        return variables(self.path)
 
     def examine(
         self, grid: Three, block: Three, args: Args, dynamic_shared: int, uninitialised: Collection[str]
@@ -50,41 +46,53 @@ class CheckedKernel(HostKernel):
             dynamic_shared: bytes of dynamic shared memory.
             uninitialised: names of the arrays whose contents are undefined before the launch.
         """
-        watched = [aligned_copy(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
-        known = self._register(watched, uninitialised)
+        copies, watched = copy_arrays(args)
+        known = self._register(copies, uninitialised)
         error = self.call(grid, block, watched, dynamic_shared)
         for i in self.outputs:
-            args[i][...] = watched[i]
+            if args[i] is not None:
+                args[i][...] = watched[i]
         found = fetch(self.library.minisk_check_finding, MiniskFinding)
         sites = fetch(self.library.minisk_check_site, MiniskSite)
         places = Addresses(self.path)
         places.look_up({a.address for f in found for a in (f.here, f.other)} | {site.address for site in sites})
         findings = self._findings(found, places)
+        if error.endswith(STACK_OVERFLOW):
+            error += largest_local(self._warnings("larger-than=16384"), self.source)
         findings += _stopped(error, findings)
         if not findings:
             findings += unwritten(self.parameters, known, watched, self._writing_places(sites, places))
         findings += too_much_shared([self._variable(s.array) for s in sites if s.array <= -2], self.source)
         name = f"{self.name}<<<{_without_trailing(1, grid)}, {_without_trailing(1, block)}>>>"
-        sizes = {p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if p.is_array}
+        sizes = {
+            p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if isinstance(arg, np.ndarray)
+        }
+        findings = with_barrier_mistakes(findings)
         hints = [finding for finding in findings if finding.is_hint]
         findings = [finding for finding in findings if not finding.is_hint]
         return CheckReport(name, findings, [self._site(each, places) for each in sites], sizes, hints)
 
-    def _register(self, args: Args, uninitialised: Collection[str]) -> dict[int, np.ndarray[Any, Any]]:
-        """Pass the address and size of each array and variable to the checker.
+    def _register(
+        self, copies: Sequence[MemoryCopy], uninitialised: Collection[str]
+    ) -> dict[int, np.ndarray[Any, Any]]:
+        """Pass the address and size of each array's memory, and of each variable, to the checker.
 
         Returns, for the index of each uninitialised array, one byte per byte of it: 0 until the launch writes there.
         """
         self.library.minisk_check_begin()
         known = {}
-        for index, (parameter, array) in enumerate(zip(self.parameters, args, strict=True)):
-            if parameter.is_array:
-                start, length = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
-                map_ = None  # all bytes are initialised
-                if parameter.name in uninitialised:
-                    known[index] = np.zeros(array.nbytes, np.uint8)
-                    map_ = ctypes.c_void_p(known[index].ctypes.data)
-                self.library.minisk_check_array(start, length, index, not parameter.is_const, map_)
+        self._names = [parameter.name for parameter in self.parameters]
+        for copy in copies:
+            outputs = [i for i in copy.members if not self.parameters[i].is_const]
+            index = (outputs or copy.members)[0]  # by which findings name the memory
+            self._names[index] = " and ".join(self.parameters[i].name for i in copy.members)
+            first = min(copy.arrays.values(), key=lambda array: array.ctypes.data)
+            map_ = None  # all bytes are initialised
+            if copy.members == [index] and self.parameters[index].name in uninitialised:
+                known[index] = np.zeros(copy.nbytes, np.uint8)
+                map_ = ctypes.c_void_p(known[index].ctypes.data)
+            start, length = ctypes.c_void_p(first.ctypes.data), ctypes.c_size_t(copy.nbytes)
+            self.library.minisk_check_array(start, length, index, bool(outputs), map_)
         for number, variable in enumerate(self.variables):
             offset, size = ctypes.c_size_t(variable.offset), ctypes.c_size_t(variable.bytes)
             self.library.minisk_check_object(number, variable.is_shared, offset, size)
@@ -98,7 +106,7 @@ class CheckedKernel(HostKernel):
         if array == _NO_ARRAY:
             return "memory far from every array"
         if array >= 0:
-            return self.parameters[array].name
+            return self._names[array]
         if array == -1:
             return "dynamic shared memory"
         variable = self._variable(array)
@@ -134,10 +142,13 @@ class CheckedKernel(HostKernel):
             sentence = self._sentence(each, kind, places)
             finding = Finding(kind, sentence, each.count, places.place(each.here.address), bool(each.is_hint))
             if kind == "uninitialised" and is_write:
-                findings += never_set(finding, compiler_warnings(self.source, self.mode, self.defines), self.source)
+                findings += never_set(finding, self._warnings("uninitialized", "maybe-uninitialized"), self.source)
             else:
                 findings.append(finding)
         return findings
+
+    def _warnings(self, *kinds: str) -> str:
+        return compiler_warnings(self.source, self.mode, self.defines, kinds)
 
     def _sentence(self, finding: MiniskFinding, kind: str, places: Addresses) -> str:
         place, thread = places.place(finding.here.address), _thread(finding.here)

@@ -72,7 +72,7 @@ def never_set(finding: Finding, warnings: str, source: Path) -> list[Finding]:
 
     Args:
         finding: of the store.
-        warnings: the compiler's text.
+        warnings: the compiler's text about variables that may be uninitialised.
         source: the kernel file.
     """
     declared = re.search(rf"{re.escape(str(source))}:(\d+):\d+: note: .(\w+). was declared here", warnings)
@@ -84,5 +84,26 @@ def never_set(finding: Finding, warnings: str, source: Path) -> list[Finding]:
         for later, line in enumerate(read_source(source).splitlines(), start=1)
         if later > number and re.search(rf"\b{name}\b", line)
     )
-    sentence = f"{finding.sentence}: the value of {name}, declared at {source.name}:{number}{next(uses, '')}, was never set"
-    return [finding._replace(sentence=sentence)]
+    cause = f"the value of {name}, declared at {source.name}:{number}{next(uses, '')}, was never set"
+    return [finding._replace(sentence=f"{finding.sentence}: {cause}")]
+
+
+def largest_local(warnings: str, source: Path) -> str:
+    """Return the largest local array and where it is declared, from the compiler's warnings of large objects; "" for none."""
+    pattern = rf"{re.escape(str(source))}:(\d+):\d+: error: size of .(\w+). (\d+) bytes"
+    found = [(int(size), name, line) for line, name, size in re.findall(pattern, warnings)]
+    if not found:
+        return ""
+    size, name, line = max(found)
+    return f"; {name}, declared at {source.name}:{line}, has {size} bytes"
+
+
+def with_barrier_mistakes(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings, and as mistakes the barriers that some warps missed if there is any other mistake.
+
+    A barrier without warps that have exited is a hint in a kernel that is otherwise right. Beside a race it is probably
+    the cause: the warps ran past it.
+    """
+    if all(finding.is_hint for finding in findings):
+        return list(findings)
+    return [f._replace(is_hint=False) if f.kind == "synchronisation" else f for f in findings]

@@ -1,14 +1,19 @@
 """The variables of a built library, by its symbol table: `__shared__` arrays, `__device__` and `__constant__` variables."""
 
+import functools
 import re
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 _EXTERN_SHARED = Path(__file__).resolve().parent / "include" / "extern_shared.cpp"
-_SYMBOL = re.compile(r"\s*\d+: (?P<offset>[0-9a-f]+)\s+(?P<bytes>\w+) (?P<type>TLS|OBJECT) +\w+ +\w+ +(?P<section>\w+) (?P<name>.*)")
+_SYMBOL = re.compile(
+    r"\s*\d+: (?P<offset>[0-9a-f]+)\s+(?P<bytes>\w+) (?P<type>TLS|OBJECT) +\w+ +\w+ +(?P<section>\w+) (?P<name>.*)"
+)
 # Of the executor, the compiler and the C library.
-_NOT_THE_KERNELS = re.compile(r"minisk|(threadIdx|blockIdx|blockDim|gridDim)$|std::|__gnu|_|guard variable|[^()]*\.|.* for ")
+_NOT_THE_KERNELS = re.compile(
+    r"minisk|(threadIdx|blockIdx|blockDim|gridDim)$|std::|__gnu|_|guard variable|[^()]*\.|.* for "
+)
 
 
 class Variable(NamedTuple):
@@ -25,6 +30,7 @@ class Variable(NamedTuple):
     bytes: int
 
 
+@functools.cache
 def variables(library: Path) -> list[Variable]:
     """Return the variables of the kernel file that a library was built from, one for each address."""
     found = {}

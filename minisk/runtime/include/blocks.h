@@ -10,21 +10,20 @@
 
 namespace minisk {
 
-MINISK_STATE int begun;        // threads of the block that have begun
-MINISK_STATE bool has_waited;  // some thread of the block has waited
-
 // Makes the next thread of the block the running one, in the order x, y, z, and returns its number; no_thread if all have
 // begun. `previous`: the thread that this stack ran before, or no_thread.
 static inline int begin_next_thread(int previous) {
-    if (has_waited && previous != no_thread) fibers[previous].state = State::exited;
-    if (begun == threads) return no_thread;
-    current = begun++;
-    if (++threadIdx.x == blockDim.x) {
-        threadIdx.x = 0;
-        if (++threadIdx.y == blockDim.y) threadIdx.y = 0, ++threadIdx.z;
+    Processor& own = processor();
+    if (own.has_waited && previous != no_thread) fibers[previous].state = State::exited;
+    if (own.begun == own.threads) return no_thread;
+    uint3& index = own.thread_index;
+    if (++index.x == own.block_size.x) {
+        index.x = 0;
+        if (++index.y == own.block_size.y) index.y = 0, ++index.z;
     }
-    asm volatile("" ::"m"(current));  // in memory, because the handler of a crash reads it
-    return current;
+    *own.current_thread = own.begun;
+    asm volatile("" ::"m"(*own.current_thread));  // in memory, because the handler of a crash reads it
+    return own.begun++;
 }
 
 // A thread that waits hands over to the next one, if that is ready, without a detour through the scheduler.
@@ -36,15 +35,16 @@ static void* next_stack_pointer() {
 }
 
 static void run_block_in_a_loop() {
-    begun = 0;
-    has_waited = false;
-    threadIdx = {~0u, 0, 0};  // before the first thread
-    for (int stack = 0; begun < threads && !running->error[0]; ++stack) {
-        current = begun;
+    Processor& own = processor();
+    own.begun = 0;
+    own.has_waited = false;
+    own.thread_index = {~0u, 0, 0};  // before the first thread
+    for (int stack = 0; own.begun < threads && !running->error[0]; ++stack) {
+        current = own.begun;
         minisk_switch_stack(&scheduler_stack_pointer, fresh_stack(stack_top(stack), fiber_main));
-        has_waited |= fibers[current].state != State::exited;
+        own.has_waited |= fibers[current].state != State::exited;
     }
-    if (has_waited) run_until_exit();
+    if (own.has_waited) run_until_exit();
     current = no_thread;
 }
 
@@ -65,7 +65,8 @@ static void run_range(size_t first, size_t last, Launch& own, KernelCall call) {
     kernel_call = call;
     gridDim = grid_of(own);
     blockDim = block_of(own);
-    threads = int(blockDim.x * blockDim.y * blockDim.z);
+    threads = processor().threads = int(blockDim.x * blockDim.y * blockDim.z);
+    processor().current_thread = &current;
     dynamic_shared.size = own.dynamic_shared;
     if (!make_room()) return report(own, "no memory for the stacks of %d threads", threads);
     for (int thread = 0; thread < threads; ++thread) {

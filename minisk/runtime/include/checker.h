@@ -46,6 +46,7 @@ MINISK_UNWATCHED static void settle() {
     if (*value == 0xfe && is_never_set(value, pending.bytes))
         find(minisk_uninitialised, pending.region, pending.address, pending.bytes, pending.mine);
     pending.region = nullptr;
+    pending.rival.time = 0;
 }
 
 // ---- one access ----
@@ -150,11 +151,10 @@ MINISK_UNWATCHED static bool is_in_library(uintptr_t address) {
     return address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end);
 }
 
-// Returns the region of an access; null if it is none of the kernel's. An access outside all regions ends the launch.
+// Returns the region of an access. An access outside all regions ends the launch.
 MINISK_UNWATCHED static Region* accessed_region(Site& site, uintptr_t address, size_t bytes, const Record& mine) {
     if (site.region && site.region->holds(address, bytes)) return site.region;
-    Region* const region = region_of(address, bytes);
-    if (region || is_in_library(address)) return region;  // in the library: threadIdx, constants of the compiler
+    if (Region* const region = region_of(address, bytes)) return region;
     const Region* const nearest = nearest_region(address);
     find(minisk_out_of_bounds, nearest || !site.region ? nearest : site.region, address, bytes, mine);
     stop("an out-of-bounds access");
@@ -166,13 +166,13 @@ MINISK_UNWATCHED static Region* watch(void* pointer, size_t bytes, minisk_access
                                       bool is_range = false) {
     const uintptr_t address = uintptr_t(pointer);
     if (current == no_thread || is_local(address)) return nullptr;
+    if (is_in_library(address) && !region_of(address, bytes)) return nullptr;  // threadIdx, constants of the compiler
     settle();
     Site& site = site_at(uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start));  // − 1: in the call, not after it
     wait_for_room(site);
     const Record mine{now, unsigned(current), unsigned(&site - sites), unsigned(access)};
 
     Region* const region = accessed_region(site, address, bytes, mine);
-    if (!region) return nullptr;
     if (address % bytes) {
         find(minisk_misaligned, region, address, bytes, mine);
         stop("a misaligned access");
@@ -254,7 +254,7 @@ MINISK_UNWATCHED static void launch_begins() {
 
 MINISK_UNWATCHED static void launch_ends() {
     settle();
-    forgive_guesses();
+    remove_forgiven();
     free_shadow();
     if (finding_count) report(*running, "the checker has findings");
 }

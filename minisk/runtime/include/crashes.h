@@ -64,8 +64,10 @@ MINISK_UNWATCHED static void end_launch(int signal, siginfo_t* cause, void* cont
             raise(signal);
             return;
         }
-        const bool is_stack = signal == SIGSEGV && is_reserve(uintptr_t(cause->si_addr));
-        report_thread(is_stack ? stack_overflow : crash.meaning, instruction_of(context));
+        const char* meaning = crash.meaning;
+        if (signal == SIGSEGV && is_reserve(uintptr_t(cause->si_addr))) meaning = stack_overflow;
+        if (signal == SIGSEGV && cause->si_code == SI_KERNEL) meaning = "accesses a misaligned vector, or a wild address";
+        report_thread(meaning, instruction_of(context));
     }
     wait(State::exited, {});
 }
@@ -91,12 +93,8 @@ MINISK_UNWATCHED static void interrupt(int signal, siginfo_t* cause, void* conte
         else interrupt_before.sa_handler(signal);
         return;
     }
-    if (current == no_thread) return report(*running, "interrupted");
-    const uintptr_t instruction = instruction_of(context);
-    report_thread("is interrupted by Ctrl-C", instruction);
-    memmove(running->error + 13, running->error, sizeof running->error - 13);
-    memcpy(running->error, "interrupted: ", 13);
-    running->error[sizeof running->error - 1] = 0;
+    if (current == no_thread) return report(*running, "interrupted by Ctrl-C");
+    report_thread("is interrupted by Ctrl-C", instruction_of(context));
     if (running->address) wait(State::exited, {});
 }
 

@@ -28,12 +28,12 @@
 // The state of the block that runs. In mode "blocks" each processor runs one, and has a state of its own.
 #ifdef MINISK_BLOCKS
 #define MINISK_STATE static thread_local
+#include "processor.h"
 #else
 #define MINISK_STATE static
+static uint3 threadIdx, blockIdx;
+static dim3 blockDim, gridDim;
 #endif
-
-MINISK_STATE uint3 threadIdx, blockIdx;
-MINISK_STATE dim3 blockDim, gridDim;
 
 namespace minisk {
 
@@ -82,7 +82,7 @@ MINISK_STATE Launch* running;
 MINISK_STATE KernelCall kernel_call;
 MINISK_STATE Fiber fibers[most_threads];
 MINISK_STATE char* stacks;
-MINISK_STATE int threads;             // in a block
+MINISK_STATE int threads;              // in a block
 MINISK_STATE int current = no_thread;  // the running thread; no_thread while the scheduler runs
 MINISK_STATE void* scheduler_stack_pointer;
 MINISK_STATE Bytes dynamic_shared;

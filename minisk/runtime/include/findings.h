@@ -97,16 +97,28 @@ __attribute__((format(printf, 4, 5))) MINISK_UNWATCHED static void find_text(min
     findings[finding_count++] = {finding, 0, 0};
 }
 
-// Removes the races of an atomicCAS with a plain read that guesses the old value: the exchange fails if it is wrong.
-MINISK_UNWATCHED static void forgive_guesses() {
-    int kept = 0;
+// Whether a finding is a race of an atomicCAS with a plain read that guesses the old value: the exchange fails if the
+// guess is wrong. Or a hint about writes that are races in another request.
+MINISK_UNWATCHED static bool is_forgiven(const Found& found) {
+    const Site &here = sites[found.site], &other = sites[found.other_site];
+    if (found.result.kind == minisk_race)
+        return (here.is_guess && other.is_exchange) || (here.is_exchange && other.is_guess);
+    if (found.result.kind != minisk_same_value) return false;
     for (int i = 0; i < finding_count; ++i) {
-        const Found& found = findings[i];
-        const Site &here = sites[found.site], &other = sites[found.other_site];
-        const bool is_guess = (here.is_guess && other.is_exchange) || (here.is_exchange && other.is_guess);
-        if (found.result.kind != minisk_race || !is_guess) findings[kept++] = found;
+        const bool is_race = findings[i].result.kind == minisk_race;
+        if (is_race && findings[i].site == found.site && findings[i].other_site == found.other_site) return true;
     }
-    finding_count = kept;
+    return false;
+}
+
+MINISK_UNWATCHED static void remove_forgiven() {
+    static Found kept[most_findings];
+    int count = 0;
+    for (int i = 0; i < finding_count; ++i) {
+        if (!is_forgiven(findings[i])) kept[count++] = findings[i];
+    }
+    memcpy(findings, kept, sizeof kept);
+    finding_count = count;
 }
 
 // Ends the launch: the calling fiber is never resumed.

@@ -305,3 +305,6 @@ static void run_grid(Launch& launch, KernelCall call) {
 #endif  // MINISK_BLOCKS
 
 }  // namespace minisk
+
+// Where this library lies in memory, for the offsets in its symbol table.
+MINISK_VISIBLE char* minisk_library_start() { return minisk::__ehdr_start; }
