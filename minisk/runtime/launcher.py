@@ -104,6 +104,18 @@ class Kernel:
                 raise
         return self._compiled[key]
 
+    def dtypes(self, real: str = "f") -> list[np.dtype[Any]]:
+        """Return the dtype of each argument, or of its elements; builds the kernel if a type's name does not say it.
+
+        Args:
+            real: NumPy's letter for the stored dtype, "e", "f" or "d".
+        """
+        types = type_names(real)
+        declared = [parameter.dtype(types) for parameter in self.signature.parameters]
+        if self.signature.template is not None or None in declared:
+            declared = self.compiled("check", real)[0]
+        return [dtype for dtype in declared if dtype is not None]
+
     def _compile(self, target: str, real: str, is_huge: bool) -> Compiled:
         types = type_names(real, is_huge)
         defines = [f"REAL={types['real']}", f"INDEX={types['index_t']}"]
