@@ -75,7 +75,7 @@ def _blanked(found: re.Match[str]) -> str:
 def declarations(code: str) -> Declarations:
     """Return what a text without comments and directives declares."""
     found = Declarations([], [])
-    for scope, statement in _statements([Token(match[0], match.start()) for match in _WORD.finditer(code)]):
+    for scope, statement in statements([Token(match[0], match.start()) for match in _WORD.finditer(code)]):
         words = {token.text for token in statement}
         if "__global__" in words:
             kernel = _kernel(scope, statement)
@@ -85,7 +85,7 @@ def declarations(code: str) -> Declarations:
     return found
 
 
-def _statements(tokens: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
+def statements(tokens: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
     """Yield the declarations at file scope and in namespaces, each with its scope ("ns::"), without bodies."""
     scopes: list[str] = []
     statement: list[Token] = []
@@ -113,7 +113,8 @@ def _statements(tokens: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
             statement, has_value = [], False
         else:
             statement.append(tokens[i])
-            has_value |= text == "=" and statement[0].text != "template"
+            is_operator = any(token.text == "operator" for token in statement[-3:])
+            has_value |= text == "=" and statement[0].text != "template" and not is_operator
         i += 1
 
 
