@@ -1,7 +1,7 @@
 """Write docs/cuda-words.md, the list of CUDA's words that minisk has: `python tools/cuda_words.py`.
 
-The words are read from the headers of runtime/include, after the preprocessor, so the page has what a kernel can use. The
-tool needs a C++ compiler.
+The words are read from the headers of runtime/include, after the preprocessor, so the page has what a kernel can use.
+The tool needs a C++ compiler.
 With --check nothing is written; the exit status is 1 if the page is not up to date.
 """
 

@@ -158,7 +158,8 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
         else:
             i += 1
     any_block = any(word.text == "ANY_BLOCK" for word in words)
-    opening = next((i for i, word in enumerate(words) if word.text == "("), None)
+    start = [word.text for word in words].index("__global__")
+    opening = next((i for i, word in enumerate(words) if word.text == "(" and i > start), None)
     if opening is None:
         return None
     name = _name([word.text for word in words[:opening]])
@@ -168,7 +169,7 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
     )
     if template == "":  # template <>: a specialisation is an instantiation
         template = None
-    first = next(token.position for token in statement)
+    first = statement[0].position
     is_c = any(word.text == '"C"' for word in statement) or '"C"' in scope
     return Declaration(scope.replace('"C"', "") + name, parameters, template, bounds, any_block, is_c, first)
 
