@@ -29,7 +29,8 @@ from .signature import read_source
 
 log = logging.getLogger(__name__)
 
-_BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-w", "-fno-strict-aliasing"]
+# A GPU has no arrays of variable length. Other warnings are printed with errors only.
+_BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-Werror=vla", "-fno-strict-aliasing"]
 _NATIVE = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"]
 # One thread a block: sums may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
 _FAST = [*_NATIVE, "-fassociative-math", "-fno-signed-zeros"]

@@ -46,11 +46,12 @@ class CheckedKernel(HostKernel):
             dynamic_shared: bytes of dynamic shared memory.
             uninitialised: names of the arrays whose contents are undefined before the launch.
         """
+        self.check_outputs(args)
         copies, watched = copy_arrays(args)
         known = self._register(copies, uninitialised)
         error = self.call(grid, block, watched, dynamic_shared)
         for i in self.outputs:
-            if args[i] is not None:
+            if isinstance(args[i], np.ndarray):  # not a null pointer
                 args[i][...] = watched[i]
         found = fetch(self.library.minisk_check_finding, MiniskFinding)
         sites = fetch(self.library.minisk_check_site, MiniskSite)

@@ -20,11 +20,11 @@ from ..backend.threads import OPENMP, keep_freed_memory, variable
 from ..errors import KernelError
 from .addresses import Addresses
 from .build import BuildError, build
-from .description import Described, parameters_of
-from .exports import symbol
+from .description import Described, parameters_of, variable_in
+from .exports import symbol, word
 from .memory import MemoryCopy, address_of, copy_arrays
 from .objects import Variable, variables
-from .signature import Parameter, signature
+from .signature import Parameter, kernels_in, signature
 from .structures import MiniskLaunch
 
 Three: TypeAlias = tuple[int, int, int]  # x, y, z of a grid or a block
@@ -73,12 +73,20 @@ class HostKernel:
 
     def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
         """Run the kernel: in every order of the threads in mode `threads`, else once. Raises KernelError."""
+        self.check_outputs(args)
         if self.mode == "cpu":
             self._call(grid, (1, 1, 1), args, dynamic_shared)
         elif self.mode == "blocks":
             self._call(grid, block, args, dynamic_shared)
         else:
             self._call_in_every_order(grid, block, args, dynamic_shared)
+
+    def check_outputs(self, args: Args) -> None:
+        """Raise KernelError if an array that the kernel may write to is read-only."""
+        for i in self.outputs:
+            if isinstance(args[i], np.ndarray) and not args[i].flags.writeable:
+                name = self.parameters[i].name
+                raise KernelError(f"{self.name}: the array {name} is read-only, but not declared const")
 
     def call(self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0) -> str:
         """Run the kernel once; return the executor's error message, with the line if it is known, or "" for none.
@@ -123,7 +131,7 @@ class HostKernel:
                 self._check_copy(copy, args)
             results.append(inner)
         for i in self.outputs:
-            if args[i] is None:
+            if not isinstance(args[i], np.ndarray):  # a null pointer
                 continue
             args[i][...] = results[0][i]
             for (schedule, seed), other in zip(SCHEDULES[1:], results[1:], strict=True):
@@ -147,6 +155,14 @@ class HostKernel:
     def variables(self) -> list[Variable]:
         """The `__shared__` arrays and the `__device__` and `__constant__` variables of the file."""
         return variables(self.path)
+
+    def variable(self, name: str) -> np.ndarray[Any, Any]:
+        """Return the memory of a `__device__` or `__constant__` variable. Raises KernelError: there is none."""
+        try:
+            return variable_in(self.library, word(name))
+        except AttributeError:
+            known = ", ".join(kernels_in(self.source).variables) or "none"
+            raise KernelError(f"{self.source.name} has no device variable {name!r}; it has {known}") from None
 
     def memory_of(self, variable: Variable) -> np.ndarray[Any, Any]:
         """Return the bytes of a `__device__` or `__constant__` variable, to read and write."""

@@ -29,15 +29,15 @@ def _lines(source: Path) -> Iterator[str]:
             yield f"template <> struct minisk::Fields<{name}> {{ {body} }};"
     for name, signature in found.kernels.items():
         if signature.template is None:
-            yield f"MINISK_EXPORT_AS({_word(name)}, {name})"
+            yield f"MINISK_EXPORT_AS({word(name)}, {name})"
     for name in found.variables:
-        yield f"MINISK_EXPORT_VARIABLE({_word(name)}, {name})"
+        yield f"MINISK_EXPORT_VARIABLE({word(name)}, {name})"
     yield "#ifdef MINISK_INSTANCE\nMINISK_EXPORT_AS(instance, MINISK_INSTANCE)\n#endif"
 
 
 def symbol(name: str, signature: Signature) -> str:
     """Return the suffix of the library's functions for a kernel, as in `minisk_launch_<suffix>`."""
-    return "instance" if signature.template is not None else _word(name)
+    return "instance" if signature.template is not None else word(name)
 
 
 def instance_define(name: str, signature: Signature) -> list[str]:
@@ -45,6 +45,6 @@ def instance_define(name: str, signature: Signature) -> list[str]:
     return [] if signature.template is None else [f"MINISK_INSTANCE={name}"]
 
 
-def _word(name: str) -> str:
+def word(name: str) -> str:
     """Return a name with namespaces or template arguments as one word: "ns::k<float>" is "ns_k_float_"."""
     return re.sub(r"\W+", "_", name)

@@ -16,10 +16,11 @@ _GUARD = 4096  # bytes on either side of a copy
 
 def address_of(array: np.ndarray[Any, Any]) -> int:
     """Return the address of the first element."""
-    if array.flags.writeable and array.size:
-        # Three times as fast as array.ctypes.data, but works for writable arrays only.
+    try:
+        # Three times as fast as array.ctypes.data, but neither for read-only arrays nor for empty ones.
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
-    return array.ctypes.data
+    except (TypeError, ValueError):
+        return array.ctypes.data
 
 
 class MemoryCopy:

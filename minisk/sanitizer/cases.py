@@ -11,6 +11,7 @@ Then comes every scalar with its value, and every array with its length, each wi
     x[n]=below(9)         random integers, 0 to 8
     x[n]=0                one value for all elements
     x[2]=5,n              one value for each element
+    x=0                   a null pointer
     v=1,2                 the components of a vector argument, or the fields of a struct
 
 A case of a template names an instantiation, as a launch in C++ does:
@@ -142,6 +143,9 @@ def _case(path: Path, line: _Line, real: np.dtype[Any]) -> Case:
             if name not in values.scalars and name not in values.lists:
                 raise ValueError(f"the argument {name} has no value; expected {name}=5, for example")
             args.append(values.scalars[name] if name in values.scalars else values.lists[name])
+            continue
+        if values.scalars.get(name) == 0:
+            args.append(None)
             continue
         if name not in values.arrays:
             raise ValueError(f"the array {name} has no length; expected {name}[5], for example")
