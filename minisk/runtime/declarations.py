@@ -75,7 +75,7 @@ def _blanked(found: re.Match[str]) -> str:
 def declarations(code: str) -> Declarations:
     """Return what a text without comments and directives declares."""
     found = Declarations([], [])
-    for scope, statement in _statements([Token(match[0], match.start()) for match in _WORD.finditer(code)]):
+    for scope, statement in statements([Token(match[0], match.start()) for match in _WORD.finditer(code)]):
         words = {token.text for token in statement}
         if "__global__" in words:
             kernel = _kernel(scope, statement)
@@ -85,7 +85,7 @@ def declarations(code: str) -> Declarations:
     return found
 
 
-def _statements(tokens: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
+def statements(tokens: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
     """Yield the declarations at file scope and in namespaces, each with its scope ("ns::"), without bodies."""
     scopes: list[str] = []
     statement: list[Token] = []
@@ -113,7 +113,8 @@ def _statements(tokens: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
             statement, has_value = [], False
         else:
             statement.append(tokens[i])
-            has_value |= text == "=" and statement[0].text != "template"
+            is_operator = any(token.text == "operator" for token in statement[-3:])
+            has_value |= text == "=" and statement[0].text != "template" and not is_operator
         i += 1
 
 
@@ -157,7 +158,8 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
         else:
             i += 1
     any_block = any(word.text == "ANY_BLOCK" for word in words)
-    opening = next((i for i, word in enumerate(words) if word.text == "("), None)
+    start = [word.text for word in words].index("__global__")
+    opening = next((i for i, word in enumerate(words) if word.text == "(" and i > start), None)
     if opening is None:
         return None
     name = _name([word.text for word in words[:opening]])
@@ -167,7 +169,7 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
     )
     if template == "":  # template <>: a specialisation is an instantiation
         template = None
-    first = next(token.position for token in statement)
+    first = statement[0].position
     is_c = any(word.text == '"C"' for word in statement) or '"C"' in scope
     return Declaration(scope.replace('"C"', "") + name, parameters, template, bounds, any_block, is_c, first)
 

@@ -60,13 +60,14 @@ def preprocessed(path: Path) -> Source | None:
 def _without_system_headers(text: str) -> Source:
     kept: list[str] = []
     places: list[tuple[Path, int]] = []
+    of_the_system: set[str] = set()  # a marker within such a header does not always have its flag, 3
     file, line, is_kept = Path(), 0, False
     for content in text.split("\n"):
         marker = _MARKER.match(content) if content.startswith("#") else None
         if marker is not None:
             file, line = Path(marker[2]), int(marker[1])
-            flags = marker[3].split()
-            is_kept = "3" not in flags and HEADERS not in file.parents and not marker[2].startswith("<")
+            of_the_system.update([marker[2]] if "3" in marker[3].split() else [])
+            is_kept = marker[2] not in of_the_system and HEADERS not in file.parents and marker[2][0] != "<"
             continue
         if is_kept and not content.startswith("#"):
             kept.append(content)

@@ -9,7 +9,7 @@ import ast
 import functools
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,7 +168,7 @@ def _kernels_in(path: Path, text: str) -> FileKernels:
     passed_over: list[PassedOver] = []
     for kernel in found.kernels:
         signature = _signature(kernel, source or written, constants)
-        reason = _why_passed_over(kernel, kernels)
+        reason = _why_passed_over(kernel, found.kernels)
         if reason is None:
             kernels[kernel.name] = signature
         else:
@@ -194,10 +194,10 @@ def _switched_off(code: str, written: Source, seen: set[str]) -> list[PassedOver
     return found
 
 
-def _why_passed_over(kernel: Declaration, known: Mapping[str, Signature]) -> str | None:
+def _why_passed_over(kernel: Declaration, kernels: Sequence[Declaration]) -> str | None:
     """Return why a kernel cannot be launched by its name, or None if it can."""
-    if kernel.name in known:
-        return f"another kernel of this name stands on line {known[kernel.name].line}"
+    if [other.name for other in kernels].count(kernel.name) > 1:
+        return "the file has two kernels of this name"
     for parameter in kernel.parameters:
         if "&" in parameter.type or "..." in parameter.type:
             what = "a reference" if "&" in parameter.type else "a list of any length"

@@ -1,6 +1,6 @@
 // unsupported.h: words of CUDA that minisk does not run. No code: runtime/explain.py looks here if the compiler refuses
 // a kernel file, and docs/cuda-words.md lists them. A line has the words of a family, the next one the sentence about
-// them; `*` stands for any letters, and a word with .h or / is a header.
+// them; `*` stands for any letters, and a word with .h or / is a header. The first family with a word counts.
 #pragma once
 
 // words: tex1D* tex2D* tex3D* texCubemap* cudaTextureObject_t texture surf1D* surf2D* surf3D* cudaSurfaceObject_t
@@ -14,9 +14,6 @@
 
 // words: <<< cudaLaunchKernel
 // host code that launches kernels is not supported; Python launches them
-
-// words: cudaError_t cudaStream_t cudaEvent_t cudaMalloc* cudaMemcpy* cudaFree* cudaGet* cudaDevice* cuda* cublas* cudnn*
-// host code that calls CUDA's libraries is not supported; leave it out with `#ifndef MINISK_ON_CPU`
 
 // words: torch/* ATen/* c10/* torch at c10 pybind11/* TORCH_CHECK
 // PyTorch's C++ library is not supported; leave it out with `#ifndef MINISK_ON_CPU`, or move the kernels to another file
@@ -36,7 +33,7 @@
 // words: grid_group::sync multi_grid_group this_multi_grid
 // a barrier of all blocks is not supported, because blocks run one after another; launch two kernels
 
-// words: cluster_group this_cluster __cluster_dims__
+// words: cluster_group this_cluster
 // clusters of blocks are not supported
 
 // words: cuda_fp8.h cuda_fp6.h cuda_fp4.h __nv_fp8* __nv_fp6* __nv_fp4*
@@ -44,3 +41,6 @@
 
 // words: cudaGraph* cudaLaunchDevice cudaStreamFireAndForget
 // a kernel that launches kernels is not supported
+
+// words: cudaError_t cudaStream_t cudaEvent_t cuda* cublas* cudnn*
+// host code that calls CUDA's libraries is not supported; leave it out with `#ifndef MINISK_ON_CPU`

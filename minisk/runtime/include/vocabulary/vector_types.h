@@ -1,4 +1,4 @@
-// vector_types.h: char1 … double4 and make_char1 … make_double4, aligned as CUDA's guide says (Built-in Vector Types).
+// vector_types.h: the types char1 … double4 and make_char1 … make_double4, aligned as CUDA's guide says (Built-in Vector Types).
 //
 // A vector of 2 or 4 components is aligned to its size, 16 bytes at most; one of 1 or 3 to its component.
 #pragma once
