@@ -83,7 +83,7 @@ def _check(file: str, arguments: argparse.Namespace, is_text: bool) -> FileResul
     except KernelError as problem:
         error = str(problem)
         if is_text:
-            print(f"{file}: not checked: {error}")
+            print(f"minisk check: {error}", file=sys.stderr)
     if arguments.gpu:
         gpu, error = _compile(file, arguments, error)
         if is_text and gpu:

@@ -172,7 +172,11 @@ UNDEFINED_STATEMENTS = [
     ("counts[n] = 1", "out of bounds", "the index 8"),
     ("out[0] = pairs[0].first[n / 4]", "out of bounds", "the index 2 is not one of 'float [2]'"),
     ("out[0] = reinterpret_cast<float4*>(x + 1)->x", "misaligned", "multiple of 16"),
-    ("out[0] = reinterpret_cast<float4*>(x + n)->w + reinterpret_cast<float2*>(x + 3)->x", "misaligned", "multiple of 8"),
+    (
+        "out[0] = reinterpret_cast<float4*>(x + n)->w + reinterpret_cast<float2*>(x + 3)->x",
+        "misaligned",
+        "multiple of 8",
+    ),
     ("*reinterpret_cast<double*>(x + 1) = 0", "misaligned", "multiple of 8"),
     ("*reinterpret_cast<int2*>(&tile[0][1]) = int2{1, 2}", "misaligned", "multiple of 8"),
     ("out[0] = n * 1000000000", "undefined behaviour", "8 * 1000000000 overflows 'int'"),
@@ -200,7 +204,9 @@ def undefined(statement: str):
     memory = np.zeros(36, np.float32)  # x begins at a multiple of 16
     x = memory[-memory.ctypes.data // 4 % 4 :][:32]
     numbers = map(np.int32, (statements.index(statement), 8, 0))
-    return line_with(source, f": {statement};"), check(source, "undefined", 1, 32, *numbers, x, np.zeros(32, np.float32))
+    return line_with(source, f": {statement};"), check(
+        source, "undefined", 1, 32, *numbers, x, np.zeros(32, np.float32)
+    )
 
 
 @pytest.mark.parametrize(("statement", "kind", "text"), UNDEFINED_STATEMENTS)
@@ -235,7 +241,10 @@ MEETINGS_MISSED = [
     ("if (t < 16) v = __shfl_down_sync(~0u, v, 8); __syncthreads()", "misses a warp collective"),
     ("if (t < 16) __syncwarp(); __syncthreads()", "misses a warp collective"),
     ("v = __shfl_sync(1u << ((t + 1) % 32), v, 0)", "does not name it"),
-    ("if (t < 4) v = __shfl_down_sync(0xfu, v, 2); __syncthreads()", "lane 2 takes a value from lane 4, which takes no part"),
+    (
+        "if (t < 4) v = __shfl_down_sync(0xfu, v, 2); __syncthreads()",
+        "lane 2 takes a value from lane 4, which takes no part",
+    ),
     ("if (t >= n) return; v = __shfl_down_sync(~0u, v, 1)", "which has exited"),
     ("if (t < 80) v = __shfl_xor_sync(~0u, v, 16)", "which the block does not have"),
 ]
@@ -292,7 +301,10 @@ extern "C" __global__ void flags(const int* x, int* found, int* last) {
 }"""
     arguments = (np.arange(32, dtype=np.int32), np.zeros(1, np.int32), np.zeros(1, np.int32))
     same = check(source.replace("VALUE", "7"), "flags", 1, 32, *arguments)
-    assert {(f.kind, f.is_hint, f.here.line) for f in same.findings} == {("same value", True, 3), ("same value", True, 4)}
+    assert {(f.kind, f.is_hint, f.here.line) for f in same.findings} == {
+        ("same value", True, 3),
+        ("same value", True, 4),
+    }
     different = check(source.replace("VALUE", "threadIdx.x / 20"), "flags", 1, 32, *arguments)
     assert {(f.kind, f.here.line) for f in different.findings} == {("same value", 3), ("race", 4)}
     two_warps = check(source.replace("VALUE", "7"), "flags", 1, 64, np.arange(64, dtype=np.int32), *arguments[1:])
