@@ -16,8 +16,8 @@ from .addresses import Addresses
 from .build import compiler_warnings
 from .cpu import Args, HostKernel, Three, aligned_copy
 from .findings import SHARED_MEMORY, CheckReport, Finding, Site
-from .objects import Variable, variables
 from .late_findings import largest_local, never_set, too_much_shared, unwritten, with_barrier_mistakes
+from .objects import Variable, variables
 from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}

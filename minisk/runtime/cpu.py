@@ -115,7 +115,6 @@ class HostKernel:
                     cause = "a barrier or an atomic is missing"
                     raise KernelError(f"{self.name}: {self.parameters[i].name} depends on {order}: {cause}")
 
-
     def _device_variables(self) -> list[np.ndarray[Any, Any]]:
         """Return the bytes of each `__device__` variable."""
         found = [variable for variable in variables(self.path) if not variable.is_shared]

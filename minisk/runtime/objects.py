@@ -1,4 +1,4 @@
-"""The variables of a built library, by its symbol table: `__shared__` arrays, `__device__` and `__constant__` variables."""
+"""The variables of a built library, by its symbol table: `__shared__` arrays, `__device__` and `__constant__` ones."""
 
 import functools
 import re
@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 _EXTERN_SHARED = Path(__file__).resolve().parent / "include" / "extern_shared.cpp"
-_SYMBOL = re.compile(r"\s*\d+: (?P<offset>[0-9a-f]+)\s+(?P<bytes>\w+) (?P<type>TLS|OBJECT) +\w+ +\w+ +(?P<section>\w+) (?P<name>.*)")
+_SYMBOL = re.compile(
+    r"\s*\d+: (?P<offset>[0-9a-f]+)\s+(?P<bytes>\w+) (?P<type>TLS|OBJECT) +\w+ +\w+ +(?P<section>\w+) (?P<name>.*)"
+)
 # Of the executor, the compiler and the C library.
-_NOT_THE_KERNELS = re.compile(r"minisk|(threadIdx|blockIdx|blockDim|gridDim)$|std::|__gnu|_|guard variable|[^()]*\.|.* for ")
+_NOT_THE_KERNELS = re.compile(
+    r"minisk|(threadIdx|blockIdx|blockDim|gridDim)$|std::|__gnu|_|guard variable|[^()]*\.|.* for "
+)
 
 
 class Variable(NamedTuple):

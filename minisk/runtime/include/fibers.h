@@ -76,6 +76,7 @@ static int threads;             // in a block
 static int current = no_thread;  // the running thread; no_thread while the scheduler runs
 static void* scheduler_stack_pointer;
 static Bytes dynamic_shared;
+static char* dynamic_shared_above;  // the stacks; for files without extern arrays
 static uint32_t seed;
 static bool has_progress;  // since yielded threads were last resumed, some thread did more than poll
 

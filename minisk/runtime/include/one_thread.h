@@ -62,6 +62,8 @@ static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall cal
 // Each OpenMP thread takes one contiguous range of blocks, the same at every launch: results are reproducible, and
 // neighbouring blocks share their core's cache.
 static void run_grid(Launch& launch, KernelCall call) {
+    if (minisk_extern_shared && launch.dynamic_shared > 64 * 1024)
+        return report(launch, "%u bytes of extern __shared__ memory: at most 65536", launch.dynamic_shared);
     const size_t blocks = size_t(launch.grid[0]) * launch.grid[1] * launch.grid[2];
     const size_t runs = min(blocks, size_t(omp_get_max_threads()));
     #pragma omp parallel for schedule(static, 1) if (runs > 1)
