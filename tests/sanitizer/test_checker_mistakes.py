@@ -22,7 +22,8 @@ __device__ __forceinline__ void access(const int which, const int n, const int t
     }
 }
 extern "C" __global__ void pair(
-    const int one, const int other, const int first, const int second, const int meet, const int n, int* GLOBAL, int* out
+    const int one, const int other, const int first, const int second, const int meet, const int n,
+    int* GLOBAL, int* out
 ) {
     SHARED
     const int thread = blockIdx.x * blockDim.x + threadIdx.x;
@@ -359,45 +360,3 @@ extern "C" __global__ void copies(const float* x, float* out) {
     source = source.replace(" float3_ vector;", "")
     report = check(source, "copies", 1, 32, np.arange(32, dtype=np.float32), np.zeros(32, np.float32))
     assert report.findings == []
-
-
-# ---- declarations of shared memory ----
-
-FORMS = """
-__shared__ float at_file[4];
-namespace other { __device__ float first() { extern __shared__ float words[]; return words[0]; } }
-template <class T, int N> __device__ T in_template(T value) {
-    __shared__ T values[N];
-    values[threadIdx.x % N] = value;
-    return values[threadIdx.x % N];
-}
-extern "C" __global__ void forms(float* out) {
-    extern __shared__ float words[];
-    extern __shared__ __align__(16) unsigned char bytes[];
-    static __shared__ float kept[4];
-    volatile __shared__ float loud[4];
-    __shared__ volatile float louder[4];
-    __shared__ alignas(16) float wide[4];
-    __shared__ float two[2], three[3];
-    if (threadIdx.x == 0) {
-        words[0] = 5;
-        kept[0] = loud[0] = louder[0] = wide[0] = two[0] = three[0] = at_file[0] = 1;
-        out[0] = bytes[3] + other::first() + kept[0] + loud[0] + louder[0] + wide[0] + two[0] + three[0] + at_file[0];
-        out[1] = in_template<float, 2>(3);
-    }
-}
-"""
-
-
-@pytest.mark.parametrize("mode", ["cpu", "threads", "check"])
-def test_every_form_of_shared_memory_is_accepted(mode, tmp_path, monkeypatch):
-    from minisk.runtime.cpu import HostKernel
-
-    (tmp_path / "forms.cu").write_text(FORMS)
-    kernel = HostKernel(tmp_path / "forms.cu", "forms", mode, ["REAL=float", "INDEX=int"], [np.dtype("float32")])
-    out = np.zeros(2, np.float32)
-    if mode == "check":
-        kernel.library.minisk_check_begin()
-        return
-    assert kernel.call((1, 1, 1), (1, 1, 1), [out], 128) == ""
-    assert out.tolist() == [0x40 + 5 + 7, 3]  # 5.0f has the last byte 0x40
