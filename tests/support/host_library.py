@@ -31,7 +31,8 @@ FLAGS = {
     "cpu": f"-DMINISK_ONE_THREAD -O3 -march=native -fopenmp {FAST_FLOATS}",
     "cpu without OpenMP": "-DMINISK_ONE_THREAD -O2",
     "threads": "-DMINISK_FIBERS -O2",
-    "check": "-DMINISK_FIBERS -DMINISK_CHECK -O1 -fsanitize=thread -ftrivial-auto-var-init=pattern",
+    "check": "-DMINISK_FIBERS -DMINISK_CHECK -O1 -fsanitize=thread -ftrivial-auto-var-init=pattern -fno-tree-sra "
+    "-fsanitize=bounds-strict,alignment,signed-integer-overflow,shift,integer-divide-by-zero",
 }
 
 needs_compiler = pytest.mark.skipif(

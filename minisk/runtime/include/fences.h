@@ -138,7 +138,15 @@ MINISK_UNWATCHED static bool is_acquired(unsigned time, int thread, bool is_upda
 
 // ---- events ----
 
+MINISK_UNWATCHED static void fences_begin_block() {
+    if (!has_fence) return;
+    for (int thread = 0; thread < most_threads; ++thread) fences[thread].time = by_thread[thread].count = 0;
+    by_block.count = 0;
+    of_block = nullptr;
+}
+
 MINISK_UNWATCHED static void fences_begin_launch() {
+    fences_begin_block();
     for (int i = 0; i < channel_count; ++i) free(channels[i].releases);
     while (snapshots) {
         Snapshot* const latest = snapshots;
@@ -147,13 +155,6 @@ MINISK_UNWATCHED static void fences_begin_launch() {
     }
     channel_count = 0;
     has_fence = false;
-}
-
-MINISK_UNWATCHED static void fences_begin_block() {
-    if (!has_fence) return;
-    for (int thread = 0; thread < threads; ++thread) fences[thread].time = by_thread[thread].count = 0;
-    by_block.count = 0;
-    of_block = nullptr;
 }
 
 // `before`: the time of the barrier before this one.

@@ -71,7 +71,14 @@ MINISK_UNWATCHED static minisk_finding* find(minisk_kind kind, const Region* reg
     return &result;
 }
 
-// Adds a finding that is a sentence, with the place of the instruction after which `return_address` follows, or null.
+// Whether two sentences begin with the same place: "kernel.cu:7: …".
+MINISK_UNWATCHED static bool same_place(const char* a, const char* b) {
+    const char* const end = strstr(a, ": ");
+    return end && !strncmp(a, b, end + 2 - a);
+}
+
+// Adds a finding that is a sentence. return_address: of the call at the place of the mistake; null if the sentence
+// begins with the place. Those of one kind at one place are counted as one.
 __attribute__((format(printf, 4, 5))) MINISK_UNWATCHED static void find_text(minisk_kind kind, bool is_hint,
                                                                             void* return_address, const char* format, ...) {
     const uint64_t address = return_address ? uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start) : 0;
@@ -82,7 +89,7 @@ __attribute__((format(printf, 4, 5))) MINISK_UNWATCHED static void find_text(min
     va_end(values);
     for (int i = 0; i < finding_count; ++i) {
         minisk_finding& known = findings[i].result;
-        const bool is_same = address ? known.here.address == address : !strcmp(known.text, finding.text);
+        const bool is_same = address ? known.here.address == address : same_place(known.text, finding.text);
         if (known.kind == kind && known.text[0] && is_same) return void(++known.count);
     }
     if (finding_count == most_findings) return;

@@ -90,6 +90,7 @@ MINISK_UNWATCHED static Record rival_among(const Group (&groups)[most], minisk_a
 MINISK_UNWATCHED static void order_begins_launch() {
     now = last_barrier = block_start = 0;
     blocks_begun = 0;
+    memset(met, 0, sizeof met);
     fences_begin_launch();
 }
 
