@@ -169,7 +169,7 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
     )
     if template == "":  # template <>: a specialisation is an instantiation
         template = None
-    first = statement[0].position
+    first = next(token.position for token in statement if token.text in {*_QUALIFIERS, "template"})
     is_c = any(word.text == '"C"' for word in statement) or '"C"' in scope
     return Declaration(scope.replace('"C"', "") + name, parameters, template, bounds, any_block, is_c, first)
 

@@ -133,9 +133,8 @@ def _case(path: Path, line: _Line, real: np.dtype[Any]) -> Case:
     grid, block, dynamic_shared = parse_sizes(match["sizes"], {"real": real.itemsize})
     values = _values(match["values"])
     parameters, random = signatures(path)[line.kernel].parameters, np.random.default_rng(0)
-    macros: dict[str, Any] = {
-        name: value for name, value in values.scalars.items() if name not in {p.name for p in parameters}
-    }
+    names = {parameter.name for parameter in parameters}
+    macros: dict[str, Any] = {name: value for name, value in values.scalars.items() if name not in names}
     kernel = Kernel(path, match["name"] or line.kernel, **macros)
     args: list[Any] = []
     uninitialised = set()
