@@ -252,7 +252,7 @@ except KeyboardInterrupt as interrupt:
 def test_ctrl_c_ends_a_launch_and_names_line_and_thread(tmp_path: Path, mode: str) -> None:
     (tmp_path / "forever.cu").write_text(
         'extern "C" __global__ void forever(int* out) {\n'
-        '    printf("ready\\n"), fflush(stdout);\n    for (unsigned i = 1; i; i = 1 + i % 7) {\n    }\n}'
+        '    printf("ready\\n"), fflush(nullptr);\n    for (unsigned i = 1; i; i = 1 + i % 7) {\n    }\n}'
     )
     command = [sys.executable, "-c", ENDLESS, str(tmp_path / "forever.cu"), mode]
     environment = {**os.environ, "MINISK_KERNELS": mode}

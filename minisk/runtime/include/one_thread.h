@@ -24,6 +24,8 @@ static inline void __threadfence_system() { __threadfence(); }
 static inline void __syncthreads() {}
 static inline void __syncwarp(unsigned = 0) {}
 
+#include "rescue.h"
+
 namespace minisk {
 
 struct NeedsFullWarp { Place place; };
@@ -46,7 +48,7 @@ struct alignas(64) Line { char bytes[64]; };
 static thread_local std::vector<Line> dynamic_shared_memory;
 
 // Runs the blocks first … last − 1, one after the other.
-static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall call) try {
+__attribute__((noinline)) static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall call) try {
     dynamic_shared_memory.resize(max(dynamic_shared_memory.size(), launch.dynamic_shared / sizeof(Line) + 1));
     gridDim = grid_of(launch);
     for (size_t block = first; block < last; ++block) {
@@ -59,16 +61,26 @@ static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall cal
            refusal.place.line);
 }
 
+// The same, and a crash of the kernel is an error. run: of all runs that share the blocks.
+static void run_guarded(size_t run, size_t first, size_t last, Launch& launch, KernelCall call) {
+    Rescue* const rescue = claim_rescue(run);
+    if (!rescue) return run_blocks(first, last, launch, call);
+    if (sigsetjmp(rescue->back, 0)) report_crash(launch, *rescue);
+    else run_blocks(first, last, launch, call);
+    rescue->thread = 0;
+}
+
 // Each OpenMP thread takes one contiguous range of blocks, the same at every launch: results are reproducible, and
 // neighbouring blocks share their core's cache.
 static void run_grid(Launch& launch, KernelCall call) {
     if (minisk_extern_shared && launch.dynamic_shared > 64 * 1024)
         return report(launch, "%u bytes of extern __shared__ memory: at most 65536", launch.dynamic_shared);
+    [[maybe_unused]] static const bool has_handlers = install_handlers();
     const size_t blocks = size_t(launch.grid[0]) * launch.grid[1] * launch.grid[2];
     const size_t runs = min(blocks, size_t(omp_get_max_threads()));
     #pragma omp parallel for schedule(static, 1) if (runs > 1)
     for (size_t run = 0; run < runs; ++run)
-        run_blocks(blocks * run / runs, blocks * (run + 1) / runs, launch, call);
+        run_guarded(run, blocks * run / runs, blocks * (run + 1) / runs, launch, call);
 }
 
 }  // namespace minisk
