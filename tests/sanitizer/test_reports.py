@@ -280,7 +280,8 @@ def test_python_survives_what_would_end_the_process(tmp_path: Path) -> None:
     for what, said in (
         ("assert(threadIdx.x < n)", "fails the assertion `threadIdx.x < n`"),
         ("out[threadIdx.x] = 100 / (n - 3)", "divide"),
-        ("out[threadIdx.x] = out[threadIdx.x + (1ll << 40) * n]", "memory far from every array|does not exist"),
+        ("int* none = out + 0 * n; if (n) none = nullptr; none[threadIdx.x] = 1", "a null pointer|does not exist"),
+        ("out[threadIdx.x] = out[threadIdx.x + (1ll << 40) * n]", "far from every array|does not exist"),
     ):
         (tmp_path / "dies.cu").write_text(f"#include <cassert>\n{text.replace('WHAT', what)}")
         for mode in ("threads", "check"):
