@@ -217,10 +217,13 @@ __device__ const int step = 1;
 extern "C" __global__ void count(int* out) { if (threadIdx.x == 0) out[0] = launches += step; }
 extern "C" __global__ void sum(const float* x, float* out) { atomicAdd(out, x[blockIdx.x * 64 + threadIdx.x]); }
 extern "C" __global__ void last(int* out) { out[0] = threadIdx.x / 2; }
+extern "C" __global__ void positives(const float* x, int* count, float* out) {
+    if (x[threadIdx.x] > 0) out[atomicAdd(count, 1)] = x[threadIdx.x];
+}
 """
 
 
-def test_mode_threads_keeps_device_variables_and_compares_sums_to_rounding(tmp_path: Path) -> None:
+def test_mode_threads_keeps_device_variables_and_leaves_open_what_atomics_do(tmp_path: Path) -> None:
     (tmp_path / "state.cu").write_text(STATE)
     with kernel_mode("threads"):
         out = np.zeros(1, np.int32)
@@ -230,6 +233,9 @@ def test_mode_threads_keeps_device_variables_and_compares_sums_to_rounding(tmp_p
         total, x = np.zeros(1, np.float32), np.random.default_rng(0).standard_normal(256).astype(np.float32)
         launch(Kernel(tmp_path / "state.cu", "sum"), (4,), (64,), (x, total))
         np.testing.assert_allclose(total, x.sum(), rtol=1e-5)
+        positive = np.zeros(64, np.float32)
+        launch(Kernel(tmp_path / "state.cu", "positives"), (1,), (64,), (x[:64], np.zeros(1, np.int32), positive))
+        assert sorted(positive[positive > 0]) == sorted(x[:64][x[:64] > 0])
         with pytest.raises(KernelError, match="out depends on the order in which threads run"):
             launch(Kernel(tmp_path / "state.cu", "last"), (1,), (32,), (out,))
 
