@@ -23,6 +23,7 @@ from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSi
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
 _NO_ARRAY = -(2**30)
+_SMALLEST_ADDRESS = 4096  # that a process has
 STACK_OVERFLOW = "of local memory"  # the end of the message of include/fibers.h
 
 
@@ -104,8 +105,6 @@ class CheckedKernel(HostKernel):
 
     def _array(self, array: int) -> str:
         """Return what the number of an array in a finding stands for."""
-        if array == _NO_ARRAY:
-            return "memory far from every array"
         if array >= 0:
             return self._names[array]
         if array == -1:
@@ -156,12 +155,16 @@ class CheckedKernel(HostKernel):
         if finding.text:
             text = finding.text.decode(errors="replace")
             return f"{place}: {text} ({thread})" if place else text
-        array, here = self._array(finding.array), _action(finding.here, places)
+        here, size = _action(finding.here, places), f"{finding.bytes} bytes ({thread})"
+        if finding.array == _NO_ARRAY:
+            is_null = 0 <= finding.offset < _SMALLEST_ADDRESS
+            return f"{here} {'a null pointer' if is_null else 'far from every array'}, {size}"
+        array = self._array(finding.array)
         if finding.other.address:
             other, other_thread = _action(finding.other, places), _thread(finding.other)
             end = ", the same value" if kind == "same value" else ", in no order"
             return f"{here} {array}, byte {finding.offset} ({thread}), {other} it too ({other_thread}){end}"
-        return f"{here} {array}, byte {finding.offset}, {finding.bytes} bytes ({thread})"
+        return f"{here} {array}, byte {finding.offset}, {size}"
 
 
 def _stopped(error: str, findings: Sequence[Finding]) -> list[Finding]:

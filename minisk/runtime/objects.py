@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +12,10 @@ _SYMBOL = re.compile(
     r"\s*\d+: (?P<offset>[0-9a-f]+)\s+(?P<bytes>\w+) (?P<type>TLS|OBJECT) +\w+ +\w+ +(?P<section>\w+) (?P<name>.*)"
 )
 # Of the executor, the compiler and the C library.
-_NOT_THE_KERNELS = re.compile(
-    r"minisk|(threadIdx|blockIdx|blockDim|gridDim)$|std::|__gnu|_|guard variable|[^()]*\.|.* for "
-)
+_NOT_THE_KERNELS = {
+    "TLS": re.compile(r"minisk|guard variable|.* for "),
+    "OBJECT": re.compile(r"minisk|(threadIdx|blockIdx|blockDim|gridDim)$|std::|_|guard variable|[^()]*\.|.* for "),
+}
 
 
 class Variable(NamedTuple):
@@ -36,7 +38,7 @@ def variables(library: Path) -> list[Variable]:
     found = {}
     for symbol in _symbols(library, "-C"):
         size, name = int(symbol["bytes"], 0), symbol["name"]
-        if size == 0 or symbol["section"] == "UND" or _NOT_THE_KERNELS.match(name):
+        if size == 0 or symbol["section"] == "UND" or _NOT_THE_KERNELS[symbol["type"]].match(name):
             continue
         function, _, word = name.rpartition("::")
         is_shared, offset = symbol["type"] == "TLS", int(symbol["offset"], 16)
@@ -47,8 +49,10 @@ def variables(library: Path) -> list[Variable]:
 def extern_shared_arguments(compiled: Path) -> list[str]:
     """Return the linker's arguments that define the `extern __shared__` arrays of an object file; [] if it has none.
 
-    All of them are the dynamic shared memory, so all get one address.
+    All of them are the dynamic shared memory, so all get one address. Without readelf there can be none.
     """
+    if shutil.which("readelf") is None:
+        return []
     names = {symbol["name"] for symbol in _symbols(compiled) if (symbol["type"], symbol["section"]) == ("TLS", "UND")}
     if not names:
         return []

@@ -31,7 +31,8 @@ def with_promise(report: CheckReport, case: Case, before: Case) -> CheckReport:
             name = case.kernel.signature.parameters[copy.members[0]].name
             problem = f"it writes {copy.overrun} the array {name}"
     for parameter, result, expected in zip(case.kernel.signature.parameters, args, case.args, strict=True):
-        if parameter.is_array and not problem and not agree(result, expected):
+        is_array = isinstance(result, np.ndarray) and isinstance(expected, np.ndarray)
+        if is_array and not problem and not agree(result, expected, True):
             different = int((~np.isclose(result, expected, rtol=1e-3, equal_nan=True)).sum())
             problem = f"{different} of {result.size} elements of {parameter.name} differ"
     if not problem:

@@ -269,10 +269,30 @@ def test_a_kernel_that_would_end_the_process_ends_its_launch_and_names_the_threa
     assert launch(library, "one", 1, 4, out) == "" and out.tolist() == [1] * 4
 
 
-def test_a_signal_after_a_launch_is_not_the_kernels():
-    script = "import os, minisk as ms; ms.ops.relu(ms.tensor([1.0])); os.abort()"
-    environment = {**os.environ, "MINISK_KERNELS": "threads"}
-    assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == -signal.SIGABRT
+@pytest.mark.parametrize("mode", ["cpu", "cpu without OpenMP"])
+@pytest.mark.parametrize("statement", CRASHES)
+def test_a_crash_in_mode_cpu_ends_its_launch_and_names_the_block(statement, mode):
+    source = f"""
+    #include <cassert>
+    #include <cstdlib>
+    extern "C" __global__ void crash(int* out) {{ {statement.replace("threadIdx", "blockIdx")}; }}
+    extern "C" __global__ void one(int* out) {{ out[blockIdx.x] = 1; }}
+    """
+    library, out = build(source, mode, "crash", "one"), np.zeros(4, np.int32)
+    for _ in range(2):
+        assert f"block (2,0,0) {CRASHES[statement]}" in launch(library, "crash", 4, 1, out)
+    assert launch(library, "one", 4, 1, out) == "" and out.tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("mode", ["cpu", "threads"])
+@pytest.mark.parametrize(
+    ("statement", "number"),
+    [("os.abort()", signal.SIGABRT), ("ctypes.c_int.from_address(0).value", signal.SIGSEGV)],
+)
+def test_a_signal_after_a_launch_is_not_the_kernels(mode, statement, number):
+    script = f"import ctypes, os, minisk as ms; ms.ops.relu(ms.ones(100_000)); {statement}"
+    environment = {**os.environ, "MINISK_KERNELS": mode}
+    assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == -number
 
 
 def test_a_launch_succeeds_after_one_that_failed():

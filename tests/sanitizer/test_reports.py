@@ -217,10 +217,13 @@ __device__ const int step = 1;
 extern "C" __global__ void count(int* out) { if (threadIdx.x == 0) out[0] = launches += step; }
 extern "C" __global__ void sum(const float* x, float* out) { atomicAdd(out, x[blockIdx.x * 64 + threadIdx.x]); }
 extern "C" __global__ void last(int* out) { out[0] = threadIdx.x / 2; }
+extern "C" __global__ void positives(const float* x, int* count, float* out) {
+    if (x[threadIdx.x] > 0) out[atomicAdd(count, 1)] = x[threadIdx.x];
+}
 """
 
 
-def test_mode_threads_keeps_device_variables_and_compares_sums_to_rounding(tmp_path: Path) -> None:
+def test_mode_threads_keeps_device_variables_and_leaves_open_what_atomics_do(tmp_path: Path) -> None:
     (tmp_path / "state.cu").write_text(STATE)
     with kernel_mode("threads"):
         out = np.zeros(1, np.int32)
@@ -230,6 +233,9 @@ def test_mode_threads_keeps_device_variables_and_compares_sums_to_rounding(tmp_p
         total, x = np.zeros(1, np.float32), np.random.default_rng(0).standard_normal(256).astype(np.float32)
         launch(Kernel(tmp_path / "state.cu", "sum"), (4,), (64,), (x, total))
         np.testing.assert_allclose(total, x.sum(), rtol=1e-5)
+        positive = np.zeros(64, np.float32)
+        launch(Kernel(tmp_path / "state.cu", "positives"), (1,), (64,), (x[:64], np.zeros(1, np.int32), positive))
+        assert sorted(positive[positive > 0]) == sorted(x[:64][x[:64] > 0])
         with pytest.raises(KernelError, match="out depends on the order in which threads run"):
             launch(Kernel(tmp_path / "state.cu", "last"), (1,), (32,), (out,))
 
@@ -252,7 +258,7 @@ except KeyboardInterrupt as interrupt:
 def test_ctrl_c_ends_a_launch_and_names_line_and_thread(tmp_path: Path, mode: str) -> None:
     (tmp_path / "forever.cu").write_text(
         'extern "C" __global__ void forever(int* out) {\n'
-        '    printf("ready\\n"), fflush(stdout);\n    for (unsigned i = 1; i; i = 1 + i % 7) {\n    }\n}'
+        '    printf("ready\\n"), fflush(nullptr);\n    for (unsigned i = 1; i; i = 1 + i % 7) {\n    }\n}'
     )
     command = [sys.executable, "-c", ENDLESS, str(tmp_path / "forever.cu"), mode]
     environment = {**os.environ, "MINISK_KERNELS": mode}
@@ -280,7 +286,8 @@ def test_python_survives_what_would_end_the_process(tmp_path: Path) -> None:
     for what, said in (
         ("assert(threadIdx.x < n)", "fails the assertion `threadIdx.x < n`"),
         ("out[threadIdx.x] = 100 / (n - 3)", "divide"),
-        ("out[threadIdx.x] = out[threadIdx.x + (1ll << 40) * n]", "memory far from every array|does not exist"),
+        ("int* none = out + 0 * n; if (n) none = nullptr; none[threadIdx.x] = 1", "a null pointer|does not exist"),
+        ("out[threadIdx.x] = out[threadIdx.x + (1ll << 40) * n]", "far from every array|does not exist"),
     ):
         (tmp_path / "dies.cu").write_text(f"#include <cassert>\n{text.replace('WHAT', what)}")
         for mode in ("threads", "check"):

@@ -85,7 +85,7 @@ static void run_grid(Launch& launch, KernelCall call) {
     if (launch.dynamic_shared > most_dynamic_shared) return report_too_much_shared(launch);
     const std::lock_guard<std::mutex> lock(one_launch);
     const CrashGuard guard;
-    share_blocks(launch, [&](size_t first, size_t last) {
+    share_blocks(launch, [&](size_t, size_t first, size_t last) {
         Launch own = launch;
         run_range(first, last, own, call);
         #pragma omp critical(minisk_report)

@@ -4,27 +4,10 @@
 // The handler does not return to the instruction: it switches to the scheduler, as a thread does that waits. It runs on
 // a stack of its own, because the thread may have overrun its stack.
 #pragma once
-#include <csignal>
-#include <ucontext.h>
+#include "signals.h"
 
 namespace minisk {
 
-// Defined by the linker: the start and end of this library.
-extern "C" __attribute__((visibility("hidden"))) char __ehdr_start[], _end[];
-
-// Signals that an instruction of the running thread raises, and what it did.
-struct Crash {
-    int signal;
-    const char* meaning;
-    struct sigaction before;
-};
-static Crash crashes[] = {
-    {SIGFPE, "divides an integer by zero", {}},
-    {SIGABRT, "is ended by abort", {}},
-    {SIGSEGV, "accesses an address that does not exist", {}},
-    {SIGBUS, "accesses an address that does not exist", {}},
-    {SIGILL, "reaches an instruction that does not exist, such as the end of a function without a return", {}},
-};
 #ifdef MINISK_BLOCKS
 static thread_local bool is_in_launch;  // several threads execute it
 static bool is_launching() { return is_in_launch; }
@@ -34,10 +17,6 @@ MINISK_UNWATCHED static bool is_launching() { return pthread_equal(pthread_self(
 #endif
 static struct sigaction interrupt_before;
 
-MINISK_UNWATCHED static bool is_in_library(uintptr_t address) {
-    return address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end);
-}
-
 // Reports what the running thread did, at an instruction of this library.
 MINISK_UNWATCHED static void report_thread(const char* what, uintptr_t instruction) {
     if (running->error[0]) return;
@@ -46,32 +25,14 @@ MINISK_UNWATCHED static void report_thread(const char* what, uintptr_t instructi
     if (is_in_library(instruction)) running->address = instruction - uintptr_t(__ehdr_start);
 }
 
-MINISK_UNWATCHED static uintptr_t instruction_of(void* context) {
-    const mcontext_t& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
-#ifdef __x86_64__
-    return uintptr_t(machine.gregs[REG_RIP]);
-#else
-    return uintptr_t(machine.pc);
-#endif
-}
-
 MINISK_UNWATCHED static bool is_running_here() {
     return current != no_thread && is_launching();
 }
 
 MINISK_UNWATCHED static void end_launch(int signal, siginfo_t* cause, void* context) {
-    for (const Crash& crash : crashes) {
-        if (crash.signal != signal) continue;
-        if (!is_running_here()) {  // not the kernel's doing
-            sigaction(signal, &crash.before, nullptr);
-            raise(signal);
-            return;
-        }
-        const char* meaning = crash.meaning;
-        if (signal == SIGSEGV && is_reserve(uintptr_t(cause->si_addr))) meaning = stack_overflow;
-        if (signal == SIGSEGV && cause->si_code == SI_KERNEL) meaning = "accesses a misaligned vector, or a wild address";
-        report_thread(meaning, instruction_of(context));
-    }
+    if (!is_running_here()) return pass_on(signal, cause);
+    const bool is_stack = signal == SIGSEGV && is_reserve(uintptr_t(cause->si_addr));
+    report_thread(is_stack ? stack_overflow : meaning_of(signal, cause), instruction_of(context));
     wait(State::exited, {});
 }
 

@@ -18,13 +18,13 @@ template <class T, class Update> static inline T update_in_parallel(T* address, 
     return old;
 }
 
-// Calls run_blocks(first, last) so that every block of the grid is run: each OpenMP thread takes one contiguous range,
+// Calls run_blocks(run, first, last) so that every block of the grid is run: each OpenMP thread takes one contiguous range,
 // the same at every launch. Results are reproducible, and neighbouring blocks share their core's cache.
 template <class RunBlocks> static void share_blocks(const Launch& launch, RunBlocks run_blocks) {
     const size_t blocks = size_t(launch.grid[0]) * launch.grid[1] * launch.grid[2];
     const size_t runs = min(blocks, size_t(omp_get_max_threads()));
     #pragma omp parallel for schedule(static, 1) if (runs > 1)
-    for (size_t run = 0; run < runs; ++run) run_blocks(blocks * run / runs, blocks * (run + 1) / runs);
+    for (size_t run = 0; run < runs; ++run) run_blocks(run, blocks * run / runs, blocks * (run + 1) / runs);
 }
 
 }  // namespace minisk

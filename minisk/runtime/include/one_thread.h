@@ -20,6 +20,8 @@ static inline void __threadfence_system() { __threadfence(); }
 static inline void __syncthreads() {}
 static inline void __syncwarp(unsigned = 0) {}
 
+#include "rescue.h"
+
 namespace minisk {
 
 // Ends a launch.
@@ -42,7 +44,7 @@ struct alignas(64) Line { char bytes[64]; };
 static thread_local std::vector<Line> dynamic_shared_memory;
 
 // Runs the blocks first … last − 1, one after the other.
-static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall call) try {
+__attribute__((noinline)) static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall call) try {
     dynamic_shared_memory.resize(max(dynamic_shared_memory.size(), launch.dynamic_shared / sizeof(Line) + 1));
     gridDim = grid_of(launch);
     for (size_t block = first; block < last; ++block) {
@@ -54,10 +56,20 @@ static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall cal
     report(launch, "%s:%d: %s", refusal.place.file, refusal.place.line, refusal.reason);
 }
 
+// The same, and a crash of the kernel is an error. run: of all runs that share the blocks.
+static void run_guarded(size_t run, size_t first, size_t last, Launch& launch, KernelCall call) {
+    Rescue* const rescue = claim_rescue(run);
+    if (!rescue) return run_blocks(first, last, launch, call);
+    if (sigsetjmp(rescue->back, 0)) report_crash(launch, *rescue);
+    else run_blocks(first, last, launch, call);
+    rescue->thread = 0;
+}
+
 static void run_grid(Launch& launch, KernelCall call) {
     if (minisk_extern_shared && launch.dynamic_shared > 64 * 1024)
         return report(launch, "%u bytes of extern __shared__ memory: at most 65536", launch.dynamic_shared);
-    share_blocks(launch, [&](size_t first, size_t last) { run_blocks(first, last, launch, call); });
+    [[maybe_unused]] static const bool has_handlers = install_handlers();
+    share_blocks(launch, [&](size_t run, size_t first, size_t last) { run_guarded(run, first, last, launch, call); });
 }
 
 }  // namespace minisk
