@@ -26,6 +26,7 @@ setup(
             "cuda/steps/*.cu",
             "cuda/cases/*.txt",
             "runtime/include/*.h",
+            "runtime/include/*.cpp",
             "models/weights/*.safetensors",
         ]
     },

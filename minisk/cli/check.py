@@ -83,7 +83,7 @@ def _check(file: str, arguments: argparse.Namespace, is_text: bool) -> FileResul
     except KernelError as problem:
         error = str(problem)
         if is_text:
-            print(f"{file}: not checked: {error}")
+            print(f"minisk check: {error}", file=sys.stderr)
     if arguments.gpu:
         gpu, error = _compile(file, arguments, error)
         if is_text and gpu:
@@ -123,6 +123,5 @@ def _print_report(report: CheckReport, counts: bool, picture: bool) -> None:
 
 def _print_summary(results: list[FileResult]) -> None:
     launches = sum(result.launches for result in results)
-    bad = sum(not report.ok for result in results for check in result.checks for report in check.reports)
-    untried = sum(len(result.not_tried) for result in results)
-    print(f"launches checked: {launches}; with findings: {bad}; kernels not tried: {untried}")
+    problems = sum(check.problems for result in results for check in result.checks)
+    print(f"launches checked: {launches}; with findings, or kernels not tried: {problems}")

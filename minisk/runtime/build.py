@@ -79,7 +79,7 @@ def build(source: Path, mode: str, defines: Sequence[str], is_rebuilt: bool = Fa
     Raises:
         BuildError: with the compiler's message, or the reason why nothing was written.
     """
-    flags = [*FLAGS[mode], *(f"-D{define}" for define in defines), *shlex.split(os.environ.get("CXXFLAGS", ""))]
+    flags = [*_flags(mode), *(f"-D{define}" for define in defines), *shlex.split(os.environ.get("CXXFLAGS", ""))]
     folder = cache_folder()
     library = _library(folder, source, mode, flags)
     if is_intact(library) and not is_rebuilt:
@@ -94,6 +94,13 @@ def build(source: Path, mode: str, defines: Sequence[str], is_rebuilt: bool = Fa
     except OSError as error:
         raise BuildError(f"{source.name} cannot be built in {folder}: {error}") from error
     return library
+
+
+def _flags(mode: str) -> list[str]:
+    """Return the flags of a mode as the compiler names them. clang does not split vectors into their members."""
+    if "clang" not in find_compiler()[1]:
+        return FLAGS[mode]
+    return [flag.replace("bounds-strict", "array-bounds") for flag in FLAGS[mode] if flag != "-fno-tree-sra"]
 
 
 def _library(folder: Path, source: Path, mode: str, flags: list[str]) -> Path:
@@ -177,7 +184,7 @@ def compiler_warnings(source: Path, mode: str, defines: Sequence[str], kinds: Se
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text = Path(folder) / "unit.cpp"
         text.write_text(f'#include "cuda_on_cpu.h"\n#include "{source}"\n', encoding="utf-8")
-        flags = [flag for flag in [*_BASE, *FLAGS[mode]] if flag != "-w"]
+        flags = [flag for flag in [*_BASE, *_flags(mode)] if flag != "-w"]
         wanted = [*(f"-Werror={kind}" for kind in kinds), *(f"-D{define}" for define in defines)]
         return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
 

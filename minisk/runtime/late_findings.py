@@ -1,4 +1,4 @@
-"""Findings that are known only when a launch is over: unwritten outputs, variables never set, too much shared memory."""
+"""Findings that are known when a launch is over: unwritten outputs, variables never set, too much shared memory."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -37,7 +37,7 @@ def unwritten(
         lines = sorted(places.get(index, ()))
         writers = f"; {', '.join(lines)} writes to it" if lines else "; no line writes to it"
         sentence = (
-            f"{missing.size} of the {array.size} elements of {name} are never written, the first is element {missing[0]}"
+            f"{missing.size} of the {array.size} elements of {name} are never written, from element {missing[0]} on"
             f"{writers} (if that is meant, give {name} a value in the check: line)"
         )
         findings.append(Finding("unwritten", sentence, 1, lines[0] if lines else ""))
@@ -89,7 +89,12 @@ def never_set(finding: Finding, warnings: str, source: Path) -> list[Finding]:
 
 
 def largest_local(warnings: str, source: Path) -> str:
-    """Return the largest local array and where it is declared, from the compiler's warnings of large objects; "" for none."""
+    """Return the largest local array and where it is declared; "" for none.
+
+    Args:
+        warnings: the compiler's text about large objects.
+        source: the kernel file.
+    """
     pattern = rf"{re.escape(str(source))}:(\d+):\d+: error: size of .(\w+). (\d+) bytes"
     found = [(int(size), name, line) for line, name, size in re.findall(pattern, warnings)]
     if not found:

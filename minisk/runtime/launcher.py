@@ -240,19 +240,18 @@ def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
 
 def _three(kernel: Kernel, what: str, sizes: Sizes | int) -> Three:
     """Return x, y and z of a grid or block; missing ones are 1."""
-    if not isinstance(sizes, tuple):
-        sizes = tuple(sizes) if isinstance(sizes, list) else (sizes,)
-    for size in sizes:
+    given = sizes if isinstance(sizes, tuple) else tuple(sizes) if isinstance(sizes, list) else (sizes,)
+    for size in given:
         if type(size) is not int:
-            sizes = _whole(kernel, what, sizes)
+            given = _whole(kernel, what, given)
             break
-    if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
-        raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} must be one to three positive numbers")
-    x = sizes[0]
-    y = sizes[1] if len(sizes) > 1 else 1
-    z = sizes[2] if len(sizes) > 2 else 1
+    if not 1 <= len(given) <= 3 or min(given) < 1:
+        raise KernelError(f"{kernel.name}: {what} {tuple(given)} must be one to three positive numbers")
+    x = given[0]
+    y = given[1] if len(given) > 1 else 1
+    z = given[2] if len(given) > 2 else 1
     if x > _LARGEST_INDEX or y > _LARGEST_YZ or z > _LARGEST_YZ:
-        raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} is beyond CUDA's limit, (2**31 - 1, 65535, 65535)")
+        raise KernelError(f"{kernel.name}: {what} {tuple(given)} is beyond CUDA's limit, (2**31 - 1, 65535, 65535)")
     return x, y, z
 
 

@@ -19,7 +19,14 @@ from .preprocess import PACKAGE
 
 _REGISTERS = 65536  # of a multiprocessor, on all of ARCHITECTURES
 # Headers that nvcc finds and NVRTC does not need: what they declare is built in.
-_EMPTY_HEADERS = ("cuda_runtime.h", "cuda_runtime_api.h", "cuda.h", "device_launch_parameters.h", "stdio.h", "math.h")
+_EMPTY_HEADERS: tuple[str, ...] = (
+    "cuda_runtime.h",
+    "cuda_runtime_api.h",
+    "cuda.h",
+    "device_launch_parameters.h",
+    "stdio.h",
+    "math.h",
+)
 _EMPTY_HEADERS += ("stdlib.h", "assert.h", "string.h", "float.h", "limits.h", "cmath", "cstdio", "cassert", "cstdlib")
 _INTEGERS = "".join(
     f"typedef signed {c} int{bits}_t; typedef unsigned {c} uint{bits}_t;\n"

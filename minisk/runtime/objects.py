@@ -1,4 +1,4 @@
-"""The variables of a built library, by its symbol table: `__shared__` arrays, `__device__` and `__constant__` variables."""
+"""The variables of a built library, by its symbol table: `__shared__` arrays, `__device__` and `__constant__` ones."""
 
 import functools
 import re

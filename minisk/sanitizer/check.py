@@ -66,19 +66,19 @@ def check_file(file: str | Path, kernel: str | None = None, dtype: str = "float3
             yield untried
 
 
-def _not_tried(path: Path, tried: set[str]) -> Iterator[KernelCheck]:
-    """Yield the kernels of a file that have no case, with the reason."""
+def _not_tried(path: Path, tried: set[str]) -> list[KernelCheck]:
+    """Return the kernels of a file that have no case, with the reason, in the order of their lines."""
     found = kernels_in(path)
-    passed_over = {each.name for each in found.passed_over}
-    for each in found.passed_over:
-        if each.name not in tried:
-            known = found.kernels.get(each.name)
-            suggestion = suggested_line(each.name, known, path) if known else ""
-            yield KernelCheck(each.name, [], each.reason, f"{path.name}:{each.line}", suggestion)
-    for name, signature in found.kernels.items():
-        if name not in tried and name not in passed_over:
-            reason, place = "no `check:` line stands above it", f"{signature.file.name}:{signature.line}"
-            yield KernelCheck(name, [], reason, place, suggested_line(name, signature, path))
+    reasons = {each.name: (each.reason, path.name, each.line) for each in found.passed_over}
+    for name, known in found.kernels.items():
+        reasons.setdefault(name, ("no `check:` line stands above it", known.file.name, known.line))
+    untried = []
+    for name, (reason, file, line) in sorted(reasons.items(), key=lambda item: item[1][2]):
+        if name not in tried:
+            known_as = found.kernels.get(name)
+            suggestion = suggested_line(name, known_as, path) if known_as else ""
+            untried.append(KernelCheck(name, [], reason, f"{file}:{line}", suggestion))
+    return untried
 
 
 def own_kernel_files() -> list[Path]:

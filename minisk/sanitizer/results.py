@@ -42,7 +42,7 @@ class FileResult(NamedTuple):
 
 
 def exit_status(results: list[FileResult]) -> int:
-    """Return 1 if there are findings, else 2 if a file could not be checked, else 3 if a kernel was not tried, else 0."""
+    """Return 1 for findings, else 2 for a file that could not be checked, else 3 for a kernel not tried, else 0."""
     if any(result.findings for result in results):
         return 1
     if any(result.error for result in results):

@@ -241,7 +241,6 @@ def test_1024_threads_may_have_60_kb_of_local_memory_each():
 
 
 def test_a_stack_overflow_is_an_error():
-    # Every 8th byte is written, so the canary below the stack is too.
     source = DEEP.replace("BYTES", "150000").replace("1000", "8")
     error = launch(build(source, "threads", "deep"), "deep", 1, 64, np.zeros(64, np.int32))
     assert "thread (0,0,0)" in error and "128 KiB of local memory" in error
@@ -249,7 +248,8 @@ def test_a_stack_overflow_is_an_error():
 
 CRASHES = {
     "out[0] = out[1] / (int)(threadIdx.x - 2)": "divides an integer by zero",
-    "if (threadIdx.x == 2) abort()": "is ended by assert or abort",
+    "if (threadIdx.x == 2) abort()": "is ended by abort",
+    "if (threadIdx.x == 2) assert(out[0] == 1)": "fails the assertion `out[0] == 1`",
     "if (threadIdx.x == 2) out[1L << 42] = 1": "accesses an address that does not exist",
     "if (threadIdx.x == 2) __builtin_trap()": "reaches an instruction that does not exist",
 }
@@ -258,6 +258,7 @@ CRASHES = {
 @pytest.mark.parametrize("statement", CRASHES)
 def test_a_kernel_that_would_end_the_process_ends_its_launch_and_names_the_thread(statement):
     source = f"""
+    #include <cassert>
     #include <cstdlib>
     extern "C" __global__ void crash(int* out) {{ {statement}; }}
     extern "C" __global__ void one(int* out) {{ out[threadIdx.x] = 1; }}

@@ -22,7 +22,8 @@ __device__ __forceinline__ void access(const int which, const int n, const int t
     }
 }
 extern "C" __global__ void pair(
-    const int one, const int other, const int first, const int second, const int meet, const int n, int* GLOBAL, int* out
+    const int one, const int other, const int first, const int second, const int meet, const int n,
+    int* GLOBAL, int* out
 ) {
     SHARED
     const int thread = blockIdx.x * blockDim.x + threadIdx.x;
@@ -172,7 +173,11 @@ UNDEFINED_STATEMENTS = [
     ("counts[n] = 1", "out of bounds", "the index 8"),
     ("out[0] = pairs[0].first[n / 4]", "out of bounds", "the index 2 is not one of 'float [2]'"),
     ("out[0] = reinterpret_cast<float4*>(x + 1)->x", "misaligned", "multiple of 16"),
-    ("out[0] = reinterpret_cast<float4*>(x + n)->w + reinterpret_cast<float2*>(x + 3)->x", "misaligned", "multiple of 8"),
+    (
+        "out[0] = reinterpret_cast<float4*>(x + n)->w + reinterpret_cast<float2*>(x + 3)->x",
+        "misaligned",
+        "multiple of 8",
+    ),
     ("*reinterpret_cast<double*>(x + 1) = 0", "misaligned", "multiple of 8"),
     ("*reinterpret_cast<int2*>(&tile[0][1]) = int2{1, 2}", "misaligned", "multiple of 8"),
     ("out[0] = n * 1000000000", "undefined behaviour", "8 * 1000000000 overflows 'int'"),
@@ -200,7 +205,9 @@ def undefined(statement: str):
     memory = np.zeros(36, np.float32)  # x begins at a multiple of 16
     x = memory[-memory.ctypes.data // 4 % 4 :][:32]
     numbers = map(np.int32, (statements.index(statement), 8, 0))
-    return line_with(source, f": {statement};"), check(source, "undefined", 1, 32, *numbers, x, np.zeros(32, np.float32))
+    return line_with(source, f": {statement};"), check(
+        source, "undefined", 1, 32, *numbers, x, np.zeros(32, np.float32)
+    )
 
 
 @pytest.mark.parametrize(("statement", "kind", "text"), UNDEFINED_STATEMENTS)
@@ -235,7 +242,10 @@ MEETINGS_MISSED = [
     ("if (t < 16) v = __shfl_down_sync(~0u, v, 8); __syncthreads()", "misses a warp collective"),
     ("if (t < 16) __syncwarp(); __syncthreads()", "misses a warp collective"),
     ("v = __shfl_sync(1u << ((t + 1) % 32), v, 0)", "does not name it"),
-    ("if (t < 4) v = __shfl_down_sync(0xfu, v, 2); __syncthreads()", "lane 2 takes a value from lane 4, which takes no part"),
+    (
+        "if (t < 4) v = __shfl_down_sync(0xfu, v, 2); __syncthreads()",
+        "lane 2 takes a value from lane 4, which takes no part",
+    ),
     ("if (t >= n) return; v = __shfl_down_sync(~0u, v, 1)", "which has exited"),
     ("if (t < 80) v = __shfl_xor_sync(~0u, v, 16)", "which the block does not have"),
 ]
@@ -292,7 +302,10 @@ extern "C" __global__ void flags(const int* x, int* found, int* last) {
 }"""
     arguments = (np.arange(32, dtype=np.int32), np.zeros(1, np.int32), np.zeros(1, np.int32))
     same = check(source.replace("VALUE", "7"), "flags", 1, 32, *arguments)
-    assert {(f.kind, f.is_hint, f.here.line) for f in same.findings} == {("same value", True, 3), ("same value", True, 4)}
+    assert {(f.kind, f.is_hint, f.here.line) for f in same.findings} == {
+        ("same value", True, 3),
+        ("same value", True, 4),
+    }
     different = check(source.replace("VALUE", "threadIdx.x / 20"), "flags", 1, 32, *arguments)
     assert {(f.kind, f.here.line) for f in different.findings} == {("same value", 3), ("race", 4)}
     two_warps = check(source.replace("VALUE", "7"), "flags", 1, 64, np.arange(64, dtype=np.int32), *arguments[1:])
@@ -347,45 +360,3 @@ extern "C" __global__ void copies(const float* x, float* out) {
     source = source.replace(" float3_ vector;", "")
     report = check(source, "copies", 1, 32, np.arange(32, dtype=np.float32), np.zeros(32, np.float32))
     assert report.findings == []
-
-
-# ---- declarations of shared memory ----
-
-FORMS = """
-__shared__ float at_file[4];
-namespace other { __device__ float first() { extern __shared__ float words[]; return words[0]; } }
-template <class T, int N> __device__ T in_template(T value) {
-    __shared__ T values[N];
-    values[threadIdx.x % N] = value;
-    return values[threadIdx.x % N];
-}
-extern "C" __global__ void forms(float* out) {
-    extern __shared__ float words[];
-    extern __shared__ __align__(16) unsigned char bytes[];
-    static __shared__ float kept[4];
-    volatile __shared__ float loud[4];
-    __shared__ volatile float louder[4];
-    __shared__ alignas(16) float wide[4];
-    __shared__ float two[2], three[3];
-    if (threadIdx.x == 0) {
-        words[0] = 5;
-        kept[0] = loud[0] = louder[0] = wide[0] = two[0] = three[0] = at_file[0] = 1;
-        out[0] = bytes[3] + other::first() + kept[0] + loud[0] + louder[0] + wide[0] + two[0] + three[0] + at_file[0];
-        out[1] = in_template<float, 2>(3);
-    }
-}
-"""
-
-
-@pytest.mark.parametrize("mode", ["cpu", "threads", "check"])
-def test_every_form_of_shared_memory_is_accepted(mode, tmp_path, monkeypatch):
-    from minisk.runtime.cpu import HostKernel
-
-    (tmp_path / "forms.cu").write_text(FORMS)
-    kernel = HostKernel(tmp_path / "forms.cu", "forms", mode, ["REAL=float", "INDEX=int"], [np.dtype("float32")])
-    out = np.zeros(2, np.float32)
-    if mode == "check":
-        kernel.library.minisk_check_begin()
-        return
-    assert kernel.call((1, 1, 1), (1, 1, 1), [out], 128) == ""
-    assert out.tolist() == [0x40 + 5 + 7, 3]  # 5.0f has the last byte 0x40

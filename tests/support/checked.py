@@ -126,7 +126,6 @@ def _register_arrays(
             library.minisk_check_array(start, size, i, i not in constant, known)
             _KEPT.append(known)
 
-
     for number, variable in enumerate(variables(Path(library._name))):
         offset, size = ctypes.c_size_t(variable.offset), ctypes.c_size_t(variable.bytes)
         library.minisk_check_object(number, variable.is_shared, offset, size)

@@ -69,6 +69,7 @@ static void run_range(size_t first, size_t last, Launch& own, KernelCall call) {
     processor().current_thread = &current;
     dynamic_shared.size = own.dynamic_shared;
     if (!make_room()) return report(own, "no memory for the stacks of %d threads", threads);
+    dynamic_shared.start = minisk_extern_shared ? minisk_extern_shared() : dynamic_shared_above;
     for (int thread = 0; thread < threads; ++thread) {
         fibers[thread].index = position(thread, blockDim);
         fibers[thread].state = State::exited;

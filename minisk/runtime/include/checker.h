@@ -147,9 +147,6 @@ MINISK_UNWATCHED static bool visit(Cell& cell, const Record& mine, const Region&
 MINISK_UNWATCHED static bool is_local(uintptr_t address) {
     return address - uintptr_t(stack_of(current)) < stack_bytes;
 }
-MINISK_UNWATCHED static bool is_in_library(uintptr_t address) {
-    return address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end);
-}
 
 // Returns the region of an access. An access outside all regions ends the launch.
 MINISK_UNWATCHED static Region* accessed_region(Site& site, uintptr_t address, size_t bytes, const Record& mine) {

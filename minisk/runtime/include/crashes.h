@@ -34,13 +34,16 @@ MINISK_UNWATCHED static bool is_launching() { return pthread_equal(pthread_self(
 #endif
 static struct sigaction interrupt_before;
 
+MINISK_UNWATCHED static bool is_in_library(uintptr_t address) {
+    return address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end);
+}
+
 // Reports what the running thread did, at an instruction of this library.
 MINISK_UNWATCHED static void report_thread(const char* what, uintptr_t instruction) {
     if (running->error[0]) return;
     const auto [x, y, z] = fibers[current].index;
     report(*running, "thread (%u,%u,%u) of block (%u,%u,%u) %s", x, y, z, blockIdx.x, blockIdx.y, blockIdx.z, what);
-    const bool is_here = instruction >= uintptr_t(__ehdr_start) && instruction < uintptr_t(_end);
-    if (is_here) running->address = instruction - uintptr_t(__ehdr_start);
+    if (is_in_library(instruction)) running->address = instruction - uintptr_t(__ehdr_start);
 }
 
 MINISK_UNWATCHED static uintptr_t instruction_of(void* context) {
@@ -85,8 +88,8 @@ public:
     MINISK_UNWATCHED ~SignalStack() { sigaltstack(&before, nullptr); }
 };
 
-// Ctrl-C. Python's own handler would wait until the launch is over. Within a function of the C library, which may hold a
-// lock, the thread goes on until it waits.
+// Ctrl-C. Python's own handler would wait until the launch is over. A function of the C library may hold a lock: there,
+// the thread goes on until it waits, or until Ctrl-C comes again.
 MINISK_UNWATCHED static void interrupt(int signal, siginfo_t* cause, void* context) {
     if (!is_launching()) {
         if (interrupt_before.sa_flags & SA_SIGINFO) interrupt_before.sa_sigaction(signal, cause, context);
@@ -94,8 +97,11 @@ MINISK_UNWATCHED static void interrupt(int signal, siginfo_t* cause, void* conte
         return;
     }
     if (current == no_thread) return report(*running, "interrupted by Ctrl-C");
-    report_thread("is interrupted by Ctrl-C", instruction_of(context));
-    if (running->address) wait(State::exited, {});
+    const uintptr_t instruction = instruction_of(context);
+    report_thread("is interrupted by Ctrl-C", instruction);
+    if (!is_in_library(instruction)) return;
+    running->address = instruction - uintptr_t(__ehdr_start);
+    wait(State::exited, {});
 }
 
 // Handles these signals as long as it lives.

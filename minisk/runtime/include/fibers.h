@@ -86,6 +86,7 @@ MINISK_STATE int threads;              // in a block
 MINISK_STATE int current = no_thread;  // the running thread; no_thread while the scheduler runs
 MINISK_STATE void* scheduler_stack_pointer;
 MINISK_STATE Bytes dynamic_shared;
+MINISK_STATE char* dynamic_shared_above;  // the stacks; for files without extern arrays
 MINISK_STATE uint32_t seed;
 MINISK_STATE bool has_progress;  // since yielded threads were last resumed, some thread did more than poll
 

@@ -55,6 +55,8 @@ static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall cal
 }
 
 static void run_grid(Launch& launch, KernelCall call) {
+    if (minisk_extern_shared && launch.dynamic_shared > 64 * 1024)
+        return report(launch, "%u bytes of extern __shared__ memory: at most 65536", launch.dynamic_shared);
     share_blocks(launch, [&](size_t first, size_t last) { run_blocks(first, last, launch, call); });
 }
 

@@ -217,9 +217,8 @@ static bool make_room() {
     stacks = memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
     if (!stacks) return false;
     for (int thread = 0; thread < threads; ++thread) mprotect(stack_of(thread), stack_reserve, PROT_NONE);
-    char* const above = stack_of(room = threads);
-    dynamic_shared.start = minisk_extern_shared ? minisk_extern_shared() : above;
-    mprotect(above + most_dynamic_shared, stack_bytes - most_dynamic_shared, PROT_NONE);
+    dynamic_shared_above = stack_of(room = threads);
+    mprotect(dynamic_shared_above + most_dynamic_shared, stack_bytes - most_dynamic_shared, PROT_NONE);
     return true;
 }
 
@@ -287,6 +286,8 @@ static void run_grid(Launch& launch, KernelCall call) {
     dynamic_shared.size = launch.dynamic_shared;
     if (launch.dynamic_shared > most_dynamic_shared) return report_too_much_shared(launch);
     if (!make_room()) return report(launch, "no memory for the stacks of %d threads", threads);
+    // The memory of extern arrays belongs to the calling thread.
+    dynamic_shared.start = minisk_extern_shared ? minisk_extern_shared() : dynamic_shared_above;
 
     const Bytes static_shared = static_shared_memory();
     const CrashGuard guard;
