@@ -94,7 +94,7 @@ def test_device_variables_and_the_fields_of_structs_are_found() -> None:
 
 
 PASSED_OVER = """
-#define MAKE(name) __global__ void name(float* x) { x[0] = 1; }
+#define MAKE(name) __global__ void name(float* x) { x[0] = INFINITY; }
 MAKE(made)
 #if 0
 __global__ void off(float* x) {}
