@@ -179,7 +179,8 @@ def _prepare(
     blocks, threads = _three(kernel, "grid", grid), _three(kernel, "block", block)
     count = math.prod(threads)
     if count > most_threads:
-        raise KernelError(f"{kernel.name}: block {threads} has {count} threads, it takes {most_threads} at most")
+        given = block if isinstance(block, int) else tuple(block)
+        raise KernelError(f"{kernel.name}: block {given} has {count} threads, it takes {most_threads} at most")
     is_huge = any(array.size > _LARGEST_INDEX for array in arrays)
     dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, is_huge)
     values = [_typed(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)]
