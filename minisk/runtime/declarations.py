@@ -14,6 +14,7 @@ _WORD = re.compile(r'\w+|"[^"\n]*"|::|\.\.\.|[^\w\s]')
 _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 # Words of a declaration that are neither part of the type nor of the name.
 _QUALIFIERS = {"static", "inline", "extern", '"C"', "void", "__global__", "__forceinline__", "__noinline__"}
+_WITH_ARGUMENTS = {"__launch_bounds__", "__attribute__", "__cluster_dims__"}
 _TYPE_QUALIFIERS = {"const", "volatile", "__restrict__", "__restrict", "restrict", "__grid_constant__", "struct"}
 _VARIABLES = {"__constant__", "__device__", "__managed__"}
 _NOT_VARIABLES = {"__shared__", "__host__", "template", "using", "typedef", "operator"}
@@ -141,16 +142,16 @@ def _end(tokens: Sequence[Token], start: int) -> int:
 def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
     """Return the kernel that a statement defines, or None: a mere declaration ends with a semicolon."""
     template, bounds, words = None, None, list(statement)
-    is_instantiation = words[0].text == "template" and words[1].text != "<"
+    is_instantiation = words[0].text == "template" and [word.text for word in words[1:2]] != ["<"]
     if words[-1].text == ";" and not is_instantiation:
         return None
-    while words[0].text == "template" and not is_instantiation:
+    while [word.text for word in words[:2]] == ["template", "<"]:
         end = _end(words, 1)
         template = _joined(words[2 : end - 1])
         words = words[end:]
     i = 0
     while i < len(words):
-        if words[i].text in ("__launch_bounds__", "__attribute__", "__cluster_dims__") and words[i + 1].text == "(":
+        if words[i].text in _WITH_ARGUMENTS and [word.text for word in words[i + 1 : i + 2]] == ["("]:
             end = _end(words, i + 1)
             if words[i].text == "__launch_bounds__":
                 bounds = _joined(words[i + 2 : end - 1])
@@ -158,8 +159,9 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
         else:
             i += 1
     any_block = any(word.text == "ANY_BLOCK" for word in words)
-    start = [word.text for word in words].index("__global__")
-    opening = next((i for i, word in enumerate(words) if word.text == "(" and i > start), None)
+    texts = [word.text for word in words]
+    start = texts.index("__global__") if "__global__" in texts else len(texts)
+    opening = next((i for i, text in enumerate(texts) if text == "(" and i > start), None)
     if opening is None:
         return None
     name = _name([word.text for word in words[:opening]])

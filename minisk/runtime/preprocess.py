@@ -60,13 +60,14 @@ def preprocessed(path: Path) -> Source | None:
 def _without_system_headers(text: str) -> Source:
     kept: list[str] = []
     places: list[tuple[Path, int]] = []
-    of_the_system: set[str] = set()  # a marker within such a header does not always have its flag, 3
+    # Flags: 1 where a file begins, 3 in a header of the system. A line with one of its macros has flag 3, too.
+    of_the_system: set[str] = set()
     file, line, is_kept = Path(), 0, False
     for content in text.split("\n"):
         marker = _MARKER.match(content) if content.startswith("#") else None
         if marker is not None:
             file, line = Path(marker[2]), int(marker[1])
-            of_the_system.update([marker[2]] if "3" in marker[3].split() else [])
+            of_the_system.update([marker[2]] if {"1", "3"} <= set(marker[3].split()) else [])
             is_kept = marker[2] not in of_the_system and HEADERS not in file.parents and marker[2][0] != "<"
             continue
         if is_kept and not content.startswith("#"):

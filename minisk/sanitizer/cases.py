@@ -142,7 +142,8 @@ def _case(path: Path, line: _Line, real: np.dtype[Any]) -> Case:
         name = parameter.name
         if not parameter.is_array:
             if name not in values.scalars and name not in values.lists:
-                raise ValueError(f"the argument {name} has no value; expected {name}=5, for example")
+                example = "5" if dtype.subdtype is None and dtype.names is None else "5,5"
+                raise ValueError(f"the argument {name} has no value; expected {name}={example}, for example")
             args.append(values.scalars[name] if name in values.scalars else values.lists[name])
             continue
         if values.scalars.get(name) == 0:

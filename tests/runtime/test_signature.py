@@ -79,6 +79,21 @@ def test_kernels_are_found_in_blocks_namespaces_and_templates() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "template <class T>template __global__ void k(T* x) {}",
+        "template <",
+        "template __global__",
+        "__global__ void k(int* x) __launch_bounds__{",
+        "namespace { __global__ void k(int* x",
+        "} } __global__ {",
+    ],
+)
+def test_text_that_is_no_cuda_is_left_to_the_compiler(code: str) -> None:
+    assert len(declarations(code).kernels) <= 1
+
+
 def test_device_variables_and_the_fields_of_structs_are_found() -> None:
     code = """
     struct __align__(8) Shape { int h, w; float scale[2]; };
@@ -94,7 +109,7 @@ def test_device_variables_and_the_fields_of_structs_are_found() -> None:
 
 
 PASSED_OVER = """
-#define MAKE(name) __global__ void name(float* x) { x[0] = 1; }
+#define MAKE(name) __global__ void name(float* x) { x[0] = INFINITY; }
 MAKE(made)
 #if 0
 __global__ void off(float* x) {}

@@ -1,7 +1,9 @@
 // half_functions.h: operators and functions of one 16-bit number and its pair. half.h includes this file once for __half
 // (MINISK_NUMBER) and __half2 (MINISK_PAIR), and once for bfloat16.
 
-// ---- operators ----
+// ---- operators: in the namespace of the types, where templates find them ----
+
+namespace minisk {
 
 #define MINISK_OPERATOR(op)                                                                                           \
     static inline MINISK_NUMBER operator op(MINISK_NUMBER a, MINISK_NUMBER b) { return float(a) op float(b); }       \
@@ -29,6 +31,8 @@ MINISK_COMPARISON(<=)
 MINISK_COMPARISON(>)
 MINISK_COMPARISON(>=)
 #undef MINISK_COMPARISON
+
+}  // namespace minisk
 
 // ---- arithmetic: name of numbers, name2 of pairs ----
 

@@ -31,7 +31,7 @@
 #define __align__(bytes) __attribute__((aligned(bytes)))
 #define __noinline__  // nothing, because the C++ library writes __attribute__((__noinline__))
 #define __nv_pure__ __attribute__((pure))
-#ifdef MINISK_CHECK
+#if defined(MINISK_FIBERS) && !defined(MINISK_BLOCKS)
 // A function whose address is taken cannot be inlined everywhere, and g++ then refuses always_inline.
 #define __forceinline__ inline
 #else

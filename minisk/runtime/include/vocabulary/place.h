@@ -1,4 +1,4 @@
-// place.h: lines of a kernel's source, for error messages and to tell collectives apart.
+// place.h: lines of a kernel source, for error messages, and to distinguish collectives.
 #pragma once
 
 namespace minisk {

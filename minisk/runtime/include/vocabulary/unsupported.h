@@ -13,7 +13,7 @@
 // tensor cores (wmma, mma) are not supported; write the product as sums of float products
 
 // words: <<< cudaLaunchKernel
-// host code that launches kernels is not supported; Python launches them
+// host code that launches kernels is not supported; leave it out with `#ifndef MINISK_ON_CPU`, Python launches
 
 // words: torch/* ATen/* c10/* torch at c10 pybind11/* TORCH_CHECK
 // PyTorch's C++ library is not supported; leave it out with `#ifndef MINISK_ON_CPU`, or move the kernels to another file
