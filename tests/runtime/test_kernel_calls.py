@@ -91,7 +91,7 @@ def test_a_tensor_is_refused_with_the_remedy() -> None:
 
 @pytest.mark.parametrize("grid", [(1.5,), 2.0, "2"])
 def test_a_grid_of_fractions_is_an_error(grid: object) -> None:
-    with pytest.raises(KernelError, match="scale: grid .* must be"):
+    with pytest.raises(KernelError, match=r"scale: grid .* must be"):
         Kernel(TEXT, "scale")(grid, 4, (X, None, X.copy(), 6))  # type: ignore[arg-type]
 
 
