@@ -70,6 +70,7 @@ class HostKernel:
         self.pointers = ctypes.c_void_p * len(self.parameters)
         lengths = [struct.calcsize("=" + format_) for format_ in formats]
         self.offsets = list(itertools.accumulate(lengths, initial=0))[:-1]
+        self.is_uniform = set(lengths) == {_SLOT}
 
     def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
         """Run the kernel: in every order of the threads in mode `threads`, else once. Raises KernelError."""
@@ -97,7 +98,10 @@ class HostKernel:
         packed = self.pack(*[address_of(a) if isinstance(a, np.ndarray) else a for a in args])
         values = ctypes.create_string_buffer(packed, len(packed))
         start = ctypes.addressof(values)
-        pointers = self.pointers(*[start + offset for offset in self.offsets])
+        if self.is_uniform:  # the faster way
+            pointers = self.pointers(*range(start, start + len(packed), _SLOT))
+        else:
+            pointers = self.pointers(*[start + offset for offset in self.offsets])
         launch = MiniskLaunch(grid, block, dynamic_shared, schedule, seed)
         if not self.function(ctypes.byref(launch), pointers):
             return ""

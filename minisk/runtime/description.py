@@ -65,8 +65,11 @@ def scalar(dtype: np.dtype[Any], value: Any) -> Any:
     Raises:
         TypeError, ValueError, OverflowError: the value does not fit the dtype.
     """
-    if dtype.subdtype is None and dtype.kind != "V":
-        return dtype.type(value if dtype.kind == "f" else operator.index(value))
+    kind = dtype.kind
+    if kind == "f":
+        return dtype.type(value)
+    if kind != "V":
+        return dtype.type(operator.index(value))
     if not isinstance(value, bytes):
         value = np.array(tuple(value) if dtype.names else value, dtype.base).tobytes()
     if len(value) != dtype.itemsize:

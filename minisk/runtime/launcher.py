@@ -241,6 +241,8 @@ def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
 
 def _three(kernel: Kernel, what: str, sizes: Sizes | int) -> Three:
     """Return x, y and z of a grid or block; missing ones are 1."""
+    if type(sizes) is tuple and len(sizes) == 1 and type(sizes[0]) is int and 1 <= sizes[0] <= _LARGEST_INDEX:
+        return sizes[0], 1, 1  # the most frequent case: this function takes time at every launch
     given = sizes if isinstance(sizes, tuple) else tuple(sizes) if isinstance(sizes, list) else (sizes,)
     for size in given:
         if type(size) is not int:
