@@ -2,7 +2,8 @@
 
     auto      CUDA kernels for CuPy arrays; mode `cpu` for NumPy arrays, or the NumPy formulas without a C++ compiler
     numpy     the NumPy (or CuPy) formulas
-    cpu       each block as one thread, blocks in parallel on all processors; refuses kernels not marked ANY_BLOCK
+    cpu       blocks in parallel on all processors; a block is one thread if the kernel is marked ANY_BLOCK, and
+              otherwise runs at its true size, once
     threads   every thread of every block, at the true block size, in several orders: slow, to prove a kernel right
     check     one run with every memory access instrumented: slower still, deterministic
 
@@ -14,7 +15,7 @@ import logging
 import os
 
 from ..errors import KernelError
-from .build import find_compiler
+from .compiler import find_compiler
 from .cpu import load_library
 from .signature import locate
 
