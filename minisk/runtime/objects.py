@@ -60,6 +60,8 @@ def extern_shared_arguments(compiled: Path) -> list[str]:
 
 
 def _symbols(path: Path, *options: str) -> list[re.Match[str]]:
+    """Return the symbols of a file. One that is no object file has none: the linker or the loader refuses it."""
     command = ["readelf", "--symbols", "--wide", *options, str(path)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    found = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    lines = found.stdout.splitlines()
     return [match for match in map(_SYMBOL.fullmatch, lines) if match]
