@@ -10,9 +10,11 @@
 The variable is read at every launch.
 """
 
+import contextlib
 import functools
 import logging
 import os
+from collections.abc import Iterator
 
 from ..errors import KernelError
 from .compiler import find_compiler
@@ -30,6 +32,20 @@ def kernel_mode() -> str:
     if mode not in MODES:
         raise KernelError(f"MINISK_KERNELS is {mode!r}, expected one of {', '.join(MODES)}")
     return mode
+
+
+@contextlib.contextmanager
+def in_mode(mode: str) -> Iterator[None]:
+    """Set MINISK_KERNELS inside a `with` block: auto, numpy, cpu, threads or check."""
+    before = os.environ.get("MINISK_KERNELS")
+    os.environ["MINISK_KERNELS"] = mode
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MINISK_KERNELS"]
+        else:
+            os.environ["MINISK_KERNELS"] = before
 
 
 @functools.cache

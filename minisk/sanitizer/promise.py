@@ -1,9 +1,5 @@
 """Try what ANY_BLOCK promises: that a kernel gives the same results with one thread a block, as mode `cpu` runs it."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 
 from ..errors import KernelError
@@ -11,6 +7,7 @@ from ..runtime import BuildError, launch
 from ..runtime.cpu import agree
 from ..runtime.findings import CheckReport, Finding
 from ..runtime.memory import copy_arrays
+from ..runtime.mode import in_mode
 from .cases import Case
 
 
@@ -53,23 +50,10 @@ def _run(case: Case, args: list[object]) -> str:
     A text that refuses to be compiled for one thread, by a static_assert, promises nothing with these constants.
     """
     try:
-        with _mode_cpu():
+        with in_mode("cpu"):
             launch(case.kernel, case.grid, case.block, args, case.dynamic_shared)
     except BuildError:
         return ""
     except KernelError as error:
         return str(error).removeprefix(f"{case.kernel.name}: ")
     return ""
-
-
-@contextmanager
-def _mode_cpu() -> Iterator[None]:
-    before = os.environ.get("MINISK_KERNELS")
-    os.environ["MINISK_KERNELS"] = "cpu"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["MINISK_KERNELS"]
-        else:
-            os.environ["MINISK_KERNELS"] = before
