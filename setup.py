@@ -26,6 +26,10 @@ setup(
             "cuda/steps/*.cu",
             "cuda/cases/*.txt",
             "runtime/include/*.h",
+            "runtime/include/*/*.h",
+            "runtime/include/nvidia/cooperative_groups/*.h",
+            "runtime/include/nvidia/cuda/std/*",
+            "runtime/include/*.cpp",
             "models/weights/*.safetensors",
         ]
     },

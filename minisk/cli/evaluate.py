@@ -1,6 +1,7 @@
 """`minisk evaluate`: measure a checkpoint, or the trained network of the package, on the test images of a data set."""
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,23 @@ from ..serialization import csv_text
 from .predict import add_weights
 from .text import add_command, printable
 
+_TOP5_FROM = 10  # of ten classes, five is no feat
+
 
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
     parser = add_command(commands, "evaluate", "measure a trained network on the test images of a data set")
     parser.add_argument(
-        "--dataset", metavar="NAME", help="shapes, cifar10, cifar100 or folder (default: the network's own)"
+        "--dataset", metavar="NAME", help="shapes, cifar10, cifar100, folder or imagenet (default: the network's own)"
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the images, as for training")
+    parser.add_argument(
+        "--size", type=int, nargs="+", metavar="N", help="imagenet: sides of the central views (default: the network's)"
+    )
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that decode photographs")
+    parser.add_argument(
+        "--max-broken", type=int, default=0, metavar="N", help="photographs that may be left out as unreadable"
+    )
     parser.add_argument("--out", metavar="DIR", help="write confusion.png, mistakes.png and evaluation.json here")
     parser.add_argument("--csv", action="store_true", help="print the table of classes as CSV, without totals")
     add_weights(parser)
@@ -25,25 +35,54 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the totals and a table of the classes."""
-    from ..data import load_dataset
-    from ..evaluation import load_classifier, measure, report_run
+    """Print the totals and a table of the classes; with several sizes, a line for each size."""
+    from ..evaluation import load_classifier
 
     if arguments.out is not None:
         _make_folder(arguments.out)
     classifier = load_classifier(arguments.weights, arguments.device)
-    dataset = load_dataset(arguments.dataset or classifier.dataset, arguments.data_dir, "test")
+    name = arguments.dataset or classifier.dataset
+    if arguments.size and name != "imagenet":
+        raise MiniskError(f"--size has no effect: the images of {name} have one size; it needs --dataset imagenet")
+    sizes = arguments.size or [classifier.size]
+    for size in sizes:
+        started = time.perf_counter()
+        folder = None if arguments.out is None else arguments.out if len(sizes) == 1 else f"{arguments.out}/{size}"
+        result = _measured(arguments, classifier, name, size, folder)
+        if arguments.csv:
+            rows = [{**row, "class": printable(row["class"])} for row in result.class_rows()]
+            print(csv_text(["class", "images", "accuracy"], rows), end="")
+            continue
+        images = int(result.confusion.sum())
+        speed = f", {images / (time.perf_counter() - started):.0f} images/s" if name == "imagenet" else ""
+        at = f" at {size} pixels" if name == "imagenet" else ""
+        top5 = f", top-5 {result.top5:.2f} %" if len(result.classes) > _TOP5_FROM else ""
+        unread = f"; {len(result.broken)} could not be read" if result.broken else ""
+        print(
+            f"{arguments.weights}{at}: loss {result.loss:.4f}, accuracy {result.accuracy:.2f} %{top5}"
+            f" of {images:,} images{speed}{unread}"
+        )
+        if len(sizes) == 1:
+            _print_classes(result)
+
+
+def _measured(arguments: argparse.Namespace, classifier: Any, name: str, size: int, folder: str | None) -> Any:
+    """Return the Evaluation of a classifier on views of one size; write the report to the folder, if one is given."""
+    from ..data import CenterView, load_dataset
+    from ..evaluation import measure, report_run
+
+    dataset = load_dataset(name, arguments.data_dir, "test", view=CenterView(size))
     if classifier.classes != dataset.classes:
         raise CheckpointError(_difference(arguments.weights, classifier.classes, dataset.name, dataset.classes))
-    if arguments.out is not None:
-        result = report_run(classifier.model, dataset, classifier.normalization, arguments.out)
-    else:
-        result = measure(classifier.model, dataset, classifier.normalization)
-    if arguments.csv:
-        rows = [{**row, "class": printable(row["class"])} for row in result.class_rows()]
-        print(csv_text(["class", "images", "accuracy"], rows), end="")
-        return
-    print(f"{arguments.weights}: loss {result.loss:.4f}, accuracy {result.accuracy:.2f} % of {len(dataset):,} images")
+    options = {"workers": arguments.workers, "max_broken": arguments.max_broken}
+    if folder is not None:
+        _make_folder(folder)
+        return report_run(classifier.model, dataset, classifier.normalization, folder, **options)
+    return measure(classifier.model, dataset, classifier.normalization, **options)
+
+
+def _print_classes(result: Any) -> None:
+    """Print a line for each class: its images, its accuracy, and the class that it is most often taken for."""
     errors = result.confusion.copy()
     errors[range(len(errors)), range(len(errors))] = 0
     width = max(len(printable(name)) for name in result.classes)

@@ -19,8 +19,8 @@ import numpy as np
 from .. import __version__
 from ..backend import cuda_available, process_settings
 from ..runtime import kernel_mode, kernels_in_use
-from ..runtime.build import find_compiler
 from ..runtime.cache import cache_folder
+from ..runtime.compiler import find_compiler
 from .text import add_command
 
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX(FLAGS)?$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")

@@ -1,5 +1,7 @@
-"""Recipes: named sets of training settings, for `train_cifar.py --recipe NAME`."""
+"""The training programs, train_cifar.py and train_imagenet.py: their defaults, and named sets of settings."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -33,4 +35,51 @@ RECIPES: dict[str, dict[str, Any]] = {
         "crop_padding": 4,
         "mirror": True,
     },
+}
+
+# SKNet on ImageNet (Li et al., 2019, section 4.1), which follows SENet.
+_PAPER_IMAGENET: dict[str, Any] = {
+    "model": "sknet50",
+    "epochs": 100,
+    "batch_size": 256,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "label_smoothing": 0.1,
+    "schedule": "step",
+    "step_epochs": 30,
+    "least_area": 0.08,
+    "mirror": True,
+}
+
+
+_BELONG_TO = {"optimizer": ("lr", "momentum", "weight_decay"), "schedule": ("step_epochs",)}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A training program.
+
+    description: the first line of its help. recipes: sets of settings by name. defaults: settings that differ from
+    those of Config.
+    """
+
+    description: str
+    recipes: dict[str, dict[str, Any]]
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    def defaults_for(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the defaults that go with the settings given: another optimizer or schedule has its own."""
+        ignored = [name for choice, names in _BELONG_TO.items() if choice in given for name in names]
+        return {name: value for name, value in self.defaults.items() if name not in ignored}
+
+
+PROGRAMS = {
+    "train_cifar": Program("Train a selective-kernel network on CIFAR, or on generated shapes.", RECIPES),
+    "train_imagenet": Program(
+        "Train a network on photographs of any size: ImageNet, or your own in train/CLASS and val/CLASS.",
+        {"paper": _PAPER_IMAGENET},
+        {**_PAPER_IMAGENET, "dataset": "imagenet"},
+    ),
 }

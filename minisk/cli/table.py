@@ -3,10 +3,12 @@
 import argparse
 from typing import Any
 
+from .text import add_command
+
 
 def add_to(commands: Any) -> None:
     """Add the command to the subparsers of the command line."""
-    parser = commands.add_parser("table", help="print the SKNet paper's table of models, with sizes counted here")
+    parser = add_command(commands, "table", "print the SKNet paper's table of models, with sizes counted here")
     parser.add_argument("--format", choices=["text", "markdown", "csv"], default="text", help="of the table")
     parser.set_defaults(run=run)
 

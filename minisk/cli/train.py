@@ -1,4 +1,4 @@
-"""Train a selective-kernel network on CIFAR, or on generated shapes: `python train_cifar.py --help`."""
+"""Train a selective-kernel network: `python train_cifar.py --help`, `python train_imagenet.py --help`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..runtime import kernels_in_use
 from ..training import Config, SettingError, Trainer
 from ..training.config import GROUPS, kind_of
 from .process import run_command
-from .recipes import RECIPES
+from .recipes import PROGRAMS, Program
 from .signals import stop_signals
 from .text import flag, printable
 from .train_modes import evaluate_checkpoint, profile_steps
@@ -35,19 +35,32 @@ Exit status: 0 done; 1 an error, in one sentence; 2 usage; 130 after Ctrl-C; 143
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(program: Program = PROGRAMS["train_cifar"]) -> argparse.ArgumentParser:
     """Describe the command line: a flag per setting of Config, and what does not change the numbers of a run."""
     p = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=program.description,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    run = p.add_argument_group("the run")
+    _add_run_options(p.add_argument_group("the run"), program)
+    for group in GROUPS:
+        settings = p.add_argument_group(f"settings: {group}")
+        for field in dataclasses.fields(Config):
+            if field.metadata["group"] == group:
+                _add_setting(settings, field, program.defaults.get(field.name, field.default))
+    return p
+
+
+def _add_run_options(run: argparse._ArgumentGroup, program: Program) -> None:
+    """Add the options that do not change the numbers of a run, and those that name its files."""
     run.add_argument("--out", default="runs/latest", metavar="DIR", help="folder to write to (default: runs/latest)")
     run.add_argument(
         "--resume",
         action="store_true",
         help="go on from last.safetensors in --out, bit for bit; start if nothing is saved there",
     )
-    run.add_argument("--recipe", choices=RECIPES, help="; ".join(map(_recipe_help, RECIPES)))
+    run.add_argument("--recipe", choices=program.recipes, help="; ".join(map(_recipe_help, program.recipes.items())))
     run.add_argument("--config", metavar="FILE", help="settings from the config.json of another run")
     run.add_argument("--download", action="store_true", help="fetch the official archive into --data-dir first")
     run.add_argument(
@@ -70,22 +83,17 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--workers", type=int, default=0, metavar="N", help="processes preparing batches (default: 0)")
     run.add_argument("--tensorboard", action="store_true", help="write scalars to the folder tensorboard in --out")
     run.add_argument("--eval", metavar="CHECKPOINT", help="measure this checkpoint on the run's test set, and end")
-    for group in GROUPS:
-        settings = p.add_argument_group(f"settings: {group}")
-        for field in dataclasses.fields(Config):
-            if field.metadata["group"] == group:
-                _add_setting(settings, field)
-    return p
 
 
-def _recipe_help(name: str) -> str:
-    flags = (f"{flag(key)} {value}" for key, value in RECIPES[name].items() if not isinstance(value, bool))
+def _recipe_help(recipe: tuple[str, dict[str, Any]]) -> str:
+    name, settings = recipe
+    flags = (f"{flag(key)} {value}" for key, value in settings.items() if not isinstance(value, bool))
     return f"{name}: {' '.join(flags)}"
 
 
-def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) -> None:
+def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field[Any], default: Any) -> None:
     kind, about = kind_of(field), field.metadata
-    text = about["help"] + ("" if field.default is None else f" (default: {field.default})")
+    text = about["help"] + ("" if default is None else f" (default: {default})")
     # A flag that is not given is absent, which distinguishes it from a default.
     options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
     if kind is bool:
@@ -98,18 +106,23 @@ def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) 
         group.add_argument(flag(field.name), metavar=about["metavar"], **options)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train. Returns the exit status: 0; 1 after a reported error; 128 + n after signal n; 141 after a broken pipe."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    return run_command("train_cifar", lambda: _run(parser().parse_args(given), given))
+def main(argv: Sequence[str] | None = None, program: str = "train_cifar") -> int:
+    """Train. Returns the exit status: 0; 1 after a reported error; 128 + n after signal n; 141 after a broken pipe.
+
+    Args:
+        argv: the arguments; by default those of the process.
+        program: one of PROGRAMS, which decides defaults and recipes.
+    """
+    given, about = list(sys.argv[1:] if argv is None else argv), PROGRAMS[program]
+    return run_command(program, lambda: _run(about, parser(about).parse_args(given), given))
 
 
-def _run(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+def _run(program: Program, arguments: argparse.Namespace, given: Sequence[str]) -> int:
     again = shlex.join([sys.executable, sys.argv[0], *given, *([] if arguments.resume else ["--resume"])])
     try:
         if not arguments.out:
             raise MiniskError("--out is empty, expected a folder")
-        config = config_from(arguments)
+        config = config_from(arguments, program)
         if arguments.download:
             if config.data_dir is None:
                 raise MiniskError("--download needs --data-dir, the folder to fetch into")
@@ -157,7 +170,8 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
         print(f"stopped; a checkpoint is written, go on from this step with\n{again}", file=sys.stderr)
         return 128 + received[-1]
     best = load_classifier(trainer.out / "best.safetensors", trainer.device).model
-    report = report_run(best, trainer.test_loader.dataset, trainer.normalization, trainer.out)
+    options = {"workers": trainer.test_loader.workers, "max_broken": config.max_broken}
+    report = report_run(best, trainer.test_loader.dataset, trainer.normalization, trainer.out, **options)
     what = "checkpoints, tables and pictures" if (trainer.out / "curves.png").exists() else "checkpoints and tables"
     print(f"best test accuracy {report.accuracy:.2f} %; {what} in {printable(arguments.out)}")
     return 0

@@ -3,19 +3,19 @@
 import itertools
 
 from ..analysis.profiler import profile
-from ..data import load_dataset
 from ..errors import MiniskError
 from ..evaluation import load_classifier, measure
 from ..training import Config, Trainer
+from ..training.images import load_images
 
 
 def evaluate_checkpoint(config: Config, checkpoint: str) -> int:
     """Print loss and accuracy of a checkpoint on the test set that the settings describe. Return the exit status."""
     classifier = load_classifier(checkpoint, config.device)
-    test_set = load_dataset(config.dataset, config.data_dir, "test", size_limit=config.test_images)
+    _, test_set = load_images(config)
     if classifier.classes != test_set.classes:
         raise MiniskError(f"--eval {checkpoint} has other classes than --dataset {config.dataset}")
-    result = measure(classifier.model, test_set, classifier.normalization)
+    result = measure(classifier.model, test_set, classifier.normalization, max_broken=config.max_broken)
     print(f"{checkpoint}: test loss {result.loss:.4f} accuracy {result.accuracy:.2f} % of {len(test_set):,} images")
     return 0
 

@@ -9,15 +9,18 @@ from typing import Any
 from ..errors import MiniskError
 from ..serialization import load_checkpoint
 from ..training import Config
-from .recipes import RECIPES
+from .recipes import Program
 
 
-def config_from(arguments: argparse.Namespace) -> Config:
-    """Return the Config of a command line. A flag overrules --config, which overrules --recipe, then the run's own."""
-    settings: dict[str, Any] = {}
+def config_from(arguments: argparse.Namespace, program: Program) -> Config:
+    """Return the Config of a command line.
+
+    A flag overrules --config, which overrules --recipe, then the run's own settings, then the program's defaults.
+    """
+    settings: dict[str, Any] = program.defaults_for(vars(arguments))
     if arguments.resume or arguments.eval:
         settings |= _settings_of_run(Path(arguments.out))
-    settings |= RECIPES[arguments.recipe] if arguments.recipe else {}
+    settings |= program.recipes[arguments.recipe] if arguments.recipe else {}
     settings |= read_config(arguments.config) if arguments.config else {}
     names = {field.name for field in dataclasses.fields(Config)}
     return Config(**settings | {name: value for name, value in vars(arguments).items() if name in names})

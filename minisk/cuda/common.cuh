@@ -16,13 +16,15 @@
 #endif
 
 // Marks a kernel that is correct for every block size, one thread included: a CPU may run it as a plain loop.
+#ifndef ANY_BLOCK
 #define ANY_BLOCK
+#endif
 
 #ifndef INFINITY  // NVRTC has no <math.h>
 #define INFINITY __int_as_float(0x7f800000)
 #endif
 
-#ifdef __CUDACC__
+#ifndef MINISK_ON_CPU
 // float16 for storage. Each conversion is one instruction. CuPy's package does not contain CUDA's own header.
 struct half_t {
     unsigned short bits;
@@ -78,7 +80,7 @@ typedef Wide<REAL>::type wide;
 __device__ __forceinline__ int ceil_div(const int a, const int b) { return (a + b - 1) / b; }
 
 // DYNAMIC_SHARED: shared memory whose size is given at launch.
-#ifdef __CUDACC__
+#ifndef MINISK_ON_CPU
 #define DYNAMIC_SHARED(T, name)                                                                                       \
     extern __shared__ __align__(16) unsigned char minisk_dynamic_bytes[];                                             \
     T* name = reinterpret_cast<T*>(minisk_dynamic_bytes)

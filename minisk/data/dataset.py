@@ -7,6 +7,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,18 @@ SPLITS = ("train", "test")
 Indices = Sequence[int] | NDArray[np.integer]
 
 _HISTOGRAM_IMAGES = 1024  # bincount converts its input to int64: small blocks keep that copy small
+
+
+class Drawn(NamedTuple):
+    """Images for a batch.
+
+    images: uint8 (n, 3, H, W). labels: int64 (n,).
+    broken: the index of each image that could not be read, and why; it is not among the n.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    broken: tuple[tuple[int, str], ...] = ()
 
 
 class Dataset(ABC):
@@ -43,6 +56,17 @@ class Dataset(ABC):
 
         Raises IndexError for an index out of range, DataError for an image that cannot be read.
         """
+
+    def draw(self, indices: Indices, rng: np.random.Generator) -> Drawn:
+        """Return images for a batch; by default what `fetch` returns.
+
+        A subclass may draw a part of each image from rng, and leave out images that it can't read.
+        """
+        return Drawn(*self.fetch(indices))
+
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return the indices in the order of a shuffled epoch; by default any order is equally likely."""
+        return rng.permutation(len(self))
 
     def mean_std(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the mean and standard deviation of each channel over all pixels: float64 (3,), in units of 0 … 1.

@@ -4,15 +4,20 @@ Pillow's `Image.open` is not used. Its limit on pixels is a warning, and Python 
 the whole process, other threads included. Here the size is compared with a limit before any pixel is decoded.
 """
 
+import io
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
 
 from ..errors import DataError, MiniskError, escaped
+from .views import Random, View
 
 log = logging.getLogger("minisk")
 
@@ -20,6 +25,7 @@ log = logging.getLogger("minisk")
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 40_000_000  # decoding takes up to 16 bytes of memory a pixel
 MAX_JPEG_PIXELS = 250_000_000  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its sides; phones take 200 million pixels
+_ORIENTATION = ExifTags.Base.Orientation
 _LONGEST_SIGNATURE = 16  # bytes at the start of a file that Pillow's plugins compare
 
 
@@ -37,18 +43,55 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Any:
         DataError: the path is no regular file; or the file is no image, is damaged, has too many pixels or another
             size.
     """
-    try:
-        if not os.path.isfile(path):  # reading a pipe or a device could wait for ever
-            raise DataError(f"{path} {_why_no_file(path)}")
-        with _opened(path) as image:
-            _check_size(path, image, size)
-            _reduce(image)
-            if getattr(image, "is_animated", False):
-                log.warning("%s has several frames: only the first is read", escaped(str(path)))
-            result = _as_rgb(path, image)
+    with _checked(path) as image:
+        if size is not None and sorted(image.size) != sorted(size):
+            raise _wrong_size(path, image.size, size)
+        _reduce(
+            image,
+        )
+        if getattr(image, "is_animated", False):
+            log.warning("%s has several frames: only the first is read", escaped(str(path)))
+        result = _as_rgb(path, image)
         if size is not None and result.size != size:  # the camera's orientation exchanged width and height
             raise _wrong_size(path, result.size, size)
         return result
+
+
+def read_view(path: str | Path, view: View, rng: Random, content: bytes | None = None) -> NDArray[np.uint8]:
+    """Read a view of a photograph as RGB planes, uint8 (3, size, size).
+
+    Only what the view needs is decoded and resized (bicubic), otherwise as `read_image` does.
+
+    Args:
+        path: a file; with content, the name of a file for errors.
+        view: chooses the box, given the upright width and height.
+        rng: for the view's random choice.
+        content: the file's bytes, if they have been read already.
+
+    Raises:
+        DataError: as `read_image`.
+    """
+    with _checked(path, content) as image:
+        is_turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        width, height = image.size[::-1] if is_turned else image.size
+        left, top, right, bottom = view.box(width, height, rng)
+        least = min(right - left, bottom - top)
+        _reduce(image, view.size / least if view.reduces else 1.0)
+        upright = _as_rgb(path, image)
+        across, down = upright.width / width, upright.height / height
+        box = left * across, top * down, min(right * across, upright.width), min(bottom * down, upright.height)
+        return np.ascontiguousarray(np.asarray(view.cut(upright, box)).transpose(2, 0, 1))
+
+
+@contextmanager
+def _checked(path: str | Path, content: bytes | None = None) -> Iterator[Any]:
+    """Yield the image of a file, with its header read and its size checked. Every exception becomes a DataError."""
+    try:
+        if content is None and not os.path.isfile(path):  # reading a pipe or a device could wait for ever
+            raise DataError(f"{path} {_why_no_file(path)}")
+        with _opened(path, content) as image:
+            _check_size(path, image)
+            yield image
     except MiniskError:
         raise
     except Exception as error:  # a decoder of untrusted bytes may raise anything
@@ -66,10 +109,13 @@ def _why_no_file(path: str | Path) -> str:
     return "is not a regular file"
 
 
-def _opened(path: str | Path) -> Any:
+def _opened(path: str | Path, content: bytes | None) -> Any:
     """Return the image of a file, with its header read. Raises DataError, and whatever a plugin of Pillow raises."""
-    with open(path, "rb") as file:
-        start = file.read(_LONGEST_SIGNATURE)
+    if content is None:
+        with open(path, "rb") as file:
+            start = file.read(_LONGEST_SIGNATURE)
+    else:
+        start = content[:_LONGEST_SIGNATURE]
     Image.preinit()
     for name in _FORMATS:
         if name not in Image.OPEN:
@@ -80,14 +126,12 @@ def _opened(path: str | Path) -> Any:
         if isinstance(accepted, str):
             raise DataError(f"{path} can't be read as an image: {accepted}")
         if accepted:
-            return plugin(os.fspath(path))
+            return plugin(os.fspath(path) if content is None else io.BytesIO(content))
     raise DataError(f"{path} can't be read as an image: cannot identify it as {', '.join(_FORMATS)}")
 
 
-def _check_size(path: str | Path, image: Any, size: tuple[int, int] | None) -> None:
-    """Raise DataError if width and height, which the header gives, are not those expected or exceed the limits."""
-    if size is not None and sorted(image.size) != sorted(size):
-        raise _wrong_size(path, image.size, size)
+def _check_size(path: str | Path, image: Any) -> None:
+    """Raise DataError if width and height, which the header gives, exceed the limits."""
     if min(image.size) < 1:
         raise DataError(f"{path} can't be read as an image: it is {image.width} by {image.height} pixels")
     limit = MAX_JPEG_PIXELS if _is_reducible(image) else MAX_PIXELS
@@ -104,10 +148,17 @@ def _is_reducible(image: Any) -> bool:
     return image.format in ("JPEG", "MPO") and not image.info.get("progressive")
 
 
-def _reduce(image: Any) -> None:
-    """Let a JPEG of more than MAX_PIXELS be decoded at the largest of 1/2, 1/4 and 1/8 that is below the limit."""
+def _reduce(image: Any, least_share: float = 1.0) -> None:
+    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 of its sides.
+
+    Args:
+        image: nothing of it is decoded yet.
+        least_share: of the sides that must be left; 1 reduces only an image of more than MAX_PIXELS.
+    """
     width, height = image.size
-    factor = next((f for f in (1, 2, 4) if (width // f) * (height // f) <= MAX_PIXELS), 8)
+    factor = 1
+    while factor < 8 and (1 / factor >= 2 * least_share or (width // factor) * (height // factor) > MAX_PIXELS):
+        factor *= 2
     if factor > 1:
         image.draft(None, (width // factor, height // factor))
 

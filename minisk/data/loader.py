@@ -5,20 +5,24 @@ purpose: (seed, epoch) for the order of an epoch, (seed, epoch, batch) for the a
 not depend on timing, on prefetching, on the number of workers, or on the batch at which an epoch starts.
 """
 
+import logging
 import math
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass
+from contextlib import closing
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, escaped
 from .dataset import Dataset
-from .processes import Batch, worker_batches
+from .processes import Batch, Made, worker_batches
 from .transforms import Augmentation, Mix, normalize
+
+log = logging.getLogger("minisk")
 
 _ORDER, _AUGMENT = 0, 1  # first part of a stream's key
 _THREAD = "minisk-loader"
@@ -32,7 +36,7 @@ class Loader:
     epoch, which takes about half a second, and end with it.
 
     Args:
-        dataset: the images; only `len`, `fetch` and, without mean or std, `mean_std` are used.
+        dataset: the images; only `len`, `draw`, `order` and, without mean or std, `mean_std` are used.
         batch_size: images per batch.
         shuffle: draw a new order in every epoch; otherwise use the stored order.
         augment: maps (uint8 images, generator) to uint8 images.
@@ -43,6 +47,10 @@ class Loader:
         workers: processes that make the batches instead of the thread, each one batch ahead.
         mix: blends each batch; labels become float32 targets (n, classes).
         timeout: seconds to wait for a worker's next batch before it is killed and reported; 0: no limit.
+        max_broken: images that may be left out of their batches because they can't be read; one more is an error.
+
+    Attributes:
+        broken: for the index of each image that was left out so far, why.
     """
 
     dataset: Dataset
@@ -58,12 +66,14 @@ class Loader:
     workers: int = 0
     mix: Mix | None = None
     timeout: float = 300.0
+    max_broken: int = 0
+    broken: dict[int, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.seed < 0 or self.prefetch < 0 or self.workers < 0:
+        if min(self.batch_size - 1, self.seed, self.prefetch, self.workers, self.max_broken) < 0:
             raise DataError(
-                f"Loader: batch_size is {self.batch_size}, seed {self.seed}, prefetch {self.prefetch} and workers"
-                f" {self.workers}, expected at least 1, 0, 0 and 0"
+                f"Loader: batch_size is {self.batch_size}, seed {self.seed}, prefetch {self.prefetch}, workers"
+                f" {self.workers} and max_broken {self.max_broken}, expected at least 1, 0, 0, 0 and 0"
             )
         if not 0 <= self.timeout < math.inf:
             raise DataError(f"Loader: timeout is {self.timeout}, expected seconds from 0")
@@ -89,7 +99,8 @@ class Loader:
             start: the number of the first batch.
 
         Raises:
-            DataError: an argument is out of range; a worker raised an exception, died or was stuck.
+            DataError: an argument is out of range; more than max_broken images can't be read, or none of a batch; a
+                worker raised an exception, died or was stuck.
             Exception: without workers, any exception of preparing a batch, when that batch is due.
         """
         if epoch < 0:
@@ -98,27 +109,42 @@ class Loader:
             raise DataError(f"Loader: start is {start}, expected 0 to {len(self)}, the number of batches")
         numbers = range(start, len(self))
         if self.workers:
-            return worker_batches(self, self.workers, epoch, numbers)
+            return self._readable(worker_batches(self, self.workers, epoch, numbers))
         if self.prefetch == 0:
-            return (batch for batch in map(self.maker(epoch), numbers))
-        return _prefetched(self.maker(epoch), numbers, self.prefetch)
+            return self._readable(made for made in map(self.maker(epoch), numbers))
+        return self._readable(_prefetched(self.maker(epoch), numbers, self.prefetch))
 
-    def maker(self, epoch: int) -> Callable[[int], Batch]:
+    def maker(self, epoch: int) -> Callable[[int], Made]:
         """Return a function that makes a batch, given its number; the bits are the same in every thread and process."""
         order = np.arange(len(self.dataset), dtype=np.int64)
         if self.shuffle:
-            order = _stream(self.seed, _ORDER, epoch).permutation(len(self.dataset))
+            order = self.dataset.order(_stream(self.seed, _ORDER, epoch))
 
-        def make(number: int) -> Batch:
+        def make(number: int) -> Made:
             indices = order[number * self.batch_size : (number + 1) * self.batch_size]
             rng = _stream(self.seed, _AUGMENT, epoch, number)
-            images, labels = self.dataset.fetch(indices)
+            images, labels, broken = self.dataset.draw(indices, rng)
             if self.augment is not None:
                 images = self.augment(images, rng)
             normal = normalize(images, self.mean, self.std)
-            return (normal, labels) if self.mix is None else self.mix(normal, labels, rng)
+            return Made((normal, labels) if self.mix is None else self.mix(normal, labels, rng), broken)
 
         return make
+
+    def _readable(self, source: Generator[Made, None, None]) -> Generator[Batch, None, None]:
+        """Yield the batches; note the images that they lack, each once. Raises DataError if there are too many."""
+        with closing(source):
+            for batch, broken in source:
+                for index, reason in broken:
+                    if index not in self.broken and self.max_broken:
+                        log.warning("left out: %s", escaped(reason))
+                    self.broken[index] = reason
+                    if len(self.broken) > self.max_broken:
+                        already = f"; {self.max_broken} others were left out already" if self.max_broken else ""
+                        raise DataError(f"{reason}{already}")
+                if broken and len(batch[0]) == 0:
+                    raise DataError(f"Loader: no image of a batch can be read: {broken[0][1]}")
+                yield batch
 
 
 def _stream(seed: int, *key: int) -> np.random.Generator:
@@ -126,7 +152,7 @@ def _stream(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-def _prefetched(make: Callable[[int], Batch], numbers: range, prefetch: int) -> Generator[Batch, None, None]:
+def _prefetched(make: Callable[[int], Made], numbers: range, prefetch: int) -> Generator[Made, None, None]:
     """Yield ``make(number)`` for every number; a thread makes up to ``prefetch`` of them ahead."""
     executor = ThreadPoolExecutor(1, _THREAD)
     try:

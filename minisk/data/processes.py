@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,14 @@ from ..errors import DataError
 from .dataset import Dataset
 
 Batch = tuple[NDArray[np.float32], NDArray[Any]]  # labels int64 (n,), or with a mix targets float32 (n, classes)
+
+
+class Made(NamedTuple):
+    """A batch, and the index of each image that it lacks because it can't be read, with the reason."""
+
+    batch: Batch
+    broken: tuple[tuple[int, str], ...]
+
 
 _SPAWN = multiprocessing.get_context("spawn")  # a forked child hangs in libraries that had threads
 _UNPICKLABLE = (pickle.PicklingError, AttributeError, TypeError)  # the ways in which pickle refuses an object
@@ -35,11 +43,11 @@ class BatchMaker(Protocol):
     dataset: Dataset
     timeout: float
 
-    def maker(self, epoch: int) -> Callable[[int], Batch]:
+    def maker(self, epoch: int) -> Callable[[int], Made]:
         """Return a function that makes a batch, given its number."""
 
 
-def worker_batches(loader: BatchMaker, workers: int, epoch: int, numbers: range) -> Generator[Batch, None, None]:
+def worker_batches(loader: BatchMaker, workers: int, epoch: int, numbers: range) -> Generator[Made, None, None]:
     """Yield the batches of these numbers, made by worker processes.
 
     Raises DataError if a worker raises an exception, dies, cannot be started, or sends no batch for `loader.timeout`.
@@ -150,11 +158,11 @@ def _watchdog(timeout: float) -> Iterator[_Watchdog]:
         watchdog.ended.set()  # it is not joined: the garbage collector may run this in the watchdog's own thread
 
 
-def _receive(process: Any, connection: Connection, number: int, watchdog: _Watchdog) -> Batch:
+def _receive(process: Any, connection: Connection, number: int, watchdog: _Watchdog) -> Made:
     """Wait for a worker's next batch. Raises DataError if the worker failed, died or kept the consumer waiting."""
     try:
         with watchdog.watching(process):
-            answer: Batch | str = connection.recv()
+            answer: Made | str = connection.recv()
     except (EOFError, OSError) as error:
         process.join()
         if watchdog.killed is process:
@@ -196,7 +204,7 @@ def _serve(connection: Connection, loader: BatchMaker, epoch: int, numbers: rang
     with suppress(OSError):  # the other end is closed: no more batches are needed
         for number in numbers:
             try:
-                answer: Batch | str = make(number)
+                answer: Made | str = make(number)
             except BaseException as error:  # SystemExit too: the consumer waits for an answer
                 answer = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
             connection.send(answer)

@@ -102,6 +102,34 @@ def color_jitter(images: Images, rng: Random, strength: float) -> Images:
     return np.rint(values.clip(0, 255, out=values), out=values).astype(np.uint8)
 
 
+# Principal components of the pixels of ImageNet, RGB in 0 … 1: each row a direction, and its deviation.
+_LIGHT_DIRECTIONS = np.array(
+    [[-0.5675, -0.5808, -0.5836], [0.7192, -0.0045, -0.6948], [0.4009, -0.8140, 0.4203]], dtype=np.float32
+)
+_LIGHT_DEVIATIONS = np.array([0.2175, 0.0188, 0.0045], dtype=np.float32)
+
+
+def lighting(images: Images, rng: Random, deviation: float) -> Images:
+    """Return the images with a colour added to each, drawn along the principal components of natural colours.
+
+    Source: Krizhevsky et al. 2012, section 4.1, with deviation 0.1; the components are those of fb.resnet.torch.
+
+    Args:
+        images: uint8 (N, 3, H, W).
+        rng: draws three factors for each image, normal with mean 0.
+        deviation: of the factors, at least 0.
+
+    Raises:
+        DataError: deviation is out of range.
+    """
+    if not 0 <= deviation < np.inf:
+        raise DataError(f"lighting: deviation is {deviation}, expected at least 0")
+    factors = deviation * rng.standard_normal((len(images), 3)).astype(np.float32)
+    colour = 255 * (factors * _LIGHT_DEVIATIONS) @ _LIGHT_DIRECTIONS
+    values = images + colour[:, :, np.newaxis, np.newaxis]
+    return np.rint(values.clip(0, 255, out=values), out=values).astype(np.uint8)
+
+
 @dataclass(frozen=True)
 class Augment:
     """The augmentations of a run, one after the other: call it as ``augment(images, rng)``. It can be pickled.
@@ -113,6 +141,7 @@ class Augment:
         mirror: whether to `random_mirror`.
         jitter: strength of `color_jitter`.
         cutout: side of the square of `cutout`, in pixels.
+        lighting: deviation of `lighting`.
 
     Raises:
         DataError: when called with a number out of range.
@@ -123,6 +152,7 @@ class Augment:
     cutout: int = 0
     jitter: float = 0.0
     crop_share: float = 1.0
+    lighting: float = 0.0
 
     def __call__(self, images: Images, rng: Random) -> Images:
         if self.crop_padding or self.crop_share != 1:
@@ -131,6 +161,8 @@ class Augment:
             images = random_mirror(images, rng)
         if self.jitter:
             images = color_jitter(images, rng, self.jitter)
+        if self.lighting:
+            images = lighting(images, rng, self.lighting)
         if self.cutout:
             images = cutout(images, rng, self.cutout)
         return images

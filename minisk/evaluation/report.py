@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.figures import draw_confusion, draw_mistakes
-from ..data import Dataset, Loader
+from ..data import Dataset, Loader, Photos
 from ..errors import MiniskError, ShapeError
 from ..nn import Module, evaluation_mode
 from ..serialization import atomic_write
@@ -19,6 +19,8 @@ from .metrics import log_probabilities
 log = logging.getLogger("minisk")
 
 _SHOWN = 24  # mistakes in the picture
+_TOP = 5
+_IMAGES_AT_ONCE, _PHOTOGRAPHS_AT_ONCE = 256, 64
 
 
 class Mistake(NamedTuple):
@@ -32,13 +34,19 @@ class Mistake(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean cross entropy (nats), accuracy (percent), confusion int64 (true, predicted); mistakes, sorted."""
+    """Mean cross entropy (nats), accuracies (percent), confusion int64 (true, predicted); mistakes, sorted.
+
+    top5: an image counts as right if its class is one of the five most probable.
+    broken: for the position of each image that could not be read, why. It counts nowhere.
+    """
 
     loss: float
     accuracy: float
+    top5: float
     classes: tuple[str, ...]
     confusion: NDArray[np.int64]
     mistakes: list[Mistake]
+    broken: dict[int, str]
 
     def class_rows(self) -> list[dict[str, Any]]:
         """Return the class name, images, and accuracy (percent; None without images) of each class."""
@@ -53,6 +61,7 @@ class Evaluation:
         return {
             "loss": self.loss,
             "accuracy": self.accuracy,
+            "top5": self.top5,
             "images": int(self.confusion.sum()),
             "classes": self.class_rows(),
             "confusion": self.confusion.tolist(),
@@ -60,20 +69,32 @@ class Evaluation:
         }
 
 
-def measure(model: Module, dataset: Dataset, normalization: dict[str, Any], batch_size: int = 256) -> Evaluation:
+def measure(
+    model: Module,
+    dataset: Dataset,
+    normalization: dict[str, Any],
+    batch_size: int | None = None,
+    *,
+    workers: int = 0,
+    max_broken: int = 0,
+) -> Evaluation:
     """Run every image through the model once, in evaluation mode, on the model's device.
 
     Args:
         model: maps normalised images (N, 3, H, W) to logits (N, K).
         dataset: images of K classes.
         normalization: the training set's `mean` and `std`, three numbers each, in 0 … 1.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass; by default 256, and 64 photographs.
+        workers: processes that decode photographs.
+        max_broken: images that may be left out because they can't be read.
 
     Raises:
+        DataError: more images can't be read.
         MiniskError: an output is not a number.
         ShapeError: the model and the data set have different numbers of classes.
     """
-    batches = Loader(dataset, batch_size, **normalization)
+    size = batch_size or (_PHOTOGRAPHS_AT_ONCE if isinstance(dataset, Photos) else _IMAGES_AT_ONCE)
+    batches = Loader(dataset, size, **normalization, workers=workers, max_broken=max_broken)
     outputs, label_parts = [], []
     with evaluation_mode(model):
         for images, part in batches:
@@ -82,25 +103,33 @@ def measure(model: Module, dataset: Dataset, normalization: dict[str, Any], batc
     log_p, labels, k = np.concatenate(outputs), np.concatenate(label_parts), len(dataset.classes)
     if log_p.shape[1] != k:
         raise ShapeError(f"measure: the model has {log_p.shape[1]} classes, but {dataset.name} has {k}")
+    positions = np.setdiff1d(np.arange(len(dataset)), list(batches.broken))
     predicted = log_p.argmax(axis=1)
     confusion = np.bincount(labels * k + predicted, minlength=k * k).reshape(k, k)
     confidence = log_p[np.arange(len(labels)), predicted]
     wrong = np.flatnonzero(predicted != labels)
     mistakes = [
-        Mistake(int(i), dataset.classes[labels[i]], dataset.classes[predicted[i]], float(np.exp(confidence[i])))
+        Mistake(
+            int(positions[i]), dataset.classes[labels[i]], dataset.classes[predicted[i]], float(np.exp(confidence[i]))
+        )
         for i in wrong[np.argsort(-confidence[wrong], kind="stable")]
     ]
-    loss = -float(log_p[np.arange(len(labels)), labels].mean(dtype=np.float64))
-    return Evaluation(loss, 100 * float((predicted == labels).mean()), dataset.classes, confusion, mistakes)
+    of_label = log_p[np.arange(len(labels)), labels]
+    rank = (log_p > of_label[:, np.newaxis]).sum(axis=1)  # how many classes are more probable than the right one
+    loss, accuracy = -float(of_label.mean(dtype=np.float64)), 100 * float((predicted == labels).mean())
+    top5 = 100 * float((rank < _TOP).mean())
+    return Evaluation(loss, accuracy, top5, dataset.classes, confusion, mistakes, batches.broken)
 
 
-def report_run(model: Module, dataset: Dataset, normalization: dict[str, Any], out: str | Path) -> Evaluation:
+def report_run(
+    model: Module, dataset: Dataset, normalization: dict[str, Any], out: str | Path, **options: int
+) -> Evaluation:
     """Measure the model, and write evaluation.json, confusion.png and mistakes.png to the folder `out`.
 
     Without matplotlib the pictures are left out, which is logged. The other arguments are those of `measure`.
     Raises MiniskError, OSError.
     """
-    result = measure(model, dataset, normalization)
+    result = measure(model, dataset, normalization, **options)
     folder, worst = Path(out), result.mistakes[:_SHOWN]
     atomic_write(folder / "evaluation.json", json.dumps(result.as_json(), indent=1).encode())
     title = (

@@ -130,7 +130,7 @@ def attention92(num_classes: int = 1000) -> ResidualNet:
 
 
 def _network(unit: UnitFactory, norm: bool, modules: Sequence[int], num_classes: int) -> ResidualNet:
-    """modules: their number after each of the first three stages."""
+    """Return a network of units; modules: their number in each of the first three stages."""
     counts = dict(zip(POOLS, modules, strict=True))
 
     def between(channels: int) -> Module:
@@ -141,6 +141,7 @@ def _network(unit: UnitFactory, norm: bool, modules: Sequence[int], num_classes:
 
 
 def pre_activation_unit(in_channels: int, width: int, out_channels: int, stride: int, project: bool) -> Module:
+    """Return a PreActivationUnit, as ResidualNet asks for a unit; its inner width does not depend on `width`."""
     return PreActivationUnit(in_channels, out_channels, stride, project)
 
 

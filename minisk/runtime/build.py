@@ -1,8 +1,8 @@
 """Build kernel files with the system's C++ compiler, and cache the libraries in a folder private to the user.
 
-The name of a cached library contains a hash of everything that decides its content: source, headers, compiler, flags
-(with or without OpenMP) and the processor's features. The file ends with its own SHA-256, so a truncated or damaged one
-is detected before it is loaded, and built again.
+The name of a cached library contains a hash of everything that decides its content: source, included headers, compiler,
+flags (with or without OpenMP) and the processor's features. The file ends with its own SHA-256, so a truncated or
+damaged one is detected before it is loaded, and built again.
 """
 
 import functools
@@ -12,8 +12,6 @@ import os
 import platform
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,26 +19,38 @@ from pathlib import Path
 
 from ..errors import KernelError
 from .cache import BUILD_PREFIX, cache_folder, is_intact, is_library, remove_leftovers, store
-from .signature import PACKAGE, read_source, signatures
+from .compiler import find_compiler, run_compiler
+from .explain import explain
+from .exports import exports
+from .includes import included_files
+from .objects import extern_shared_arguments
+from .preprocess import HEADERS, INCLUDED, PACKAGE
+from .signature import read_source
 
 log = logging.getLogger(__name__)
 
-HEADERS = Path(__file__).resolve().parent / "include"
-_BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-w", "-fno-strict-aliasing"]
+# A GPU has no arrays of variable length. Other warnings are printed with errors only.
+_BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-Werror=vla", "-fno-strict-aliasing"]
+_NATIVE = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"]
 # One thread a block: sums may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
-_FAST = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros"]
+_FAST = [*_NATIVE, "-fassociative-math", "-fno-signed-zeros"]
 _OPENMP = "-fopenmp"
 FLAGS = {
     "cpu": ["-DMINISK_ONE_THREAD", *_FAST, _OPENMP],
-    "threads": ["-DMINISK_FIBERS", "-O2"],
-    # The calls that ThreadSanitizer's instrumentation makes are defined by include/checker.h. Registers that are read
-    # before they are written hold a pattern.
+    # Each page of a large stack frame is touched, so that none jumps over the end of the stack.
+    "threads": ["-DMINISK_FIBERS", "-O2", "-fstack-clash-protection"],
+    "blocks": ["-DMINISK_FIBERS", "-DMINISK_BLOCKS", *_NATIVE, "-fstack-clash-protection", _OPENMP],
+    # The calls that the sanitizers' instrumentation makes are defined by include/instrumentation.h and undefined.h.
+    # Registers that are read before they are written hold a pattern. Vectors are accessed whole, as on a GPU.
     "check": [
         "-DMINISK_FIBERS",
         "-DMINISK_CHECK",
         "-O1",
         "-g",
         "-fsanitize=thread",
+        "-fsanitize=bounds-strict,alignment,signed-integer-overflow,shift,integer-divide-by-zero",
+        "-fno-tree-sra",
+        "-fstack-clash-protection",
         "-ftrivial-auto-var-init=pattern",
         "-fno-delete-null-pointer-checks",
     ],
@@ -53,42 +63,6 @@ _CACHE_VERSION = "2"
 
 class BuildError(KernelError):
     """A kernel file was not built, or its library cannot be loaded."""
-
-
-@functools.cache
-def find_compiler() -> tuple[str, str]:
-    """Return command and version of the C++ compiler: $CXX, which may have arguments, g++, clang++ or c++.
-
-    Raises:
-        KernelError: there is none.
-    """
-    if platform.system() != "Linux":
-        raise KernelError(f"kernels are built on Linux only, this is {platform.system()}")
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
-    commands = [command for command in map(_command, names) if command]
-    if not commands:
-        raise KernelError(f"no C++ compiler found (looked for {', '.join(names)})")
-    command = shlex.join(commands[0])
-    try:
-        done = subprocess.run(
-            [*commands[0], "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise KernelError(f"the C++ compiler {command} does not run: {error}") from error
-    return command, done.stdout.partition("\n")[0]
-
-
-def _command(text: str) -> list[str]:
-    """Return the path and the arguments of a command such as "ccache g++"; empty if there is no such program."""
-    path = shutil.which(text)  # a path may contain spaces
-    if path is not None:
-        return [path]
-    try:
-        name, *arguments = shlex.split(text)
-    except ValueError:  # no words, or a quote that does not end
-        return []
-    path = shutil.which(name)
-    return [path, *arguments] if path is not None else []
 
 
 def build(source: Path, mode: str, defines: Sequence[str], is_rebuilt: bool = False) -> Path:
@@ -105,7 +79,7 @@ def build(source: Path, mode: str, defines: Sequence[str], is_rebuilt: bool = Fa
     Raises:
         BuildError: with the compiler's message, or the reason why nothing was written.
     """
-    flags = [*FLAGS[mode], *(f"-D{define}" for define in defines), *shlex.split(os.environ.get("CXXFLAGS", ""))]
+    flags = [*_flags(mode), *(f"-D{define}" for define in defines), *shlex.split(os.environ.get("CXXFLAGS", ""))]
     folder = cache_folder()
     library = _library(folder, source, mode, flags)
     if is_intact(library) and not is_rebuilt:
@@ -122,19 +96,28 @@ def build(source: Path, mode: str, defines: Sequence[str], is_rebuilt: bool = Fa
     return library
 
 
+def _flags(mode: str) -> list[str]:
+    """Return the flags of a mode as the compiler names them. clang does not split vectors into their members."""
+    if "clang" not in find_compiler()[1]:
+        return FLAGS[mode]
+    return [flag.replace("bounds-strict", "array-bounds") for flag in FLAGS[mode] if flag != "-fno-tree-sra"]
+
+
 def _library(folder: Path, source: Path, mode: str, flags: list[str]) -> Path:
     return folder / f"{source.stem}-{mode}-{_key(source, flags)}.so"
 
 
 def _key(source: Path, flags: list[str]) -> str:
     compiler = [*find_compiler(), *_BASE, *flags, _processor()]
-    texts = [_CACHE_VERSION, str(source), read_source(source), *_headers(), *compiler]
+    folders = [PACKAGE, HEADERS, *(Path(flag[2:]) for flag in flags if flag.startswith("-I"))]
+    own = [f"{path}\n{read_source(path)}" for path in included_files(source, folders)]
+    texts = [_CACHE_VERSION, str(source), read_source(source), *own, *_headers(), *compiler]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
 
 @functools.cache
 def _headers() -> tuple[str, ...]:
-    return tuple(path.read_text(encoding="utf-8") for path in sorted([*PACKAGE.glob("*.cuh"), *HEADERS.glob("*.h")]))
+    return tuple(path.read_text(encoding="utf-8") for path in sorted(HEADERS.rglob("*")) if path.is_file())
 
 
 @functools.cache
@@ -167,12 +150,11 @@ def _has_openmp(compiler: str) -> bool:
 
 def _build(source: Path, flags: list[str], library: Path) -> None:
     """Compile the kernels of a file into the cache. Raises BuildError or OSError."""
-    unit = f'#include "cuda_on_cpu.h"\n#include "{source}"\n'
-    unit += "".join(f"MINISK_EXPORT({name})\n" for name in signatures(source))
+    unit = f'#include "cuda_on_cpu.h"\n#include "{source}"\n{exports(source)}'
     remove_leftovers(library.parent)
     content, error = _compile(unit, flags)
     if error:
-        raise BuildError(f"{source.name} does not compile:\n{error}")
+        raise BuildError(explain(source, error) or f"{source.name} does not compile:\n{error}")
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=BUILD_PREFIX) as folder:
         store(content, Path(folder) / library.name, library)
 
@@ -187,34 +169,24 @@ def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
         text, compiled, linked = (Path(folder) / name for name in ("unit.cpp", "unit.o", "unit.so"))
         text.write_text(unit, encoding="utf-8")
         openmp = [flag for flag in flags if flag == _OPENMP]
-        compiling = [*_BASE, f"-I{PACKAGE}", f"-I{HEADERS}", *flags, "-c", str(text), "-o", str(compiled)]
-        linking = ["-shared", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
-        for arguments in (compiling, linking):
-            error = _run_compiler(arguments, folder)
-            if error:
-                return b"", error
+        compiling = [*_BASE, *INCLUDED, *flags, "-c", str(text), "-o", str(compiled)]
+        linking = ["-shared", "-fPIC", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
+        error = run_compiler(compiling, folder)
+        error = error or run_compiler([*linking, *extern_shared_arguments(compiled)], folder)
+        if error:
+            return b"", error
         content = linked.read_bytes() if linked.is_file() else b""
         return content, "" if is_library(content) else "the compiler wrote no library"
 
 
-def _run_compiler(arguments: list[str], folder: str) -> str:
-    """Run the compiler; return its error message, or "" if it succeeded.
-
-    It has a session of its own: Ctrl-C at a terminal reaches Python, which decides what ends, and not the compiler.
-    """
-    command = [*shlex.split(find_compiler()[0]), *arguments]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "TMPDIR": folder},
-        start_new_session=True,
-    )
-    if done.returncode < 0:
-        return f"signal {-done.returncode} ended the compiler\n{done.stderr}".strip()
-    return (done.stderr.strip() or f"status {done.returncode}") if done.returncode else ""
+def compiler_warnings(source: Path, mode: str, defines: Sequence[str], kinds: Sequence[str]) -> str:
+    """Return the compiler's warnings about a kernel file; "" for none. kinds: such as "uninitialized"."""
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
+        text = Path(folder) / "unit.cpp"
+        text.write_text(f'#include "cuda_on_cpu.h"\n#include "{source}"\n', encoding="utf-8")
+        flags = [flag for flag in [*_BASE, *_flags(mode)] if flag != "-w"]
+        wanted = [*(f"-Werror={kind}" for kind in kinds), *(f"-D{define}" for define in defines)]
+        return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
 
 
 def _announce(message: str) -> None:

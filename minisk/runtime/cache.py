@@ -74,6 +74,17 @@ def store(content: bytes, built: Path, library: Path) -> None:
     os.replace(built, library)
 
 
+def source_file(text: str) -> Path:
+    """Return a file of the cache folder that holds a kernel's source text; texts that differ have different files."""
+    path = cache_folder() / f"source-{hashlib.sha256(text.encode()).hexdigest()[:12]}.cu"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=BUILD_PREFIX) as folder:
+            written = Path(folder) / path.name
+            written.write_text(text, encoding="utf-8")
+            os.replace(written, path)
+    return path
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the build folders of processes that were killed: those older than a day."""
     for leftover in folder.glob(f"{BUILD_PREFIX}*"):

@@ -5,19 +5,26 @@ memory, barriers that some threads miss. The counts are those of a GPU profiler;
 """
 
 import ctypes
-import subprocess
+import re
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import KernelError
-from .cpu import Args, HostKernel, Three, aligned_copy
+from .addresses import Addresses
+from .build import compiler_warnings
+from .cpu import Args, HostKernel, Three
 from .findings import SHARED_MEMORY, CheckReport, Finding, Site
+from .late_findings import largest_local, never_set, too_much_shared, unwritten, with_barrier_mistakes
+from .memory import MemoryCopy, copy_arrays
+from .objects import Variable
 from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
+_NO_ARRAY = -(2**30)
+_SMALLEST_ADDRESS = 4096  # that a process has
+STACK_OVERFLOW = "of local memory"  # the end of the message of include/fibers.h
 
 
 class CheckedKernel(HostKernel):
@@ -40,63 +47,76 @@ class CheckedKernel(HostKernel):
             dynamic_shared: bytes of dynamic shared memory.
             uninitialised: names of the arrays whose contents are undefined before the launch.
         """
-        watched = [aligned_copy(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
-        buffers = self._register_arrays(watched, uninitialised)
+        self.check_outputs(args)
+        copies, watched = copy_arrays(args)
+        known = self._register(copies, uninitialised)
         error = self.call(grid, block, watched, dynamic_shared)
-        del buffers  # the checker wrote to them during the launch
         for i in self.outputs:
-            args[i][...] = watched[i]
+            if isinstance(args[i], np.ndarray):  # not a null pointer
+                args[i][...] = watched[i]
         found = fetch(self.library.minisk_check_finding, MiniskFinding)
         sites = fetch(self.library.minisk_check_site, MiniskSite)
-        addresses = {accessor.address for each in found for accessor in (each.here, each.other)}
-        lines = self._lines(addresses | {site.address for site in sites})
-        findings = [self._finding(each, lines) for each in found]
-        if error and not error.endswith("findings"):  # the checker's own error refers to its findings
-            findings.append(Finding("stopped", error, 1))
+        places = Addresses(self.path)
+        places.look_up({a.address for f in found for a in (f.here, f.other)} | {site.address for site in sites})
+        findings = self._findings(found, places)
+        if error.endswith(STACK_OVERFLOW):
+            error += largest_local(self._warnings("larger-than=16384"), self.source)
+        findings += _stopped(error, findings)
+        if not findings:
+            findings += unwritten(self.parameters, known, watched, self._writing_places(sites, places))
+        findings += too_much_shared([self._variable(s.array) for s in sites if s.array <= -2], self.source)
         name = f"{self.name}<<<{_without_trailing(1, grid)}, {_without_trailing(1, block)}>>>"
-        sizes = {p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if p.is_array}
-        return CheckReport(name, findings, [self._site(each, lines) for each in sites], sizes)
+        sizes = {
+            p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if isinstance(arg, np.ndarray)
+        }
+        findings = with_barrier_mistakes(findings)
+        hints = [finding for finding in findings if finding.is_hint]
+        findings = [finding for finding in findings if not finding.is_hint]
+        return CheckReport(name, findings, [self._site(each, places) for each in sites], sizes, hints)
 
-    def _register_arrays(self, args: Args, uninitialised: Collection[str]) -> list[Any]:
-        """Pass the address and size of each array to the checker; return buffers to keep until the launch is over."""
-        self.library.minisk_check_begin()
-        buffers = []
-        for position, (parameter, array) in enumerate(zip(self.parameters, args, strict=True)):
-            if parameter.is_array:
-                # One byte per byte of the array: 0 until it is initialised. None: all bytes are.
-                map_ = ctypes.create_string_buffer(array.nbytes) if parameter.name in uninitialised else None
-                buffers.append(map_)
-                start, length = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
-                self.library.minisk_check_array(start, length, position, not parameter.is_const, map_)
-        return buffers
+    def _register(
+        self, copies: Sequence[MemoryCopy], uninitialised: Collection[str]
+    ) -> dict[int, np.ndarray[Any, Any]]:
+        """Pass the address and size of each array's memory, and of each variable, to the checker.
 
-    def _lines(self, addresses: Collection[int]) -> dict[int, str]:
-        """Return "file:line" for each code address, by addr2line: the innermost frame in the kernel file, its caller.
-
-        Frames of the executor's own headers are left out.
+        Returns, for the index of each uninitialised array, one byte per byte of it: 0 until the launch writes there.
         """
-        command = ["addr2line", "-a", "-i", "-e", str(self.path), *map(hex, addresses)]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        lines: dict[int, str] = {}
-        for part in text.split("0x"):
-            if not part:
-                continue
-            address, *frames = part.split()
-            names: list[str] = []
-            for frame in frames:
-                name = Path(frame).name
-                if ":" in frame and "/runtime/include/" not in frame and name not in names:
-                    names.append(name)
-            lines[int(address, 16)] = " called at ".join(names[:2])
-        return lines
+        self.library.minisk_check_begin()
+        known = {}
+        self._names = [parameter.name for parameter in self.parameters]
+        for copy in copies:
+            outputs = [i for i in copy.members if not self.parameters[i].is_const]
+            index = (outputs or copy.members)[0]  # by which findings name the memory
+            self._names[index] = " and ".join(self.parameters[i].name for i in copy.members)
+            first = min(copy.arrays.values(), key=lambda array: array.ctypes.data)
+            map_ = None  # all bytes are initialised
+            if copy.members == [index] and self.parameters[index].name in uninitialised:
+                known[index] = np.zeros(copy.nbytes, np.uint8)
+                map_ = ctypes.c_void_p(known[index].ctypes.data)
+            start, length = ctypes.c_void_p(first.ctypes.data), ctypes.c_size_t(copy.nbytes)
+            self.library.minisk_check_array(start, length, index, bool(outputs), map_)
+        for number, variable in enumerate(self.variables):
+            offset, size = ctypes.c_size_t(variable.offset), ctypes.c_size_t(variable.bytes)
+            self.library.minisk_check_object(number, variable.is_shared, offset, size)
+        return known
 
-    def _array(self, number: int) -> str:
-        return self.parameters[number].name if number >= 0 else SHARED_MEMORY
+    def _variable(self, array: int) -> Variable:
+        return self.variables[-2 - array]
 
-    def _site(self, site: MiniskSite, lines: dict[int, str]) -> Site:
+    def _array(self, array: int) -> str:
+        """Return what the number of an array in a finding stands for."""
+        if array >= 0:
+            return self._names[array]
+        if array == -1:
+            return "dynamic shared memory"
+        variable = self._variable(array)
+        return f"the shared array {variable.name}" if variable.is_shared else variable.name
+
+    def _site(self, site: MiniskSite, places: Addresses) -> Site:
+        is_shared = site.array == -1 or (site.array <= -2 and self._variable(site.array).is_shared)
         return Site(
-            where=lines[site.address],
-            array=self._array(site.array),
+            where=places.place(site.address),
+            array=SHARED_MEMORY if is_shared else self._array(site.array),
             access=_VERBS[ACCESSES[site.access]],
             bytes_per_lane=site.bytes,
             requests=site.requests,
@@ -107,20 +127,56 @@ class CheckedKernel(HostKernel):
             example=tuple(site.example),
         )
 
-    def _finding(self, finding: MiniskFinding, lines: dict[int, str]) -> Finding:
-        kind = KINDS[finding.kind].replace("_", " ")
-        here, thread = _action(finding.here, lines), _thread(finding.here)
-        sentence = f"{here} {self._array(finding.array)}, byte {finding.offset}"
-        if kind == "race":
-            other, other_thread = _action(finding.other, lines), _thread(finding.other)
-            sentence += f" ({thread}), {other} it too ({other_thread}), in no order"
-        else:
-            sentence += f", {finding.bytes} bytes ({thread})"
-        return Finding(kind, sentence, finding.count)
+    def _writing_places(self, sites: Sequence[MiniskSite], places: Addresses) -> dict[int, set[str]]:
+        """Return the lines that write to each array."""
+        found: dict[int, set[str]] = {}
+        for site in sites:
+            if ACCESSES[site.access] != "read":
+                found.setdefault(site.array, set()).add(places.place(site.address))
+        return found
+
+    def _findings(self, found: Sequence[MiniskFinding], places: Addresses) -> list[Finding]:
+        findings = []
+        for each in found:
+            kind, is_write = KINDS[each.kind].replace("_", " "), ACCESSES[each.here.access] == "write"
+            sentence = self._sentence(each, kind, places)
+            finding = Finding(kind, sentence, each.count, places.place(each.here.address), bool(each.is_hint))
+            if kind == "uninitialised" and is_write:
+                findings += never_set(finding, self._warnings("uninitialized", "maybe-uninitialized"), self.source)
+            else:
+                findings.append(finding)
+        return findings
+
+    def _warnings(self, *kinds: str) -> str:
+        return compiler_warnings(self.source, self.mode, self.defines, kinds)
+
+    def _sentence(self, finding: MiniskFinding, kind: str, places: Addresses) -> str:
+        place, thread = places.place(finding.here.address), _thread(finding.here)
+        if finding.text:
+            text = finding.text.decode(errors="replace")
+            return f"{place}: {text} ({thread})" if place else text
+        here, size = _action(finding.here, places), f"{finding.bytes} bytes ({thread})"
+        if finding.array == _NO_ARRAY:
+            is_null = 0 <= finding.offset < _SMALLEST_ADDRESS
+            return f"{here} {'a null pointer' if is_null else 'far from every array'}, {size}"
+        array = self._array(finding.array)
+        if finding.other.address:
+            other, other_thread = _action(finding.other, places), _thread(finding.other)
+            end = ", the same value" if kind == "same value" else ", in no order"
+            return f"{here} {array}, byte {finding.offset} ({thread}), {other} it too ({other_thread}){end}"
+        return f"{here} {array}, byte {finding.offset}, {size}"
 
 
-def _action(accessor: MiniskAccessor, lines: dict[int, str]) -> str:
-    return f"{lines[accessor.address]} {_VERBS[ACCESSES[accessor.access]]}"
+def _stopped(error: str, findings: Sequence[Finding]) -> list[Finding]:
+    """Return a finding for the executor's error, unless it refers to the findings or is one of them."""
+    if not error or error.endswith("findings") or any(error == finding.sentence for finding in findings):
+        return []
+    place = re.match(r"([^:\s]+:\d+): ", error)
+    return [Finding("stopped", error, 1, place[1] if place else "")]
+
+
+def _action(accessor: MiniskAccessor, places: Addresses) -> str:
+    return f"{places.place(accessor.address)} {_VERBS[ACCESSES[accessor.access]]}"
 
 
 def _thread(accessor: MiniskAccessor) -> str:

@@ -1,10 +1,13 @@
 """Run built kernels on the CPU: pack the arguments, call the library, and turn its message into an error.
 
-Mode `cpu` runs each block as one thread, blocks in parallel. Mode `threads` runs every thread of a block at the true
-block size, in several orders, with undefined shared memory filled with NaN and guard bytes around the arrays.
+Libraries for mode `cpu` are of two kinds. "cpu" runs each block as one thread, "blocks" at the true block size, once;
+both run blocks in parallel. Mode `threads` runs every thread at the true block size, in several orders, with undefined
+shared memory filled with NaN and guard bytes around the arrays.
 """
 
 import ctypes
+import functools
+import itertools
 import os
 import struct
 from collections.abc import Sequence
@@ -15,17 +18,22 @@ import numpy as np
 
 from ..backend.threads import OPENMP, keep_freed_memory, variable
 from ..errors import KernelError
+from .addresses import Addresses
 from .build import BuildError, build
-from .signature import Parameter, signatures
+from .description import Described, parameters_of, variable_in
+from .exports import symbol, word
+from .memory import MemoryCopy, address_of, copy_arrays
+from .objects import Variable, variables
+from .signature import Parameter, kernels_in, read_source, signature
 from .structures import MiniskLaunch
 
 Three: TypeAlias = tuple[int, int, int]  # x, y, z of a grid or a block
 Args: TypeAlias = Sequence[Any]  # a kernel's arguments: arrays and NumPy scalars
 
-# By NumPy's letter, the format of a scalar argument for `struct`, padded to 8 bytes.
-_FORMATS = {"f": "f4x", "d": "d", "i": "i4x", "I": "I4x", "q": "q", "l": "q", "B": "B7x", "?": "?7x"}
-_GUARD = 4096  # bytes on either side of an array in mode `threads`
-_ALIGNMENT = 256  # bytes; CuPy's arrays start at a multiple of it
+# The format of a number for `struct`, by NumPy's kind and size; other arguments are bytes.
+_LETTERS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}
+_LETTERS |= {"u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
+_SLOT = 16  # bytes; each argument begins at a multiple, as the strictest type, float4, requires
 # Orders of the threads, as (schedule, seed): forward, reverse, two random permutations. A missing barrier gives a wrong
 # result in some of them only.
 SCHEDULES = ((0, 0), (1, 0), (2, 1), (2, 2))
@@ -37,39 +45,71 @@ class HostKernel:
     Args:
         source: the kernel file.
         name: the kernel's name in it.
-        mode: "cpu", "threads" or "check".
+        mode: "cpu", "blocks", "threads" or "check".
         defines: macros such as "REAL=float".
-        dtypes: the dtype of each argument.
 
     Raises:
         KernelError: there is no compiler, or it refuses the file.
     """
 
-    def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str], dtypes: Sequence[Any]) -> None:
-        self.name, self.mode = name, mode
-        self.parameters = signatures(source)[name].parameters
-        self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
+    def __init__(self, source: Path, name: str, mode: str, defines: Sequence[str]) -> None:
+        self.name, self.source, self.mode, self.defines = name, source, mode, defines
+        declared = signature(source, name)
         self.path, self.library = load_library(source, mode, defines)
-        self.function = self.library[f"minisk_launch_{name}"]
-        formats = ["Q" if p.is_array else _FORMATS[t.char] for p, t in zip(self.parameters, dtypes, strict=True)]
+        suffix = symbol(name, declared)
+        self.function = self.library[f"minisk_launch_{suffix}"]
+        described = parameters_of(self.library, suffix)
+        self.parameters = [
+            Parameter(each.name, each.type, type_.is_array, type_.is_const)
+            for each, type_ in zip(declared.parameters, described, strict=True)
+        ]
+        self.dtypes = [type_.dtype for type_ in described]
+        self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
+        formats = [_format(type_) for type_ in described]
         self.pack = struct.Struct("=" + "".join(formats)).pack
         self.pointers = ctypes.c_void_p * len(self.parameters)
+        lengths = [struct.calcsize("=" + format_) for format_ in formats]
+        self.offsets = list(itertools.accumulate(lengths, initial=0))[:-1]
+        self.is_uniform = set(lengths) == {_SLOT}
 
     def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
-        """Run the kernel: once in mode `cpu`, in every order of the threads in mode `threads`. Raises KernelError."""
+        """Run the kernel: in every order of the threads in mode `threads`, else once. Raises KernelError."""
+        self.check_outputs(args)
         if self.mode == "cpu":
             self._call(grid, (1, 1, 1), args, dynamic_shared)
+        elif self.mode == "blocks":
+            self._call(grid, block, args, dynamic_shared)
         else:
             self._call_in_every_order(grid, block, args, dynamic_shared)
 
+    def check_outputs(self, args: Args) -> None:
+        """Raise KernelError if an array that the kernel may write to is read-only."""
+        for i in self.outputs:
+            if isinstance(args[i], np.ndarray) and not args[i].flags.writeable:
+                name = self.parameters[i].name
+                raise KernelError(f"{self.name}: the array {name} is read-only, but not declared const")
+
     def call(self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0) -> str:
-        """Run the kernel once; return the executor's error message, or "" if there was none."""
-        packed = self.pack(*[_address(a) if isinstance(a, np.ndarray) else a for a in args])
+        """Run the kernel once; return the executor's error message, with the line if it is known, or "" for none.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended the launch.
+        """
+        packed = self.pack(*[address_of(a) if isinstance(a, np.ndarray) else a for a in args])
         values = ctypes.create_string_buffer(packed, len(packed))
         start = ctypes.addressof(values)
-        pointers = self.pointers(*range(start, start + len(packed), 8))
+        if self.is_uniform:  # the faster way
+            pointers = self.pointers(*range(start, start + len(packed), _SLOT))
+        else:
+            pointers = self.pointers(*[start + offset for offset in self.offsets])
         launch = MiniskLaunch(grid, block, dynamic_shared, schedule, seed)
-        return launch.error.decode(errors="replace") if self.function(ctypes.byref(launch), pointers) else ""
+        if not self.function(ctypes.byref(launch), pointers):
+            return ""
+        error, place = launch.error.decode(errors="replace"), Addresses(self.path).place(launch.address)
+        message = f"{place}: {error}" if place else error
+        if error.endswith("Ctrl-C"):
+            raise KeyboardInterrupt(f"{self.name}: {message}")
+        return message
 
     def _call(
         self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0
@@ -79,22 +119,97 @@ class HostKernel:
             raise KernelError(f"{self.name}: {error}")
 
     def _call_in_every_order(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
-        """Run on guarded copies for each schedule; results must be bit-identical, and are then copied to args."""
+        """Run on guarded copies for each schedule; results must agree, and those of the first are copied to args.
+
+        Device variables have the same values before each run.
+        """
         results = []
+        before = [memory.copy() for memory in self._device_variables()]
         for schedule, seed in SCHEDULES:
-            guarded = {i: _Guarded(arg, i) for i, arg in enumerate(args) if isinstance(arg, np.ndarray)}
-            inner = [guarded[i].inner if i in guarded else arg for i, arg in enumerate(args)]
+            for memory, values in zip(self._device_variables(), before, strict=True):
+                if not np.array_equal(memory, values):  # a constant one must not even be written
+                    memory[...] = values
+            copies, inner = copy_arrays(args)
             self._call(grid, block, inner, dynamic_shared, schedule, seed)
-            for i, copy in guarded.items():
-                copy.check(self.name, self.parameters[i], args[i])
+            for copy in copies:
+                self._check_copy(copy, args)
             results.append(inner)
         for i in self.outputs:
+            if not isinstance(args[i], np.ndarray):  # a null pointer
+                continue
             args[i][...] = results[0][i]
             for (schedule, seed), other in zip(SCHEDULES[1:], results[1:], strict=True):
-                if other[i].tobytes() != args[i].tobytes():
+                if not agree(other[i], args[i], "atomic" in read_source(self.source)):
                     order = f"the order in which threads run (schedule {schedule}, seed {seed})"
-                    cause = "a barrier or an atomic is missing, or a sum is unordered"
+                    cause = "a barrier or an atomic is missing"
                     raise KernelError(f"{self.name}: {self.parameters[i].name} depends on {order}: {cause}")
+
+    def _check_copy(self, copy: MemoryCopy, args: Args) -> None:
+        """Raise KernelError if the kernel wrote to a guard band or to a const array."""
+        members = [self.parameters[i] for i in copy.members]
+        names = " and ".join(member.name for member in members)
+        if copy.overrun:
+            shape = args[copy.members[0]].shape
+            raise KernelError(f"{self.name}: writes {copy.overrun} the array {names}, of shape {shape}")
+        is_changed = any(copy.arrays[i].tobytes() != args[i].tobytes() for i in copy.members)
+        if is_changed and all(member.is_const for member in members):
+            raise KernelError(f"{self.name}: writes to {names}, which it declares const")
+
+    @functools.cached_property
+    def variables(self) -> list[Variable]:
+        """The `__shared__` arrays and the `__device__` and `__constant__` variables of the file."""
+        return variables(self.path)
+
+    def variable(self, name: str) -> np.ndarray[Any, Any]:
+        """Return the memory of a `__device__` or `__constant__` variable. Raises KernelError: there is none."""
+        try:
+            return variable_in(self.library, word(name))
+        except AttributeError:
+            known = ", ".join(kernels_in(self.source).variables) or "none"
+            raise KernelError(f"{self.source.name} has no device variable {name!r}; it has {known}") from None
+
+    def memory_of(self, variable: Variable) -> np.ndarray[Any, Any]:
+        """Return the bytes of a `__device__` or `__constant__` variable, to read and write."""
+        start = self.library.minisk_library_start
+        start.restype = ctypes.c_void_p
+        return np.ctypeslib.as_array((ctypes.c_uint8 * variable.bytes).from_address(start() + variable.offset))
+
+    def _device_variables(self) -> list[np.ndarray[Any, Any]]:
+        return [self.memory_of(variable) for variable in self.variables if not variable.is_shared]
+
+
+def agree(result: np.ndarray[Any, Any], other: np.ndarray[Any, Any], has_atomics: bool) -> bool:
+    """Return whether two results are the same but for what atomic updates leave open: rounding, and order.
+
+    Integers must be equal, and floats to 2^-8, 2^-10 and 2^-20 of the larger one for float16, float32 and float64. A
+    difference below a thousandth of that, relative to the largest element, counts as none: terms may cancel. With
+    atomics, the elements may also come in another order: a counter may give out their places.
+    """
+    if result.tobytes() == other.tobytes():
+        return True
+    if not has_atomics:
+        return False
+    if _are_close(result, other):
+        return True
+    return np.array_equal(np.sort(result, axis=None), np.sort(other, axis=None), equal_nan=result.dtype.kind == "f")
+
+
+def _are_close(result: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    if result.dtype.kind != "f" or not np.array_equal(np.isfinite(result), np.isfinite(other)):
+        return False
+    relative = {2: 2.0**-8, 4: 2.0**-10, 8: 2.0**-20}[result.dtype.itemsize]
+    finite = np.isfinite(result)
+    a, b = result[finite].astype(float), other[finite].astype(float)
+    largest = np.maximum(abs(a), abs(b))
+    is_close = abs(a - b) <= relative * np.maximum(largest, largest.max(initial=0) / 1000)
+    return bool(is_close.all()) and np.array_equal(result[~finite], other[~finite], equal_nan=True)
+
+
+def _format(parameter: Described) -> str:
+    """Return the format of an argument for `struct`, padded to a multiple of _SLOT bytes."""
+    size = 8 if parameter.is_array else parameter.dtype.itemsize
+    known = "Q" if parameter.is_array else _LETTERS.get(parameter.dtype.str[1:])
+    return f"{known or f'{size}s'}{-size % _SLOT}x"
 
 
 def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path, ctypes.CDLL]:
@@ -116,7 +231,7 @@ def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path,
             library = _loaded(path)
         except OSError as error:
             raise BuildError(f"the library of {source.name} cannot be loaded: {error}") from error
-    if mode == "cpu":
+    if mode in ("cpu", "blocks"):
         _prepare_for_fork(library)
     return path, library
 
@@ -140,47 +255,3 @@ def _prepare_for_fork(library: ctypes.CDLL) -> None:
     if set_threads is not None and not _is_prepared_for_fork:
         _is_prepared_for_fork = True
         os.register_at_fork(after_in_child=lambda: set_threads(1))
-
-
-def _address(array: np.ndarray[Any, Any]) -> int:
-    # Three times as fast as array.ctypes.data, but works for writable arrays only.
-    is_writable = array.flags.writeable
-    return ctypes.addressof(ctypes.c_char.from_buffer(array)) if is_writable else array.ctypes.data  # type: ignore[arg-type]
-
-
-def aligned_copy(array: np.ndarray[Any, Any], margin: int = 0, offset: int = 0) -> np.ndarray[Any, Any]:
-    """Copy an array to memory aligned as CuPy's is.
-
-    Args:
-        array: what to copy.
-        margin: bytes of further memory on either side of the copy.
-        offset: the copy's address modulo 256.
-    """
-    memory = np.empty(array.nbytes + 2 * margin + 2 * _ALIGNMENT, np.uint8)
-    skipped = (offset - margin - _address(memory)) % _ALIGNMENT + margin
-    copy = memory[skipped : skipped + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
-class _Guarded:
-    """A copy of an array between two bands of guard bytes, aligned in memory like the original."""
-
-    def __init__(self, array: np.ndarray[Any, Any], position: int) -> None:
-        self.inner = aligned_copy(array, _GUARD, _address(array) % _ALIGNMENT)
-        start = _address(self.inner) - _GUARD
-        memory = (ctypes.c_uint8 * (array.nbytes + 2 * _GUARD)).from_address(start)
-        self.whole = np.ctypeslib.as_array(memory)
-        # Random bytes, others for each argument and side: a write that copies a guard byte onto another would go
-        # unnoticed between equal ones.
-        self.before, self.after = np.random.default_rng(position).integers(0, 256, (2, _GUARD), np.uint8)
-        self.whole[:_GUARD], self.whole[-_GUARD:] = self.before, self.after
-
-    def check(self, kernel: str, parameter: Parameter, before: np.ndarray[Any, Any]) -> None:
-        """Raise KernelError if the kernel wrote to a guard band or to a const array."""
-        bands = (("before", self.whole[:_GUARD], self.before), ("after", self.whole[-_GUARD:], self.after))
-        for side, band, expected in bands:
-            if not np.array_equal(band, expected):
-                raise KernelError(f"{kernel}: writes {side} the array {parameter.name}, of shape {before.shape}")
-        if parameter.is_const and self.inner.tobytes() != before.tobytes():
-            raise KernelError(f"{kernel}: writes to {parameter.name}, which it declares const")

@@ -1,22 +1,27 @@
 """What a checked launch reports: findings (mistakes) and sites (what each line's memory accesses cost)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 SHARED_MEMORY = "shared memory"  # the `array` of a Site that accesses shared memory
 
 
 class Finding(NamedTuple):
-    """One mistake.
+    """One mistake, or a hint.
 
-    kind: "race", "out of bounds", …; sentence: which line and thread did what; times: how often the same lines did it.
+    kind: "race", "out of bounds", …; sentence: which line and thread did what; times: how often the same lines did it;
+    place: "file.cu:7", or "" if no line is known; is_hint: a GPU executes it as meant.
     """
 
     kind: str
     sentence: str
     times: int
+    place: str = ""
+    is_hint: bool = False
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.sentence}" + (f" ({self.times} times)" if self.times > 1 else "")
+        text = f"{self.kind}: {self.sentence}" + (f" ({self.times} times)" if self.times > 1 else "")
+        return f"hint: {text}" if self.is_hint else text
 
 
 class Site(NamedTuple):
@@ -48,20 +53,21 @@ class Site(NamedTuple):
 class CheckReport(NamedTuple):
     """The findings and counts of one checked launch.
 
-    launch: kernel, grid and block; sizes: bytes of each array.
+    launch: kernel, grid and block; findings: the mistakes; sizes: bytes of each array; hints: what a GPU executes as
+    meant, but which deserves a look.
     """
 
     launch: str
     findings: list[Finding]
     sites: list[Site]
     sizes: dict[str, int]
+    hints: Sequence[Finding] = ()
 
     @property
     def ok(self) -> bool:
         return not self.findings
 
     def __str__(self) -> str:
-        if self.ok:
-            return f"{self.launch}: clean"
         count = "1 finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
-        return "\n  ".join([f"{self.launch}: {count}", *map(str, self.findings)])
+        verdict = "clean" if self.ok else count
+        return "\n  ".join([f"{self.launch}: {verdict}", *map(str, [*self.findings, *self.hints])])

@@ -1,36 +1,45 @@
 """Compile and launch kernels on a GPU, through CuPy and NVRTC."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .cpu import Three
-from .signature import PACKAGE, read_source
+from .includes import included_files
+from .preprocess import PACKAGE
+from .signature import read_source, signature
 
 
-def compile_for_gpu(path: Path, name: str, defines: Sequence[str], device: int) -> Callable[..., None]:
-    """Compile a kernel for a GPU and return a function that launches it.
+class GpuKernel:
+    """A kernel compiled for a GPU.
 
     Args:
         path: the kernel file.
         name: the kernel's name in it.
         defines: macros such as "REAL=float".
         device: the GPU's number.
-
-    Returns:
-        A function of grid, block, arguments and bytes of dynamic shared memory.
     """
-    import cupy
 
-    # CuPy's cache is keyed by source and options, not by the included headers: pass a checksum of them as an option.
-    headers = "".join(header.read_text(encoding="utf-8") for header in sorted(PACKAGE.glob("*.cuh")))
-    checksum = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
-    options = ("-std=c++17", f"-I{PACKAGE}", checksum, *(f"-D{define}" for define in defines))
-    function = cupy.RawModule(code=read_source(path), options=options).get_function(name)
+    def __init__(self, path: Path, name: str, defines: Sequence[str], device: int) -> None:
+        import cupy
 
-    def run(grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
-        with cupy.cuda.Device(device):
-            function(grid, block, tuple(args), shared_mem=dynamic_shared)
+        # CuPy's cache is keyed by source and options, not by the included headers: an option holds their checksum.
+        headers = "".join(map(read_source, included_files(path, [PACKAGE])))
+        checksum = f"-DMINISK_HEADERS={zlib.crc32(headers.encode())}"
+        folders = (f"-I{path.parent}", f"-I{PACKAGE}")
+        options = ("-std=c++17", *folders, checksum, *(f"-D{define}" for define in defines))
+        names = {} if signature(path, name).is_c else {"name_expressions": (name,)}
+        self._module = cupy.RawModule(code=read_source(path), options=options, **names)
+        self._function = self._module.get_function(name)
+        self._device = cupy.cuda.Device(device)
 
-    return run
+    def __call__(self, grid: Three, block: Three, args: Sequence[Any], dynamic_shared: int) -> None:
+        """Launch the kernel."""
+        with self._device:
+            self._function(grid, block, tuple(args), shared_mem=dynamic_shared)
+
+    def variable(self, name: str) -> Any:
+        """Return CuPy's pointer to a `__device__` or `__constant__` variable."""
+        with self._device:
+            return self._module.get_global(name)

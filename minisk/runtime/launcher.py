@@ -17,25 +17,28 @@ import numpy as np
 from ..backend import Array, device_of
 from ..errors import DeviceError, DtypeError, KernelError, ShapeError
 from .build import BuildError
+from .cache import source_file
 from .checked import CheckedKernel
 from .cpu import Args, HostKernel, Three
+from .description import accepts, scalar
+from .exports import instance_define
 from .findings import CheckReport
-from .gpu import compile_for_gpu
+from .gpu import GpuKernel
 from .mode import kernel_mode
-from .signature import REAL, Parameter, locate, signatures, type_names
+from .signature import REAL, Parameter, locate, signature, type_names
 
 _LARGEST_INDEX = 2**31 - 1
 _LARGEST_YZ = 65535  # CUDA's limit for y and z of a grid
 Sizes: TypeAlias = Sequence[int]  # of a grid or a block, one to three
-Compiled: TypeAlias = tuple[list[np.dtype[Any]], Callable[..., None]]
+Compiled: TypeAlias = tuple[list[np.dtype[Any] | None], Callable[..., None]]
 
 
 class Kernel:
     """One kernel of a `.cu` file, with the constants it is compiled with. Nothing is compiled before the first launch.
 
     Args:
-        file: the name of a file of minisk's own, or the path of yours.
-        name: an `extern "C" __global__` function in it.
+        file: the name of a file of minisk's own, the path of yours, or the source text itself.
+        name: a `__global__` function in it, or an instantiation of a template, such as "k<float, 128>".
         constants: macros to compile it with.
 
     Raises:
@@ -43,19 +46,46 @@ class Kernel:
     """
 
     def __init__(self, file: str | Path, name: str, **constants: int | str) -> None:
-        self.path, self.name, self.constants = locate(file), name, constants
-        known = signatures(self.path)
-        if name not in known:
-            raise KernelError(f"{self.path.name} has no kernel {name!r}; it has {', '.join(known) or 'none'}")
-        self.signature = known[name]
+        is_text = isinstance(file, str) and "__global__" in file
+        self.path = source_file(str(file)) if is_text else locate(file)
+        self.name, self.constants = name, constants
+        self.signature = signature(self.path, name)
         self._compiled: dict[tuple[str, str, bool], Compiled] = {}
         self._errors: dict[tuple[str, str, bool], str] = {}  # a compiler that failed is not run again
+
+    def __call__(self, grid: Sizes | int, block: Sizes | int, args: Args, *, shared_mem: int = 0) -> None:
+        """Launch the kernel, with the arguments of CuPy's RawKernel; `launch` describes them."""
+        launch(self, grid, block, args, shared_mem)
+
+    def get_global(self, name: str, dtype: str = "float32", device: str = "cpu") -> Any:
+        """Return the memory of a `__device__` or `__constant__` variable, to read and write.
+
+        Args:
+            name: the variable's.
+            dtype: the stored dtype, `real`, of the launches that use it.
+            device: "cpu", or a GPU such as "cuda:0". Each mode of the CPU has variables of its own.
+
+        Returns:
+            A NumPy array; on a GPU CuPy's pointer.
+
+        Raises:
+            KernelError: there is no such variable.
+        """
+        target = self._mode() if device == "cpu" else device
+        return self.compiled(target, np.dtype(dtype).char)[1].variable(name)  # type: ignore[attr-defined]
+
+    def _mode(self) -> str:
+        """Return which library the CPU runs."""
+        mode = kernel_mode()
+        if mode in ("threads", "check"):
+            return mode
+        return "cpu" if self.signature.any_block else "blocks"
 
     def compiled(self, target: str, real: str = "f", is_huge: bool = False) -> Compiled:
         """Return the arguments' dtypes and a function that runs the kernel, compiled on the first call.
 
         Args:
-            target: "cuda:0", "cpu", "threads" or "check".
+            target: "cuda:0", "cpu", "blocks", "threads" or "check".
             real: NumPy's letter for the stored dtype, "e", "f" or "d".
             is_huge: index with 64 bits.
 
@@ -74,18 +104,31 @@ class Kernel:
                 raise
         return self._compiled[key]
 
+    def dtypes(self, real: str = "f") -> list[np.dtype[Any]]:
+        """Return the dtype of each argument, or of its elements; builds the kernel if a type's name does not say it.
+
+        Args:
+            real: NumPy's letter for the stored dtype, "e", "f" or "d".
+        """
+        types = type_names(real)
+        declared = [parameter.dtype(types) for parameter in self.signature.parameters]
+        if self.signature.template is not None or None in declared:
+            declared = self.compiled("check", real)[0]
+        return [dtype for dtype in declared if dtype is not None]
+
     def _compile(self, target: str, real: str, is_huge: bool) -> Compiled:
         types = type_names(real, is_huge)
         defines = [f"REAL={types['real']}", f"INDEX={types['index_t']}"]
         defines += [f"{name}={value}" for name, value in self.constants.items()]
-        dtypes = [parameter.dtype(types) for parameter in self.signature.parameters]
         if target.startswith("cuda:"):
-            return dtypes, compile_for_gpu(self.path, self.name, defines, int(target.removeprefix("cuda:")))
+            dtypes = [parameter.dtype(types) for parameter in self.signature.parameters]
+            return dtypes, GpuKernel(self.path, self.name, defines, int(target.removeprefix("cuda:")))
         kind = CheckedKernel if target == "check" else HostKernel
-        return dtypes, kind(self.path, self.name, target, defines, dtypes)
+        compiled = kind(self.path, self.name, target, [*defines, *instance_define(self.name, self.signature)])
+        return [*compiled.dtypes], compiled
 
 
-def launch(kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared: int = 0) -> None:
+def launch(kernel: Kernel, grid: Sizes | int, block: Sizes | int, args: Args, dynamic_shared: int = 0) -> None:
     """Run a kernel.
 
     Args:
@@ -93,8 +136,8 @@ def launch(kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared
         grid: blocks, one to three numbers.
         block: threads of a block, one to three numbers.
         args: the arguments in the order of the kernel's signature. Arrays must be C-contiguous and of the dtype
-            declared (`real`: all of one of float16, float32, float64), all NumPy or all on one GPU. Python numbers
-            are converted to the type declared.
+            declared (`real`: all of one of float16, float32, float64), all NumPy or all on one GPU. None, or 0, is a
+            null pointer. Python numbers are converted to the type declared.
         dynamic_shared: bytes of dynamic shared memory.
 
     Raises:
@@ -106,7 +149,12 @@ def launch(kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared
 
 
 def examine(
-    kernel: Kernel, grid: Sizes, block: Sizes, args: Args, dynamic_shared: int = 0, uninitialised: Collection[str] = ()
+    kernel: Kernel,
+    grid: Sizes | int,
+    block: Sizes | int,
+    args: Args,
+    dynamic_shared: int = 0,
+    uninitialised: Collection[str] = (),
 ) -> CheckReport:
     """Run a kernel once on NumPy arrays with every memory access instrumented, and return the report.
 
@@ -123,7 +171,7 @@ def examine(
 
 
 def _prepare(
-    kernel: Kernel, grid: Sizes, block: Sizes, args: Args, target: str | None = None
+    kernel: Kernel, grid: Sizes | int, block: Sizes | int, args: Args, target: str | None = None
 ) -> tuple[Callable[..., None], Three, Three, list[Any]]:
     """Check a launch; return the compiled kernel, the grid, the block and the arguments with their declared types."""
     parameters, most_threads = kernel.signature.parameters, kernel.signature.most_threads
@@ -131,7 +179,8 @@ def _prepare(
     blocks, threads = _three(kernel, "grid", grid), _three(kernel, "block", block)
     count = math.prod(threads)
     if count > most_threads:
-        raise KernelError(f"{kernel.name}: block {tuple(block)} has {count} threads, it takes {most_threads} at most")
+        given = block if isinstance(block, int) else tuple(block)
+        raise KernelError(f"{kernel.name}: block {given} has {count} threads, it takes {most_threads} at most")
     is_huge = any(array.size > _LARGEST_INDEX for array in arrays)
     dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, is_huge)
     values = [_typed(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)]
@@ -149,7 +198,11 @@ def _arrays_and_dtype(kernel: Kernel, args: Args) -> tuple[list[Array], str]:
         if not parameter.is_array:
             continue
         if not hasattr(arg, "flags"):
-            raise DtypeError(f"{kernel.name}: argument {parameter.name} is a {type(arg).__name__}, not an array")
+            if arg is None or (isinstance(arg, int) and arg == 0):  # a null pointer
+                continue
+            remedy = ": pass its array, .data" if hasattr(getattr(arg, "data", None), "flags") else ""
+            kind = type(arg).__name__
+            raise DtypeError(f"{kernel.name}: argument {parameter.name} is a {kind}, not an array{remedy}")
         arrays.append(arg)
         if parameter.type == "real":
             real = arg.dtype.char
@@ -158,16 +211,20 @@ def _arrays_and_dtype(kernel: Kernel, args: Args) -> tuple[list[Array], str]:
     return arrays, real
 
 
-def _typed(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any]) -> Any:
+def _typed(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any] | None) -> Any:
     """Return an array unchanged, after checking it, and a number as a NumPy scalar of the type declared."""
+    if dtype is None:  # on a GPU, a type whose name says nothing: CuPy takes arrays and NumPy's scalars
+        return arg
     if parameter.is_array:
-        if arg.dtype != dtype:
+        if not hasattr(arg, "dtype"):
+            return 0  # a null pointer
+        if arg.dtype != dtype and not accepts(dtype, arg.dtype):
             raise DtypeError(f"{kernel.name}: argument {parameter.name} is {arg.dtype}, expected {dtype}")
         if not arg.flags.c_contiguous:
             raise ShapeError(f"{kernel.name}: argument {parameter.name}, shape {arg.shape}, is not C-contiguous")
         return arg
     try:
-        return dtype.type(arg if dtype.kind == "f" else operator.index(arg))
+        return scalar(dtype, arg)
     except (TypeError, OverflowError, ValueError) as error:
         raise KernelError(f"{kernel.name}: argument {parameter.name} is {arg!r}, not a {parameter.type}") from error
 
@@ -179,22 +236,31 @@ def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
         raise DeviceError(f"{kernel.name}: arrays are on {device}, {', '.join(others)}, expected one device")
     if device != "cpu":
         return device
-    mode = kernel_mode()
-    if mode == "cpu" and not kernel.signature.any_block:
-        # It may need all threads of its block; mode cpu runs one.
-        raise KernelError(f"{kernel.name} is not marked ANY_BLOCK, as mode cpu needs: mark it, or use mode threads")
-    if mode in ("threads", "check"):
-        return mode
-    return "cpu" if kernel.signature.any_block else "threads"
+    return kernel._mode()
 
 
-def _three(kernel: Kernel, what: str, sizes: Sizes) -> Three:
+def _three(kernel: Kernel, what: str, sizes: Sizes | int) -> Three:
     """Return x, y and z of a grid or block; missing ones are 1."""
-    if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
-        raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} must be one to three positive numbers")
-    x = sizes[0]
-    y = sizes[1] if len(sizes) > 1 else 1
-    z = sizes[2] if len(sizes) > 2 else 1
+    if type(sizes) is tuple and len(sizes) == 1 and type(sizes[0]) is int and 1 <= sizes[0] <= _LARGEST_INDEX:
+        return sizes[0], 1, 1  # the most frequent case: this function takes time at every launch
+    given = sizes if isinstance(sizes, tuple) else tuple(sizes) if isinstance(sizes, list) else (sizes,)
+    for size in given:
+        if type(size) is not int:
+            given = _whole(kernel, what, given)
+            break
+    if not 1 <= len(given) <= 3 or min(given) < 1:
+        raise KernelError(f"{kernel.name}: {what} {tuple(given)} must be one to three positive numbers")
+    x = given[0]
+    y = given[1] if len(given) > 1 else 1
+    z = given[2] if len(given) > 2 else 1
     if x > _LARGEST_INDEX or y > _LARGEST_YZ or z > _LARGEST_YZ:
-        raise KernelError(f"{kernel.name}: {what} {tuple(sizes)} is beyond CUDA's limit, (2**31 - 1, 65535, 65535)")
+        raise KernelError(f"{kernel.name}: {what} {tuple(given)} is beyond CUDA's limit, (2**31 - 1, 65535, 65535)")
     return x, y, z
+
+
+def _whole(kernel: Kernel, what: str, sizes: Sequence[Any]) -> tuple[int, ...]:
+    """Return sizes such as NumPy's integers as Python's."""
+    try:
+        return tuple(map(operator.index, sizes))
+    except TypeError:
+        raise KernelError(f"{kernel.name}: {what} {sizes} must be whole numbers") from None

@@ -2,19 +2,22 @@
 
     auto      CUDA kernels for CuPy arrays; mode `cpu` for NumPy arrays, or the NumPy formulas without a C++ compiler
     numpy     the NumPy (or CuPy) formulas
-    cpu       each block as one thread, blocks in parallel on all processors; refuses kernels not marked ANY_BLOCK
+    cpu       blocks in parallel on all processors; a block is one thread if the kernel is marked ANY_BLOCK, and
+              otherwise runs at its true size, once
     threads   every thread of every block, at the true block size, in several orders: slow, to prove a kernel right
     check     one run with every memory access instrumented: slower still, deterministic
 
 The variable is read at every launch.
 """
 
+import contextlib
 import functools
 import logging
 import os
+from collections.abc import Iterator
 
 from ..errors import KernelError
-from .build import find_compiler
+from .compiler import find_compiler
 from .cpu import load_library
 from .signature import locate
 
@@ -29,6 +32,20 @@ def kernel_mode() -> str:
     if mode not in MODES:
         raise KernelError(f"MINISK_KERNELS is {mode!r}, expected one of {', '.join(MODES)}")
     return mode
+
+
+@contextlib.contextmanager
+def in_mode(mode: str) -> Iterator[None]:
+    """Set MINISK_KERNELS inside a `with` block: auto, numpy, cpu, threads or check."""
+    before = os.environ.get("MINISK_KERNELS")
+    os.environ["MINISK_KERNELS"] = mode
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MINISK_KERNELS"]
+        else:
+            os.environ["MINISK_KERNELS"] = before
 
 
 @functools.cache

@@ -1,39 +1,47 @@
 """Kernels as declared in their `.cu`: where the file is, and which arguments each kernel takes.
 
-The C++ signature is the only declaration of a kernel. A launch types every scalar and checks every array by it.
+The C++ signature is the only declaration of a kernel. A launch types every scalar and checks every array by it. Names,
+lines and types as written are read here. What a type is, if its name alone does not say so, the built library describes
+(include/describe.h, description.py).
 """
 
+import ast
+import functools
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import KernelError
+from .declarations import Declaration, DeclaredParameter, declarations, without_comments, without_directives
+from .preprocess import PACKAGE, Source, as_written, condition_at, needs_preprocessor, preprocessed
 
-PACKAGE = Path(__file__).resolve().parent.parent / "cuda"  # the folder of minisk's own kernel files
-
-_KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+(?P<any_block>ANY_BLOCK\s+)?void\s+(?:__launch_bounds__\((?P<most>\w+)\)\s*)?'
-    r"(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
-)
-_PARAMETER = re.compile(
-    r"(?P<const>const\s+)?(?P<type>\w[\w ]*?)\s*(?P<pointer>\*?)\s*(?:__restrict__\s+)?(?P<name>\w+)"
-)
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _MOST_THREADS = 1024  # CUDA's limit for a block
 
 _DTYPES = {
     "float": "float32",
     "double": "float64",
     "half_t": "float16",
+    "half": "float16",
+    "__half": "float16",
     "bool": "bool",
+    "char": "int8",
+    "signed char": "int8",
     "unsigned char": "uint8",
+    "short": "int16",
+    "unsigned short": "uint16",
     "int": "int32",
     "unsigned": "uint32",
     "unsigned int": "uint32",
+    "long": "int64",
+    "unsigned long": "uint64",
     "long long": "int64",
+    "unsigned long long": "uint64",
+    "size_t": "uint64",
+    **{f"{name}_t": name for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")},
 }
 # By NumPy's letter for the stored dtype, the C++ types that `real` (stored) and `wide` (computed in) stand for.
 REAL = {"e": "half_t", "f": "float", "d": "double"}
@@ -48,22 +56,52 @@ class Parameter(NamedTuple):
     is_array: bool
     is_const: bool
 
-    def dtype(self, types: Mapping[str, str]) -> np.dtype[Any]:
-        """Return its NumPy dtype. types: what `real`, `wide` and `index_t` stand for, from `type_names`."""
-        return np.dtype(_DTYPES[types.get(self.type, self.type)])
+    def dtype(self, types: Mapping[str, str]) -> np.dtype[Any] | None:
+        """Return its NumPy dtype, or None if the name of its type does not say it: the library does, once it is built.
+
+        Args:
+            types: what `real`, `wide` and `index_t` stand for, from `type_names`.
+        """
+        name = _DTYPES.get(types.get(self.type, self.type))
+        return None if name is None else np.dtype(name)
 
 
 class Signature(NamedTuple):
     """A kernel's declaration.
 
     any_block: marked ANY_BLOCK, so it is right for every block size; most_threads: the largest block it declares;
-    line: the line of the file on which it begins, from 1.
+    line: the line of the file on which it begins, from 1; file: the .cu, or a header that it includes; template: the
+    parameters of a template, such as "typename T, int N", or None; is_c: extern "C", so its name is not mangled.
     """
 
     parameters: tuple[Parameter, ...]
     any_block: bool
     most_threads: int
     line: int
+    file: Path
+    template: str | None = None
+    is_c: bool = True
+
+
+class PassedOver(NamedTuple):
+    """A kernel of a file that cannot be launched by its name. line: from 1; reason: a sentence without a full stop."""
+
+    name: str
+    line: int
+    reason: str
+
+
+class FileKernels(NamedTuple):
+    """What a kernel file declares.
+
+    kernels: by name, in the order of the file. A template is among them: a launch names an instantiation, "k<float>".
+    passed_over: kernels that are not among them, and templates that the file does not instantiate.
+    variables: the names of its `__constant__` and `__device__` variables.
+    """
+
+    kernels: dict[str, Signature]
+    passed_over: list[PassedOver]
+    variables: list[str]
 
 
 def type_names(real: str, is_huge: bool = False) -> dict[str, str]:
@@ -92,27 +130,128 @@ def read_source(path: Path) -> str:
 
 
 def signatures(path: Path) -> dict[str, Signature]:
-    """Return the signature of every kernel in a file. Raises KernelError for a parameter type that cannot be passed."""
-    code = _COMMENT.sub(_blanked, read_source(path))
-    constants = dict(re.findall(r"#define\s+(\w+)\s+(\d+)", code))
-    found = {}
-    for match in _KERNEL.finditer(code):
-        parameters = tuple(_parameter(path, match["name"], text) for text in match["parameters"].split(","))
-        declared = match["most"]  # a number, a macro's name, or None
-        most_threads = _MOST_THREADS if declared is None else int(constants.get(declared) or declared)
-        line = code.count("\n", 0, match.start()) + 1
-        found[match["name"]] = Signature(parameters, match["any_block"] is not None, most_threads, line)
+    """Return the signature of every kernel of a file that can be launched, templates included."""
+    return kernels_in(path).kernels
+
+
+def signature(path: Path, name: str) -> Signature:
+    """Return the signature of a kernel, or of a template's instantiation such as "k<float, 128>".
+
+    Raises:
+        KernelError: the file has no such kernel, or the name of a template has no arguments.
+    """
+    found = kernels_in(path)
+    base = re.sub(r"\s*<.*", "", name, flags=re.DOTALL)
+    known = found.kernels.get(name) or found.kernels.get(base)
+    if known is None or (base != name and name not in found.kernels and known.template is None):
+        reasons = [f"{each.name} (line {each.line}): {each.reason}" for each in found.passed_over if each.name == base]
+        reason = reasons[0] if reasons else f"it has {', '.join(found.kernels) or 'none'}"
+        raise KernelError(f"{path.name} has no kernel {name!r}; {reason}")
+    if known.template is not None and name == base:
+        raise KernelError(f"{path.name}: {name} is a template; {_how_to_instantiate(name, known.template)}")
+    return known
+
+
+def kernels_in(path: Path) -> FileKernels:
+    """Return the kernels of a file, and those that are passed over, with the reason."""
+    return _kernels_in(path, read_source(path))
+
+
+@functools.lru_cache(maxsize=256)
+def _kernels_in(path: Path, text: str) -> FileKernels:
+    code = without_comments(text)
+    written = as_written(path, without_directives(code))
+    source = preprocessed(path) if needs_preprocessor(code) else None
+    found = declarations((source or written).text)
+    constants = _constants(code)
+    kernels: dict[str, Signature] = {}
+    passed_over: list[PassedOver] = []
+    for kernel in found.kernels:
+        signature = _signature(kernel, source or written, constants)
+        reason = _why_passed_over(kernel, found.kernels)
+        if reason is None:
+            kernels[kernel.name] = signature
+        else:
+            passed_over.append(PassedOver(kernel.name, signature.line, reason))
+    instantiated = {re.sub("<.*", "", name) for name in kernels if "<" in name}
+    for name, known in kernels.items():
+        if known.template is not None and name not in instantiated:
+            reason = f"it is a template; {_how_to_instantiate(name, known.template)}"
+            passed_over.append(PassedOver(name, known.line, reason))
+    if source is not None:
+        passed_over += _switched_off(code, written, {kernel.name for kernel in found.kernels})
+    return FileKernels(kernels, sorted(passed_over, key=operator.attrgetter("line")), found.variables)
+
+
+def _switched_off(code: str, written: Source, seen: set[str]) -> list[PassedOver]:
+    """Return the kernels of the text that the preprocessor removes."""
+    found = []
+    for kernel in declarations(written.text).kernels:
+        condition = condition_at(code, kernel.position)
+        if kernel.name not in seen and condition is not None:
+            reason = f"`{condition.directive}` on line {condition.line} leaves it out"
+            found.append(PassedOver(kernel.name, written.place(kernel.position)[1], reason))
     return found
 
 
-def _blanked(comment: re.Match[str]) -> str:
-    """Return the comment with all but its line ends replaced by spaces, so that lines keep their numbers."""
-    return re.sub(r"[^\n]", " ", comment[0])
+def _why_passed_over(kernel: Declaration, kernels: Sequence[Declaration]) -> str | None:
+    """Return why a kernel cannot be launched by its name, or None if it can."""
+    if [other.name for other in kernels].count(kernel.name) > 1:
+        return "the file has two kernels of this name"
+    for parameter in kernel.parameters:
+        if "&" in parameter.type or "..." in parameter.type:
+            what = "a reference" if "&" in parameter.type else "a list of any length"
+            return f"its parameter {parameter.name} is {what}, which Python cannot pass"
+    return None
 
 
-def _parameter(path: Path, kernel: str, text: str) -> Parameter:
-    match = _PARAMETER.fullmatch(" ".join(text.split()))
-    if match is None or match["type"] not in {*_DTYPES, "real", "wide", "index_t"}:
-        expected = ", ".join(["real", "wide", "index_t", *_DTYPES])
-        raise KernelError(f"{path.name}: {kernel} takes {text.strip()!r}; an argument's type is one of {expected}")
-    return Parameter(match["name"], match["type"], bool(match["pointer"]), match["const"] is not None)
+def _how_to_instantiate(name: str, template: str) -> str:
+    example = [_example_argument(part) for part in re.sub(r"=[^,]*", "", template).split(",")]
+    return f"a launch names an instantiation, such as {name}<{', '.join(example)}>"
+
+
+def _example_argument(parameter: str) -> str:
+    first = parameter.split()[0] if parameter.split() else ""
+    return {"typename": "float", "class": "float", "bool": "true"}.get(first, "128")
+
+
+def _signature(kernel: Declaration, source: Source, constants: Mapping[str, str]) -> Signature:
+    file, line = source.place(kernel.position)
+    most_threads = _most_threads(kernel.bounds, constants)
+    parameters = tuple(map(_parameter, kernel.parameters))
+    return Signature(parameters, kernel.any_block, most_threads, line, file, kernel.template, kernel.is_c)
+
+
+def _parameter(written: DeclaredParameter) -> Parameter:
+    name = f"{written.type}{'*' * (written.pointers - 1)}"  # of the elements, if it is an array
+    return Parameter(written.name, name, written.pointers > 0, written.is_const and written.pointers < 2)
+
+
+def _constants(code: str) -> dict[str, str]:
+    """Return the numbers that macros and constexpr variables of a text stand for, as written."""
+    macros = re.findall(r"#\s*define\s+(\w+)\s+([^\n]+)", code)
+    return dict(macros + re.findall(r"\bconst(?:expr)?\s+(?:\w+\s+)+(\w+)\s*=\s*([^;,{}]+);", code))
+
+
+_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.floordiv}
+
+
+def _most_threads(bounds: str | None, constants: Mapping[str, str]) -> int:
+    """Return the first number of __launch_bounds__; CUDA's limit if there is none, or it depends on a template."""
+    try:
+        node = ast.parse(f"({bounds},)" if bounds else "(1024,)", mode="eval").body
+        assert isinstance(node, ast.Tuple)
+        return min(_MOST_THREADS, _value(node.elts[0], constants, 0))
+    except (SyntaxError, ValueError, ZeroDivisionError):
+        return _MOST_THREADS
+
+
+def _value(node: ast.expr, constants: Mapping[str, str], depth: int) -> int:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        return node.value
+    if isinstance(node, ast.Name) and node.id in constants and depth < 10:
+        return _value(ast.parse(constants[node.id].strip(), mode="eval").body, constants, depth + 1)
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        left, right = (_value(side, constants, depth) for side in (node.left, node.right))
+        return _OPERATORS[type(node.op)](left, right)
+    raise ValueError("not a number")

@@ -6,8 +6,17 @@ A test parses the headers and compares names, types and order.
 import ctypes
 from typing import Any, TypeVar
 
-# enum minisk_kind and enum minisk_access of include/checker.h, in their order.
-KINDS = ("out_of_bounds", "misaligned", "race", "uninitialised", "read_only")
+# enum minisk_kind of include/findings.h and enum minisk_access of include/shadow.h, in their order.
+KINDS = (
+    "out_of_bounds",
+    "misaligned",
+    "race",
+    "uninitialised",
+    "read_only",
+    "undefined_behaviour",
+    "synchronisation",
+    "same_value",
+)
 ACCESSES = ("read", "write", "atomic")
 
 
@@ -21,11 +30,12 @@ class MiniskLaunch(ctypes.Structure):
         ("schedule", ctypes.c_int),
         ("seed", ctypes.c_uint),
         ("error", ctypes.c_char * 512),
+        ("address", ctypes.c_uint64),
     )
 
 
 class MiniskAccessor(ctypes.Structure):
-    """`struct minisk_accessor` of include/checker.h: which thread accessed memory, and where in the code."""
+    """`struct minisk_accessor` of include/findings.h: which thread accessed memory, and where in the code."""
 
     _fields_ = (
         ("address", ctypes.c_uint64),
@@ -36,16 +46,18 @@ class MiniskAccessor(ctypes.Structure):
 
 
 class MiniskFinding(ctypes.Structure):
-    """`struct minisk_finding` of include/checker.h: one mistake, by one or two accesses."""
+    """`struct minisk_finding` of include/findings.h: one mistake, by one or two accesses."""
 
     _fields_ = (
         ("kind", ctypes.c_int),
+        ("is_hint", ctypes.c_int),
         ("array", ctypes.c_int),
         ("offset", ctypes.c_int64),
         ("bytes", ctypes.c_uint),
         ("count", ctypes.c_uint64),
         ("here", MiniskAccessor),
         ("other", MiniskAccessor),
+        ("text", ctypes.c_char * 512),
     )
 
 

@@ -4,19 +4,27 @@ from ..runtime.findings import CheckReport, Finding, Site
 from .cases import Case, cases
 from .check import KernelCheck, check_file, own_kernel_files
 from .expressions import ExpressionError
+from .gpu import GpuReport, compile_file
 from .report import costliest_site, counts_table, request_picture
+from .results import FileResult, as_json, as_sarif, exit_status
 
 __all__ = [
     "Case",
     "CheckReport",
     "ExpressionError",
+    "FileResult",
     "Finding",
+    "GpuReport",
     "KernelCheck",
     "Site",
+    "as_json",
+    "as_sarif",
     "cases",
     "check_file",
+    "compile_file",
     "costliest_site",
     "counts_table",
+    "exit_status",
     "own_kernel_files",
     "request_picture",
 ]

@@ -11,6 +11,12 @@ Then comes every scalar with its value, and every array with its length, each wi
     x[n]=below(9)         random integers, 0 to 8
     x[n]=0                one value for all elements
     x[2]=5,n              one value for each element
+    x=0                   a null pointer
+    v=1,2                 the components of a vector argument, or the fields of a struct
+
+A case of a template names an instantiation, as a launch in C++ does:
+
+    // check: scale<float, 4><<<2, 32>>> n=50 x[n] out[n]
 
 A kernel may have several such lines. Further ones for the kernels of `scale.cu` may stand in `cases/scale.txt` beside
 it, each after the kernel's name. Empty lines and lines that begin with # are skipped there.
@@ -18,6 +24,7 @@ it, each after the kernel's name. Empty lines and lines that begin with # are sk
     scale: <<<2, 32>>> n=50 x[n] out[n]
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,12 +34,12 @@ import numpy as np
 
 from ..errors import KernelError
 from ..runtime import Kernel
-from ..runtime.signature import Parameter, locate, read_source, signatures, type_names
+from ..runtime.signature import Parameter, locate, read_source, signatures
 from .expressions import Number, parse_number, parse_numbers, parse_sizes
 
 _COMMENT = re.compile(r"\s*//\s*check:(?P<text>.*)")
 _CASE_FILE_LINE = re.compile(r"(?P<kernel>\w+)\s*:(?P<text>.*)")
-_CASE = re.compile(r"\s*<<<(?P<sizes>.*?)>>>(?P<values>.*)")
+_CASE = re.compile(r"\s*(?P<name>\w.*?)?\s*<<<(?P<sizes>.*?)>>>(?P<values>.*)")
 _VALUE = re.compile(r"(?P<name>\w+)(?:\[(?P<length>[^\]]+)\])?(?:=(?P<value>\S+))?")
 _BELOW = re.compile(r"below\((?P<bound>.*)\)")
 
@@ -57,9 +64,14 @@ class _Line(NamedTuple):
 
 
 class _Values(NamedTuple):
-    """The values of a case. arrays: for each name, the expression of its length and that of its elements, or None."""
+    """The values of a case.
+
+    lists: the components of vectors and the fields of structs; arrays: for each name, the expression of its length and
+    that of its elements, or None.
+    """
 
     scalars: dict[str, Number]
+    lists: dict[str, list[Number]]
     arrays: dict[str, tuple[str, str | None]]
 
 
@@ -85,15 +97,15 @@ def cases(file: str | Path, dtype: str = "float32") -> dict[str, list[Case]]:
 
 def _lines_above_kernels(path: Path) -> Iterator[_Line]:
     """Yield the `check:` lines of a kernel file; each belongs to the next kernel below it."""
-    kernels = sorted((signature.line, name) for name, signature in signatures(path).items())
+    found = signatures(path).items()
+    kernels = sorted((signature.line, name) for name, signature in found if signature.file == path)
     for number, text in enumerate(read_source(path).splitlines(), start=1):
         match = _COMMENT.match(text)
         if match is None:
             continue
         below = [name for line, name in kernels if line > number]
         if not below:
-            problem = 'no `extern "C" __global__` kernel stands below this `check:` line'
-            raise KernelError(f"{path.name}:{number}: {problem}")
+            raise KernelError(f"{path.name}:{number}: no `__global__` kernel stands below this `check:` line")
         yield _Line(f"{path.name}:{number}", below[0], match["text"])
 
 
@@ -120,31 +132,37 @@ def _case(path: Path, line: _Line, real: np.dtype[Any]) -> Case:
         raise ValueError(f"expected `<<<grid, block>>> values`, not {line.text.strip()!r}")
     grid, block, dynamic_shared = parse_sizes(match["sizes"], {"real": real.itemsize})
     values = _values(match["values"])
-    types, random = type_names(real.char), np.random.default_rng(0)
+    parameters, random = signatures(path)[line.kernel].parameters, np.random.default_rng(0)
+    names = {parameter.name for parameter in parameters}
+    macros: dict[str, Any] = {name: value for name, value in values.scalars.items() if name not in names}
+    kernel = Kernel(path, match["name"] or line.kernel, **macros)
     args: list[Any] = []
     uninitialised = set()
-    macros: dict[str, Any] = dict(values.scalars)
-    for parameter in signatures(path)[line.kernel].parameters:
+    for parameter, dtype in zip(parameters, kernel.dtypes(real.char), strict=True):
         name = parameter.name
         if not parameter.is_array:
-            if name not in values.scalars:
-                raise ValueError(f"the argument {name} has no value; expected {name}=5, for example")
-            args.append(macros.pop(name))
+            if name not in values.scalars and name not in values.lists:
+                example = "5" if dtype.subdtype is None and dtype.names is None else "5,5"
+                raise ValueError(f"the argument {name} has no value; expected {name}={example}, for example")
+            args.append(values.scalars[name] if name in values.scalars else values.lists[name])
+            continue
+        if values.scalars.get(name) == 0:
+            args.append(None)
             continue
         if name not in values.arrays:
             raise ValueError(f"the array {name} has no length; expected {name}[5], for example")
         length, elements = values.arrays.pop(name)
         if elements is None and not parameter.is_const:
             uninitialised.add(name)
-        args.append(_array(parameter, length, elements, values.scalars, random).astype(parameter.dtype(types)))
+        args.append(_array(parameter, dtype, length, elements, values.scalars, random))
     for name in values.arrays:
         raise ValueError(f"the kernel has no array {name}")
-    return Case(Kernel(path, line.kernel, **macros), grid, block, tuple(args), dynamic_shared, frozenset(uninitialised))
+    return Case(kernel, grid, block, tuple(args), dynamic_shared, frozenset(uninitialised))
 
 
 def _values(text: str) -> _Values:
     """Read scalars and arrays; a scalar's value may use the names of those before it."""
-    values = _Values({}, {})
+    values = _Values({}, {}, {})
     for word in text.split():
         match = _VALUE.fullmatch(word)
         if match is None:
@@ -152,6 +170,8 @@ def _values(text: str) -> _Values:
         name, length, value = match["name"], match["length"], match["value"]
         if length is not None:
             values.arrays[name] = length, value
+        elif value is not None and "," in value:
+            values.lists[name] = parse_numbers(value, values.scalars)
         elif value is not None:
             values.scalars[name] = parse_number(value, values.scalars)
         else:
@@ -160,12 +180,30 @@ def _values(text: str) -> _Values:
 
 
 def _array(
-    parameter: Parameter, length: str, elements: str | None, names: Mapping[str, Number], random: np.random.Generator
+    parameter: Parameter,
+    dtype: np.dtype[Any],
+    length: str,
+    elements: str | None,
+    names: Mapping[str, Number],
+    random: np.random.Generator,
 ) -> np.ndarray[Any, Any]:
-    """Return an array of a case: of a length, filled as `elements` says."""
+    """Return an array of a case: of a length in elements of the dtype, filled as `elements` says.
+
+    A vector such as float4 is four numbers; a struct, or what `void*` points at, is filled with zeros.
+    """
     size = parse_number(length, names)
     if not isinstance(size, int) or size < 0:
         raise ValueError(f"the array {parameter.name} has the length {size}")
+    if dtype.base.kind == "V":
+        return np.zeros(size, dtype.base if dtype.names else np.dtype((np.uint8, dtype.itemsize)))
+    numbers = _numbers(parameter, size * math.prod(dtype.shape), elements, names, random)
+    return numbers.astype(dtype.base)
+
+
+def _numbers(
+    parameter: Parameter, size: int, elements: str | None, names: Mapping[str, Number], random: np.random.Generator
+) -> np.ndarray[Any, Any]:
+    """Return the numbers of an array, before they are converted to its dtype."""
     # Drawn even where it is not used, so that filling one array differently leaves the others as they are.
     normal = random.standard_normal(size)
     if elements == "random" or (elements is None and parameter.is_const):

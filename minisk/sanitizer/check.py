@@ -7,24 +7,35 @@ from typing import NamedTuple
 from ..errors import KernelError
 from ..runtime import examine
 from ..runtime.findings import CheckReport
-from ..runtime.signature import PACKAGE
+from ..runtime.preprocess import PACKAGE
+from ..runtime.signature import kernels_in, locate
 from .cases import cases
+from .host_use import host_code_in_device_code
+from .promise import copied, with_promise
+from .suggestion import suggested_line
 
 
 class KernelCheck(NamedTuple):
-    """The reports of one kernel, one for each of its cases."""
+    """The reports of one kernel, one for each of its cases.
+
+    not_tried: why there are none, or ""; place: where the kernel stands, "file.cu:7"; suggestion: the `check:` line to
+    write above it, or "".
+    """
 
     kernel: str
     reports: list[CheckReport]
+    not_tried: str = ""
+    place: str = ""
+    suggestion: str = ""
 
     @property
     def problems(self) -> int:
-        """The number of launches with findings; 1 for a kernel without a case."""
-        return sum(not report.ok for report in self.reports) if self.reports else 1
+        """The number of launches with findings; 1 for a kernel that was not tried."""
+        return sum(not report.ok for report in self.reports) + bool(self.not_tried)
 
 
 def check_file(file: str | Path, kernel: str | None = None, dtype: str = "float32") -> Iterator[KernelCheck]:
-    """Run the cases of a file's kernels and yield the reports, kernel by kernel.
+    """Run the cases of a file's kernels and yield the reports, kernel by kernel; then the kernels that were not tried.
 
     Args:
         file: the name of a file of minisk's own, or the path of yours.
@@ -34,14 +45,40 @@ def check_file(file: str | Path, kernel: str | None = None, dtype: str = "float3
     Raises:
         KernelError: the file has no kernel, or not this one; or the file or a case cannot be read or compiled.
     """
-    kernels = cases(file, dtype)
-    if not kernels:
-        raise KernelError(f'{file} has no kernel: expected `extern "C" __global__ void name(…)`')
-    if kernel is not None and kernel not in kernels:
-        raise KernelError(f"{file} has no kernel {kernel!r}: it has {', '.join(kernels)}")
-    for name, found in kernels.items():
-        if kernel is None or kernel == name:
-            yield KernelCheck(name, [examine(*case) for case in found])
+    path, known = locate(file), cases(file, dtype)
+    names = [*known, *(each.name for each in kernels_in(path).passed_over)]
+    if not names:
+        raise KernelError(f"{file} has no kernel: expected `__global__ void name(…)`")
+    if kernel is not None and kernel not in names:
+        raise KernelError(f"{file} has no kernel {kernel!r}: it has {', '.join(dict.fromkeys(names))}")
+    misuse = host_code_in_device_code(path)
+    for name, found in known.items():
+        if found and kernel in (None, name):
+            reports = []
+            for case in found:
+                before = copied(case)
+                reports.append(with_promise(examine(*case), case, before))
+            reports[0] = reports[0]._replace(findings=[*misuse, *reports[0].findings])
+            misuse = []
+            yield KernelCheck(name, reports)
+    for untried in _not_tried(path, {name for name, found in known.items() if found}):
+        if kernel in (None, untried.kernel):
+            yield untried
+
+
+def _not_tried(path: Path, tried: set[str]) -> list[KernelCheck]:
+    """Return the kernels of a file that have no case, with the reason, in the order of their lines."""
+    found = kernels_in(path)
+    reasons = {each.name: (each.reason, path.name, each.line) for each in found.passed_over}
+    for name, known in found.kernels.items():
+        reasons.setdefault(name, ("no `check:` line stands above it", known.file.name, known.line))
+    untried = []
+    for name, (reason, file, line) in sorted(reasons.items(), key=lambda item: item[1][2]):
+        if name not in tried:
+            known_as = found.kernels.get(name)
+            suggestion = suggested_line(name, known_as, path) if known_as else ""
+            untried.append(KernelCheck(name, [], reason, f"{file}:{line}", suggestion))
+    return untried
 
 
 def own_kernel_files() -> list[Path]:

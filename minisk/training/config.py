@@ -26,10 +26,22 @@ _OPTIMIZER_DEFAULTS = {"sgd": {"lr": 0.2, "weight_decay": 5e-4}, "adamw": {"lr":
 # Settings that the other optimizer ignores: one that is not at its default is an error.
 _IGNORED_BY = {"sgd": ("beta1", "beta2"), "adamw": ("momentum",)}
 # Settings that older runs lack, with the values that those runs used.
-_VALUES_BEFORE_ADDED = {"optimizer": "sgd", "beta1": 0.9, "beta2": 0.999, "freeze_bn": False}
+_VALUES_BEFORE_ADDED = {
+    "optimizer": "sgd",
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "freeze_bn": False,
+    "least_area": 0.08,
+    "lighting": 0.0,
+    "max_broken": 0,
+    "step_epochs": 0,
+}
 
 # Settings that may change when a run is resumed. The images of data_dir are compared by content instead.
 _FREE_TO_CHANGE = ("device", "data_dir")
+# Settings that concern photographs of any size alone, and those that concern images of one size alone.
+_FOR_PHOTOS = ("image_size", "least_area", "lighting", "max_broken")
+_FOR_IMAGES = ("crop_padding", "small_epochs")
 
 _BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
     "above": operator.gt,
@@ -67,11 +79,26 @@ class Config:
     """
 
     dataset: str = _setting(
-        "data", "shapes", "data set to train on; shapes is generated, folder is your own images", choices=DATASETS
+        "data",
+        "shapes",
+        "shapes is generated; folder is your own images of one size; imagenet is photographs of any size",
+        choices=DATASETS,
     )
     data_dir: str | None = _setting(
-        "data", None, "unpacked CIFAR archive, or images as train/CLASS/*.png and test/CLASS/*.png", "DIR"
+        "data",
+        None,
+        "unpacked CIFAR archive; or images as train/CLASS/*.png and test/CLASS/*.png; or photographs in train and val,"
+        " as files or as shards",
+        "DIR",
     )
+    image_size: int | None = _setting(
+        "data", None, "imagenet: side of the views in pixels (default: the model's input size)", at_least=1
+    )
+    least_area: float = _setting(
+        "data", 0.08, "imagenet: least share of a photograph in a view", "F", above=0, at_most=1
+    )
+    lighting: float = _setting("data", 0.0, "imagenet: deviation of random lighting; 0.1 is usual", "F", at_least=0)
+    max_broken: int = _setting("data", 0, "imagenet: photographs that may be left out as unreadable", at_least=0)
     train_images: int | None = _setting("data", None, "use only this many training images, evenly spaced", at_least=1)
     test_images: int | None = _setting("data", None, "use only this many test images, evenly spaced", at_least=1)
     model: str = _setting("model", "sknet_small", ", ".join(models.NAMES), "NAME", choices=models.NAMES)
@@ -95,9 +122,8 @@ class Config:
         at_least=0,
     )
     label_smoothing: float = _setting("optimizer", 0.0, "share spread over all classes", "F", at_least=0, below=1)
-    schedule: str = _setting(
-        "schedule", "onecycle", "of the learning rate; step: ×0.1 at 1/2 and 3/4", choices=SCHEDULES
-    )
+    schedule: str = _setting("schedule", "onecycle", "of the learning rate; step: ×0.1 now and then", choices=SCHEDULES)
+    step_epochs: int = _setting("schedule", 0, "step: epochs between its falls; 0: at 1/2 and 3/4", at_least=0)
     warmup_epochs: float = _setting("schedule", 0.0, "epochs of linear rise of the learning rate", "F", at_least=0)
     clip_norm: float = _setting("optimizer", 0.0, "largest norm of the whole gradient; 0: no limit", "F", at_least=0)
     ema: float = _setting(
@@ -122,8 +148,8 @@ class Config:
             _check(field, value)
             if kind_of(field) is float:
                 object.__setattr__(self, field.name, float(value))  # a JSON file may say 1 for 1.0
-            if field.name in _IGNORED_BY.get(str(self.optimizer), ()) and value != field.default:
-                raise SettingError(field.name, f"{value} has no effect: --optimizer {self.optimizer} ignores it")
+            if value != field.default and (cause := self._why_ignored(field.name)):
+                raise SettingError(field.name, f"{value} has no effect: {cause} ignores it")
         if self.accumulate > self.batch_size:
             raise SettingError("accumulate", f"{self.accumulate} must be at most the batch size, {self.batch_size}")
         if self.freeze_bn and self.init is None:
@@ -133,10 +159,25 @@ class Config:
         if self.warmup_epochs > self.epochs:
             raise SettingError("warmup_epochs", f"{self.warmup_epochs} must be at most the epochs, {self.epochs}")
 
+    def _why_ignored(self, name: str) -> str | None:
+        """Return the flag of the choice that ignores this setting, or None."""
+        if name in _IGNORED_BY.get(self.optimizer, ()):
+            return f"--optimizer {self.optimizer}"
+        if name in (_FOR_IMAGES if self.dataset == "imagenet" else _FOR_PHOTOS):
+            return f"--dataset {self.dataset}"
+        return f"--schedule {self.schedule}" if name == "step_epochs" and self.schedule != "step" else None
+
     def augment(self, epoch: int) -> Augment:
         """Return the augmentations of an epoch, counted from 1. Small epochs cut windows out of unpadded images."""
         padding, share = (0, 0.75) if epoch <= self.small_epochs else (self.crop_padding, 1.0)
-        return Augment(padding, self.mirror, self.cutout, self.jitter, share)
+        if self.dataset == "imagenet":  # the views of photographs are random crops already
+            padding = 0
+        return Augment(padding, self.mirror, self.cutout, self.jitter, share, self.lighting)
+
+    @property
+    def view_size(self) -> int:
+        """The side of an image in pixels, of photographs."""
+        return self.image_size or models.input_size(self.model)
 
     def changes_from(self, before: Mapping[str, Any]) -> list[str]:
         """Describe each setting, by its flag, that differs from an earlier run's; device and data_dir may change."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Dataset, Loader, Mix
+from .. import models
+from ..data import IMAGENET_NORMALIZATION, CenterView, Dataset, Loader, Mix, Photos, RandomResizedView, load_dataset
 from ..data.cifar import CLASSES
 from ..errors import CheckpointError
 from .config import Config, SettingError
@@ -15,11 +16,24 @@ from .config import Config, SettingError
 log = logging.getLogger("minisk")
 
 TEST_BATCH = 256
+_TEST_BATCH_OF_PHOTOS = 64  # 256 photographs would fill the memory of a laptop
 _BLOCK = 4096  # images per update of the checksum
+
+
+def load_images(config: Config) -> tuple[Dataset, Dataset]:
+    """Return the training and the test images that a Config describes. Raises DataError."""
+    train_view = RandomResizedView(config.view_size, config.least_area)
+    train_set = load_dataset(config.dataset, config.data_dir, "train", size_limit=config.train_images, view=train_view)
+    test_set = load_dataset(
+        config.dataset, config.data_dir, "test", size_limit=config.test_images, view=CenterView(config.view_size)
+    )
+    return train_set, test_set
 
 
 def make_loaders(config: Config, train_set: Dataset, test_set: Dataset, workers: int = 0) -> tuple[Loader, Loader]:
     """Return the loaders of training and test images, both normalised by the training images' mean and deviation.
+
+    Photographs are normalised as the model's published weights expect, or by ImageNet's mean and deviation.
 
     Args:
         config: batch size, seed and augmentations.
@@ -38,11 +52,15 @@ def make_loaders(config: Config, train_set: Dataset, test_set: Dataset, workers:
             raise SettingError(name, f"{wanted} is more than the {len(dataset)} images of {dataset.name}")
     if config.batch_size > len(train_set):
         raise SettingError("batch_size", f"{config.batch_size} is more than the {len(train_set)} training images")
-    side = min(train_set.fetch([0])[0].shape[2:])
+    side = min(_image_size(train_set))
     for name, value, most in (("crop_padding", config.crop_padding, side - 1), ("cutout", config.cutout, side)):
         if value > most:
             raise SettingError(name, f"{value} must be at most {most}, the images have {side} pixels a side")
-    mean, std = (values.tolist() for values in train_set.mean_std())
+    if isinstance(train_set, Photos):
+        normalization = models.info(config.model).normalization or IMAGENET_NORMALIZATION
+        mean, std = (list(normalization[name]) for name in ("mean", "std"))
+    else:
+        mean, std = (values.tolist() for values in train_set.mean_std())
     mix = Mix(len(train_set.classes), config.mixup, config.cutmix) if config.mixup or config.cutmix else None
     train = Loader(
         train_set,
@@ -55,15 +73,30 @@ def make_loaders(config: Config, train_set: Dataset, test_set: Dataset, workers:
         mean=mean,
         std=std,
         workers=workers,
+        max_broken=config.max_broken,
     )
-    return train, Loader(test_set, TEST_BATCH, mean=mean, std=std)
+    if not isinstance(test_set, Photos):
+        return train, Loader(test_set, TEST_BATCH, mean=mean, std=std)
+    test = Loader(test_set, _TEST_BATCH_OF_PHOTOS, mean=mean, std=std, workers=workers, max_broken=config.max_broken)
+    return train, test
+
+
+def _image_size(dataset: Dataset) -> tuple[int, int]:
+    """Return height and width of a data set's images in pixels."""
+    if isinstance(dataset, Photos):
+        return dataset.view.size, dataset.view.size
+    height, width = dataset.fetch([0])[0].shape[2:]
+    return height, width
 
 
 def checksum(*datasets: Dataset) -> int:
-    """Return a CRC-32 of all images, labels and class names: about 0.2 s for CIFAR."""
+    """Return a CRC-32 of all images, labels and class names: about 0.2 s for CIFAR. Of photographs, the file names."""
     value = 0
     for dataset in datasets:
         value = zlib.crc32(repr(dataset.classes).encode(), value)
+        if isinstance(dataset, Photos):
+            value = zlib.crc32(dataset.labels.tobytes(), zlib.crc32(repr(dataset.files).encode(), value))
+            continue
         for first in range(0, len(dataset), _BLOCK):
             images, labels = dataset.fetch(np.arange(first, min(first + _BLOCK, len(dataset))))
             value = zlib.crc32(labels.tobytes(), zlib.crc32(images.tobytes(), value))
@@ -72,8 +105,7 @@ def checksum(*datasets: Dataset) -> int:
 
 def describe_images(train_set: Dataset, test_set: Dataset) -> dict[str, Any]:
     """Return the checksum of both sets, and the height and width of a training image in pixels."""
-    height, width = train_set.fetch([0])[0].shape[2:]
-    return {"data_checksum": checksum(train_set, test_set), "image_size": [height, width]}
+    return {"data_checksum": checksum(train_set, test_set), "image_size": list(_image_size(train_set))}
 
 
 def check_same_data(about: Mapping[str, Any], data: Mapping[str, Any]) -> None:

@@ -36,4 +36,6 @@ def make_schedule(config: Config, optimizer: Optimizer, steps_per_epoch: int) ->
         return OneCycleLR(optimizer, total, warmup_steps=warmup)
     if config.schedule == "cosine":
         return CosineAnnealingLR(optimizer, total, warmup)
-    return MultiStepLR(optimizer, [total // 2, total * 3 // 4], warmup_steps=warmup)
+    every = config.step_epochs * steps_per_epoch
+    milestones = list(range(every, total, every)) if every else [total // 2, total * 3 // 4]
+    return MultiStepLR(optimizer, milestones, warmup_steps=warmup)

@@ -21,13 +21,13 @@ import numpy as np
 from .. import models
 from ..autograd import Tensor
 from ..backend import Array, manual_seed
-from ..data import Batch, load_dataset
+from ..data import Batch
 from ..errors import MiniskError
 from ..evaluation.metrics import count_correct, evaluate, read_together, resolve_device
 from ..optim import WeightAverage, clip_gradients, gradient_norm
 from .checkpoints import Checkpoints
 from .config import Config, SettingError
-from .images import check_classes, check_same_data, describe_images, make_loaders
+from .images import check_classes, check_same_data, describe_images, load_images, make_loaders
 from .optimization import freeze_batch_norms, make_optimizer, make_schedule
 from .provenance import software, warn_of_other_software
 from .run_folder import Metrics, RunLog, hold_folder, progress_bar, write_config
@@ -79,8 +79,7 @@ class Trainer:
             self.checkpoints.refuse_if_any()
         saved = self.checkpoints.load(config) if resume else None
         self.resumed = saved is not None
-        train_set = load_dataset(config.dataset, config.data_dir, "train", size_limit=config.train_images)
-        test_set = load_dataset(config.dataset, config.data_dir, "test", size_limit=config.test_images)
+        train_set, test_set = load_images(config)
         check_classes(train_set)
         self.classes = train_set.classes
         self.train_loader, self.test_loader = make_loaders(config, train_set, test_set, workers)

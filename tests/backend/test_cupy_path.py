@@ -119,7 +119,7 @@ def test_info_names_the_gpus():
 
 def test_predict_and_evaluate_compute_on_the_gpu(monkeypatch, tmp_path, capsys, ledger):
     use_tiny(monkeypatch)
-    monkeypatch.setattr("minisk.data.load_dataset", lambda name, data_dir, split: SPLITS[split])
+    monkeypatch.setattr("minisk.data.load_dataset", lambda name, data_dir, split, view: SPLITS[split])
     trained(tmp_path, device="cpu")
     Image.fromarray(np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)).save(tmp_path / "x.png")
     answers = {}

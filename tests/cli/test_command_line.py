@@ -22,12 +22,11 @@ import minisk.__main__
 from minisk import models, nn
 from minisk.analysis.summary import summarize
 from minisk.cli import train as train_cifar
-from minisk.cli import train_modes
 from minisk.cli.recipes import RECIPES
 from minisk.data import make_shapes
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
 from minisk.serialization import load_checkpoint
-from minisk.training import Config, Trainer
+from minisk.training import Config, Trainer, images
 from minisk.training import trainer as train
 
 REPOSITORY = Path(__file__).parents[2]
@@ -49,11 +48,11 @@ def tiny(monkeypatch):
     def create(name, num_classes):
         return ResidualNet(nn.Sequential(cifar_stem(8), nn.AvgPool2d(8)), 8, [Stage(8, 8, 1, 1)], unit, num_classes)
 
-    def load_dataset(name, data_dir, split, size_limit=None, real=train.load_dataset):
-        return SPLITS[split] if name == "shapes" else real(name, data_dir, split, size_limit=size_limit)
+    def load_dataset(name, data_dir, split, real=images.load_dataset, **options):
+        return SPLITS[split] if name == "shapes" else real(name, data_dir, split, **options)
 
     monkeypatch.setattr(models, "create", create)
-    monkeypatch.setattr(train, "load_dataset", load_dataset)
+    monkeypatch.setattr(images, "load_dataset", load_dataset)
 
 
 @pytest.fixture
@@ -401,8 +400,7 @@ def test_a_summary_as_csv_has_a_line_per_layer(capsys):
     assert lines[-1].startswith("classifier,Linear,10,")
 
 
-def test_eval_measures_a_checkpoint_and_ends(tiny, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_modes, "load_dataset", lambda name, data_dir, split, size_limit=None: SPLITS[split])
+def test_eval_measures_a_checkpoint_and_ends(tiny, run, tmp_path):
     run()
     status, out, err = run("--eval", tmp_path / "run" / "best.safetensors")
     best = load_checkpoint(tmp_path / "run" / "best.safetensors")[1]["history"][-1]

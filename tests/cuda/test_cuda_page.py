@@ -19,7 +19,7 @@ def test_the_code_prints_every_output_that_the_page_shows(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINISK_KERNELS", "auto")
     (language, kernels), *rest = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert language == "cuda" and len(rest) == 8
+    assert language == "cuda" and len(rest) == 10
     Path("prelu.cu").write_text(kernels, encoding="utf-8")
     names: dict[str, Any] = {}
     for (language, code), (_, shown) in zip(rest[0::2], rest[1::2], strict=True):

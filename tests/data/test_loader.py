@@ -101,9 +101,11 @@ def test_drop_last_leaves_out_a_batch_that_is_not_full(count, drop_last, lengths
     assert len(loader) == len(lengths)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"seed": -1}, {"prefetch": -1}, {"workers": -1}])
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 0}, {"seed": -1}, {"prefetch": -1}, {"workers": -1}, {"max_broken": -1}]
+)
 def test_a_loader_refuses_numbers_out_of_range(options):
-    with pytest.raises(DataError, match=r"Loader: .*expected at least 1, 0, 0 and 0"):
+    with pytest.raises(DataError, match=r"Loader: .*expected at least 1, 0, 0, 0 and 0"):
         Loader(numbered_dataset(), **{"batch_size": 4, **options})
 
 

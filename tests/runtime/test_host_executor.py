@@ -241,7 +241,6 @@ def test_1024_threads_may_have_60_kb_of_local_memory_each():
 
 
 def test_a_stack_overflow_is_an_error():
-    # Every 8th byte is written, so the canary below the stack is too.
     source = DEEP.replace("BYTES", "150000").replace("1000", "8")
     error = launch(build(source, "threads", "deep"), "deep", 1, 64, np.zeros(64, np.int32))
     assert "thread (0,0,0)" in error and "128 KiB of local memory" in error
@@ -249,7 +248,8 @@ def test_a_stack_overflow_is_an_error():
 
 CRASHES = {
     "out[0] = out[1] / (int)(threadIdx.x - 2)": "divides an integer by zero",
-    "if (threadIdx.x == 2) abort()": "is ended by assert or abort",
+    "if (threadIdx.x == 2) abort()": "is ended by abort",
+    "if (threadIdx.x == 2) assert(out[0] == 1)": "fails the assertion `out[0] == 1`",
     "if (threadIdx.x == 2) out[1L << 42] = 1": "accesses an address that does not exist",
     "if (threadIdx.x == 2) __builtin_trap()": "reaches an instruction that does not exist",
 }
@@ -258,6 +258,7 @@ CRASHES = {
 @pytest.mark.parametrize("statement", CRASHES)
 def test_a_kernel_that_would_end_the_process_ends_its_launch_and_names_the_thread(statement):
     source = f"""
+    #include <cassert>
     #include <cstdlib>
     extern "C" __global__ void crash(int* out) {{ {statement}; }}
     extern "C" __global__ void one(int* out) {{ out[threadIdx.x] = 1; }}
@@ -268,10 +269,30 @@ def test_a_kernel_that_would_end_the_process_ends_its_launch_and_names_the_threa
     assert launch(library, "one", 1, 4, out) == "" and out.tolist() == [1] * 4
 
 
-def test_a_signal_after_a_launch_is_not_the_kernels():
-    script = "import os, minisk as ms; ms.ops.relu(ms.tensor([1.0])); os.abort()"
-    environment = {**os.environ, "MINISK_KERNELS": "threads"}
-    assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == -signal.SIGABRT
+@pytest.mark.parametrize("mode", ["cpu", "cpu without OpenMP"])
+@pytest.mark.parametrize("statement", CRASHES)
+def test_a_crash_in_mode_cpu_ends_its_launch_and_names_the_block(statement, mode):
+    source = f"""
+    #include <cassert>
+    #include <cstdlib>
+    extern "C" __global__ void crash(int* out) {{ {statement.replace("threadIdx", "blockIdx")}; }}
+    extern "C" __global__ void one(int* out) {{ out[blockIdx.x] = 1; }}
+    """
+    library, out = build(source, mode, "crash", "one"), np.zeros(4, np.int32)
+    for _ in range(2):
+        assert f"block (2,0,0) {CRASHES[statement]}" in launch(library, "crash", 4, 1, out)
+    assert launch(library, "one", 4, 1, out) == "" and out.tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("mode", ["cpu", "threads"])
+@pytest.mark.parametrize(
+    ("statement", "number"),
+    [("os.abort()", signal.SIGABRT), ("ctypes.c_int.from_address(0).value", signal.SIGSEGV)],
+)
+def test_a_signal_after_a_launch_is_not_the_kernels(mode, statement, number):
+    script = f"import ctypes, os, minisk as ms; ms.ops.relu(ms.ones(100_000)); {statement}"
+    environment = {**os.environ, "MINISK_KERNELS": mode}
+    assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == -number
 
 
 def test_a_launch_succeeds_after_one_that_failed():

@@ -95,7 +95,5 @@ def test_an_error_names_file_and_line(file: Path, line: str, message: str) -> No
 
 def test_a_line_with_no_kernel_below_it_is_an_error(file: Path) -> None:
     file.write_text(TWO + "// check: <<<2, 32>>> n=50 x[n] out[n]\n")
-    with pytest.raises(
-        KernelError, match=r"two\.cu:12: no `extern \"C\" __global__` kernel stands below this `check:` line"
-    ):
+    with pytest.raises(KernelError, match=r"two\.cu:12: no `__global__` kernel stands below this `check:` line"):
         cases(file)

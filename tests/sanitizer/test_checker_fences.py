@@ -105,7 +105,7 @@ def test_a_lock_that_is_left_without_a_fence_is_a_race():
     assert check_lock("")[0].kinds == {"race"}
 
 
-# Lane 0 takes the ticket for its warp: what the other lanes wrote before the collective is released with its own.
+# Lane 0 takes the ticket for its warp: what the other lanes wrote before __syncwarp is released with its own.
 WARP_TICKET = """
 extern "C" __global__ void warps(float* partial, unsigned* tickets, float* out) {
     partial[blockIdx.x * warpSize + threadIdx.x] = threadIdx.x;
@@ -113,6 +113,7 @@ extern "C" __global__ void warps(float* partial, unsigned* tickets, float* out) 
     unsigned ticket = 0;
     if (threadIdx.x == 0) { __threadfence(); ticket = atomicAdd(tickets, 1u); }
     ticket = __shfl_sync(~0u, ticket, 0);
+    __syncwarp();
     if (ticket == gridDim.x - 1) {
         float sum = 0;
         for (int block = 0; block < gridDim.x; ++block) sum += partial[block * warpSize + 31 - threadIdx.x];
@@ -123,7 +124,7 @@ extern "C" __global__ void warps(float* partial, unsigned* tickets, float* out) 
 
 
 @pytest.mark.parametrize("fence", ["__threadfence();", ""])
-def test_a_collective_passes_on_what_its_lanes_acquired(fence):
+def test_a_syncwarp_passes_on_what_its_lanes_acquired(fence):
     partial, tickets, out = np.zeros(BLOCKS * 32, np.float32), np.zeros(1, np.uint32), np.zeros(32, np.float32)
     source = WARP_TICKET.replace("__threadfence();", fence)
     report = check(source, "warps", BLOCKS, 32, partial, tickets, out, undefined=(0, 2))

@@ -141,7 +141,7 @@ extern "C" __global__ void swap_lanes(int* out) {
     out[thread] = cells[thread ^ DISTANCE];
 }
 """
-HALVES = {"MEET_LOW": "__shfl_sync(0x0000ffffu, 0, 0)", "MEET_HIGH": "__syncwarp(0xffff0000u)"}
+HALVES = {"MEET_LOW": "__syncwarp(0x0000ffffu)", "MEET_HIGH": "__syncwarp(0xffff0000u)"}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ HALVES = {"MEET_LOW": "__shfl_sync(0x0000ffffu, 0, 0)", "MEET_HIGH": "__syncwarp
     ],
 )
 @pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
-def test_a_collective_orders_exactly_the_lanes_that_take_part(distance, low, high, clean, schedule, seed):
+def test_a_syncwarp_orders_exactly_the_lanes_that_take_part(distance, low, high, clean, schedule, seed):
     source = LANES.replace("MEET_LOW", HALVES.get(low, low)).replace("MEET_HIGH", HALVES.get(high, high))
     out = np.zeros(64, np.int32)
     source = source.replace("DISTANCE", str(distance))

@@ -15,6 +15,7 @@ UPWARD = {
         "minisk.__version__",
     ): "`minisk --version` prints it; a string, assigned before anything is imported",
     ("minisk.cli.info", "minisk.__version__"): "`minisk info` prints it",
+    ("minisk.cli.check", "minisk.__version__"): "the SARIF report of `minisk check` names it",
 }
 # The engine differentiates Tensors, and Tensors call the engine.
 PACKAGES_WITH_CYCLES = {"autograd"}

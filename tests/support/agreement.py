@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from minisk.runtime import why_no_kernels
+from minisk.runtime.mode import in_mode as kernel_mode
 
 # Without a compiler there is nothing to compare.
 needs_compiler = pytest.mark.skipif(why_no_kernels() is not None, reason=f"no kernels: {why_no_kernels()}")
 
 TOLERANCE = {np.dtype(np.float16): 2e-3, np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-10}
-
-
-@contextlib.contextmanager
-def kernel_mode(mode: str) -> Iterator[None]:
-    """Set MINISK_KERNELS inside a `with` block: numpy, cpu, threads or check."""
-    before = os.environ.get("MINISK_KERNELS")
-    os.environ["MINISK_KERNELS"] = mode
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["MINISK_KERNELS"]
-        else:
-            os.environ["MINISK_KERNELS"] = before
 
 
 def assert_agrees(mode: str, function: Callable[..., Any], *args: Any) -> None:

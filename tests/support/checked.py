@@ -6,11 +6,13 @@ import ctypes
 import functools
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from host_library import build, launch
 
+from minisk.runtime.objects import variables
 from minisk.runtime.structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 
 DYNAMIC_SHARED, STATIC_SHARED = -1, -2
@@ -29,7 +31,7 @@ class Accessor:
 
 @dataclass
 class Finding:
-    """One mistake. array: argument index, DYNAMIC_SHARED or STATIC_SHARED."""
+    """One mistake or hint. array: argument index, DYNAMIC_SHARED or STATIC_SHARED, for every `__shared__` array."""
 
     kind: str
     array: int
@@ -37,6 +39,8 @@ class Finding:
     count: int
     here: Accessor
     other: Accessor
+    is_hint: bool
+    text: str
 
 
 @dataclass
@@ -82,13 +86,22 @@ def check(
     _register_arrays(library, arguments, undefined, constant)
     error = launch(library, kernel, grid, block, *arguments, **options)
     findings = [
-        Finding(_kind(f), f.array, f.offset, f.count, _accessor(library, f.here), _accessor(library, f.other))
+        Finding(
+            _kind(f),
+            _array(library, f.array),
+            f.offset,
+            f.count,
+            _accessor(library, f.here),
+            _accessor(library, f.other),
+            bool(f.is_hint),
+            f.text.decode(),
+        )
         for f in fetch(library.minisk_check_finding, MiniskFinding)
     ]
     sites = [
         Site(
             line_of(library, s.address),
-            s.array,
+            _array(library, s.array),
             ACCESSES[s.access],
             s.requests,
             s.lanes,
@@ -112,6 +125,16 @@ def _register_arrays(
             start, size = ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes)
             library.minisk_check_array(start, size, i, i not in constant, known)
             _KEPT.append(known)
+
+    for number, variable in enumerate(variables(Path(library._name))):
+        offset, size = ctypes.c_size_t(variable.offset), ctypes.c_size_t(variable.bytes)
+        library.minisk_check_object(number, variable.is_shared, offset, size)
+
+
+def _array(library: ctypes.CDLL, number: int) -> int:
+    """Return STATIC_SHARED for every `__shared__` array, and other numbers as they are."""
+    is_shared = -1000 < number <= STATIC_SHARED and variables(Path(library._name))[STATIC_SHARED - number].is_shared
+    return STATIC_SHARED if is_shared else number
 
 
 _KEPT: list[Any] = []  # maps that a library still points to

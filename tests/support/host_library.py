@@ -31,7 +31,8 @@ FLAGS = {
     "cpu": f"-DMINISK_ONE_THREAD -O3 -march=native -fopenmp {FAST_FLOATS}",
     "cpu without OpenMP": "-DMINISK_ONE_THREAD -O2",
     "threads": "-DMINISK_FIBERS -O2",
-    "check": "-DMINISK_FIBERS -DMINISK_CHECK -O1 -fsanitize=thread -ftrivial-auto-var-init=pattern",
+    "check": "-DMINISK_FIBERS -DMINISK_CHECK -O1 -fsanitize=thread -ftrivial-auto-var-init=pattern -fno-tree-sra "
+    "-fsanitize=bounds-strict,alignment,signed-integer-overflow,shift,integer-divide-by-zero",
 }
 
 needs_compiler = pytest.mark.skipif(
@@ -49,7 +50,8 @@ def build(source: str, mode: str, *kernels: str) -> ctypes.CDLL:
     (folder / "kernel.cu").write_text(source)
     unit = ['#include "cuda_on_cpu.h"', f'#include "{folder}/kernel.cu"', *(f"MINISK_EXPORT({k})" for k in kernels)]
     (folder / "unit.cpp").write_text("\n".join(unit) + "\n")
-    includes = [f"-I{CUDA}", f"-I{CUDA.parent / 'runtime' / 'include'}"]
+    headers = CUDA.parent / "runtime" / "include"
+    includes = [f"-I{CUDA}", f"-I{headers}", f"-I{headers / 'nvidia'}"]
     flags = [*COMMON.split(), *includes, *FLAGS[mode].split()]
     openmp = [flag for flag in flags if flag == "-fopenmp"]
     # In two steps, because mode check must not link ThreadSanitizer's runtime: checker.h defines its functions.

@@ -5,8 +5,7 @@ import itertools
 from minisk import models, nn
 from minisk.data import make_shapes
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
-from minisk.training import Config, Trainer
-from minisk.training import trainer as train
+from minisk.training import Config, Trainer, images
 
 SPLITS = {"train": make_shapes(64, seed=1), "test": make_shapes(32, seed=2)}
 
@@ -23,7 +22,7 @@ def tiny_net(name, num_classes):
 
 
 def use_tiny(monkeypatch):
-    monkeypatch.setattr(train, "load_dataset", lambda name, data_dir, split, size_limit=None: SPLITS[split])
+    monkeypatch.setattr(images, "load_dataset", lambda name, data_dir, split, size_limit, view: SPLITS[split])
     monkeypatch.setattr(models, "create", tiny_net)
 
 

@@ -18,7 +18,7 @@ from minisk.data import Loader
 from minisk.errors import CheckpointError, DeviceError, MiniskError
 from minisk.evaluation import load_classifier
 from minisk.serialization import load_checkpoint, save_checkpoint, weights_of
-from minisk.training import SCHEDULES, Config, Metrics, Trainer
+from minisk.training import SCHEDULES, Config, Metrics, Trainer, images
 from minisk.training import trainer as train
 from minisk.training.images import check_classes
 from minisk.training.trainer import evaluate
@@ -79,7 +79,7 @@ def test_best_holds_the_weights_of_the_epoch_with_the_highest_test_accuracy(tmp_
 
 def test_the_training_loss_goes_down_on_few_images(tmp_path, monkeypatch):
     few = SPLITS["train"].subset(range(16))
-    monkeypatch.setattr(train, "load_dataset", lambda *args, **limit: few)
+    monkeypatch.setattr(images, "load_dataset", lambda *args, **limit: few)
     history = trained(tmp_path, epochs=40, lr=0.3, weight_decay=0.0, crop_padding=0, mirror=False).history
     assert history[-1].train_loss < history[0].train_loss / 2
 
@@ -221,7 +221,7 @@ def test_data_dir_may_change_when_resuming_and_other_images_may_not(tmp_path, mo
     trained(tmp_path, epochs=2, stop_after=1, data_dir="here")
     assert len(trained(tmp_path, epochs=2, data_dir="there", resume=True).history) == 2
     other = {name: dataclasses.replace(split, images=split.images[::-1]) for name, split in SPLITS.items()}
-    monkeypatch.setattr(train, "load_dataset", lambda name, data_dir, split, **limit: other[split])
+    monkeypatch.setattr(images, "load_dataset", lambda name, data_dir, split, **limit: other[split])
     with pytest.raises(CheckpointError, match="the run was trained on other images: give its own --data-dir"):
         Trainer(config(epochs=2, data_dir="there"), tmp_path, resume=True)
 
@@ -282,7 +282,7 @@ def test_resuming_with_other_classes_is_refused(tmp_path, monkeypatch):
     trained(tmp_path)
     few = {name: split.subset(np.flatnonzero(split.labels < 3)) for name, split in SPLITS.items()}
     three = {name: dataclasses.replace(split, classes=split.classes[:3]) for name, split in few.items()}
-    monkeypatch.setattr(train, "load_dataset", lambda name, data_dir, split, **limit: three[split])
+    monkeypatch.setattr(images, "load_dataset", lambda name, data_dir, split, **limit: three[split])
     with pytest.raises(CheckpointError, match="trained on other images"):
         Trainer(config(), tmp_path, resume=True)
 

@@ -24,8 +24,9 @@ from mutants import Mutant, Part, affected, parts
 from minisk.errors import KernelError
 from minisk.runtime import Kernel, examine
 from minisk.runtime import build as compiler
-from minisk.runtime.checked import CheckedKernel
-from minisk.runtime.signature import PACKAGE, signatures
+from minisk.runtime.addresses import Addresses
+from minisk.runtime.preprocess import PACKAGE
+from minisk.runtime.signature import signatures
 from minisk.sanitizer import Case, cases
 
 BATCH = 24  # mutants built together
@@ -269,11 +270,10 @@ def run_batch(run: Run, batch: Batch) -> dict[int, str]:
 def _prepare_process() -> None:
     """Prepare a worker process: build without debug information, and do not look up line numbers."""
     bounds = ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]  # local arrays
-    # With tree-sra, gcc replaces an array of one element by a register and loses its initial pattern.
-    compiler.FLAGS["check"] += ["-g0", "-fno-tree-sra", *bounds]
+    compiler.FLAGS["check"] += ["-g0"]
     compiler.FLAGS["cpu"] += ["-O1", "-g0", *bounds, ""]
     os.environ.update(OMP_NUM_THREADS="1", LC_ALL="C")
-    CheckedKernel._lines = lambda self, addresses: dict.fromkeys(addresses, "")  # type: ignore[method-assign]
+    Addresses.look_up = lambda self, addresses: self._places.update(dict.fromkeys(addresses, ""))  # type: ignore[method-assign]
 
 
 class Work:

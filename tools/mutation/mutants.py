@@ -159,7 +159,7 @@ def _modes(text: str) -> list[tuple[str, ...]]:
     meant = {
         "MINISK_ONE_THREAD": frozenset({"cpu"}),
         "MINISK_CHECK": frozenset({"check"}),
-        "__CUDACC__": frozenset[str](),
+        "MINISK_ON_CPU": both,
     }
     lines, stack = [], [(both, both)]  # the modes inside and outside the current #if
     for line in text.split("\n"):

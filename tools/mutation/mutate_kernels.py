@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mutant_runs import Work
 from mutants import TUNING, mutants, without_comments
 
-from minisk.runtime.signature import PACKAGE
+from minisk.runtime.preprocess import PACKAGE
 from minisk.sanitizer import cases
 
 EQUIVALENT = Path(__file__).with_name("mutations_equivalent.txt")

@@ -36,6 +36,7 @@ struct Site {
     minisk_site result;
     Region* region;
     int64_t worst_excess;
+    bool is_exchange, is_guess;     // an atomicCAS; a plain read whose value an atomicCAS compares with
     unsigned filled;                // requests in the window: the largest count of a lane
     uint8_t count[32];              // requests that each lane takes part in
     Request requests[window];

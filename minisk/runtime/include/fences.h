@@ -2,7 +2,7 @@
 //
 // A thread that calls __threadfence and then updates an address atomically releases its accesses before the fence. A
 // thread that updates this address later acquires them: they come before its own next accesses, and after a barrier or
-// a collective before those of the threads that it meets there. So the last block of a reduction, which finds out by
+// a __syncwarp before those of the threads that it meets there. So the last block of a reduction, which finds out by
 // an atomic ticket that it is the last, may read what the other blocks wrote. The order is not passed on: a thread that
 // acquires and then releases at another address releases only accesses of its own block.
 //
@@ -14,8 +14,8 @@
 
 namespace minisk {
 
-static unsigned block_number;           // 1, 2, …
-static unsigned now, last_barrier;      // logical time: incremented at each barrier, collective and fence
+// Logical time: it is incremented when a block begins, and at each barrier, __syncwarp and fence.
+static unsigned now, block_start, last_barrier;
 static unsigned met[most_threads][32];  // met[t][l]: time when thread t last met lane l of its warp
 
 // The last fence of a thread: what came before it. time 0: none in this block.
@@ -34,8 +34,8 @@ struct Snapshot {
 struct Release {
     Fence fence;
     const Snapshot* at_barrier;
-    unsigned block, time;
-    uint16_t thread;
+    unsigned block_start, time;
+    int thread;
 };
 
 // An address, and the releases at it in the order of the updates.
@@ -105,38 +105,48 @@ MINISK_UNWATCHED static void order_by_update(uintptr_t address) {
     if (channel) by_thread[current].add(channel, channel->count);
     if (fences[current].time == 0) return;
     if (!channel && channel_count < most_channels) *(channel = &channels[channel_count++]) = {address, nullptr, 0, 0};
-    if (channel) append(*channel, {fences[current], of_block, block_number, now, uint16_t(current)});
+    if (channel) append(*channel, {fences[current], of_block, block_start, now, current});
     ++now;
 }
 
-MINISK_UNWATCHED static bool is_released(const Release& release, const Record& record) {
+// is_update: whether the access is atomic.
+MINISK_UNWATCHED static bool is_released(const Release& release, unsigned time, int thread, bool is_update) {
     const Fence& fence = release.fence;
-    if (release.block != record.block || (fence.is_within_block && record.block != block_number)) return false;
-    if (record.time < fence.barrier) return true;
-    if (release.at_barrier && record.time < release.at_barrier->times[record.thread]) return true;
-    const bool is_update = record.access == minisk_atomic && record.time <= release.time;
-    if (record.thread == release.thread) return record.time < fence.time || is_update;
-    return record.thread / 32 == release.thread / 32 && record.time < fence.met[record.thread % 32];
+    if (time < release.block_start || time > release.time) return false;  // another block, or later
+    if (fence.is_within_block && time < block_start) return false;
+    if (time < fence.barrier) return true;
+    if (release.at_barrier && time < release.at_barrier->times[thread]) return true;
+    if (thread == release.thread) return time < fence.time || is_update;
+    return thread / 32 == release.thread / 32 && time < fence.met[thread % 32];
 }
 
 // Whether one of the acquired releases covers an access.
-MINISK_UNWATCHED static bool covers(const Acquired& acquired, const Record& record) {
+MINISK_UNWATCHED static bool covers(const Acquired& acquired, unsigned time, int thread, bool is_update) {
     for (int i = 0; i < acquired.count; ++i) {
         const auto [channel, releases] = acquired.parts[i];
         for (unsigned k = 0; k < releases; ++k) {
-            if (is_released(channel->releases[k], record)) return true;
+            if (is_released(channel->releases[k], time, thread, is_update)) return true;
         }
     }
     return false;
 }
 
-MINISK_UNWATCHED static bool is_acquired(const Record& record) {
-    return channel_count && (covers(by_thread[current], record) || covers(by_block, record));
+MINISK_UNWATCHED static bool is_acquired(unsigned time, int thread, bool is_update) {
+    if (!channel_count) return false;
+    return covers(by_thread[current], time, thread, is_update) || covers(by_block, time, thread, is_update);
 }
 
 // ---- events ----
 
+MINISK_UNWATCHED static void fences_begin_block() {
+    if (!has_fence) return;
+    for (int thread = 0; thread < most_threads; ++thread) fences[thread].time = by_thread[thread].count = 0;
+    by_block.count = 0;
+    of_block = nullptr;
+}
+
 MINISK_UNWATCHED static void fences_begin_launch() {
+    fences_begin_block();
     for (int i = 0; i < channel_count; ++i) free(channels[i].releases);
     while (snapshots) {
         Snapshot* const latest = snapshots;
@@ -145,13 +155,6 @@ MINISK_UNWATCHED static void fences_begin_launch() {
     }
     channel_count = 0;
     has_fence = false;
-}
-
-MINISK_UNWATCHED static void fences_begin_block() {
-    if (!has_fence) return;
-    for (int thread = 0; thread < threads; ++thread) fences[thread].time = by_thread[thread].count = 0;
-    by_block.count = 0;
-    of_block = nullptr;
 }
 
 // `before`: the time of the barrier before this one.

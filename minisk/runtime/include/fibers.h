@@ -12,33 +12,39 @@
 #include <numeric>
 
 #include "context_switch.h"
+#ifdef MINISK_BLOCKS
+#include "in_parallel.h"
+#endif
 
 // Thread-local storage, because the linker then places all shared arrays of a library side by side, also those of
 // templates and inline functions: see static_shared_memory.
 #ifndef MINISK_CHECK
-#define __shared__ static thread_local
+#define __shared__ thread_local
 #else
-// A gap beside each array: an access beyond its end does not hit the next array.
-#define __shared__ MINISK_GAP(__COUNTER__) static thread_local
-#define MINISK_GAP(number) MINISK_NUMBERED_GAP(number)
-#define MINISK_NUMBERED_GAP(number) \
-    static thread_local char minisk_gap_##number[256]; \
-    minisk::keep_clear(minisk_gap_##number);
+// Arrays lie so far apart that an access beyond the end of one, of 48 KiB at most, does not hit the next.
+#define __shared__ thread_local __attribute__((aligned(64 * 1024)))
 #endif
 
+// The state of the block that runs. In mode "blocks" each processor runs one, and has a state of its own.
+#ifdef MINISK_BLOCKS
+#define MINISK_STATE static thread_local
+#include "processor.h"
+#else
+#define MINISK_STATE static
 static uint3 threadIdx, blockIdx;
 static dim3 blockDim, gridDim;
+#endif
 
 namespace minisk {
 
 constexpr int most_threads = 1024;
 constexpr int no_thread = -1;
 
-// A stack grows downwards. Below the part that a thread may use is a canary, and below that a reserve: a thread that
-// overflows its stack overwrites both, and is reported at the end of the block.
+// A stack grows downwards. Below the part that a thread may use is a reserve, which may not be accessed: a thread that
+// overflows its stack is reported there.
 constexpr size_t stack_bytes = 256 * 1024, stack_reserve = 128 * 1024;
 constexpr size_t most_dynamic_shared = 48 * 1024;
-constexpr uint64_t canary = 0x1badcafe5afeb1d5;
+constexpr char stack_overflow[] = "needs more than its 128 KiB of local memory";
 
 // in_loop: see let_others_run. What comes after it is progress.
 enum class State { ready, in_loop, at_barrier, at_collective, exited };
@@ -50,9 +56,11 @@ struct Fiber {
     Place place;  // where it waits
     const void* polled;  // the address of its last access, if watched, or of its last update
     int polls;           // at this address, one after the other, without a change
+    void* polled_from;   // the instruction after the last poll
 
     // The warp collective it waits at: its arguments, and its results.
     unsigned mask;
+    bool is_barrier;  // __syncwarp
     int source;
     bool vote;
     uint64_t offered, received;
@@ -70,29 +78,30 @@ static std::mutex one_launch;
 // A fork waits until no other thread launches: in the child, no thread would unlock the mutex.
 __attribute__((used)) static const int fork_handlers = pthread_atfork(
     [] { one_launch.lock(); }, [] { one_launch.unlock(); }, [] { one_launch.unlock(); });
-static Launch* running;
-static KernelCall kernel_call;
-static Fiber fibers[most_threads];
-static char* stacks;
-static int threads;             // in a block
-static int current = no_thread;  // the running thread; no_thread while the scheduler runs
-static void* scheduler_stack_pointer;
-static Bytes dynamic_shared;
-static uint32_t seed;
-static bool has_progress;  // since yielded threads were last resumed, some thread did more than poll
+MINISK_STATE Launch* running;
+MINISK_STATE KernelCall kernel_call;
+MINISK_STATE Fiber fibers[most_threads];
+MINISK_STATE char* stacks;
+MINISK_STATE int threads;              // in a block
+MINISK_STATE int current = no_thread;  // the running thread; no_thread while the scheduler runs
+MINISK_STATE void* scheduler_stack_pointer;
+MINISK_STATE Bytes dynamic_shared;
+MINISK_STATE char* dynamic_shared_above;  // the stacks; for files without extern arrays
+MINISK_STATE uint32_t seed;
+MINISK_STATE bool has_progress;  // since yielded threads were last resumed, some thread did more than poll
 
 // The checker is notified of these events; without MINISK_CHECK they are ignored.
 #ifdef MINISK_CHECK
 #define MINISK_NOTIFY(event) event
-static void keep_clear(char* gap);
-static void launch_begins(Bytes static_shared);
+static void launch_begins();
 static void launch_ends();
 static void block_begins();
 static void barrier_passed();
-static void collective_completed(int first_thread, unsigned group);
+static void syncwarp_completed(int first_thread, unsigned group);
+static void find_synchronisation(bool is_hint, const char* text);
 static void fence(bool is_within_block);
 static void close_requests();
-static void watch_atomic(void* address, size_t bytes, void* return_address);
+static void watch_atomic(void* address, size_t bytes, bool is_exchange, void* return_address);
 #else
 #define MINISK_NOTIFY(event) ((void)0)
 #endif
@@ -107,6 +116,10 @@ MINISK_UNWATCHED static uint64_t draw(uint64_t count) {
 struct Order {
     uint64_t count, start, step;
 
+#ifdef MINISK_BLOCKS
+    explicit Order(uint64_t) {}
+    uint64_t operator[](uint64_t i) const { return i; }
+#else
     MINISK_UNWATCHED explicit Order(uint64_t count) : count(count), start(0), step(1) {
         if (running->schedule == 1) start = step = count - 1;
         if (running->schedule < 2) return;
@@ -115,15 +128,22 @@ struct Order {
         while (std::gcd(step, count) != 1);
     }
     MINISK_UNWATCHED uint64_t operator[](uint64_t i) const { return (start + i * step) % count; }
+#endif
 };
 
 // ---- called by fibers ----
+
+#ifdef MINISK_BLOCKS
+static void* next_stack_pointer();  // blocks.h
+#else
+MINISK_UNWATCHED static void* next_stack_pointer() { return scheduler_stack_pointer; }
+#endif
 
 MINISK_UNWATCHED static void wait(State state, Place place) {
     Fiber& fiber = fibers[current];
     fiber.state = state;
     fiber.place = place;
-    minisk_switch_stack(&fiber.stack_pointer, scheduler_stack_pointer);
+    minisk_switch_stack(&fiber.stack_pointer, next_stack_pointer());
 }
 
 MINISK_UNWATCHED static void fiber_main() {
@@ -134,12 +154,26 @@ MINISK_UNWATCHED static void fiber_main() {
 
 MINISK_UNWATCHED static int lane() { return current % warpSize; }
 
-MINISK_UNWATCHED static Fiber& wait_for_warp(unsigned mask, Place place) {
+MINISK_UNWATCHED static const char* file_name(Place place) {
+    const char* const slash = strrchr(place.file, '/');
+    return slash ? slash + 1 : place.file;
+}
+
+// Reports that threads do not meet as they must.
+MINISK_UNWATCHED static void report_synchronisation(const char* text) {
+    report(*running, "%s", text);
+    MINISK_NOTIFY(find_synchronisation(false, text));
+}
+
+MINISK_UNWATCHED static Fiber& wait_for_warp(unsigned mask, bool is_barrier, Place place) {
     Fiber& fiber = fibers[current];
     fiber.mask = mask;
+    fiber.is_barrier = is_barrier;
     if (!(mask >> lane() & 1)) {
-        report(*running, "%s:%d: lane %d calls a warp collective whose mask 0x%08x does not name it", place.file,
-               place.line, lane(), mask);
+        char text[300];
+        snprintf(text, sizeof text, "%s:%d: lane %d calls a warp collective whose mask 0x%08x does not name it",
+                 file_name(place), place.line, lane(), mask);
+        report_synchronisation(text);
     }
     wait(State::at_collective, place);
     return fiber;
@@ -150,35 +184,42 @@ template <class T> MINISK_UNWATCHED static T from_lane(unsigned mask, T value, i
     Fiber& fiber = fibers[current];
     fiber.source = source;
     memcpy(&fiber.offered, &value, sizeof value);
-    wait_for_warp(mask, place);
+    wait_for_warp(mask, false, place);
     memcpy(&value, &fiber.received, sizeof value);
     return value;
 }
 
 MINISK_UNWATCHED static unsigned ballot(unsigned mask, bool vote, Place place) {
     fibers[current].vote = vote;
-    return wait_for_warp(mask, place).votes;
+    fibers[current].source = lane();
+    return wait_for_warp(mask, false, place).votes;
 }
 
 // Counts the polls of an address. A thread that has polled `most` times waits for another thread, which must run first.
-MINISK_UNWATCHED static inline void let_others_run(const void* address, bool is_poll, int most) {
+MINISK_UNWATCHED static inline void let_others_run(const void* address, bool is_poll, int most,
+                                                   void* return_address) {
     Fiber& fiber = fibers[current];
     if (!is_poll || fiber.polled != address) fiber.polls = 0;
     fiber.polled = address;
     if (!is_poll || ++fiber.polls < most) return;
     fiber.polls = 0;
+    fiber.polled_from = return_address;
     wait(State::in_loop, {});
 }
 
-// No other fiber runs meanwhile, so a plain update is atomic.
+// is_exchange: it is an atomicCAS.
 template <class T, class Update>
-MINISK_UNWATCHED __attribute__((noinline)) static T atomic_update(T* address, Update update) {
-    MINISK_NOTIFY(watch_atomic(address, sizeof(T), __builtin_return_address(0)));
-    const T old = *address;
+MINISK_UNWATCHED __attribute__((noinline)) static T atomic_update(T* address, Update update, bool is_exchange) {
+    MINISK_NOTIFY(watch_atomic(address, sizeof(T), is_exchange, __builtin_return_address(0)));
+#ifdef MINISK_BLOCKS
+    const T old = update_in_parallel(address, update);
+#else
+    const T old = *address;  // no other fiber runs meanwhile
     *address = update(old);
+#endif
     const bool is_same = memcmp(&old, address, sizeof old) == 0;
     has_progress |= !is_same;
-    let_others_run(address, is_same, 100);
+    let_others_run(address, is_same, 100, __builtin_return_address(0));
     return old;
 }
 
@@ -193,7 +234,11 @@ MINISK_UNWATCHED static inline void __syncthreads(MINISK_HERE) {
     minisk::wait(minisk::State::at_barrier, place);
 }
 MINISK_UNWATCHED static inline void __syncwarp(unsigned mask = ~0u, MINISK_HERE) {
-    minisk::wait_for_warp(mask, place);
+    minisk::fibers[minisk::current].source = minisk::lane();
+    minisk::wait_for_warp(mask, true, place);
 }
 
 #include "scheduler.h"
+#ifdef MINISK_BLOCKS
+#include "blocks.h"
+#endif

@@ -1,7 +1,7 @@
 // launch.h: from a request in C to a kernel called with typed arguments.
 //
-// MINISK_EXPORT(kernel) defines the C function minisk_launch_kernel, which Python calls through ctypes. If the
-// sizes fit a GPU, it calls run_grid of the executor that the library was compiled for; otherwise it sets an error.
+// MINISK_EXPORT(kernel) of describe.h defines the C function minisk_launch_kernel, which Python calls through ctypes. If
+// the sizes fit a GPU, it calls run_grid of the executor that the library was compiled for; otherwise it sets an error.
 #pragma once
 #include <cstdarg>
 #include <cstddef>
@@ -14,10 +14,14 @@ struct minisk_launch {
     int schedule;                // order of threads: 0 forward, 1 reverse, 2 random by seed; ignored in mode "cpu"
     unsigned seed;
     char error[512];
+    uint64_t address;            // where in the library's code the error arose, for addr2line; 0 if that is not known
 };
 
 // Marks functions of the executor: only the kernel itself is instrumented.
-#define MINISK_UNWATCHED __attribute__((no_sanitize("thread")))
+#define MINISK_UNWATCHED __attribute__((no_sanitize("thread", "undefined")))
+
+// Returns the memory of `extern __shared__` arrays; null in a library without any (extern_shared.cpp).
+extern "C" __attribute__((weak, visibility("hidden"))) char* minisk_extern_shared();
 
 namespace minisk {
 
@@ -76,12 +80,23 @@ template <class... Parameters> constexpr auto parameter_indices(void (*)(Paramet
     return std::index_sequence_for<Parameters...>();
 }
 
+#ifdef MINISK_BLOCKS
+static inline int begin_next_thread(int previous);  // blocks.h; −1 if there is none
+
+// Calls the kernel for thread after thread. The kernel is compiled into this loop.
+template <auto kernel> __attribute__((flatten)) void call_untyped(void** arguments) {
+    for (int thread = begin_next_thread(-1); thread >= 0; thread = begin_next_thread(thread))
+        call_typed(kernel, arguments, parameter_indices(kernel));
+}
+#else
 template <auto kernel> MINISK_UNWATCHED void call_untyped(void** arguments) {
     call_typed(kernel, arguments, parameter_indices(kernel));
 }
+#endif
 
 template <auto kernel> int launch_kernel(Launch& launch, void** arguments) {
     launch.error[0] = 0;
+    launch.address = 0;
     if (fits_a_gpu(launch)) run_grid(launch, {call_untyped<kernel>, arguments});
     return launch.error[0] != 0;
 }
@@ -89,7 +104,3 @@ template <auto kernel> int launch_kernel(Launch& launch, void** arguments) {
 }  // namespace minisk
 
 #define MINISK_VISIBLE extern "C" __attribute__((visibility("default"))) MINISK_UNWATCHED
-#define MINISK_EXPORT(kernel)                                                                    \
-    MINISK_VISIBLE int minisk_launch_##kernel(struct minisk_launch* launch, void** arguments) { \
-        return minisk::launch_kernel<kernel>(*launch, arguments);                                \
-    }

@@ -5,13 +5,9 @@
 // run so: it fails with the line, and needs mode "threads".
 #pragma once
 #include <vector>
-#ifdef _OPENMP
-#include <omp.h>
-#else
-static inline int omp_get_max_threads() { return 1; }
-#endif
+#include "in_parallel.h"
 
-#define __shared__ static thread_local
+#define __shared__ thread_local
 
 static constexpr dim3 blockDim{1, 1, 1};
 static constexpr uint3 threadIdx{0, 0, 0};
@@ -24,21 +20,23 @@ static inline void __threadfence_system() { __threadfence(); }
 static inline void __syncthreads() {}
 static inline void __syncwarp(unsigned = 0) {}
 
+#include "rescue.h"
+
 namespace minisk {
 
-struct NeedsFullWarp { Place place; };
+// Ends a launch.
+struct CannotRun {
+    Place place;
+    const char* reason;
+};
+static constexpr char needs_full_warp[] = "warp collectives need a full warp: run this kernel in mode threads";
 
 static int lane() { return 0; }
-template <class T> static T from_lane(unsigned, T, int, Place place) { throw NeedsFullWarp{place}; }
-static unsigned ballot(unsigned, bool, Place place) { throw NeedsFullWarp{place}; }
+template <class T> static T from_lane(unsigned, T, int, Place place) { throw CannotRun{place, needs_full_warp}; }
+static unsigned ballot(unsigned, bool, Place place) { throw CannotRun{place, needs_full_warp}; }
 
-// Two blocks may update one address at the same time, on two cores, so this is a compare-and-swap loop.
-template <class T, class Update> static inline T atomic_update(T* address, Update update) {
-    T old, updated;
-    __atomic_load(address, &old, __ATOMIC_RELAXED);
-    do updated = update(old);
-    while (!__atomic_compare_exchange(address, &old, &updated, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    return old;
+template <class T, class Update> static inline T atomic_update(T* address, Update update, bool) {
+    return update_in_parallel(address, update);
 }
 
 // Kept from launch to launch. There is no limit to its size: a CPU's caches are larger than a GPU's shared memory.
@@ -46,27 +44,32 @@ struct alignas(64) Line { char bytes[64]; };
 static thread_local std::vector<Line> dynamic_shared_memory;
 
 // Runs the blocks first … last − 1, one after the other.
-static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall call) try {
+__attribute__((noinline)) static void run_blocks(size_t first, size_t last, Launch& launch, KernelCall call) try {
     dynamic_shared_memory.resize(max(dynamic_shared_memory.size(), launch.dynamic_shared / sizeof(Line) + 1));
     gridDim = grid_of(launch);
     for (size_t block = first; block < last; ++block) {
         blockIdx = position(block, gridDim);
         call();
     }
-} catch (const NeedsFullWarp& refusal) {
+} catch (const CannotRun& refusal) {
     #pragma omp critical(minisk_report)
-    report(launch, "%s:%d: warp collectives need a full warp: run this kernel in mode threads", refusal.place.file,
-           refusal.place.line);
+    report(launch, "%s:%d: %s", refusal.place.file, refusal.place.line, refusal.reason);
 }
 
-// Each OpenMP thread takes one contiguous range of blocks, the same at every launch: results are reproducible, and
-// neighbouring blocks share their core's cache.
+// The same, and a crash of the kernel is an error. run: of all runs that share the blocks.
+static void run_guarded(size_t run, size_t first, size_t last, Launch& launch, KernelCall call) {
+    Rescue* const rescue = claim_rescue(run);
+    if (!rescue) return run_blocks(first, last, launch, call);
+    if (sigsetjmp(rescue->back, 0)) report_crash(launch, *rescue);
+    else run_blocks(first, last, launch, call);
+    rescue->thread = 0;
+}
+
 static void run_grid(Launch& launch, KernelCall call) {
-    const size_t blocks = size_t(launch.grid[0]) * launch.grid[1] * launch.grid[2];
-    const size_t runs = min(blocks, size_t(omp_get_max_threads()));
-    #pragma omp parallel for schedule(static, 1) if (runs > 1)
-    for (size_t run = 0; run < runs; ++run)
-        run_blocks(blocks * run / runs, blocks * (run + 1) / runs, launch, call);
+    if (minisk_extern_shared && launch.dynamic_shared > 64 * 1024)
+        return report(launch, "%u bytes of extern __shared__ memory: at most 65536", launch.dynamic_shared);
+    [[maybe_unused]] static const bool has_handlers = install_handlers();
+    share_blocks(launch, [&](size_t run, size_t first, size_t last) { run_guarded(run, first, last, launch, call); });
 }
 
 }  // namespace minisk

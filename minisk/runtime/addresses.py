@@ -1,0 +1,46 @@
+"""Source lines of addresses in a built library, by addr2line."""
+
+import subprocess
+from collections.abc import Collection
+from pathlib import Path
+
+
+class Addresses:
+    """The source lines of a library's code.
+
+    Args:
+        library: its path.
+    """
+
+    def __init__(self, library: Path) -> None:
+        self.library = library
+        self._places: dict[int, str] = {0: ""}
+
+    def look_up(self, addresses: Collection[int]) -> None:
+        """Find the places of many addresses at once: one run of addr2line takes 10 ms."""
+        wanted = sorted(set(addresses) - self._places.keys())
+        if not wanted:
+            return
+        command = ["addr2line", "-a", "-i", "-e", str(self.library), *map(hex, wanted)]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for part in text.split("0x"):
+            if part:
+                address, *frames = part.split()
+                self._places[int(address, 16)] = _place(frames)
+
+    def place(self, address: int) -> str:
+        """Return "file:line": the innermost frame in the kernel file, then its caller if it was inlined.
+
+        Frames of the executor's own headers are left out. "" if the address is in none of the kernel's lines.
+        """
+        self.look_up([address])
+        return self._places[address]
+
+
+def _place(frames: list[str]) -> str:
+    names: list[str] = []
+    for frame in frames:
+        name = Path(frame).name
+        if ":" in frame and "/runtime/include/" not in frame and not name.startswith("?") and name not in names:
+            names.append(name)
+    return " called at ".join(names[:2])

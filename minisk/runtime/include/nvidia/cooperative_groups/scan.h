@@ -1,0 +1,1 @@
+// cooperative_groups/scan.h: a header of CUDA. Its words are always defined: see vocabulary.h.

@@ -1,0 +1,1 @@
+// driver_types.h: a header of CUDA. Its words are always defined: see vocabulary.h.

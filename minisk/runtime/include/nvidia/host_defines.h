@@ -1,0 +1,1 @@
+// host_defines.h: a header of CUDA. Its words are always defined: see vocabulary.h.

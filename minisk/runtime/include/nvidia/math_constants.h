@@ -1,0 +1,1 @@
+// math_constants.h: a header of CUDA. Its words are always defined: see vocabulary.h.

@@ -1,0 +1,1 @@
+// math_functions.h: a header of CUDA. Its words are always defined: see vocabulary.h.

@@ -1,0 +1,59 @@
+"""Try what ANY_BLOCK promises: that a kernel gives the same results with one thread a block, as mode `cpu` runs it."""
+
+import numpy as np
+
+from ..errors import KernelError
+from ..runtime import BuildError, launch
+from ..runtime.cpu import agree
+from ..runtime.findings import CheckReport, Finding
+from ..runtime.memory import copy_arrays
+from ..runtime.mode import in_mode
+from .cases import Case
+
+
+def with_promise(report: CheckReport, case: Case, before: Case) -> CheckReport:
+    """Return a report with a finding if the kernel breaks the promise of ANY_BLOCK.
+
+    Args:
+        report: of the checked launch at its true block size.
+        case: what it was launched with; its arrays hold the results.
+        before: a copy of the case from before that launch.
+    """
+    if not case.kernel.signature.any_block or not report.ok:
+        return report
+    copies, args = copy_arrays(before.args)
+    problem = _run(before, args)
+    for copy in copies:
+        if copy.overrun and not problem:
+            name = case.kernel.signature.parameters[copy.members[0]].name
+            problem = f"it writes {copy.overrun} the array {name}"
+    for parameter, result, expected in zip(case.kernel.signature.parameters, args, case.args, strict=True):
+        is_array = isinstance(result, np.ndarray) and isinstance(expected, np.ndarray)
+        if is_array and not problem and not agree(result, expected, True):
+            different = int((~np.isclose(result, expected, rtol=1e-3, equal_nan=True)).sum())
+            problem = f"{different} of {result.size} elements of {parameter.name} differ"
+    if not problem:
+        return report
+    place = f"{case.kernel.path.name}:{case.kernel.signature.line}"
+    sentence = f"{place}: with one thread a block, as mode cpu runs it, {problem}: remove ANY_BLOCK"
+    return report._replace(findings=[Finding("any block", sentence, 1, place)])
+
+
+def copied(case: Case) -> Case:
+    """Return a case with copies of its arrays."""
+    return case._replace(args=tuple(arg.copy() if isinstance(arg, np.ndarray) else arg for arg in case.args))
+
+
+def _run(case: Case, args: list[object]) -> str:
+    """Run a case in mode `cpu`; return the error, or "" if there was none.
+
+    A text that refuses to be compiled for one thread, by a static_assert, promises nothing with these constants.
+    """
+    try:
+        with in_mode("cpu"):
+            launch(case.kernel, case.grid, case.block, args, case.dynamic_shared)
+    except BuildError:
+        return ""
+    except KernelError as error:
+        return str(error).removeprefix(f"{case.kernel.name}: ")
+    return ""

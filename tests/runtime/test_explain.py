@@ -1,0 +1,51 @@
+"""A file that uses what minisk does not run is refused in one sentence that names the word and its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from host_library import needs_compiler
+
+from minisk.errors import KernelError
+from minisk.runtime import BuildError, Kernel
+from minisk.runtime.explain import sentence_about, unsupported
+
+CASES = {
+    "tex2D": ("", "x[0] = tex2D<float>(0, 1, 2);", "textures and surfaces"),
+    "asm": ("", 'asm volatile("membar.gl;");', "PTX is not supported"),
+    "nvcuda": ("", "nvcuda::wmma::fragment<int> a;", "tensor cores"),
+    "<<<": ("__global__ void k(float* x); void run(float* x) { k<<<1, 32>>>(x); }", "", "host code that launches"),
+    "cudaMalloc": ("void run() { float* x; cudaMalloc(&x, 4); }", "", "host code that calls CUDA's libraries"),
+    "cub/cub.cuh": ("#include <cub/cub.cuh>", "", "CUB, Thrust"),
+    "curand_kernel.h": ("#include <curand_kernel.h>", "", "cuRAND"),
+    "torch/extension.h": ("#include <torch/extension.h>", "", "PyTorch's C"),
+    "__shfl_down": ("", "x[0] = __shfl_down(x[0], 1);", "use the form with _sync"),
+    "grid_group::sync": ("", "cooperative_groups::this_grid().sync();", "a barrier of all blocks"),
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize("word", CASES)
+def test_one_sentence_names_the_word_and_its_line(tmp_path: Path, word: str) -> None:
+    before, body, sentence = CASES[word]
+    (tmp_path / "k.cu").write_text(f"{before}\n__global__ void k(float* x) {{\n{body}\n}}\n")
+    with pytest.raises(BuildError) as error:
+        Kernel(tmp_path / "k.cu", "k").compiled("threads")
+    message = str(error.value)
+    assert message.startswith(f"k.cu:{1 if before else 3}: `{word}`: ") and sentence in message
+    assert "\n" not in message
+
+
+@needs_compiler
+def test_other_mistakes_keep_the_compilers_text(tmp_path: Path) -> None:
+    (tmp_path / "k.cu").write_text("__global__ void k(float* x) { x[0] = undeclared; }")
+    with pytest.raises(KernelError, match=r"k\.cu does not compile:\n(.|\n)*undeclared"):
+        Kernel(tmp_path / "k.cu", "k").compiled("threads")
+
+
+def test_a_word_belongs_to_the_first_family_that_has_it() -> None:
+    assert "8 bits" in str(sentence_about("cuda_fp8.h"))
+    assert "host code" in str(sentence_about("cudaMemcpyAsync"))
+    assert sentence_about("atomicAdd") is None
+    assert all(family.words and family.sentence for family in unsupported())
