@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from torch_models import torch_model
 
 import minisk as ms
-from minisk import models, ops
+from minisk import models
 from minisk.autograd import Observer, observe
 from minisk.optim import SGD
 
@@ -135,6 +135,11 @@ def torch_max_pool2d(x: torch.Tensor, window: Any) -> torch.Tensor:
     return F.max_pool2d(x, window.kernel, window.stride, window.padding, ceil_mode=ceil_mode)
 
 
+def torch_avg_pool2d(x: torch.Tensor, window: Any) -> torch.Tensor:
+    count = window.count_padding
+    return F.avg_pool2d(x, window.kernel, window.stride, window.padding, count_include_pad=count)
+
+
 IN_PYTORCH: dict[str, Callable[..., torch.Tensor]] = {
     "conv2d": torch_conv2d,
     "batch_norm": torch_batch_norm,
@@ -142,6 +147,8 @@ IN_PYTORCH: dict[str, Callable[..., torch.Tensor]] = {
     "relu": lambda x: torch.relu_(x.clone()),  # an operation in place must not change a leaf
     "add_relu": lambda a, b: torch.relu_(a + b),
     "max_pool2d": torch_max_pool2d,
+    "avg_pool2d": torch_avg_pool2d,
+    "concatenate": lambda *parts, axis: torch.cat(parts, axis),
     "global_avg_pool2d": lambda x: x.mean((2, 3)),
     "add": torch.add,
     "matmul": torch.matmul,
@@ -192,7 +199,7 @@ def as_torch(value: Any) -> Any:
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
-def update_of(model: models.ResidualNet) -> list[Direction]:
+def update_of(model: models.Network) -> list[Direction]:
     """Return the optimizer's step on every parameter, with a learning rate of 0, so that it can be repeated."""
     ours, theirs = list(model.parameters()), list(torch_model(model).parameters())
     for parameter in ours:
@@ -212,8 +219,8 @@ class Row(NamedTuple):
     flops: int = 0
 
 
-def rows_of(model: models.ResidualNet, x: np.ndarray, y: np.ndarray) -> list[Row]:
-    calls = calls_of(lambda: ops.cross_entropy(model(ms.tensor(x)), ms.tensor(y)))
+def rows_of(model: models.Network, x: np.ndarray, y: np.ndarray) -> list[Row]:
+    calls = calls_of(lambda: models.classification_loss(model(ms.tensor(x)), ms.tensor(y)))
     rows = [Row(call.name(), count, partial(directions_of, call), call.flops()) for call, count in calls]
     parameters = sum(parameter.size for parameter in model.parameters())
     return [*rows, Row(f"sgd, {parameters / 1e6:.2f} M parameters", 1, partial(update_of, model))]

@@ -47,7 +47,7 @@ ROOF = "np.matmul"
 
 def minisk_step(model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", inference: bool = False) -> Step:
     import minisk as ms
-    from minisk import ops
+    from minisk import models
     from minisk.optim import SGD
 
     model.to(device).train(not inference)
@@ -55,7 +55,7 @@ def minisk_step(model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", i
     images, labels = ms.tensor(x, device=device), ms.tensor(y, device=device)
 
     def loss_of() -> Any:
-        return ops.cross_entropy(model(images), labels)
+        return models.classification_loss(model(images), labels)
 
     def predict() -> float:
         with ms.no_grad():
@@ -72,7 +72,11 @@ def torch_step(network: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", 
     images, labels = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
 
     def loss_of() -> Any:
-        return torch.nn.functional.cross_entropy(network(images), labels)
+        outputs = network(images)
+        if isinstance(outputs, tuple):  # with an auxiliary classifier
+            main, auxiliary = (torch.nn.functional.cross_entropy(logits, labels) for logits in outputs)
+            return main + 0.4 * auxiliary
+        return torch.nn.functional.cross_entropy(outputs, labels)
 
     def predict() -> float:
         with torch.inference_mode():

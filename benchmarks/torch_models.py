@@ -40,12 +40,16 @@ class SKConv(nn.Module):
         return (features * weights).sum(1)
 
 
-class Bottleneck(nn.Module):
-    def __init__(self, source: models.Bottleneck) -> None:
+class Mirror(nn.Module):
+    """A module with the same children as minisk's; `forward` says how they are joined."""
+
+    def __init__(self, source: ms_nn.Module) -> None:
         super().__init__()
         for name, child in source.named_children():
             self.add_module(name, torch_model(child))
 
+
+class Bottleneck(Mirror):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.middle(self.reduce_norm(self.reduce(x)))
         out = self.increase_norm(self.increase(out))
@@ -53,17 +57,77 @@ class Bottleneck(nn.Module):
         return torch.relu_(out + shortcut)
 
 
-class Net(nn.Module):
-    def __init__(self, source: models.ResidualNet) -> None:
-        super().__init__()
-        self.stem, self.stages, self.classifier = (
-            torch_model(source.stem),
-            torch_model(source.stages),
-            torch_model(source.classifier),
-        )
-
+class Net(Mirror):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.stages(self.stem(x)).mean((2, 3)))
+
+
+class ConvNorm(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.conv(x))
+
+
+class NormConv(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.norm(x))
+
+
+class Branches(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([branch(x) for branch in self.children()], 1)
+
+
+class ScaledResidual(Mirror):
+    def __init__(self, source: models.inceptionresnetv2.ScaledResidual) -> None:
+        super().__init__(source)
+        self.scale, self.relu = source.scale, source.relu
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = x + self.scale * self.up(self.branches(x))
+        return torch.relu_(out) if self.relu else out
+
+
+class AuxiliaryClassifier(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.gather(self.reduce(self.pool(x))).mean((2, 3)))
+
+
+class InceptionV3(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        middle = self.units_c(self.unit_b(self.units_a(self.stem(x))))
+        logits = self.classifier(self.dropout(self.units_e(self.unit_d(middle)).mean((2, 3))))
+        return (logits, self.auxiliary(middle)) if self.training and hasattr(self, "auxiliary") else logits
+
+
+class InceptionV4(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.reduction_a(self.units_a(self.stem(x)))
+        x = self.units_c(self.reduction_b(self.units_b(x)))
+        return self.classifier(self.dropout(x.mean((2, 3))))
+
+
+class InceptionResNetV2(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.blocks_17(self.mixed_6a(self.blocks_35(self.mixed_5b(self.stem(x)))))
+        x = self.conv_7b(self.blocks_8(self.mixed_7a(x)))
+        return self.classifier(self.dropout(x.mean((2, 3))))
+
+
+class DualPathUnit(Mirror):
+    def __init__(self, source: models.dpn.DualPathUnit) -> None:
+        super().__init__(source)
+        self.residual = source.residual
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        paths = self.project(x) if hasattr(self, "project") else x
+        new = self.increase(self.spatial(self.reduce(x)))
+        bw = self.residual
+        return torch.cat([paths[:, :bw] + new[:, :bw], paths[:, bw:], new[:, bw:]], 1)
+
+
+class DualPathNet(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.norm(self.units(self.stem(x))).mean((2, 3)))
 
 
 def _conv(source: ms_nn.Conv2d) -> nn.Conv2d:
@@ -86,11 +150,18 @@ _MODULES = {
     "Linear": lambda m: nn.Linear(m.weight.shape[1], m.weight.shape[0]),
     "ReLU": lambda m: nn.ReLU(inplace=True),
     "MaxPool2d": lambda m: nn.MaxPool2d(m.kernel_size, m.stride, m.padding, ceil_mode=m.ceil_mode),
+    "AvgPool2d": lambda m: nn.AvgPool2d(m.kernel_size, m.stride, m.padding, count_include_pad=m.count_include_pad),
+    "Dropout": lambda m: nn.Dropout(m.p),
     "SKConv": SKConv,
     "SKUnit": Bottleneck,
     "Bottleneck": Bottleneck,
     "Sequential": lambda m: nn.Sequential(*[torch_model(child) for child in m]),
     "ResidualNet": Net,
+    **{
+        mirror.__name__: mirror
+        for mirror in (ConvNorm, NormConv, Branches, ScaledResidual, AuxiliaryClassifier, DualPathUnit, DualPathNet)
+    },
+    **{mirror.__name__: mirror for mirror in (InceptionV3, InceptionV4, InceptionResNetV2)},
 }
 
 

@@ -35,11 +35,16 @@ STRIDED = (
     "neighbouring windows start a stride apart, so one tap uses every other element of a sector; the next tap reads "
     "the rest from the cache, and the bytes are moved once"
 )
+INTERPOLATED = (
+    "neighbouring elements share the neighbours that they read, so sectors are read several times, from the cache"
+)
 EXCUSES = {
     "max_pool": STRIDED,
     "mean_pool": STRIDED,
     "max_pool_scatter": STRIDED,
     "mean_pool_spread": STRIDED,
+    "bilinear": INTERPOLATED,
+    "bilinear_adjoint": INTERPOLATED,
     "max_pool_gather": "the data decide which element of a window is read",
 }
 
@@ -90,6 +95,12 @@ def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield size, partial(kernels.max_pool2d_gather, x, winner, window)
         yield size, partial(kernels.avg_pool2d, x, window)
         yield size, partial(kernels.avg_pool2d_spread, pooled, window, shape)
+        unpadded = PoolWindow((3, 3), (1, 1), (1, 1), (h, w), count_padding=False)
+        yield size, partial(kernels.avg_pool2d, x, unpadded)
+        yield size, partial(kernels.avg_pool2d_spread, dout, unpadded, shape)
+        yield size, partial(kernels.bilinear, x, (2 * h, 2 * w))
+        yield size, partial(kernels.bilinear_adjoint, draw(n, c, 2 * h, 2 * w), (h, w))
+        yield size, partial(kernels.sigmoid, x)
         yield size, partial(kernels.softmax, x, 1)
         yield size, partial(kernels.softmax_grad, dout, x, 1)
         yield size, partial(kernels.sgd_momentum, x, dout, y, 0.1, 0.9, 1e-4, True)

@@ -63,7 +63,7 @@ class ModelSummary(NamedTuple):
         return "\n".join(lines)
 
 
-def summarize(model: Module, input_shape: tuple[int, int, int]) -> ModelSummary:
+def summarize(model: Module, input_shape: tuple[int, int, int], auxiliary: bool = False) -> ModelSummary:
     """Run an empty batch through the model, in evaluation mode, and return its layers.
 
     An empty batch has every shape but no numbers, so a summary takes neither time nor memory for images of any size.
@@ -71,16 +71,20 @@ def summarize(model: Module, input_shape: tuple[int, int, int]) -> ModelSummary:
     Args:
         model: takes (N, C, H, W); its modes are restored afterwards.
         input_shape: (C, H, W).
+        auxiliary: also count an auxiliary classifier, which runs in training mode only.
     """
     rows: list[SummaryRow] = []
     with ExitStack() as hooks, no_grad(), evaluation_mode(model):
         for name, module in model.named_modules():
             hooks.callback(module.register_forward_hook(partial(_add_row, rows, name)))
+        model.training = auxiliary  # its layers stay in evaluation mode: batch statistics need images
         model(Tensor(np.zeros((0, *input_shape), next(model.parameters()).dtype)))
     return ModelSummary(rows, sum(p.size for p in model.parameters()), sum(b.size for b in model.buffers()))
 
 
 def _add_row(rows: list[SummaryRow], name: str, module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+    if not isinstance(output, Tensor):
+        return  # a network that also returns auxiliary logits, or a part of one with several paths: it has layers only
     is_composite = any(True for _ in module.children())
     one_image = Tensor(np.broadcast_to(np.float32(0), (1, *output.shape[1:])))  # without memory: only its shape counts
     macs = module.macs(one_image)

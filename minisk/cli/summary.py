@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the table of layers."""
     from .. import models
     from ..analysis.summary import summarize
+    from ..nn import init
 
     for option in ("num_classes", "size"):
         value = getattr(arguments, option)
@@ -30,9 +31,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         print("\n".join(models.NAMES))
         return
-    model = models.create(arguments.model, arguments.num_classes)
-    size = models.input_size(arguments.model) if arguments.size is None else arguments.size
-    summary = summarize(model, (3, size, size))
+    about = models.info(arguments.model)
+    with init.skipped():
+        model = models.create(arguments.model, arguments.num_classes)
+    size = about.input_size if arguments.size is None else arguments.size
+    summary = summarize(model, (3, size, size), auxiliary=size >= about.smallest_size)
     if arguments.format == "text":
         print(summary)
         return

@@ -8,6 +8,7 @@ ADD = Kernel("elementwise.cu", "add")
 RELU = Kernel("elementwise.cu", "relu")
 ADD_RELU = Kernel("elementwise.cu", "add_relu")
 RELU_GRAD = Kernel("elementwise.cu", "relu_grad")
+SIGMOID = Kernel("elementwise.cu", "sigmoid")
 
 
 def launch_add(x: Array, y: Array) -> Array:
@@ -28,6 +29,11 @@ def launch_add_relu(x: Array, y: Array) -> Array:
 def launch_relu_grad(dout: Array, y: Array) -> Array:
     """Return 0 where y ≤ 0, else dout."""
     return _launch_flat(RELU_GRAD, (dout, y))
+
+
+def launch_sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + e⁻ˣ)."""
+    return _launch_flat(SIGMOID, (x,))
 
 
 def _launch_flat(kernel: Kernel, inputs: tuple[Array, ...]) -> Array:

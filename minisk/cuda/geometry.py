@@ -24,13 +24,17 @@ class ConvGeometry(NamedTuple):
 
 
 class PoolWindow(NamedTuple):
-    """How a window moves over images of shape (N, C, H, W); `out` is the number of windows, (Ho, Wo)."""
+    """How a window moves over images of shape (N, C, H, W); `out` is the number of windows, (Ho, Wo).
+
+    count_padding: whether the mean of a window divides by all its places, or by those inside the image.
+    """
 
     kernel: Pair
     stride: Pair
     padding: Pair
     out: Pair
     dilation: Pair = (1, 1)
+    count_padding: bool = True
 
 
 class BatchStatistics(NamedTuple):

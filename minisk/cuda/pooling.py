@@ -1,5 +1,7 @@
 """Launch the kernels of pooling.cu. x, dx: (N, C, H, W); out, dout, winner: (N, C, Ho, Wo); all C-contiguous."""
 
+from typing import Any
+
 import numpy as np
 
 from ..backend import Array, array_module
@@ -32,7 +34,7 @@ def launch_max_pool2d_gather(x: Array, winner: Array, window: PoolWindow) -> Arr
 def launch_avg_pool2d(x: Array, window: PoolWindow) -> Array:
     """Return the mean of each window."""
     out = _empty_outputs(x, window)
-    _launch_windows(MEAN_POOL, x.shape, window, (x, out))
+    _launch_windows(MEAN_POOL, x.shape, window, (int(window.count_padding), x, out))
     return out
 
 
@@ -46,7 +48,7 @@ def launch_max_pool2d_scatter(dout: Array, winner: Array, window: PoolWindow, sh
 def launch_avg_pool2d_spread(dout: Array, window: PoolWindow, shape: tuple[int, ...]) -> Array:
     """Return dx of this shape: each element of a window gets an equal share of the window's gradient."""
     dx = array_module(dout).empty(shape, dout.dtype)
-    _launch_gradient(MEAN_POOL_SPREAD, shape, window, (dout, dx))
+    _launch_gradient(MEAN_POOL_SPREAD, shape, window, (int(window.count_padding), dout, dx))
     return dx
 
 
@@ -54,18 +56,18 @@ def _empty_outputs(x: Array, window: PoolWindow) -> Array:
     return array_module(x).empty((*x.shape[:2], *window.out), x.dtype)
 
 
-def _launch_windows(kernel: Kernel, shape: tuple[int, ...], window: PoolWindow, arrays: tuple[Array, ...]) -> None:
+def _launch_windows(kernel: Kernel, shape: tuple[int, ...], window: PoolWindow, rest: tuple[Any, ...]) -> None:
     """Launch a kernel that reduces each window of an input of this shape to one element."""
     planes, windows = shape[0] * shape[1], window.out[0] * window.out[1]
-    args = (planes, *_sizes(window, shape), *arrays)
+    args = (planes, *_sizes(window, shape), *rest)
     launch(kernel, plane_grid(planes, windows), plane_block(windows), args)
 
 
-def _launch_gradient(kernel: Kernel, shape: tuple[int, ...], window: PoolWindow, arrays: tuple[Array, ...]) -> None:
+def _launch_gradient(kernel: Kernel, shape: tuple[int, ...], window: PoolWindow, rest: tuple[Any, ...]) -> None:
     """Launch a kernel that computes the gradient of an input of this shape; each block takes one plane."""
     planes, windows = shape[0] * shape[1], window.out[0] * window.out[1]
     tiles = plane_grid(planes, windows)[1]
-    launch(kernel, (planes, tiles), plane_block(windows), (*_sizes(window, shape), *arrays))
+    launch(kernel, (planes, tiles), plane_block(windows), (*_sizes(window, shape), *rest))
 
 
 def _sizes(window: PoolWindow, shape: tuple[int, ...]) -> tuple[int, ...]:

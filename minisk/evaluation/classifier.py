@@ -18,7 +18,7 @@ from .. import models
 from ..backend import Array
 from ..data import normalize
 from ..errors import CheckpointError, MiniskError
-from ..nn import Linear, Module
+from ..nn import Module, init
 from ..serialization import load_checkpoint, weights_of
 from .metrics import log_probabilities, resolve_device
 
@@ -109,18 +109,21 @@ def _model(name: str, classes: int, weights: dict[str, Array]) -> Module:
     """Return the model with these weights, in evaluation mode.
 
     The layer of the classes is compared with the weights before it is made: its size depends on the file, and a file
-    of 4 MB could ask for 8 GB. The size of every other layer depends on the model's name only.
+    of 4 MB could ask for 8 GB. An auxiliary classifier is smaller than it; the size of every other layer depends on
+    the model's name only.
 
     Raises:
         CheckpointError: names or shapes of the weights are not the model's.
     """
-    model = models.create(name, 1)
+    with init.skipped():
+        model = models.create(name, 1)
     expected = (classes, model.classifier.weight.shape[1])
     if "classifier.weight" not in weights:
         raise CheckpointError("1 missing: classifier.weight")
     found = weights["classifier.weight"].shape
     if found != expected:
         raise CheckpointError(f"wrong shape: classifier.weight {found} instead of {expected} for {classes} classes")
-    model.classifier = Linear(expected[1], classes)
+    with init.skipped():
+        model = models.create(name, classes)
     model.load_state_dict(weights)
     return model.eval()

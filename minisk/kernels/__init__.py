@@ -16,8 +16,8 @@ from ..cuda.convolution import (
 )
 from ..cuda.convolution_layout import forward_layout, input_grad_layout, weight_grad_layout
 from ..cuda.cross_entropy import launch_cross_entropy, launch_cross_entropy_grad
-from ..cuda.elementwise import launch_add, launch_add_relu, launch_relu, launch_relu_grad
-from ..cuda.geometry import BatchStatistics, ConvGeometry, PoolWindow
+from ..cuda.elementwise import launch_add, launch_add_relu, launch_relu, launch_relu_grad, launch_sigmoid
+from ..cuda.geometry import BatchStatistics, ConvGeometry, Pair, PoolWindow
 from ..cuda.pooling import (
     launch_avg_pool2d,
     launch_avg_pool2d_spread,
@@ -25,6 +25,7 @@ from ..cuda.pooling import (
     launch_max_pool2d_gather,
     launch_max_pool2d_scatter,
 )
+from ..cuda.resize import are_positions_exact, launch_bilinear, launch_bilinear_adjoint
 from ..cuda.select import MOST_BRANCHES, launch_select, launch_select_grad
 from ..cuda.sgd import launch_sgd_momentum
 from ..cuda.softmax import launch_softmax, launch_softmax_grad
@@ -44,6 +45,8 @@ __all__ = [
     "batch_norm_apply",
     "batch_norm_backward",
     "batch_norm_train",
+    "bilinear",
+    "bilinear_adjoint",
     "channel_add",
     "channel_dot",
     "channel_scale",
@@ -64,6 +67,7 @@ __all__ = [
     "select",
     "select_grad",
     "sgd_momentum",
+    "sigmoid",
     "softmax",
     "softmax_grad",
     "total",
@@ -192,6 +196,14 @@ def relu_grad(dout: Array, y: Array) -> Array:
     if not use_kernel(dout, y, min_size=65536):
         return reference.relu_grad(dout, y)
     return launch_relu_grad(contiguous(dout), contiguous(y))
+
+
+@with_fallback
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + e⁻ˣ); no x overflows."""
+    if not use_kernel(x, min_size=8192):
+        return reference.sigmoid(x)
+    return launch_sigmoid(contiguous(x))
 
 
 @with_fallback
@@ -397,7 +409,10 @@ def max_pool2d_gather(x: Array, winner: Array, window: PoolWindow) -> Array:
 
 @with_fallback
 def avg_pool2d(x: Array, window: PoolWindow) -> Array:
-    """Return the mean of each window, padding included. x: (N, C, H, W); the result: (N, C, Ho, Wo)."""
+    """Return the mean of each window, over the elements that `window` counts.
+
+    x: (N, C, H, W); the result: (N, C, Ho, Wo).
+    """
     if not use_kernel(x, min_size=8192):
         return reference.avg_pool2d(x, window)
     return launch_avg_pool2d(contiguous(x), window)
@@ -409,3 +424,25 @@ def avg_pool2d_spread(dout: Array, window: PoolWindow, shape: tuple[int, ...]) -
     if not use_kernel(dout, min_size=8192):
         return reference.avg_pool2d_spread(dout, window, shape)
     return launch_avg_pool2d_spread(contiguous(dout), window, shape)
+
+
+# --- Resize: resize.cu ---------------------------------------------------------------------------------------
+
+
+@with_fallback
+def bilinear(x: Array, size: Pair) -> Array:
+    """Return x, (N, C, H, W), resized to (N, C, Ho, Wo) by interpolation with aligned corners. size: (Ho, Wo)."""
+    if not use_kernel(x, min_size=8192) or not are_positions_exact(x.shape, size):
+        return reference.bilinear(x, size)
+    return launch_bilinear(contiguous(x), size)
+
+
+@with_fallback
+def bilinear_adjoint(dout: Array, size: Pair) -> Array:
+    """Return dx, (N, C, H, W), from dout, (N, C, Ho, Wo): each output's gradient goes to the inputs that it read.
+
+    size: (H, W).
+    """
+    if not use_kernel(dout, min_size=8192) or not are_positions_exact(dout.shape, size):
+        return reference.bilinear_adjoint(dout, size)
+    return launch_bilinear_adjoint(contiguous(dout), size)

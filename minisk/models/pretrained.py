@@ -4,14 +4,14 @@ from pathlib import Path
 
 from ..errors import MiniskError
 from ..serialization import load_checkpoint, weights_of
+from .network import Network
 from .registry import create
-from .residual import ResidualNet
 
 # name → file
 TRAINED = {path.stem: path for path in sorted((Path(__file__).parent / "weights").glob("*.safetensors"))}
 
 
-def load(name: str) -> ResidualNet:
+def load(name: str) -> Network:
     """Return a trained network, in evaluation mode.
 
     It expects normalised images, (N, 3, H, W) of its `input_size`. To classify image files, use

@@ -1,6 +1,9 @@
 """Residual networks: a stem, stages of units with shortcuts, the mean of each plane, a classifier.
 
-A unit is a bottleneck around a *middle*: a grouped convolution in ResNeXt, a selective kernel in SKNet.
+    x ─┬─ 1×1 ─ BN ─ ReLU ─ middle ─ 1×1 ─ BN ─ (attention) ─ + ─ ReLU ─
+       └─ shortcut: identity, or 1×1 ─ BN ───────────────────┘
+
+The middle is a grouped convolution in ResNeXt, a selective kernel in SKNet. The attention is absent in both.
 Source: He et al., *Deep Residual Learning*, CVPR 2016; Xie et al., *Aggregated Residual Transformations*, CVPR 2017.
 """
 
@@ -10,11 +13,14 @@ from typing import NamedTuple
 from .. import ops
 from ..autograd import Tensor
 from ..nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential, init, recompute
+from .network import Network
 
 BN_MOMENTUM = 0.05  # weight of the new value; 0.95 in Caffe's convention
 
 # (in_channels, width, out_channels, stride, project) → unit
 UnitFactory = Callable[[int, int, int, int, bool], Module]
+# channels → an attention module
+AttentionFactory = Callable[[int], Module]
 
 
 class Stage(NamedTuple):
@@ -26,7 +32,7 @@ class Stage(NamedTuple):
     stride: int
 
 
-class ResidualNet(Module):
+class ResidualNet(Network):
     """A residual network for classification, (N, 3, H, W) → (N, num_classes) logits.
 
     The first unit of every stage has a projection as its shortcut, the others have the identity.
@@ -37,6 +43,8 @@ class ResidualNet(Module):
         stages: see Stage.
         unit: returns a unit for (in_channels, width, out_channels, stride, project).
         num_classes: number of logits.
+        between: returns a module that stands after a stage, for its number of channels; not after the last stage.
+        norm: a module between the last stage and the mean; its default is the identity.
 
     Attributes:
         recompute: in training, save only what passes between units, and run each unit again in backward
@@ -47,7 +55,14 @@ class ResidualNet(Module):
     recompute = False
 
     def __init__(
-        self, stem: Module, stem_channels: int, stages: Sequence[Stage], unit: UnitFactory, num_classes: int
+        self,
+        stem: Module,
+        stem_channels: int,
+        stages: Sequence[Stage],
+        unit: UnitFactory,
+        num_classes: int,
+        between: AttentionFactory | None = None,
+        norm: Module | None = None,
     ) -> None:
         self.stem = stem
         self.stages = Sequential()
@@ -58,7 +73,10 @@ class ResidualNet(Module):
                 is_first = i == 0
                 units.append(unit(channels, stage.width, stage.out, stage.stride if is_first else 1, is_first))
                 channels = stage.out
+            if between is not None and stage is not stages[-1]:
+                units.append(between(channels))
             self.stages.append(units)
+        self.norm = norm
         self.classifier = Linear(channels, num_classes)
         init.normal_(self.classifier.weight, std=0.01)
 
@@ -69,7 +87,8 @@ class ResidualNet(Module):
             parts += stage.children()
         for part in parts:
             x = recompute(part, x) if self.recompute and self.training else part(x)
-        return self.classifier(ops.global_avg_pool2d(last_stage(x)))
+        x = last_stage(x)
+        return self.classifier(ops.global_avg_pool2d(x if self.norm is None else self.norm(x)))
 
 
 class Bottleneck(Module):
@@ -84,16 +103,25 @@ class Bottleneck(Module):
             output goes into increase as it is.
         stride: of the middle, and so of the projection.
         project: use a projection even if the shape stays the same.
+        attention: a module that weights the branch before the sum: attention(branch, shortcut) returns that sum.
     """
 
     def __init__(
-        self, in_channels: int, width: int, out_channels: int, middle: Module, stride: int = 1, project: bool = False
+        self,
+        in_channels: int,
+        width: int,
+        out_channels: int,
+        middle: Module,
+        stride: int = 1,
+        project: bool = False,
+        attention: Module | None = None,
     ) -> None:
         self.reduce = Conv2d(in_channels, width, 1, bias=False)
         self.reduce_norm = BatchNorm2d(width, momentum=BN_MOMENTUM, relu=True)
         self.middle = middle
         self.increase = Conv2d(width, out_channels, 1, bias=False)
         self.increase_norm = BatchNorm2d(out_channels, momentum=BN_MOMENTUM)
+        self.attention = attention
         self.project: Conv2d | None = None
         if project or stride != 1 or in_channels != out_channels:
             self.project = Conv2d(in_channels, out_channels, 1, stride, bias=False)
@@ -103,7 +131,28 @@ class Bottleneck(Module):
         out = self.middle(self.reduce_norm(self.reduce(x)))
         out = self.increase_norm(self.increase(out))
         shortcut = x if self.project is None else self.project_norm(self.project(x))
+        if self.attention is not None:
+            return ops.relu(self.attention(out, shortcut))
         return ops.add_relu(out, shortcut)
+
+
+def grouped_units(groups: int, attention: AttentionFactory | None = None) -> UnitFactory:
+    """Return a factory of ResNeXt's units, whose middle is one grouped 3×3 convolution with batch norm and ReLU.
+
+    Args:
+        groups: of the convolution.
+        attention: returns the attention module of a unit, for its number of output channels.
+    """
+
+    def unit(in_channels: int, width: int, out_channels: int, stride: int, project: bool) -> Module:
+        middle = Sequential(
+            Conv2d(width, width, 3, stride, padding=1, groups=groups, bias=False),
+            BatchNorm2d(width, momentum=BN_MOMENTUM, relu=True),
+        )
+        gate = None if attention is None else attention(out_channels)
+        return Bottleneck(in_channels, width, out_channels, middle, stride, project, gate)
+
+    return unit
 
 
 def cifar_stem(channels: int = 64, stride: int = 1) -> Sequential:

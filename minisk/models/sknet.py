@@ -1,5 +1,8 @@
 """SKNet: residual networks whose bottlenecks contain a selective kernel.
 
+    x ─┬─ 1×1 ─ BN ─ ReLU ─ SKConv ─ 1×1 ─ BN ─ + ─ ReLU ─
+       └─ shortcut ──────────────────────────┘
+
 For ImageNet (26, 50, 101), for CIFAR (29), and a small one for CIFAR on a CPU.
 Source: Li et al., *Selective Kernel Networks*, CVPR 2019, table 1 and section 4.2, and the authors' model files
 (github.com/implus/SKNet).

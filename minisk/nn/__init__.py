@@ -2,7 +2,7 @@
 
 from . import init
 from .activation import Flatten, Identity, ReLU, Sigmoid, Tanh
-from .batchnorm import BatchNorm2d
+from .batchnorm import BatchNorm1d, BatchNorm2d
 from .containers import ModuleList, Sequential
 from .conv import Conv2d
 from .dropout import Dropout
@@ -12,5 +12,15 @@ from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from .recompute import recompute
 
 __all__ = ["Buffer", "Module", "ModuleList", "Parameter", "Sequential", "evaluation_mode", "init", "recompute"]
-__all__ += ["AvgPool2d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten", "GlobalAvgPool2d", "Identity", "Linear"]
+__all__ += [
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Identity",
+    "Linear",
+]
 __all__ += ["MaxPool2d", "ReLU", "Sigmoid", "Tanh"]

@@ -1,4 +1,4 @@
-"""BatchNorm2d: batch normalisation with a learned scale and bias per channel."""
+"""BatchNorm2d, BatchNorm1d: batch normalisation with a learned scale and bias per channel."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from ..errors import ShapeError, require_integers, require_numbers
 from .module import Buffer, Module, Parameter
 
 
-class BatchNorm2d(Module):
-    """Batch norm of (N, C, H, W), with scale and bias fused.
+class _BatchNorm(Module):
+    """Batch norm with scale and bias fused.
 
     Args:
         num_features: C.
@@ -25,14 +25,17 @@ class BatchNorm2d(Module):
         frozen: set by `freeze`.
 
     Raises:
-        ShapeError: the input is not 4-D, or num_features is not an integer of at least 1.
+        ShapeError: the input has other axes, or num_features is not an integer of at least 1.
         ArgumentError: eps or momentum is out of range.
     """
 
+    axes: tuple[str, ...]  # accepted shapes of the input
+
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, relu: bool = False) -> None:
-        require_integers("BatchNorm2d", num_features=num_features)
-        require_numbers("BatchNorm2d", eps=eps)
-        require_numbers("BatchNorm2d", at_most=1, momentum=momentum)
+        owner = type(self).__name__
+        require_integers(owner, num_features=num_features)
+        require_numbers(owner, eps=eps)
+        require_numbers(owner, at_most=1, momentum=momentum)
         self.eps = eps
         self.momentum = momentum
         self.relu = relu
@@ -42,7 +45,7 @@ class BatchNorm2d(Module):
         self.running_mean = Buffer(np.zeros(num_features, DEFAULT_FLOAT))
         self.running_var = Buffer(np.ones(num_features, DEFAULT_FLOAT))
 
-    def freeze(self) -> "BatchNorm2d":
+    def freeze(self) -> "_BatchNorm":
         """Use the running statistics in training mode too, without updating them, and return self.
 
         Scale and bias are no longer trained. Meant for fine-tuning with small batches.
@@ -55,8 +58,20 @@ class BatchNorm2d(Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 4:
-            raise ShapeError(f"BatchNorm2d: x {x.shape} must be (N, C, H, W)")
+        if x.ndim not in [axes.count(",") + 1 for axes in self.axes]:
+            raise ShapeError(f"{type(self).__name__}: x {x.shape} must be {' or '.join(self.axes)}")
         training = self.training and not self.frozen
         mean, var = self.running_mean, self.running_var
         return ops.batch_norm(x, self.weight, self.bias, mean, var, training, self.momentum, self.eps, self.relu)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch norm of (N, C, H, W), over images and pixels."""
+
+    axes = ("(N, C, H, W)",)
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch norm of (N, C), over the batch alone, or of (N, C, L)."""
+
+    axes = ("(N, C)", "(N, C, L)")

@@ -39,8 +39,14 @@ class MaxPool2d(_Pool2d):
 class AvgPool2d(_Pool2d):
     """The mean of each window, (N, C, H, W) → (N, C, Ho, Wo); the arguments of `ops.avg_pool2d`."""
 
+    def __init__(
+        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, count_include_pad: bool = True
+    ) -> None:
+        super().__init__(kernel_size, stride, padding)
+        self.count_include_pad = count_include_pad
+
     def forward(self, x: Tensor) -> Tensor:
-        return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+        return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.count_include_pad)
 
 
 class GlobalAvgPool2d(Module):

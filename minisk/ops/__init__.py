@@ -7,7 +7,8 @@ elementwise  exp log sqrt abs clip where maximum …        dropout       dropou
 reduction    sum mean var max min argmax                  convolution   conv2d
 shape        reshape transpose concatenate pad …          pooling       max_pool2d avg_pool2d global_avg_pool2d
 indexing     get_item set_item in_place                   batch_norm    batch_norm
-dtypes       cast                                         axpy, select  axpy channel_scale channel_dot; select
+dtypes       cast                                         resize        interpolate
+                                                          axpy, select  axpy channel_scale channel_dot; select
 """
 
 import sys
@@ -27,6 +28,7 @@ from .loss import cross_entropy
 from .matmul import linear, matmul
 from .pooling import avg_pool2d, global_avg_pool2d, max_pool2d
 from .reduction import argmax, max, mean, min, sum, var
+from .resize import interpolate
 from .select import select
 from .shape import broadcast_to, concatenate, expand_dims, pad, reshape, split, squeeze, stack, sum_to, to, transpose
 from .softmax import log_softmax, softmax
@@ -39,6 +41,6 @@ __all__ += ["argmax", "cross_entropy", "log_softmax", "max", "mean", "min", "sof
 __all__ += ["broadcast_to", "cast", "concatenate", "expand_dims", "get_item", "pad", "reshape", "set_item", "split"]
 __all__ += ["squeeze", "stack", "sum_to", "to", "transpose"]
 __all__ += ["avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "global_avg_pool2d"]
-__all__ += ["max_pool2d", "select"]
+__all__ += ["interpolate", "max_pool2d", "select"]
 
 attach(sys.modules[__name__])

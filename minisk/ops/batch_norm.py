@@ -133,7 +133,7 @@ def batch_norm(
         if x.ndim < 2 or tensor.shape != x.shape[1:2]:
             raise ShapeError(f"batch_norm: {name} {tensor.shape} must hold one value per channel of x {x.shape}")
     if training and x.shape[0] * math.prod(x.shape[2:]) < 2:
-        needed = "a larger batch (or evaluation mode, or BatchNorm2d.freeze())"
+        needed = "a larger batch (or evaluation mode, or the layer's freeze())"
         raise ShapeError(f"batch_norm: x {x.shape} has one value per channel, variance 0: training needs {needed}")
     running = Running(running_mean, running_var, momentum)
     return BatchNorm.apply(x, weight, bias, running=running, training=training, eps=float(eps), relu=relu)

@@ -1,7 +1,7 @@
 """Pooling: max pool, average pool, and the mean of each plane (global average pool).
 
     max       dx = dout at the element of the window that was largest (the first of equals)
-    average   dx = dout / window size, for each element of the window
+    average   dx = dout / count, for each element of the window; count: the window's size, or its elements inside x
 
 Both gradients are linear in dout. So the gradient's gradient is the adjoint: it gathers what was scattered, and
 averages what was spread.
@@ -105,11 +105,15 @@ def max_pool2d(
     return MaxPool2d.apply(x, window=_window("max_pool2d", x, kernel_size, stride, padding, ceil_mode))
 
 
-def avg_pool2d(x: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Tensor:
-    """Return the mean of each window; padding counts as zeros.
+def avg_pool2d(
+    x: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0, count_include_pad: bool = True
+) -> Tensor:
+    """Return the mean of each window.
 
     Args:
         x, kernel_size, stride, padding: as in max_pool2d.
+        count_include_pad: padding counts as zeros. If False, the mean is over the elements of x alone, as TensorFlow's
+            "SAME" padding has it.
 
     Returns:
         (N, C, Ho, Wo), as max_pool2d without ceil_mode.
@@ -117,7 +121,8 @@ def avg_pool2d(x: Tensor, kernel_size: Size, stride: Size | None = None, padding
     Raises:
         ShapeError, DtypeError.
     """
-    return AvgPool2d.apply(x, window=_window("avg_pool2d", x, kernel_size, stride, padding, ceil_mode=False))
+    window = _window("avg_pool2d", x, kernel_size, stride, padding, ceil_mode=False)
+    return AvgPool2d.apply(x, window=window._replace(count_padding=bool(count_include_pad)))
 
 
 def global_avg_pool2d(x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import models, ops
+from .. import models
 from ..autograd import Tensor
 from ..backend import Array, manual_seed
 from ..data import Batch, load_dataset
@@ -187,11 +187,12 @@ class Trainer:
         label_parts = np.array_split(labels, self.config.accumulate)
         for image_part, label_part in zip(image_parts, label_parts, strict=True):
             x, y = Tensor(image_part).to(self.device), Tensor(label_part).to(self.device)
-            logits = self.model(x)
-            loss = ops.cross_entropy(logits, y, self.config.label_smoothing) * (len(image_part) / len(images))
+            outputs = self.model(x)
+            loss = models.classification_loss(outputs, y, self.config.label_smoothing)
+            loss = loss * (len(image_part) / len(images))
             loss.backward()
             losses.append(loss.detach())
-            correct.append(count_correct(logits.detach(), y))
+            correct.append(count_correct(models.logits_of(outputs).detach(), y))
         *values, norm = read_together([*losses, *correct, gradient_norm(self.model.parameters())])
         total_loss, total_correct = sum(values[: len(losses)]), sum(values[len(losses) :])
         for name, value in (("loss", total_loss), ("gradient norm", norm)):

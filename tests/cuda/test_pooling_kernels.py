@@ -50,8 +50,9 @@ def test_pooling_agrees_with_the_reference(mode: str, case: tuple[tuple[int, int
     assert_agrees(mode, kernels.max_pool2d, x, window)
     assert_agrees(mode, kernels.max_pool2d_scatter, dout, winner, window, x.shape)
     assert_agrees(mode, kernels.max_pool2d_gather, x, winner, window)
-    assert_agrees(mode, kernels.avg_pool2d, x, window)
-    assert_agrees(mode, kernels.avg_pool2d_spread, dout, window, x.shape)
+    for averaged in (window, window._replace(count_padding=False)):
+        assert_agrees(mode, kernels.avg_pool2d, x, averaged)
+        assert_agrees(mode, kernels.avg_pool2d_spread, dout, averaged, x.shape)
 
 
 @MODES

@@ -16,7 +16,7 @@ def test_the_names_are_sorted_and_each_is_a_function_of_the_package():
 def test_an_entry_has_the_image_size_and_classes_of_its_data_set(name):
     entry = models.info(name)
     assert entry.name == name
-    assert (entry.num_classes, entry.input_size) in {(1000, 224), (10, 32)}
+    assert (entry.num_classes, entry.input_size) in {(1000, 224), (1000, 299), (10, 32)}
     assert models.input_size(name) == entry.input_size
 
 
@@ -37,3 +37,11 @@ def test_a_network_has_the_entrys_number_of_classes_by_default():
 def test_an_unknown_model_is_an_error_that_lists_the_names(function):
     with pytest.raises(MiniskError, match=r"'sknet51' is not known.*sknet50"):
         function("sknet51")
+
+
+def test_an_entry_says_which_pixels_published_weights_expect():
+    dpn, se = models.info("dpn92"), models.info("seresnext50")
+    red = (124 / 255 - dpn.normalization["mean"][0]) / dpn.normalization["std"][0]
+    assert red == 0 and dpn.normalization["std"][0] == pytest.approx(1 / (255 * 0.0167))
+    assert (dpn.channel_order, se.channel_order) == ("RGB", "BGR")
+    assert models.info("inception_v4").normalization == {"mean": (0.5,) * 3, "std": (0.5,) * 3}

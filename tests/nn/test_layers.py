@@ -19,6 +19,8 @@ LAYERS = [
     ("Conv2d", (4, 4, 3), {"padding": 2, "dilation": 2, "groups": 4, "bias": False}, (3, 4, 7, 6)),
     ("Linear", (4, 3), {}, (5, 4)),
     ("Linear", (4, 3), {"bias": False}, (2, 5, 4)),
+    ("BatchNorm1d", (4,), {}, (5, 4)),
+    ("BatchNorm1d", (4,), {"eps": 1e-2}, (3, 4, 6)),
     ("BatchNorm2d", (4,), {}, (3, 4, 5, 6)),
     ("BatchNorm2d", (4,), {"eps": 1e-2, "momentum": 0.3}, (3, 4, 5, 6)),
     ("ReLU", (), {}, (3, 4)),
@@ -162,3 +164,13 @@ def test_initial_weights_depend_on_the_seed_and_not_on_the_dtype():
     np.testing.assert_array_equal(weight(5, "float32"), weight(5, "float32"))
     np.testing.assert_array_equal(weight(5, "float32"), weight(5, "float64").astype("float32"))
     assert (weight(5, "float32") != weight(6, "float32")).all()
+
+
+def test_skipped_draws_no_initial_weights_inside_the_block_alone():
+    ms.manual_seed(5)
+    expected = nn.Conv2d(2, 3, 3).weight.numpy()
+    ms.manual_seed(5)
+    with nn.init.skipped():
+        skipped = nn.Conv2d(2, 3, 3)
+    assert skipped.weight.shape == (3, 2, 3, 3)
+    assert np.array_equal(nn.Conv2d(2, 3, 3).weight.numpy(), expected)

@@ -164,6 +164,13 @@ CASES = [
     ("global_avg_pool2d", lambda: ops.global_avg_pool2d(t(2, 3)), ShapeError, ["(2, 3)"]),
     ("global_avg_pool2d", lambda: ops.global_avg_pool2d(t(2, 3, 0, 4)), ShapeError, ["(2, 3, 0, 4)"]),
     ("global_avg_pool2d", lambda: ops.global_avg_pool2d(t(1, 1, 1, 1, dtype=WHOLE)), DtypeError, ["int64"]),
+    # resize
+    ("interpolate", lambda: ops.interpolate(t(4, 5, 6), 2), ShapeError, ["(4, 5, 6)", "(N, C, H, W)"]),
+    ("interpolate", lambda: ops.interpolate(t(2, 4, 0, 6), 2), ShapeError, ["(2, 4, 0, 6)"]),
+    ("interpolate", lambda: ops.interpolate(X4, 0), ShapeError, ["size", "0"]),
+    ("interpolate", lambda: ops.interpolate(X4, (2, 2, 2)), ShapeError, ["size", "(2, 2, 2)"]),
+    ("interpolate", lambda: ops.interpolate(X4, 2.5), ShapeError, ["size", "2.5"]),
+    ("interpolate", lambda: ops.interpolate(t(2, 4, 5, 6, dtype=WHOLE), 2), DtypeError, ["int64"]),
     # batch norm: x, weight, bias, running mean, running variance
     ("batch_norm", lambda: ops.batch_norm(t(1, 3), t(3), t(3), *STATS_3, True), ShapeError, ["(1, 3)", "one value"]),
     ("batch_norm", lambda: ops.batch_norm(t(1, 3, 1, 1), t(3), t(3), *STATS_3, True), ShapeError, ["(1, 3, 1, 1)"]),

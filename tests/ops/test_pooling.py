@@ -27,10 +27,11 @@ def test_max_pool2d_agrees_for_any_window(ceil_mode, drawn):
     assert_operation_agrees("max_pool2d", case, ceil_mode=ceil_mode, **settings)
 
 
+@pytest.mark.parametrize("count_include_pad", [True, False])
 @draws(pools())
-def test_avg_pool2d_agrees_for_any_window(drawn):
+def test_avg_pool2d_agrees_for_any_window(count_include_pad, drawn):
     case, settings = drawn
-    assert_operation_agrees("avg_pool2d", case, **settings)
+    assert_operation_agrees("avg_pool2d", case, count_include_pad=count_include_pad, **settings)
 
 
 @draws(inputs(shapes(min_dims=4, max_side=5)))

@@ -11,7 +11,7 @@ from kinks import COMPARISONS
 
 # Operations that expect Tensors of one floating dtype.
 STRICT = {"add_relu", "avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "cross_entropy"}
-STRICT |= {"dropout", "global_avg_pool2d", "linear", "max_pool2d", "select"}
+STRICT |= {"dropout", "global_avg_pool2d", "interpolate", "linear", "max_pool2d", "select"}
 LOGICAL = {"logical_and", "logical_or", "logical_not"}
 # Operations that compute integers in float32.
 FLOATING = {"abs", "clip", "div", "exp", "log", "log_softmax", "mean", "relu", "sigmoid", "softmax", "sqrt", "tanh"}
@@ -121,7 +121,7 @@ REFUSED: dict[str, Callable[[Shapes, dict[str, Any]], bool]] = {
     "sum": has_no_axis,
     **dict.fromkeys(("softmax", "log_softmax"), has_empty_axis),
     **dict.fromkeys(("conv2d", "cross_entropy"), is_empty),
-    **dict.fromkeys(("avg_pool2d", "max_pool2d", "global_avg_pool2d"), is_no_image),
+    **dict.fromkeys(("avg_pool2d", "interpolate", "max_pool2d", "global_avg_pool2d"), is_no_image),
     **dict.fromkeys(("axpy", "channel_scale"), is_no_scale),
     "add_relu": lambda s, how: len(set(s)) > 1,
     "batch_norm": lambda s, how: any(shape != s[0][1:2] for shape in s[1:]),

@@ -390,7 +390,14 @@ def draw_pool(b: Builder, name: str) -> None:
     settings["padding"] = int(settings["padding"])
     if name == "max_pool2d":
         settings["ceil_mode"] = b.chance(0.4)
+    elif b.chance(0.4):
+        settings["count_include_pad"] = False
     b.call(name, b.images(), **settings)
+
+
+@draws("interpolate")
+def draw_interpolate(b: Builder, name: str) -> None:
+    b.call(name, b.images(), size=b.random.integers(1, 7, 2).tolist())
 
 
 @draws("global_avg_pool2d")

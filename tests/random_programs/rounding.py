@@ -26,6 +26,7 @@ ROUNDED_ONCE = {
     "div",
     "exp",
     "global_avg_pool2d",
+    "interpolate",
 }
 ROUNDED_ONCE |= {"log", "log_softmax", "matmul", "mean", "mul", "neg", "pow", "softmax", "sqrt", "sub", "sum", "sum_to"}
 ROUNDED_ONCE |= {"tanh", "var"}

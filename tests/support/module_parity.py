@@ -1,5 +1,8 @@
 """A module beside PyTorch's: it judges in float64, from the same weights."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 from parity import assert_close, distinct, weights_like
 
@@ -41,3 +44,14 @@ def assert_parity(torch, module, x, judge, judges_parameters):
     assert [name for name, _ in module.named_parameters()] == list(judges_parameters)
     for name, parameter in module.named_parameters():
         assert_close(parameter.grad, judges_parameters[name].grad.numpy(), "float64", f"gradient of {name}")
+
+
+def torch_form(torch, module):
+    """Return the PyTorch module that computes the same in float64, with the same weights; the benchmarks measure it."""
+    path = Path(__file__).parents[2] / "benchmarks" / "torch_models.py"
+    specification = importlib.util.spec_from_file_location("torch_models", path)
+    forms = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(forms)
+    judge = forms.torch_model(module).double()
+    judge.load_state_dict(torch_state(torch, module), strict=False)  # PyTorch's batch norm also counts batches
+    return judge

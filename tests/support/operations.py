@@ -84,8 +84,8 @@ def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
         weights = logits.softmax(1)
         return (weights[..., None, None] * torch.stack(branches, 1)).sum(1), weights
 
-    def max_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False) -> Any:
-        return F.max_pool2d(x, kernel_size, stride, padding, ceil_mode=ceil_mode)
+    def pool2d(function: Any) -> Callable[..., Any]:
+        return lambda x, kernel_size, stride=None, padding=0, **how: function(x, kernel_size, stride, padding, **how)
 
     return {
         **{name: getattr(torch, name) for name in [*arithmetic, *elementwise]},
@@ -116,9 +116,10 @@ def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
         "get_item": get_item,
         "linear": F.linear,
         "conv2d": F.conv2d,
-        "max_pool2d": max_pool2d,
-        "avg_pool2d": lambda x, kernel_size, stride=None, padding=0: F.avg_pool2d(x, kernel_size, stride, padding),
+        "max_pool2d": pool2d(F.max_pool2d),
+        "avg_pool2d": pool2d(F.avg_pool2d),
         "global_avg_pool2d": lambda x: x.mean((2, 3)),
+        "interpolate": lambda x, size: F.interpolate(x, size, mode="bilinear", align_corners=True),
         "batch_norm": torch_batch_norm,
         "axpy": lambda a, x, y: planes(a, x) * x + y,
         "channel_scale": lambda a, x: planes(a, x) * x,

@@ -230,6 +230,18 @@ plant(
     lambda x: ops.avg_pool2d(x, 2, 1)[:, :, :2, :2],
 )
 plant("global_avg_pool2d: width forgotten", sizes(IMAGE), ops.global_avg_pool2d, lambda x: ops.global_avg_pool2d(x) * 4)
+plant(
+    "avg_pool2d: padding counted",
+    sizes(IMAGE),
+    lambda x: ops.avg_pool2d(x, 2, 1, 1, count_include_pad=False),
+    lambda x: ops.avg_pool2d(x, 2, 1, 1),
+)
+plant(
+    "interpolate: height and width exchanged",
+    sizes((1, 1, 3, 2)),
+    lambda x: ops.interpolate(x, 4),
+    lambda x: ops.interpolate(x.transpose(0, 1, 3, 2), 4).transpose(0, 1, 3, 2)[:, :, ::-1],
+)
 
 # --- Normalisation, selection --------------------------------------------------------------------------------
 

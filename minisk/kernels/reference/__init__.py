@@ -8,9 +8,10 @@ from .axpy import axpy, channel_add, channel_dot, channel_scale, plane_mean
 from .batch_norm import batch_norm_apply, batch_norm_backward, batch_norm_train
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .cross_entropy import cross_entropy, cross_entropy_grad
-from .elementwise import add, add_relu, relu, relu_grad, total
+from .elementwise import add, add_relu, relu, relu_grad, sigmoid, total
 from .pooling import avg_pool2d, avg_pool2d_spread, max_pool2d, max_pool2d_gather, max_pool2d_scatter
 from .precision import masked
+from .resize import bilinear, bilinear_adjoint
 from .select import select, select_grad
 from .sgd import sgd_momentum
 from .softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
@@ -24,6 +25,8 @@ __all__ = [
     "batch_norm_apply",
     "batch_norm_backward",
     "batch_norm_train",
+    "bilinear",
+    "bilinear_adjoint",
     "channel_add",
     "channel_dot",
     "channel_scale",
@@ -44,6 +47,7 @@ __all__ = [
     "select",
     "select_grad",
     "sgd_momentum",
+    "sigmoid",
     "softmax",
     "softmax_grad",
     "total",

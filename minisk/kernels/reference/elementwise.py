@@ -1,4 +1,4 @@
-"""Sums, ReLU and its gradient, for arrays of any shape."""
+"""Sums, ReLU and its gradient, and the sigmoid, for arrays of any shape."""
 
 from ...backend import Array, array_module
 from .precision import masked, narrow, precise_sum, widen
@@ -24,6 +24,13 @@ def add_relu(x: Array, y: Array) -> Array:
 def relu_grad(dout: Array, y: Array) -> Array:
     """Return 0 where y ≤ 0, else dout; y may be ReLU's input or its output. Where y is NaN, dout passes."""
     return masked(dout, ~(y <= 0))
+
+
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + e⁻ˣ)."""
+    xp, wide = array_module(x), widen(x)
+    shrunk = xp.exp(-xp.abs(wide))  # at most 1, so that no x overflows
+    return narrow(xp.where(wide >= 0, 1, shrunk) / (1 + shrunk), like=x)
 
 
 def total(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:

@@ -48,18 +48,30 @@ def max_pool2d_gather(x: Array, winner: Array, window: PoolWindow) -> Array:
 
 
 def avg_pool2d(x: Array, window: PoolWindow) -> Array:
-    """Return the mean of each window, padding included."""
+    """Return the mean of each window."""
     wide = widen(x)
     out = array_module(x).zeros(x.shape[:2] + window.out, wide.dtype)
     for _, view in taps(window, padded(window, wide)):
         out += view
-    return narrow(out / (window.kernel[0] * window.kernel[1]), like=x)
+    return narrow(out / _counts(window, wide, x.shape), like=x)
 
 
 def avg_pool2d_spread(dout: Array, window: PoolWindow, shape: tuple[int, ...]) -> Array:
     """Give each element of a window its share of the gradient: the adjoint of the average."""
-    share = widen(dout) / (window.kernel[0] * window.kernel[1])
+    wide = widen(dout)
+    share = wide / _counts(window, wide, shape)
     canvas = canvas_for(window, share, shape)
     for _, view in taps(window, canvas):
         view += share
     return narrow(inside(window, canvas, shape), like=dout)
+
+
+def _counts(window: PoolWindow, like: Array, shape: tuple[int, ...]) -> Array:
+    """Return how many elements count in each window's mean, in the dtype of `like`: (1, 1, Ho, Wo) or ()."""
+    xp = array_module(like)
+    if window.count_padding:
+        return xp.asarray(window.kernel[0] * window.kernel[1], like.dtype)
+    counts = xp.zeros((1, 1, *window.out), like.dtype)
+    for _, view in taps(window, padded(window, xp.ones((1, 1, *shape[2:]), like.dtype))):
+        counts += view
+    return counts
