@@ -65,10 +65,10 @@ BUDGETS = (
     Budget("analysis", ("analysis/*.py",), 700),
     Budget("export", ("export/*.py",), 500),
     Budget("distributed", ("distributed/*.py",), 500),
-    Budget("cli", ("cli/*.py",), 700),
+    Budget("cli", ("cli/*.py",), 800),
     Budget("data + serialization", ("data/*.py", "serialization.py"), 1100),
     Budget("creation + saving", ("creation.py", "saving.py"), 200),
-    Budget("minisk itself, errors", ("__init__.py", "__main__.py", "errors.py"), 300),
+    Budget("minisk itself, errors, notebook", ("__init__.py", "__main__.py", "errors.py", "notebook.py"), 300),
 )
 FILE_LIMIT, FUNCTION_LIMIT = 300, 40
 SUFFIXES = (".py", ".cu", ".cuh", ".h")

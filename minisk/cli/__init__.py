@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import check, download, evaluate, gradcheck, info, predict, summary, table
+from . import check, download, evaluate, export, gradcheck, info, predict, summary, table
 from .process import run_command
 
 
@@ -12,7 +12,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minisk", description="A small framework that trains SKNet.")
     parser.add_argument("--version", action="version", version=f"minisk {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (info, summary, table, predict, evaluate, download, gradcheck, check):
+    for command in (info, summary, table, predict, evaluate, export, download, gradcheck, check):
         command.add_to(commands)
     return parser
 
