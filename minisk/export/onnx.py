@@ -134,9 +134,9 @@ def _require_open_batch(
 ) -> None:
     """Raise MiniskError unless the graphs of two batch sizes are equal, and the output's first axis is the batch."""
     reason = "only values that operations compute from the images, with the batch as an axis of its own, are exported"
-    for node, twin in itertools.zip_longest(graph.nodes, other.nodes):
-        if node != twin:
-            place = node or twin
+    for node, counterpart in itertools.zip_longest(graph.nodes, other.nodes):
+        if node != counterpart:
+            place = node or counterpart
             raise MiniskError(f"export_onnx: {place.output} depends on the size of the batch: {reason}")
         for name in node.inputs:
             if name in graph.constants and not np.array_equal(graph.constants[name], other.constants[name]):
@@ -150,8 +150,6 @@ def _to_proto(graph: OnnxGraph, example: Tensor, logits: Tensor, name: str, meta
     """Return the graph as an onnx.ModelProto."""
     from onnx import helper, numpy_helper
 
-    from .. import __version__
-
     def described(value: str, tensor: Tensor) -> Any:
         dtype = helper.np_dtype_to_tensor_dtype(tensor.dtype)
         return helper.make_tensor_value_info(value, dtype, ("batch", *tensor.shape[1:]))
@@ -164,7 +162,6 @@ def _to_proto(graph: OnnxGraph, example: Tensor, logits: Tensor, name: str, meta
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="minisk",
-        producer_version=__version__,
     )
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     helper.set_model_props(proto, texts)

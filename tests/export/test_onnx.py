@@ -91,7 +91,7 @@ def test_a_file_has_an_open_batch_names_of_parameters_and_metadata(onnx, tmp_pat
     assert (given.name, result.name, shapes) == ("images", "logits", [["batch", 3, 8, 9], ["batch", 4]])
     assert {"conv.weight", "conv.bias"} <= {constant.name for constant in proto.graph.initializer}
     assert {entry.key: entry.value for entry in proto.metadata_props} == {"model": "small", "classes": '["a", "b"]'}
-    assert (proto.producer_name, proto.producer_version) == ("minisk", ms.__version__)
+    assert proto.producer_name == "minisk"
 
 
 def test_a_parameter_that_no_operation_uses_is_left_out(onnx, tmp_path):
