@@ -136,7 +136,7 @@ class EventFile:
     """A file of scalars for TensorBoard.
 
     tensorboardX's SummaryWriter writes in a thread. At a full disk the thread ends, its queue fills up, and training
-    waits for it without end. So this class calls the writer behind it directly, which raises OSError.
+    waits for it without end. So this class calls the writer of records behind it directly, which raises OSError.
 
     Args:
         folder: made if need be.
@@ -144,29 +144,31 @@ class EventFile:
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import SessionLog
+        from tensorboardX.record_writer import RecordWriter
 
         folder.mkdir(exist_ok=True)
-        self._writer = EventsWriter(str(folder / "events"))
-        self._write(first_step, session_log=SessionLog(status=SessionLog.START))
+        # TensorBoard reads the files of a run in the order of their names.
+        self._records = RecordWriter(str(folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"))
+        self._write(file_version="brain.Event:2")
+        self._write(step=first_step, session_log=SessionLog(status=SessionLog.START))
 
     def add(self, scalars: Mapping[str, float], step: int) -> None:
         """Write the scalars of one step to the disk. Raises OSError."""
         from tensorboardX.summary import scalar
 
         for name, value in scalars.items():
-            self._write(step, summary=scalar(name, value))
-        self._writer.flush()
+            self._write(step=step, summary=scalar(name, value))
+        self._records.flush()
 
     def close(self) -> None:
         """Close the file. Raises OSError."""
-        self._writer.close()
+        self._records.close()
 
-    def _write(self, step: int, **content: Any) -> None:
+    def _write(self, **content: Any) -> None:
         from tensorboardX.proto.event_pb2 import Event
 
-        self._writer.write_event(Event(wall_time=time.time(), step=step, **content))
+        self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
 
 
 def _require_tensorboard() -> None:

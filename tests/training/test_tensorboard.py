@@ -55,9 +55,6 @@ def shown(folder):
 def run(folder, resume=False, stop_after=None, epochs=3):
     trainer = Trainer(config(epochs=epochs), folder, resume, log_every=1, tensorboard=True)
     list(islice(trainer.run(progress=False), stop_after))
-    for number, path in enumerate(sorted((folder / "tensorboard").iterdir())):
-        # The names end in whole seconds, and two of these runs may take less than one.
-        path.rename(path.with_name(f"events.out.tfevents.{number:010}"))
 
 
 def steps_of(scalars):
