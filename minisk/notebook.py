@@ -28,7 +28,7 @@ def tensor_html(tensor: Any) -> str:
     if values.ndim in (1, 2) and values.size > 0:
         numbers = _table(np.atleast_2d(values), with_rows=values.ndim == 2)
     else:
-        text = np.array2string(values, separator=", ", threshold=50, precision=4)
+        text = np.array2string(values, separator=", ", threshold=50, edgeitems=2, precision=4)
         numbers = f"<pre>{escape(text)}</pre>"
     return f"<div><div {_MONOSPACE}>{escape(', '.join(facts))}</div>{numbers}</div>"
 
