@@ -192,7 +192,7 @@ def _asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, b
 def _from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
     assert device is None, "the stand-in leaves an array on its device"
     kind, index = array.__dlpack_device__()
-    if kind != 2:
+    if kind not in (2, 13):  # kDLCUDA, kDLCUDAManaged
         raise TypeError("CPU arrays cannot be directly imported to CuPy. Use `cupy.array(numpy.from_dlpack(input))`.")
     capsule = array.__dlpack__(stream=1, max_version=(1, 0), copy=copy)  # 1: the default stream
     assert isinstance(capsule, Capsule) and capsule.array._device == index
