@@ -20,6 +20,11 @@ class BatchNormReLU(nn.BatchNorm2d):
         return torch.relu_(super().forward(x))
 
 
+class BatchNorm1dReLU(nn.BatchNorm1d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu_(super().forward(x))
+
+
 class SKConv(nn.Module):
     def __init__(self, source: models.SKConv) -> None:
         super().__init__()
@@ -54,12 +59,63 @@ class Bottleneck(Mirror):
         out = self.middle(self.reduce_norm(self.reduce(x)))
         out = self.increase_norm(self.increase(out))
         shortcut = self.project_norm(self.project(x)) if hasattr(self, "project") else x
+        if hasattr(self, "attention"):
+            out = self.attention(out)
         return torch.relu_(out + shortcut)
 
 
 class Net(Mirror):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.stages(self.stem(x)).mean((2, 3)))
+        x = self.stages(self.stem(x))
+        return self.classifier((self.norm(x) if hasattr(self, "norm") else x).mean((2, 3)))
+
+
+class SqueezeExcitation(Mirror):
+    def forward(self, u: torch.Tensor) -> torch.Tensor:
+        squeeze = torch.relu_(self.fc1(u.mean((2, 3), keepdim=True)))
+        return u * torch.sigmoid(self.fc2(squeeze))
+
+
+class CBAM(Mirror):
+    def forward(self, u: torch.Tensor) -> torch.Tensor:
+        weights = torch.sigmoid(self.mlp(u.mean((2, 3))) + self.mlp(u.amax((2, 3))))
+        v = u * weights[:, :, None, None]
+        planes = torch.cat([v.amax(1, keepdim=True), v.mean(1, keepdim=True)], 1)
+        return v * torch.sigmoid(self.spatial_norm(self.spatial(planes)))
+
+
+class BAM(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        channel = self.fc2(self.fc1_norm(self.fc1(x.mean((2, 3)))))
+        return x * (1 + torch.sigmoid(channel[:, :, None, None] * self.spatial(x)))
+
+
+class PreActivationUnit(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = self.reduce_norm(x)
+        out = self.increase(self.increase_norm(self.middle(self.middle_norm(self.reduce(a)))))
+        return out + (self.project(a) if hasattr(self, "project") else x)
+
+
+class Rise(Mirror):
+    def forward(self, d: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        return self.merge(self.skip(d) + resized(u, d))
+
+
+class AttentionModule(Mirror):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        p = self.first(x)
+        trunk, maps = self.trunk(p), [p]
+        for unit in self.down:
+            maps.append(unit(self.pool(maps[-1])))
+        u = self.lowest(maps[-1])
+        for rise, d in zip(self.rises, reversed(maps[1:-1]), strict=True):
+            u = rise(d, u)
+        return self.last((1 + self.mask(resized(u, trunk))) * trunk)
+
+
+def resized(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return nn.functional.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)
 
 
 class ConvNorm(Mirror):
@@ -147,6 +203,9 @@ def _conv(source: ms_nn.Conv2d) -> nn.Conv2d:
 _MODULES = {
     "Conv2d": _conv,
     "BatchNorm2d": lambda m: (BatchNormReLU if m.relu else nn.BatchNorm2d)(m.weight.size, m.eps, m.momentum),
+    "BatchNorm1d": lambda m: (BatchNorm1dReLU if m.relu else nn.BatchNorm1d)(m.weight.size, m.eps, m.momentum),
+    "Sigmoid": lambda m: nn.Sigmoid(),
+    "ModuleList": lambda m: nn.ModuleList([torch_model(child) for child in m]),
     "Linear": lambda m: nn.Linear(m.weight.shape[1], m.weight.shape[0]),
     "ReLU": lambda m: nn.ReLU(inplace=True),
     "MaxPool2d": lambda m: nn.MaxPool2d(m.kernel_size, m.stride, m.padding, ceil_mode=m.ceil_mode),
@@ -161,6 +220,7 @@ _MODULES = {
         mirror.__name__: mirror
         for mirror in (ConvNorm, NormConv, Branches, ScaledResidual, AuxiliaryClassifier, DualPathUnit, DualPathNet)
     },
+    **{mirror.__name__: mirror for mirror in (SqueezeExcitation, CBAM, BAM, PreActivationUnit, Rise, AttentionModule)},
     **{mirror.__name__: mirror for mirror in (InceptionV3, InceptionV4, InceptionResNetV2)},
 }
 

@@ -31,7 +31,7 @@ def launch_conv2d_weight_grad(x: Array, dout: Array, layout: Layout, shape: tupl
     xp, target, sets = array_module(x), layout.target, x.shape[0] // layout.images
     # Enough blocks for all processors: slices cost memory, and shares of a group's outputs stage x several times.
     slices = min(sets, -(-target.blocks // layout.groups), max(1, MOST_PARTIAL // math.prod(shape)))
-    shares = min(-(-target.blocks // (layout.groups * slices)), max(1, layout.outputs // 256))
+    shares = min(-(-target.blocks // (layout.groups * slices)), layout.most_shares)
     share = -(-layout.outputs // shares // layout.tile_out) * layout.tile_out
     partial = xp.empty((slices, *shape), np.promote_types(x.dtype, np.float32))
     kernel = _kernel("correlate", layout.tile_out, target.weight_lanes, layout.images)

@@ -24,6 +24,7 @@ MOST_TAPS = 64  # as in convolution.cu
 # spinning afterwards and take the processors from the kernels' threads.
 FEW_PRODUCTS = 1 << 18
 HALF_TILE = 0.625  # time of half a tile, in that of a whole one: each weight that is read meets half as many pixels
+FEWEST_BLOCKS = 4  # of a weight gradient: interleaving more images leaves fewer blocks
 POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
 CACHE_LINE = 16  # elements of float32
 IMAGES_TOGETHER = (1, 2, 4, 8, 16)
@@ -38,6 +39,8 @@ class Target(NamedTuple):
     most_staged: int  # bytes of staged rows
     most_staged_for_weights: int  # bytes
     most_channels: int  # of a group; more are left to matrix products
+    weight_images: int  # that a weight gradient with several taps interleaves
+    weights: int  # of one input channel, at least, for which a block of a weight gradient stages the images
     blocks: int  # that keep the processor busy
 
 
@@ -48,6 +51,8 @@ CPU = Target(
     most_staged=768 << 10,  # staged rows stay in the second-level cache
     most_staged_for_weights=8 << 20,  # fetching rows from further away costs less than summing tiles more often
     most_channels=4096,
+    weight_images=4,  # up to a third faster for rows of 17 to 56 pixels: fewer of them end within a vector
+    weights=256,
     blocks=16,
 )
 GPU = Target(
@@ -57,6 +62,8 @@ GPU = Target(
     most_staged=46 << 10,  # a block has 48 KiB, which also hold a table of taps
     most_staged_for_weights=46 << 10,
     most_channels=64,
+    weight_images=1,
+    weights=64 * MOST_TAPS,
     blocks=512,
 )
 
@@ -184,6 +191,12 @@ class Layout(NamedTuple):
     def gradient_size(self) -> int:
         """Staged elements of a channel of dout."""
         return _odd_lines(self.band * self.pitch)
+
+    @property
+    def most_shares(self) -> int:
+        """Most blocks that may share a group's outputs in a weight gradient; each stages the same x."""
+        weights = self.outputs * self.rows.taps * self.columns.taps
+        return max(1, weights // self.target.weights)
 
     def staged(self, for_weights: bool) -> int:
         """Return the elements in shared memory."""
@@ -319,7 +332,7 @@ def fit(layout: Layout, images: int, itemsize: int, for_weights: bool) -> Layout
     if not candidates:
         return None
     if for_weights:
-        fitted, most_rows = _fit_weights(candidates, pixels=layout.rows.out * layout.columns.out)
+        fitted, most_rows = _fit_weights(candidates, images, pixels=layout.rows.out * layout.columns.out)
     else:
         fitted, most_rows = _fit_pixels(candidates, images)
     bands = -(-fitted.rows.part // most_rows)
@@ -328,12 +341,17 @@ def fit(layout: Layout, images: int, itemsize: int, for_weights: bool) -> Layout
     return fitted._replace(band=-(-fitted.rows.part // bands))
 
 
-def _fit_weights(candidates: list[Layout], pixels: int) -> tuple[Layout, int]:
+def _fit_weights(candidates: list[Layout], images: int, pixels: int) -> tuple[Layout, int]:
     """Choose a layout, and the most rows of a block. Many pixels are better: summing a tile costs as much as dozens."""
     first = candidates[0]
-    positions = POSITIONS if first.rows.taps * first.columns.taps > 1 else 2 * POSITIONS
+    has_taps = first.rows.taps * first.columns.taps > 1
+    positions = POSITIONS if has_taps else 2 * POSITIONS
     enough = [candidate for candidate in candidates if candidate.images * pixels >= positions]
     layout = enough[0] if enough else candidates[-1]
+    for wider in enough:
+        blocks = wider.groups * (images // wider.images) * wider.most_shares
+        if has_taps and wider.images <= wider.target.weight_images and blocks >= FEWEST_BLOCKS:
+            layout = wider
     return layout, max(1, positions // (layout.columns.out * layout.images))
 
 

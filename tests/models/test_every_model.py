@@ -19,6 +19,8 @@ from minisk.errors import ShapeError
 from minisk.optim import SGD
 
 CLASSES = 3
+# From this size on, so many images. Batch norm of few values is ill-conditioned: it makes rounding errors grow.
+IMAGES = ((200, 2), (33, 16), (1, 32))
 
 
 def numbers_of(name, device):
@@ -29,7 +31,7 @@ def numbers_of(name, device):
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # each device has a generator of its own
     size = models.info(name).smallest_size
-    images = 2 if size > 100 else 4
+    images = next(images for least, images in IMAGES if size >= least)
     x = ms.tensor(np.random.default_rng(1).standard_normal((images, 3, size, size)), device=device)
     y = ms.tensor(np.arange(images) % CLASSES, device=device)
     with nn.evaluation_mode(model), ms.no_grad():
@@ -54,9 +56,8 @@ def test_a_step_at_the_smallest_images_is_the_same_on_every_path(name):
         with mode:
             found[path] = numbers_of(name, "cuda" if path == "GPU" else "cpu")
     assert np.isfinite(found["formulas"]).all()
-    # Batch norm over four values is ill-conditioned: rounding grows by many orders of magnitude.
-    np.testing.assert_allclose(found["kernels"], found["formulas"], rtol=1e-5)
-    np.testing.assert_allclose(found["GPU"], found["formulas"], rtol=1e-5)
+    np.testing.assert_allclose(found["kernels"], found["formulas"], rtol=1e-6)
+    np.testing.assert_allclose(found["GPU"], found["formulas"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["dpn92", "inception_v4", "inception_resnet_v2"])
