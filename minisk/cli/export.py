@@ -69,12 +69,15 @@ def _network(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
         known = f"one of {', '.join([*models.TRAINED, *models.NAMES])}"
         raise MiniskError(f"{name!r} is no file and no known network: expected a checkpoint, or {known}")
     classifier = load_classifier(name, "cpu")
-    settings = load_checkpoint(models.TRAINED.get(name, name))[1]["config"]
+    saved = load_checkpoint(models.TRAINED.get(name, name))[1]
     return classifier.model, {
-        "model": settings["model"],
+        "model": saved["config"]["model"],
         "weights": "trained",
         "dataset": classifier.dataset,
         "classes": list(classifier.classes),
         "image_size": classifier.size,
         "normalization": classifier.normalization,
+        # How photographs become images of that size; of a checkpoint of ImageNet only.
+        "crop": saved.get("crop"),
+        "interpolation": saved.get("interpolation"),
     }
