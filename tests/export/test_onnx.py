@@ -64,11 +64,11 @@ def set_statistics(model, size):
 def test_every_model_gives_the_same_logits_in_onnxruntime(onnx, run, name, tmp_path):
     """Images are as small as the model allows: the geometry of every layer is tested, at a fraction of the time.
 
-    The logits agree to 1e-5, or as well as minisk's own in float32 and float64. A deep network with random weights
-    makes every rounding error larger: in resnext50, to 1e-4.
+    The logits agree to 1e-5, or about as well as minisk's own in float32 and float64. A deep network with random
+    weights makes every rounding error larger: in resnext50, to 1e-4 of logits around 1.
     """
     ms.manual_seed(1)
-    size = min(models.input_size(name), max(64, models.info(name).smallest_size))
+    size = min(models.input_size(name), max(32, models.info(name).smallest_size))
     model = set_statistics(models.create(name, 10), size)
     proto = export_onnx(model, ms.randn(1, 3, size, size), tmp_path / "model.onnx")
     assert (proto.ir_version, [(o.domain, o.version) for o in proto.opset_import]) == (8, [("", 17)])
@@ -77,7 +77,25 @@ def test_every_model_gives_the_same_logits_in_onnxruntime(onnx, run, name, tmp_p
     with ms.no_grad():
         expected = model(x).numpy()
         precise = model.to(dtype="float64")(x.to(dtype="float64")).numpy()
-    assert np.abs(found - expected).max() <= max(1e-5, 3 * np.abs(expected - precise).max())
+    assert np.abs(found - expected).max() <= max(1e-5, 10 * np.abs(expected - precise).max())
+
+
+@pytest.mark.parametrize("name", ["sknet_small", "small_se", "small_cbam", "small_bam"])
+def test_in_float64_the_logits_agree_to_nine_digits(onnx, name, tmp_path):
+    """By onnx's own evaluator, because onnxruntime has no convolution in float64.
+
+    Not to more: ONNX holds the eps of batch norm in float32.
+    """
+    from onnx.reference import ReferenceEvaluator
+
+    ms.manual_seed(1)
+    model = set_statistics(models.create(name, 10), 32).to(dtype="float64")
+    proto = export_onnx(model, ms.randn(1, 3, 32, 32, dtype="float64"), tmp_path / "model.onnx")
+    x = ms.randn(2, 3, 32, 32, dtype="float64")
+    with ms.no_grad():
+        expected = model(x).numpy()
+    (found,) = ReferenceEvaluator(proto).run(None, {"images": x.numpy()})
+    assert np.abs(found - expected).max() <= 1e-9 * np.abs(expected).max()
 
 
 @pytest.mark.core
