@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # imported on first use, by __getattr__
     from . import cuda, data, kernels, models, nn, optim
     from .analysis.graph import draw_graph
     from .analysis.profiler import Profile, profile
+    from .export import export_onnx
     from .gradient_check import GradcheckReport, gradcheck
 
 __version__ = "0.1.0"
@@ -65,6 +66,7 @@ _MODULE_OF = {
     "GradcheckReport": ".gradient_check",
     "Profile": ".analysis.profiler",
     "draw_graph": ".analysis.graph",
+    "export_onnx": ".export",
     "gradcheck": ".gradient_check",
     "profile": ".analysis.profiler",
 }
@@ -74,7 +76,8 @@ __all__ += ["Function", "Tensor", "detect_anomaly", "enable_grad", "grad", "is_g
 __all__ += ["arange", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like"]
 __all__ += ["rand", "randn", "tensor", "zeros", "zeros_like"]
 __all__ += ["cuda_available", "load", "manual_seed", "save"]
-__all__ += ["GradcheckReport", "Observer", "Profile", "draw_graph", "gradcheck", "observe", "profile"]
+__all__ += ["GradcheckReport", "Observer", "Profile", "draw_graph", "export_onnx", "gradcheck", "observe"]
+__all__ += ["profile"]
 __all__ += ["AnomalyError", "ArgumentError", "CheckpointError", "DataError", "DeviceError", "DtypeError"]
 __all__ += ["GradcheckError", "GraphError", "KernelError", "MiniskError", "NotFiniteError", "OverwrittenError"]
 __all__ += ["SavedValueError", "ShapeError"]

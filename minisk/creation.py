@@ -24,7 +24,7 @@ from .backend import (
     real_dtype,
     to_device,
 )
-from .errors import DtypeError
+from .errors import DeviceError, DtypeError
 from .ops.dtypes import fitting, number
 from .ops.shape import as_sizes
 
@@ -61,15 +61,35 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     return _leaf(array, None, None, False)
 
 
-def from_dlpack(source: Any) -> Tensor:
-    """Return a leaf Tensor over the memory of another library's array, in its shape and dtype, on its device.
+def from_dlpack(source: Any, *, device: str | None = None, copy: bool | None = None) -> Tensor:
+    """Return a leaf Tensor over the memory of another library's array, in its shape and dtype.
+
+    Memory that is read-only stays so. The other library's writes do not count as writes to the Tensor.
 
     Args:
         source: an array that speaks DLPack, such as a `torch.Tensor`, on the CPU or a CUDA GPU.
+        device: default: that of the array; on another one, the Tensor is a copy.
+        copy: True: copy the memory; False: raise an error if it cannot be shared; None: share it if possible.
+
+    Raises:
+        DtypeError: if the source does not speak DLPack, or its dtype is not a real one of NumPy's, such as bfloat16.
+        DeviceError: if its device is neither the CPU nor a CUDA GPU, or is not there.
+        BufferError: raised by the source, for example if it requires gradients.
     """
-    on_cpu = int(source.__dlpack_device__()[0]) == 1  # kDLCPU of dlpack.h
-    xp = np if on_cpu else array_module(to_device(np.empty(0), "cuda"))
-    return _leaf(xp.from_dlpack(source), None, None, False)
+    if not hasattr(source, "__dlpack_device__"):
+        raise DtypeError(f"from_dlpack: a {type(source).__name__} does not speak DLPack; ms.tensor copies numbers")
+    kind, index = (int(number) for number in source.__dlpack_device__())
+    if kind in (1, 3):  # kDLCPU and kDLCUDAHost of dlpack.h
+        xp = np
+    elif kind in (2, 13):  # kDLCUDA and kDLCUDAManaged
+        xp = array_module(to_device(np.empty(0), f"cuda:{index}"))  # also makes this GPU the current one
+    else:
+        raise DeviceError(f"from_dlpack: device {kind} of dlpack.h is neither the CPU nor a CUDA GPU")
+    try:
+        array = xp.from_dlpack(source) if copy is None else xp.from_dlpack(source, copy=copy)
+    except RuntimeError as error:  # NumPy's answer to bfloat16
+        raise DtypeError(f"from_dlpack: {error}") from error
+    return _leaf(array, None, device, False)
 
 
 def zeros(

@@ -53,7 +53,7 @@ class Budget(NamedTuple):
 
 
 BUDGETS = (
-    Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 3000),
+    Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 3100),
     Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1400),
     Budget("cuda kernels (.cu, .cuh)", ("cuda/*.cu", "cuda/*.cuh"), 1400),
     Budget("cuda/steps", ("cuda/steps/*.cu", "cuda/steps/*.cuh"), 600),
@@ -66,20 +66,20 @@ BUDGETS = (
     Budget("analysis", ("analysis/*.py",), 700),
     Budget("export", ("export/*.py",), 500),
     Budget("distributed", ("distributed/*.py",), 500),
-    Budget("cli", ("cli/*.py",), 900),
+    Budget("cli", ("cli/*.py",), 1100),
     Budget("data + serialization", ("data/*.py", "serialization.py"), 1700),
     Budget("interchange", ("interchange/*.py",), 800),
     Budget("creation + saving", ("creation.py", "saving.py"), 200),
-    Budget("minisk itself, errors", ("__init__.py", "__main__.py", "errors.py"), 300),
+    Budget("minisk itself, errors, notebook", ("__init__.py", "__main__.py", "errors.py", "notebook.py"), 300),
 )
 FILE_LIMIT, FUNCTION_LIMIT = 300, 40
 SUFFIXES = (".py", ".cu", ".cuh", ".h")
 
 
 def source_files(root: Path) -> list[Path]:
-    """List the files whose length is limited: the package's, and train_cifar.py."""
+    """List the files whose length is limited: the package's, and the training programs."""
     package = sorted(path for path in (root / "minisk").rglob("*") if path.suffix in SUFFIXES)
-    return [*package, root / "train_cifar.py"]
+    return [*package, root / "train_cifar.py", root / "train_imagenet.py"]
 
 
 def code_lines(path: Path) -> int:

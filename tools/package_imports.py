@@ -14,6 +14,7 @@ PACKAGES = (
     ("training", "use", "settings, loop, checkpoints, run folder"),
     ("evaluation", "use", "metrics, the classifier of images, reports"),
     ("gradient_check", "use", "derivatives against differences"),
+    ("export", "use", "networks as ONNX files"),
     ("analysis", "use", "summary, profiler, graph picture, figures"),
     ("models", "networks", "SKNet, ResNeXt, trained weights"),
     ("optim", "networks", "optimizers, schedules, clipping"),
@@ -29,6 +30,7 @@ PACKAGES = (
     ("data", "base", "data sets, transforms, the loader"),
     ("interchange", "base", "weights of others: files and names"),
     ("serialization", "base", "safetensors, atomic writes"),
+    ("notebook", "base", "HTML of arrays and modules (one file)"),
     ("backend", "base", "NumPy or CuPy, random numbers, threads"),
     ("errors", "base", "every error by name"),
 )

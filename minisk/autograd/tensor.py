@@ -178,6 +178,21 @@ class Tensor:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    def __dlpack__(self, **options: Any) -> Any:
+        """Return a DLPack capsule over the memory, for `np.from_dlpack(x)` and others. Raises BufferError.
+
+        options: stream, max_version, dl_device and copy, as the protocol defines them.
+        """
+        if self.requires_grad:
+            raise BufferError("__dlpack__: a tensor that requires gradients can't be exported; take x.detach()")
+        if min(self.data.strides, default=0) < 0 and not options.get("copy"):
+            strides = f"strides {self.data.strides} bytes"  # PyTorch 2.13 ends the process on them
+            raise BufferError(f"__dlpack__: x of {strides} has a negative one; take ms.tensor(x), a copy")
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
     def __len__(self) -> int:
         if self.ndim == 0:
             raise ShapeError("len: a tensor of shape () has no length")
@@ -205,6 +220,11 @@ class Tensor:
         tracked = ", requires_grad=True" if self.requires_grad else ""
         made_by = tracked if self.node is None else f", grad_fn={self.node.operation}"
         return f"tensor({body}, dtype={self.dtype}{where}{made_by})"
+
+    def _repr_html_(self) -> str:
+        from ..notebook import tensor_html
+
+        return tensor_html(self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Copy and pickle leaves. Raises GraphError for a Tensor with a graph, which is no part of its value."""

@@ -24,7 +24,8 @@ from ..runtime.compiler import find_compiler
 from .text import add_command
 
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX(FLAGS)?$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
-_PACKAGES = ("pillow", "safetensors", "tqdm", "matplotlib", "tensorboardX", "cupy-cuda12x", "cupy-cuda13x", "torch")
+_PACKAGES = ["pillow", "safetensors", "tqdm", "matplotlib", "tensorboardX", "onnx"]
+_PACKAGES += ["cupy-cuda12x", "cupy-cuda13x", "torch"]
 
 
 def add_to(commands: Any) -> None:

@@ -238,6 +238,11 @@ class Module:
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         return "\n  ".join([head, *filter(None, [own]), *lines]) + "\n)" if lines else f"{head}{own})"
 
+    def _repr_html_(self) -> str:
+        from ..notebook import module_html
+
+        return module_html(self)
+
 
 def _array(value: Any) -> Array:
     array = value.data if isinstance(value, Tensor) else value

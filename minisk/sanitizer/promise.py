@@ -23,6 +23,8 @@ def with_promise(report: CheckReport, case: Case, before: Case) -> CheckReport:
         return report
     copies, args = copy_arrays(before.args)
     problem = _run(before, args)
+    if problem is None:
+        return report
     for copy in copies:
         if copy.overrun and not problem:
             name = case.kernel.signature.parameters[copy.members[0]].name
@@ -44,8 +46,8 @@ def copied(case: Case) -> Case:
     return case._replace(args=tuple(arg.copy() if isinstance(arg, np.ndarray) else arg for arg in case.args))
 
 
-def _run(case: Case, args: list[object]) -> str:
-    """Run a case in mode `cpu`; return the error, or "" if there was none.
+def _run(case: Case, args: list[object]) -> str | None:
+    """Run a case in mode `cpu`; return the error, "" if there was none, or None if it was not run.
 
     A text that refuses to be compiled for one thread, by a static_assert, promises nothing with these constants.
     """
@@ -53,7 +55,7 @@ def _run(case: Case, args: list[object]) -> str:
         with in_mode("cpu"):
             launch(case.kernel, case.grid, case.block, args, case.dynamic_shared)
     except BuildError:
-        return ""
+        return None
     except KernelError as error:
         return str(error).removeprefix(f"{case.kernel.name}: ")
     return ""

@@ -59,22 +59,24 @@ class RunLog:
     def __init__(self, folder: Path, tensorboard: bool = False) -> None:
         self.folder = folder
         self._failed: set[str] = set()
-        self._make_writer = _summary_writer() if tensorboard else None
-        self._writer: Any = None
+        if tensorboard:
+            _require_tensorboard()
+        self._tensorboard = tensorboard
+        self._events: EventFile | None = None
 
     @contextmanager
     def opened(self, step: int) -> Iterator[None]:
         """Keep the TensorBoard file open for a while. step: steps done; later scalars are dropped."""
-        if self._make_writer is not None:
+        if self._tensorboard:
             with self._failure_reported("tensorboard"):
-                self._writer = self._make_writer(str(self.folder / "tensorboard"), purge_step=step + 1)
+                self._events = EventFile(self.folder / "tensorboard", first_step=step + 1)
         try:
             yield
         finally:
-            if self._writer is not None:
+            if self._events is not None:
                 with self._failure_reported("tensorboard"):
-                    self._writer.close()
-            self._writer = None
+                    self._events.close()
+            self._events = None
 
     def event(self, name: str, **details: Any) -> None:
         """Append one line to log.jsonl; numbers that are not finite, which JSON lacks, become null."""
@@ -113,10 +115,9 @@ class RunLog:
         return f"; the batch is in {path}"
 
     def _scalars(self, group: str, step: int, scalars: Mapping[str, float]) -> None:
-        if self._writer is not None:
+        if self._events is not None:
             with self._failure_reported("tensorboard"):
-                for name, value in scalars.items():
-                    self._writer.add_scalar(f"{group}/{name}", value, step)
+                self._events.add({f"{group}/{name}": value for name, value in scalars.items()}, step)
 
     @contextmanager
     def _failure_reported(self, name: str) -> Iterator[None]:
@@ -131,13 +132,51 @@ class RunLog:
             self._failed.add(name)
 
 
-def _summary_writer() -> Any:
-    """Return tensorboardX's SummaryWriter class. Raises MiniskError."""
+class EventFile:
+    """A file of scalars for TensorBoard.
+
+    tensorboardX's SummaryWriter writes in a thread. At a full disk the thread ends, its queue fills up, and training
+    waits for it without end. So this class calls the writer of records behind it directly, which raises OSError.
+
+    Args:
+        folder: made if need be.
+        first_step: TensorBoard forgets the scalars of older files from this step on: a resumed run logs them again.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        from tensorboardX.proto.event_pb2 import SessionLog
+        from tensorboardX.record_writer import RecordWriter
+
+        folder.mkdir(exist_ok=True)
+        # TensorBoard reads the files of a run in the order of their names.
+        self._records = RecordWriter(str(folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"))
+        self._write(file_version="brain.Event:2")
+        self._write(step=first_step, session_log=SessionLog(status=SessionLog.START))
+
+    def add(self, scalars: Mapping[str, float], step: int) -> None:
+        """Write the scalars of one step to the disk. Raises OSError."""
+        from tensorboardX.summary import scalar
+
+        for name, value in scalars.items():
+            self._write(step=step, summary=scalar(name, value))
+        self._records.flush()
+
+    def close(self) -> None:
+        """Close the file. Raises OSError."""
+        self._records.close()
+
+    def _write(self, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
+
+
+def _require_tensorboard() -> None:
+    """Raise MiniskError if tensorboardX is missing."""
     try:
-        from tensorboardX import SummaryWriter
+        import tensorboardX  # noqa: F401
     except ImportError as error:
         raise MiniskError('--tensorboard needs tensorboardX: pip install "minisk[tensorboard]"') from error
-    return SummaryWriter
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -115,6 +115,7 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "weight_decay": 0.25,
         "label_smoothing": 0.125,
         "schedule": "step",
+        "step_epochs": 1,
         "warmup_epochs": 0.5,
         "clip_norm": 2.0,
         "ema": 0.5,
@@ -127,13 +128,14 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "seed": 3,
         "device": "cpu",
     }
-    assert given.keys() | {"mirror", "init", "freeze_bn", "momentum"} == {
-        field.name for field in dataclasses.fields(Config)
-    }
+    of_photographs = {"image_size": None, "least_area": 0.08, "lighting": 0.0, "max_broken": 0}
+    others = {"mirror", "init", "freeze_bn", "momentum"}
+    assert given.keys() | others | of_photographs.keys() == {field.name for field in dataclasses.fields(Config)}
     flags = (part for k, v in given.items() for part in (f"--{k.replace('_', '-')}", v))
     assert run(*flags, "--no-mirror")[0] == 0
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["config"] == {
         **given,
+        **of_photographs,
         "mirror": False,
         "init": None,
         "freeze_bn": False,
@@ -381,7 +383,7 @@ def test_a_summary_leaves_the_model_as_it_was():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["vgg"], "model 'vgg' is not known: expected one of resnext101, .*sknet_small"),
+        (["vgg"], "model 'vgg' is not known: expected one of attention56, .*sknet_small"),
         (["sknet_small", "--size", "-5"], "--size -5 must be at least 1"),
         (["sknet_small", "--size", "0"], "--size 0 must be at least 1"),
         (["sknet_small", "--num-classes", "-1"], "--num-classes -1 must be at least 1"),

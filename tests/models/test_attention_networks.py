@@ -251,7 +251,9 @@ def assert_gradients(model, expected):
         np.testing.assert_allclose(norm(parameters[name].grad.numpy()), value, rtol=1e-8, err_msg=name)
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.large) if "101" in name else name for name in NUMBERS]
+)
 def test_one_training_step_and_one_evaluation_give_the_reference_numbers(name):
     make, expected, of_gradients = NUMBERS[name]
     model = fill(make())

@@ -47,8 +47,13 @@ def numbers_of(name, device):
     return models.classification_loss(logits, y).item(), loss.item(), *gradients, *new_weights
 
 
+# One of each kind in every run of the tests; the others take another ten minutes: `pytest -m large`.
+SMALL = ("sknet_small", "small_se", "small_cbam", "small_bam", "skresnet18")
+STEPS = [name if name in SMALL else pytest.param(name, marks=pytest.mark.large) for name in models.NAMES]
+
+
 @needs_compiler
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", STEPS)
 def test_a_step_at_the_smallest_images_is_the_same_on_every_path(name):
     found = {}
     paths = {"formulas": kernel_mode("numpy"), "kernels": kernel_mode("cpu"), "GPU": installed()}

@@ -131,6 +131,13 @@ class Flags:
         self.owndata = host.flags.owndata
 
 
+class Capsule:
+    """A DLPack capsule of memory "on the GPU"; `cupy.from_dlpack` alone can open it."""
+
+    def __init__(self, array: ndarray) -> None:
+        self.array = array
+
+
 class ndarray:
     """An array "on the GPU"."""
 
@@ -183,6 +190,13 @@ class ndarray:
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
+
+    def __dlpack__(self, **options: Any) -> Capsule:
+        bound("cupy.ndarray", "__dlpack__", (self,), options)
+        return Capsule(wrap(self._host.copy()) if options.get("copy") else self)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self._device
 
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> np.ndarray:
         LEDGER.synchronize()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import API, NAMES, POISON, Device, bound, checked, ndarray, on_device, quiet, unwrap, wrap
+from .arrays import API, NAMES, POISON, Capsule, Device, bound, checked, ndarray, on_device, quiet, unwrap, wrap
 from .kernels import RawModule
 from .ledger import LEDGER
 
@@ -189,6 +189,16 @@ def _asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, b
     return a.get(stream, order, out) if on_device(a) else np.asarray(a, order=order)
 
 
+def _from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
+    assert device is None, "the stand-in leaves an array on its device"
+    kind, index = array.__dlpack_device__()
+    if kind not in (2, 13):  # kDLCUDA, kDLCUDAManaged
+        raise TypeError("CPU arrays cannot be directly imported to CuPy. Use `cupy.array(numpy.from_dlpack(input))`.")
+    capsule = array.__dlpack__(stream=1, max_version=(1, 0), copy=copy)  # 1: the default stream
+    assert isinstance(capsule, Capsule) and capsule.array._device == index
+    return capsule.array[...]
+
+
 def make_cupy() -> types.ModuleType:
     properties = {"name": b"stand-in for a GPU", "totalGlobalMem": 2**30, "major": 9, "minor": 0}
     cupy = Strict(
@@ -198,6 +208,7 @@ def make_cupy() -> types.ModuleType:
         copyto=_copyto,
         asnumpy=_asnumpy,
         matmul=Matmul("matmul"),
+        from_dlpack=_from_dlpack,
         empty=_poisoned(np.empty, "empty"),
         empty_like=_poisoned(np.empty_like, "empty_like"),
         RawModule=RawModule,
