@@ -29,8 +29,9 @@ from .signature import read_source
 
 log = logging.getLogger(__name__)
 
-# A GPU has no arrays of variable length. Other warnings are printed with errors only.
-_BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-Werror=vla", "-fno-strict-aliasing"]
+# A GPU has no arrays of variable length. Other warnings are printed with errors only. DWARF 4, because addr2line of
+# binutils 2.40 takes the first function of a library for one of the including file if its lines are in DWARF 5.
+_BASE = ["-x", "c++", "-std=c++17", "-fPIC", "-g1", "-gdwarf-4", "-Werror=vla", "-fno-strict-aliasing"]
 _NATIVE = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"]
 # One thread a block: sums may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
 _FAST = [*_NATIVE, "-fassociative-math", "-fno-signed-zeros"]
@@ -47,6 +48,7 @@ FLAGS = {
         "-DMINISK_CHECK",
         "-O1",
         "-g",
+        "-gdwarf-4",
         "-fsanitize=thread",
         "-fsanitize=bounds-strict,alignment,signed-integer-overflow,shift,integer-divide-by-zero",
         "-fno-tree-sra",
