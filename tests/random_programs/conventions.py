@@ -78,7 +78,7 @@ def refuse(operation: str, inputs: Sequence[Any], settings: dict[str, Any]) -> N
 def has_too_few_values(shapes: Shapes, settings: dict[str, Any]) -> bool:
     axis = settings.get("axis")
     axes = range(len(shapes[0])) if axis is None else np.atleast_1d(axis)
-    return int(np.prod([shapes[0][a] for a in axes])) <= settings.get("ddof", 0)
+    return int(np.prod([shapes[0][a] for a in axes])) <= max(0, settings.get("ddof", 0))
 
 
 def has_no_axis(shapes: Shapes, settings: dict[str, Any]) -> bool:
@@ -91,6 +91,10 @@ def has_empty_axis(shapes: Shapes, settings: dict[str, Any]) -> bool:
 
 def is_empty(shapes: Shapes, settings: dict[str, Any]) -> bool:
     return any(0 in shape for shape in shapes)
+
+
+def is_no_image_with_pixels(shapes: Shapes, settings: dict[str, Any]) -> bool:
+    return is_no_image(shapes, settings) or 0 in shapes[0][2:]
 
 
 def is_no_image(shapes: Shapes, settings: dict[str, Any]) -> bool:
@@ -120,8 +124,9 @@ REFUSED: dict[str, Callable[[Shapes, dict[str, Any]], bool]] = {
     ),
     "sum": has_no_axis,
     **dict.fromkeys(("softmax", "log_softmax"), has_empty_axis),
-    **dict.fromkeys(("conv2d", "cross_entropy"), is_empty),
-    **dict.fromkeys(("avg_pool2d", "interpolate", "max_pool2d", "global_avg_pool2d"), is_no_image),
+    "conv2d": is_empty,
+    "cross_entropy": lambda s, how: is_empty(s, how) or len(s[0]) != 2,
+    **dict.fromkeys(("avg_pool2d", "interpolate", "max_pool2d", "global_avg_pool2d"), is_no_image_with_pixels),
     **dict.fromkeys(("axpy", "channel_scale"), is_no_scale),
     "add_relu": lambda s, how: len(set(s)) > 1,
     "batch_norm": lambda s, how: any(shape != s[0][1:2] for shape in s[1:]),

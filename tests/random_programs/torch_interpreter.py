@@ -67,7 +67,8 @@ class TorchInterpreter(Interpreter):
         kink_distance: the least relative distance of any operand from a kink, where the operation has one.
         is_stale: whether memory was written to after a recorded operation had used it.
         has_no_slope: whether an operation of OTHER_AT_NAN had a NaN among its operands, var an infinity, or √x a -inf.
-        divides_by_computed_zero: whether a divisor that is no leaf holds 0: the quotient's sign may differ.
+        divides_by_computed_zero: whether a divisor that is no leaf, or one of a slope, holds 0: the quotient's sign may
+            differ.
         eps: the machine epsilon of the least exact floating dtype in the program.
     """
 
@@ -162,7 +163,8 @@ class TorchInterpreter(Interpreter):
         exponent = settings.get("exponent", 1)
         # NumPy's √-inf is NaN; the slope, C's pow(-inf, -0.5), is 0.
         self.has_no_slope |= operation == "pow" and exponent == 0.5 and any(bool(x.isneginf().any()) for x in floats)
-        divisor = operands[-1] if operation == "div" else operands[0] if operation == "pow" and exponent < 0 else None
+        divides = operation == "sqrt" or (operation == "pow" and exponent < 1)  # or its slope does
+        divisor = operands[-1] if operation == "div" else operands[0] if divides else None
         if divisor is not None and not divisor.is_leaf and bool((divisor == 0).any()):
             self.divides_by_computed_zero = True
 
