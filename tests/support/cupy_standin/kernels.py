@@ -102,7 +102,7 @@ class _RawKernel:
         if mode not in self.runs:
             # In mode cpu, a team of LANES threads is one thread.
             defines = ["LANES=1" if mode == "cpu" and d.startswith("LANES=") else d for d in self.defines]
-            self.runs[mode] = HostKernel(self.path, self.name, mode, defines, self.dtypes)
+            self.runs[mode] = HostKernel(self.path, self.name, mode, defines)
         request = _three(grid), _three(block), hosts, shared_mem
         if mode == RawModule.mode:
             self.runs[mode](*request)
