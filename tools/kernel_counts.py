@@ -72,15 +72,16 @@ def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
 
     for shape in ((4, 8, 32, 32), (4, 16, 8, 8)):
         (n, c, h, w), size = shape, "×".join(map(str, shape))
-        x, y, dout, a, per_channel = draw(*shape), draw(*shape), draw(*shape), draw(n, c), draw(c)
-        logits, found = draw(n, 2, c), kernels.batch_norm_train(x, per_channel, per_channel, 1e-5, True)[1]
+        x, y, dout, a = draw(*shape), draw(*shape), draw(*shape), draw(n, c)
+        scale, shift = draw(c), draw(c)
+        logits, found = draw(n, 2, c), kernels.batch_norm_train(x, scale, shift, 1e-5, True)[1]
         yield size, partial(kernels.axpy, a, x, y)
         yield size, partial(kernels.channel_scale, a, x)
         yield size, partial(kernels.channel_dot, dout, x)
         yield size, partial(kernels.plane_mean, x)
-        yield size, partial(kernels.batch_norm_train, x, per_channel, per_channel, 1e-5, True)
-        yield size, partial(kernels.batch_norm_apply, x, per_channel, per_channel, found, 1e-5, True)
-        yield size, partial(kernels.batch_norm_backward, dout, x, per_channel, per_channel, found, 1e-5, True, True)
+        yield size, partial(kernels.batch_norm_train, x, scale, shift, 1e-5, True)
+        yield size, partial(kernels.batch_norm_apply, x, scale, shift, found, 1e-5, True)
+        yield size, partial(kernels.batch_norm_backward, dout, x, scale, shift, found, 1e-5, True, True)
         yield size, partial(kernels.relu, x)
         yield size, partial(kernels.relu_grad, dout, x)
         yield size, partial(kernels.add, x, y)
@@ -105,16 +106,16 @@ def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield size, partial(kernels.softmax_grad, dout, x, 1)
         yield size, partial(kernels.sgd_momentum, x, dout, y, 0.1, 0.9, 1e-4, True)
     # Channels so large that batch norm cuts them into parts.
-    x, dout, per_channel = draw(40, 2, 32, 32), draw(40, 2, 32, 32), draw(2)
-    found = kernels.batch_norm_train(x, per_channel, per_channel, 1e-5, True)[1]
-    yield "40×2×32×32", partial(kernels.batch_norm_train, x, per_channel, per_channel, 1e-5, True)
-    yield "40×2×32×32", partial(kernels.batch_norm_backward, dout, x, per_channel, per_channel, found, 1e-5, True, True)
+    x, dout, scale, shift = draw(40, 2, 32, 32), draw(40, 2, 32, 32), draw(2), draw(2)
+    found = kernels.batch_norm_train(x, scale, shift, 1e-5, True)[1]
+    yield "40×2×32×32", partial(kernels.batch_norm_train, x, scale, shift, 1e-5, True)
+    yield "40×2×32×32", partial(kernels.batch_norm_backward, dout, x, scale, shift, found, 1e-5, True, True)
     rows, target = draw(64, 128), np.full((64, 128), 1 / 128, np.float32)
     for function, args in (
         (kernels.softmax, (rows, 1)),
         (kernels.log_softmax, (rows, 1)),
-        (kernels.softmax_grad, (rows, rows, 1)),
-        (kernels.log_softmax_grad, (rows, rows, 1)),
+        (kernels.softmax_grad, (rows, rows.copy(), 1)),
+        (kernels.log_softmax_grad, (rows, rows.copy(), 1)),
         (kernels.cross_entropy, (rows, target)),
         (kernels.cross_entropy_grad, (draw(64), rows, target)),
     ):

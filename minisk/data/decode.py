@@ -43,9 +43,7 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Any:
         DataError: the path is no regular file; or the file is no image, is damaged, has too many pixels or another
             size.
     """
-    with _checked(path) as image:
-        if size is not None and sorted(image.size) != sorted(size):
-            raise _wrong_size(path, image.size, size)
+    with _checked(path, size=size) as image:
         _reduce(
             image,
         )
@@ -84,13 +82,13 @@ def read_view(path: str | Path, view: View, rng: Random, content: bytes | None =
 
 
 @contextmanager
-def _checked(path: str | Path, content: bytes | None = None) -> Iterator[Any]:
+def _checked(path: str | Path, content: bytes | None = None, size: tuple[int, int] | None = None) -> Iterator[Any]:
     """Yield the image of a file, with its header read and its size checked. Every exception becomes a DataError."""
     try:
         if content is None and not os.path.isfile(path):  # reading a pipe or a device could wait for ever
             raise DataError(f"{path} {_why_no_file(path)}")
         with _opened(path, content) as image:
-            _check_size(path, image)
+            _check_size(path, image, size)
             yield image
     except MiniskError:
         raise
@@ -130,8 +128,10 @@ def _opened(path: str | Path, content: bytes | None) -> Any:
     raise DataError(f"{path} can't be read as an image: cannot identify it as {', '.join(_FORMATS)}")
 
 
-def _check_size(path: str | Path, image: Any) -> None:
-    """Raise DataError if width and height, which the header gives, exceed the limits."""
+def _check_size(path: str | Path, image: Any, size: tuple[int, int] | None) -> None:
+    """Raise DataError if width and height, which the header gives, are not those expected or exceed the limits."""
+    if size is not None and sorted(image.size) != sorted(size):
+        raise _wrong_size(path, image.size, size)
     if min(image.size) < 1:
         raise DataError(f"{path} can't be read as an image: it is {image.width} by {image.height} pixels")
     limit = MAX_JPEG_PIXELS if _is_reducible(image) else MAX_PIXELS

@@ -35,6 +35,7 @@ MODULES: list[tuple[str, Any, tuple[int, ...]]] = [
     ("Dropout", lambda: nn.Dropout(0.3), (4, 5)),
     ("MaxPool2d", lambda: nn.MaxPool2d(3, 2, 1), IMAGES),
     ("AvgPool2d", lambda: nn.AvgPool2d(2), IMAGES),
+    ("BatchNorm1d", lambda: nn.BatchNorm1d(5), (6, 5)),
     ("GlobalAvgPool2d", nn.GlobalAvgPool2d, IMAGES),
     ("SKConv", squeeze_excite_like, IMAGES),
     ("SKConv in evaluation", lambda: squeeze_excite_like().eval(), IMAGES),
