@@ -51,7 +51,7 @@ def test_a_checkpoint_of_a_network_with_an_auxiliary_classifier_is_restored_for_
     ms.manual_seed(1)
     trained = models.inception_v3(5)
     weights = {name: value.numpy() for name, value in trained.state_dict().items()}
-    restored = _model("inception_v3", 5, weights)
+    restored = _model("inception_v3", 5, weights, {})
     assert not restored.training
     for name, value in restored.state_dict().items():
         assert np.array_equal(value.numpy(), weights[name])
