@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from .backend import Array, to_device
-from .errors import CheckpointError
+from .backend.dtypes import REAL_DTYPES
+from .errors import CheckpointError, escaped
 
 FORMAT = 2  # of checkpoints. 2: also holds the position within an epoch, random states and the weights' average
 
@@ -75,7 +76,7 @@ def read_arrays(path: str | Path, label: str) -> tuple[dict[str, Array], dict[st
         label: the words before the path in an error, such as "checkpoint".
 
     Raises:
-        CheckpointError: the file is missing or damaged.
+        CheckpointError: the file is missing or damaged, or an array has no real dtype.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -84,12 +85,18 @@ def read_arrays(path: str | Path, label: str) -> tuple[dict[str, Array], dict[st
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            return arrays, file.metadata() or {}
+            metadata = file.metadata() or {}
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         # TypeError and AttributeError: a dtype that NumPy lacks.
         raise damaged(path, label, error) from error
     except MemoryError as error:
         raise CheckpointError(f"{label} {path} has {os.path.getsize(path):,} bytes: not enough memory") from error
+    for name, array in arrays.items():
+        if array.dtype not in REAL_DTYPES:  # other packages teach NumPy further dtypes, such as bfloat16
+            raise CheckpointError(
+                f"{label} {path} has {escaped(name)} in {array.dtype}, expected a dtype of NumPy's own"
+            )
+    return arrays, metadata
 
 
 def damaged(path: str | Path, label: str, error: Exception) -> CheckpointError:

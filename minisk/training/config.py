@@ -161,7 +161,7 @@ class Config:
 
     def _why_ignored(self, name: str) -> str | None:
         """Return the flag of the choice that ignores this setting, or None."""
-        if name in _IGNORED_BY.get(self.optimizer, ()):
+        if name in _IGNORED_BY.get(str(self.optimizer), ()):
             return f"--optimizer {self.optimizer}"
         if name in (_FOR_IMAGES if self.dataset == "imagenet" else _FOR_PHOTOS):
             return f"--dataset {self.dataset}"

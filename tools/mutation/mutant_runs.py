@@ -146,7 +146,7 @@ def run_case(library: Path, number: int, case: Case, mode: str) -> Result:
     """Run a case with the kernel of one mutant in a library."""
     most = int(time.process_time()) + PROCESSOR_SECONDS + 1
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
-    kernel = loaded(library, f"{case.kernel.name}_{number}", macros(case, mode))
+    kernel = loaded(library, f"mutant_{number}::{case.kernel.name}_{number}", macros(case, mode))
     parameters = kernel.signature.parameters
     args, memories = [], []
     for parameter, arg in zip(parameters, case.args, strict=True):
@@ -226,7 +226,8 @@ def build(run: Run, library: Path, batch: Batch) -> set[int]:
         left = [each for each in batch if each[0] not in failed]
         library.write_text(batch_text(run.file, left), encoding="utf-8")
         try:
-            Kernel(library, f"{left[0][2][0]}_0", **dict(run.macros)).compiled(run.mode, np.dtype(run.dtype).char)
+            original = Kernel(library, f"mutant_0::{left[0][2][0]}_0", **dict(run.macros))
+            original.compiled(run.mode, np.dtype(run.dtype).char)
             return failed
         except KernelError as error:
             # Errors of the compiler or of the linker.
