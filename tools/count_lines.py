@@ -73,13 +73,14 @@ BUDGETS = (
     Budget("minisk itself, errors, notebook", ("__init__.py", "__main__.py", "errors.py", "notebook.py"), 300),
 )
 FILE_LIMIT, FUNCTION_LIMIT = 300, 40
+PROGRAMS = ("train_cifar.py", "train_imagenet.py")
 SUFFIXES = (".py", ".cu", ".cuh", ".h")
 
 
 def source_files(root: Path) -> list[Path]:
     """List the files whose length is limited: the package's, and the training programs."""
     package = sorted(path for path in (root / "minisk").rglob("*") if path.suffix in SUFFIXES)
-    return [*package, root / "train_cifar.py", root / "train_imagenet.py"]
+    return [*package, *(root / name for name in PROGRAMS if (root / name).exists())]
 
 
 def code_lines(path: Path) -> int:
