@@ -244,6 +244,7 @@ ENDLESS = """
 import signal, sys
 from minisk.runtime import Kernel, launch
 import numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 kernel = Kernel(sys.argv[1], "forever")
 kernel.compiled(sys.argv[2])
 try:
