@@ -161,8 +161,8 @@ def draw_mistakes(
         OSError: the file cannot be written.
     """
     rows = max(1, math.ceil(len(mistakes) / _COLUMNS))
-    captions = 60 if mistakes else 20
-    height = 40 + captions + 180 * rows if mistakes else 80
+    captions, pictures = (60, 180 * rows) if mistakes else (20, 20)
+    height = 40 + captions + pictures
     figure = _figure(860, height)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     figure.get_layout_engine().set(hspace=0.4, rect=(0, captions / height, 1, 1 - captions / height))

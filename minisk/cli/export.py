@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from ..errors import MiniskError
-from .text import add_command, flag
+from .text import add_command, require_positive
 
 
 def add_to(commands: Any) -> None:
@@ -26,10 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..creation import randn
     from ..export import export_onnx
 
-    for option in ("num_classes", "size"):
-        value = getattr(arguments, option)
-        if value is not None and value < 1:
-            raise MiniskError(f"{flag(option)} {value} must be at least 1")
+    require_positive(arguments, "num_classes", "size")
     model, about = _network(arguments)
     size = about["image_size"] = arguments.size or about["image_size"]
     if arguments.include_normalization and about["normalization"] is None:

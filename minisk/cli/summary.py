@@ -3,9 +3,8 @@
 import argparse
 from typing import Any
 
-from ..errors import MiniskError
 from ..serialization import csv_text
-from .text import add_command, flag
+from .text import add_command, require_positive
 
 
 def add_to(commands: Any) -> None:
@@ -24,10 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..analysis.summary import summarize
     from ..nn import init
 
-    for option in ("num_classes", "size"):
-        value = getattr(arguments, option)
-        if value is not None and value < 1:
-            raise MiniskError(f"{flag(option)} {value} must be at least 1")
+    require_positive(arguments, "num_classes", "size")
     if arguments.model is None:
         print("\n".join(models.NAMES))
         return

@@ -1,13 +1,14 @@
 """Load a tree of image files, `train/<class>/*.png|jpg|…` and `test/<class>/…`, as an ImageDataset in memory."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import DataError, escaped
-from .dataset import ImageDataset
+from .dataset import ImageDataset, spread_indices
 from .decode import read_image
 
 log = logging.getLogger("minisk")
@@ -44,9 +45,8 @@ def load_image_tree(
             size = read_image(first[0]).size
     except OSError as error:
         raise DataError(f"{name}: can't read {root / split}: {error.strerror or error}") from error
-    if size_limit is not None and size_limit < len(paths):
-        kept = np.arange(size_limit) * len(paths) // size_limit
-        paths, labels = [paths[index] for index in kept], [labels[index] for index in kept]
+    kept = spread_indices(len(paths), size_limit)
+    paths, labels = [paths[index] for index in kept], [labels[index] for index in kept]
     images = np.empty((len(paths), 3, size[1], size[0]), dtype=np.uint8)
     # In one thread: for 32 by 32 pixels most of the time is Pillow's Python code, which holds the GIL.
     bar = tqdm(
@@ -60,16 +60,14 @@ def load_image_tree(
 
 def _labelled_files(name: str, root: Path, split: str) -> tuple[list[Path], list[int], list[str]]:
     """Return the image files of a split, the label of each, and the class names."""
-    classes = _class_folders(name, root / "train")
-    present = _class_folders(name, root / split)
+    classes = class_folders(name, root / "train")
+    present = class_folders(name, root / split)
     if unknown := sorted(set(present) - set(classes)):
         raise DataError(f"{name}: {root / split / unknown[0]} is a class that {root / 'train'} lacks")
     paths, labels = list[Path](), list[int]()
     for class_name in present:
         found, others = _image_files(name, root / split / class_name)
-        if others:
-            where, example = escaped(str(root / split / class_name)), escaped(others[0].name)
-            log.warning("%s: %d entries are no image files and are left out, such as %s", where, len(others), example)
+        warn_of_others(root / split / class_name, [path.name for path in others])
         paths += found
         labels += [classes.index(class_name)] * len(found)
     if not paths:
@@ -77,7 +75,15 @@ def _labelled_files(name: str, root: Path, split: str) -> tuple[list[Path], list
     return paths, labels, classes
 
 
-def _class_folders(name: str, folder: Path) -> list[str]:
+def warn_of_others(folder: Path, others: Sequence[str]) -> None:
+    """Log a warning that counts the entries of a class folder that are no image files, if there are any."""
+    if others:
+        where, example = escaped(str(folder)), escaped(others[0])
+        log.warning("%s: %d entries are no image files and are left out, such as %s", where, len(others), example)
+
+
+def class_folders(name: str, folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted. Raises DataError for a link that leads nowhere."""
     entries = [path for path in folder.iterdir() if path.name[0] != "."] if folder.is_dir() else []
     for path in entries:
         if not path.exists():  # without this check the class would be left out silently

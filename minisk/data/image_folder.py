@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ..backend.folders import cache_path
 from ..errors import DataError, escaped
 from ..serialization import atomic_write
 from .class_files import class_titles, labels_of_flat_folder
 from .dataset import check_split
-from .folder import SUFFIXES
+from .folder import SUFFIXES, class_folders, warn_of_others
 from .photos import Listing, Photos
 from .views import View
 
@@ -60,11 +61,11 @@ class ImageFolder(Photos):
         check_split(name, split)
         self.root = Path(root)
         try:
-            train = _listing(name, split_folder(name, self.root, "train"))
-            listing = train if split == "train" else _evaluation_listing(name, self.root, train.classes)
+            train = split_folder(name, self.root, "train")
+            listing = _listing(name, train) if split == "train" else _evaluation_listing(name, self.root, train)
         except OSError as error:
             raise DataError(f"{name}: can't read {root}: {error.strerror or error}") from error
-        self.ids = train.classes
+        self.ids = listing.classes
         self.folder = split_folder(name, self.root, split)
         super().__init__(name, listing.spread(size_limit), view)
         self.classes = class_titles(name, self.root, self.ids)
@@ -84,8 +85,9 @@ def split_folder(name: str, root: Path, split: str) -> Path:
     raise DataError(f"{name}: {root} has no folder {' or '.join(_FOLDERS[split])}")
 
 
-def _evaluation_listing(name: str, root: Path, classes: tuple[str, ...]) -> Listing:
-    folder = split_folder(name, root, "test")
+def _evaluation_listing(name: str, root: Path, train: Path) -> Listing:
+    """Return the files to evaluate, with the labels that they have in training; of `train`, only folders are read."""
+    classes, folder = tuple(_class_names(name, train)), split_folder(name, root, "test")
     paths = list(folder.iterdir())
     if not any(path.is_dir() for path in paths):
         files = sorted(path.name for path in paths if path.name.lower().endswith(SUFFIXES))
@@ -118,8 +120,7 @@ def _listing(name: str, folder: Path) -> Listing:
 
 
 def _cache_file(folder: Path) -> Path:
-    base = os.environ.get("MINISK_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisk"
-    return Path(base) / "trees" / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}.json"
+    return cache_path("trees") / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}.json"
 
 
 def _read_cached(path: Path, folder: Path) -> dict[str, Any] | None:
@@ -135,13 +136,19 @@ def _read_cached(path: Path, folder: Path) -> dict[str, Any] | None:
     return stored
 
 
+def _class_names(name: str, folder: Path) -> list[str]:
+    classes = class_folders(name, folder)
+    if not classes:
+        raise DataError(f"{name}: {folder} has no class folder")
+    return classes
+
+
 def _list_tree(name: str, folder: Path) -> dict[str, Any]:
     """List the image files below each class folder, and when each folder was last changed (ns)."""
     changed = {".": os.stat(folder).st_mtime_ns}
     files: dict[str, list[str]] = {}
-    classes = sorted(entry.name for entry in _entries(name, folder) if entry.is_dir())
     bar = tqdm(
-        classes,
+        _class_names(name, folder),
         f"listing {escaped(folder.name)}",
         unit=" classes",
         delay=_SECONDS_WITHOUT_BAR,
@@ -163,12 +170,8 @@ def _list_tree(name: str, folder: Path) -> dict[str, Any]:
                     kept.append(inside[len(class_name) + 1 :])
         if not found:
             raise DataError(f"{name}: class folder {folder / class_name} has no image file")
-        if others:
-            where, example = escaped(str(folder / class_name)), escaped(others[0])
-            log.warning("%s: %d entries are no image files and are left out, such as %s", where, len(others), example)
+        warn_of_others(folder / class_name, others)
         files[class_name] = sorted(found)
-    if not files:
-        raise DataError(f"{name}: {folder} has no class folder")
     return {"format": _FORMAT, "changed": changed, "files": files}
 
 

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .dataset import Dataset, Drawn, Indices
+from .dataset import Dataset, Drawn, Indices, spread_indices
 from .decode import read_view
 from .views import Random, View
 
@@ -20,18 +21,17 @@ from .views import Random, View
 class Listing(NamedTuple):
     """The image files of one split of a data set.
 
-    files: where each is, in the stored order. labels: int64 (n,). classes: their names, in label order.
+    files: where each is, in the stored order: a path, or a place in a shard.
+    labels: int64 (n,). classes: their names, in label order.
     """
 
-    files: list[str]
+    files: list[Any]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
 
     def spread(self, size_limit: int | None) -> Listing:
         """Return at most `size_limit` files, spread evenly over the stored order."""
-        if size_limit is None or size_limit >= len(self.files):
-            return self
-        kept = np.arange(size_limit) * len(self.files) // size_limit
+        kept = spread_indices(len(self.files), size_limit)
         return Listing([self.files[i] for i in kept], self.labels[kept], self.classes)
 
 
@@ -52,6 +52,17 @@ class Photos(Dataset):
         self.files, self.labels = listing.files, listing.labels
         if not self.files:
             raise DataError(f"{name}: no images")
+
+    images_at_once = 64  # 256 would fill the memory of a laptop
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return self.view.size, self.view.size
+
+    def checksum(self, value: int = 0) -> int:
+        """Return a CRC-32 of class names, files and labels: to read a million photographs would take an hour."""
+        value = zlib.crc32(repr(self.files).encode(), zlib.crc32(repr(self.classes).encode(), value))
+        return zlib.crc32(self.labels.tobytes(), value)
 
     @abstractmethod
     def content(self, index: int) -> tuple[str, bytes]:

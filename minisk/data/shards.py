@@ -16,7 +16,7 @@ import json
 import os
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,15 @@ from .views import Random, View
 
 _CLASSES, _INDEX = "classes.txt", "index.json"
 _GROUP = 4  # shards whose photographs are shuffled together
-_FORMAT = 1
+_FORMAT = 2  # of index.json
+
+
+class Place(NamedTuple):
+    """Where a photograph lies: the name of the tar, the number of its first byte, and its size in bytes."""
+
+    shard: str
+    start: int
+    size: int
 
 
 class ImageShards(Photos):
@@ -64,21 +72,19 @@ class ImageShards(Photos):
             members = _members(name, self.folder)
         except OSError as error:
             raise DataError(f"{name}: can't read {error.filename or root}: {error.strerror or error}") from error
-        labels = np.array([member[3] for member in members], dtype=np.int64)
+        labels = np.array([label for _, label in members], dtype=np.int64)
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(titles):
             raise DataError(f"{name}: labels run from {labels.min()} to {labels.max()} for {len(titles)} classes")
-        listing = Listing([f"{shard}:{start}:{size}" for shard, start, size, _ in members], labels, titles)
-        super().__init__(name, listing.spread(size_limit), view)
-        shards = [file.rsplit(":", 2)[0] for file in self.files]
-        self.shard_of = np.unique(shards, return_inverse=True)[1]
+        super().__init__(name, Listing([place for place, _ in members], labels, titles).spread(size_limit), view)
+        self.shard_of = np.unique([place.shard for place in self.files], return_inverse=True)[1]
 
     def content(self, index: int) -> tuple[str, bytes]:
-        shard, start, size = self.files[index].rsplit(":", 2)
+        shard, start, size = self.files[index]
         path = self.folder / shard
         with open(path, "rb") as file:
-            file.seek(int(start))
-            content = file.read(int(size))
-        if len(content) < int(size):
+            file.seek(start)
+            content = file.read(size)
+        if len(content) < size:
             raise DataError(f"{path} ends within the photograph at byte {start}")
         return f"{path} at byte {start}", content
 
@@ -88,8 +94,8 @@ class ImageShards(Photos):
         return np.lexsort((rng.permutation(len(self)), place)).astype(np.int64)
 
 
-def _members(name: str, folder: Path) -> list[tuple[str, int, int, int]]:
-    """Return shard, first byte, size and label of each photograph; read from index.json if the tars are unchanged."""
+def _members(name: str, folder: Path) -> list[tuple[Place, int]]:
+    """Return place and label of each photograph; read from index.json if the tars are unchanged."""
     shards = sorted(path for path in folder.iterdir() if path.suffix == ".tar" and not path.name.startswith("."))
     if not shards:
         raise DataError(f"{name}: {folder} has no .tar file")
@@ -97,7 +103,7 @@ def _members(name: str, folder: Path) -> list[tuple[str, int, int, int]]:
     try:
         stored = json.loads((folder / _INDEX).read_bytes())
         if stored["format"] == _FORMAT and stored["shards"] == state:
-            return [tuple(member) for member in stored["members"]]
+            return [(Place(*place), label) for place, label in stored["members"]]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         pass
     bar = tqdm(shards, f"listing {escaped(folder.name)}", unit=" shards", delay=1, leave=False, disable=None)
@@ -108,8 +114,8 @@ def _members(name: str, folder: Path) -> list[tuple[str, int, int, int]]:
     return members
 
 
-def _members_of(name: str, path: Path) -> list[tuple[str, int, int, int]]:
-    photographs: dict[str, tuple[int, int]] = {}
+def _members_of(name: str, path: Path) -> list[tuple[Place, int]]:
+    photographs: dict[str, Place] = {}
     labels: dict[str, int] = {}
     try:
         with tarfile.open(path, "r:") as tar:
@@ -120,7 +126,7 @@ def _members_of(name: str, path: Path) -> list[tuple[str, int, int, int]]:
                 stem, _, suffix = base.partition(".")
                 key = above + slash + stem
                 if f".{suffix.lower()}" in SUFFIXES:
-                    photographs[key] = entry.offset_data, entry.size
+                    photographs[key] = Place(path.name, entry.offset_data, entry.size)
                 elif suffix == "cls":
                     content: Any = tar.extractfile(entry)
                     labels[key] = int(content.read(20))
@@ -128,7 +134,7 @@ def _members_of(name: str, path: Path) -> list[tuple[str, int, int, int]]:
         raise DataError(f"{name}: {path} can't be read as a shard: {error}") from error
     if missing := photographs.keys() - labels.keys():
         raise DataError(f"{name}: {path} has no .cls file for {escaped(min(missing))}")
-    return [(path.name, *photographs[key], labels[key]) for key in photographs]
+    return [(place, labels[key]) for key, place in photographs.items()]
 
 
 def write_shards(source: ImageFolder, split: str, out: str | Path, photographs: int = 1000, seed: int = 0) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.figures import draw_confusion, draw_mistakes
-from ..data import Dataset, Loader, Photos
+from ..data import Dataset, Loader
 from ..errors import MiniskError, ShapeError
 from ..nn import Module, evaluation_mode
 from ..serialization import atomic_write
@@ -20,7 +20,6 @@ log = logging.getLogger("minisk")
 
 _SHOWN = 24  # mistakes in the picture
 _TOP = 5
-_IMAGES_AT_ONCE, _PHOTOGRAPHS_AT_ONCE = 256, 64
 
 
 class Mistake(NamedTuple):
@@ -93,8 +92,9 @@ def measure(
         MiniskError: an output is not a number.
         ShapeError: the model and the data set have different numbers of classes.
     """
-    size = batch_size or (_PHOTOGRAPHS_AT_ONCE if isinstance(dataset, Photos) else _IMAGES_AT_ONCE)
-    batches = Loader(dataset, size, **normalization, workers=workers, max_broken=max_broken)
+    batches = Loader(
+        dataset, batch_size or dataset.images_at_once, **normalization, workers=workers, max_broken=max_broken
+    )
     outputs, label_parts = [], []
     with evaluation_mode(model):
         for images, part in batches:

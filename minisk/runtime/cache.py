@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from ..backend.folders import cache_path
+
 log = logging.getLogger(__name__)
 
 BUILD_PREFIX = "build-"  # of the folders in which libraries are compiled
@@ -32,7 +34,7 @@ def cache_folder() -> Path:
     It is created if necessary, for this user only. If it cannot be used or trusted, a temporary folder is used.
     """
     try:
-        folder = _configured_folder()
+        folder = cache_path("kernels")
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
@@ -98,12 +100,6 @@ def _remove(path: Path) -> None:
         path.unlink()
     else:
         shutil.rmtree(path)
-
-
-def _configured_folder() -> Path:
-    if os.environ.get("MINISK_CACHE"):
-        return Path(os.environ["MINISK_CACHE"]) / "kernels"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisk" / "kernels"
 
 
 def _why_not_trusted(status: os.stat_result, is_folder: bool) -> str | None:

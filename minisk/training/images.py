@@ -1,11 +1,8 @@
 """The images of a run: the loaders that a Config describes, and checks that they are the images they should be."""
 
 import logging
-import zlib
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from .. import models
 from ..data import IMAGENET_NORMALIZATION, CenterView, Dataset, Loader, Mix, Photos, RandomResizedView, load_dataset
@@ -14,10 +11,6 @@ from ..errors import CheckpointError
 from .config import Config, SettingError
 
 log = logging.getLogger("minisk")
-
-TEST_BATCH = 256
-_TEST_BATCH_OF_PHOTOS = 64  # 256 photographs would fill the memory of a laptop
-_BLOCK = 4096  # images per update of the checksum
 
 
 def load_images(config: Config) -> tuple[Dataset, Dataset]:
@@ -52,7 +45,7 @@ def make_loaders(config: Config, train_set: Dataset, test_set: Dataset, workers:
             raise SettingError(name, f"{wanted} is more than the {len(dataset)} images of {dataset.name}")
     if config.batch_size > len(train_set):
         raise SettingError("batch_size", f"{config.batch_size} is more than the {len(train_set)} training images")
-    side = min(_image_size(train_set))
+    side = min(train_set.image_size)
     for name, value, most in (("crop_padding", config.crop_padding, side - 1), ("cutout", config.cutout, side)):
         if value > most:
             raise SettingError(name, f"{value} must be at most {most}, the images have {side} pixels a side")
@@ -75,37 +68,20 @@ def make_loaders(config: Config, train_set: Dataset, test_set: Dataset, workers:
         workers=workers,
         max_broken=config.max_broken,
     )
-    if not isinstance(test_set, Photos):
-        return train, Loader(test_set, TEST_BATCH, mean=mean, std=std)
-    test = Loader(test_set, _TEST_BATCH_OF_PHOTOS, mean=mean, std=std, workers=workers, max_broken=config.max_broken)
+    test = Loader(
+        test_set,
+        test_set.images_at_once,
+        mean=mean,
+        std=std,
+        workers=workers if isinstance(test_set, Photos) else 0,
+        max_broken=config.max_broken,
+    )
     return train, test
-
-
-def _image_size(dataset: Dataset) -> tuple[int, int]:
-    """Return height and width of a data set's images in pixels."""
-    if isinstance(dataset, Photos):
-        return dataset.view.size, dataset.view.size
-    height, width = dataset.fetch([0])[0].shape[2:]
-    return height, width
-
-
-def checksum(*datasets: Dataset) -> int:
-    """Return a CRC-32 of all images, labels and class names: about 0.2 s for CIFAR. Of photographs, the file names."""
-    value = 0
-    for dataset in datasets:
-        value = zlib.crc32(repr(dataset.classes).encode(), value)
-        if isinstance(dataset, Photos):
-            value = zlib.crc32(dataset.labels.tobytes(), zlib.crc32(repr(dataset.files).encode(), value))
-            continue
-        for first in range(0, len(dataset), _BLOCK):
-            images, labels = dataset.fetch(np.arange(first, min(first + _BLOCK, len(dataset))))
-            value = zlib.crc32(labels.tobytes(), zlib.crc32(images.tobytes(), value))
-    return value
 
 
 def describe_images(train_set: Dataset, test_set: Dataset) -> dict[str, Any]:
     """Return the checksum of both sets, and the height and width of a training image in pixels."""
-    return {"data_checksum": checksum(train_set, test_set), "image_size": list(_image_size(train_set))}
+    return {"data_checksum": test_set.checksum(train_set.checksum()), "image_size": list(train_set.image_size)}
 
 
 def check_same_data(about: Mapping[str, Any], data: Mapping[str, Any]) -> None:
