@@ -68,10 +68,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _measured(arguments: argparse.Namespace, classifier: Any, name: str, size: int, folder: str | None) -> Any:
     """Return the Evaluation of a classifier on views of one size; write the report to the folder, if one is given."""
-    from ..data import CenterView, load_dataset
+    from ..data import load_dataset
     from ..evaluation import measure, report_run
 
-    dataset = load_dataset(name, arguments.data_dir, "test", view=CenterView(size))
+    dataset = load_dataset(name, arguments.data_dir, "test", view=classifier.view(size))
     if classifier.classes != dataset.classes:
         raise CheckpointError(_difference(arguments.weights, classifier.classes, dataset.name, dataset.classes))
     options = {"workers": arguments.workers, "max_broken": arguments.max_broken}

@@ -105,22 +105,34 @@ def _evaluation_listing(name: str, root: Path, train: Path) -> Listing:
 def _listing(name: str, folder: Path) -> Listing:
     """Return the files of a folder of class folders, from the cache if no folder in it has changed since."""
     cached = _cache_file(folder)
-    stored = _read_cached(cached, folder)
+    stored = None if cached is None else _read_cached(cached, folder)
     if stored is None:
         stored = _list_tree(name, folder)
-        try:
-            cached.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            atomic_write(cached, json.dumps(stored).encode())
-        except OSError as error:
-            log.warning("the list of %s can't be kept in %s: %s", folder, cached.parent, error.strerror or error)
+        _keep(cached, stored, folder)
     classes = tuple(stored["files"])
     files = [f"{class_name}/{file}" for class_name, names in stored["files"].items() for file in names]
     labels = np.repeat(np.arange(len(classes)), [len(names) for names in stored["files"].values()])
     return Listing(files, labels.astype(np.int64), classes)
 
 
-def _cache_file(folder: Path) -> Path:
-    return cache_path("trees") / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}.json"
+def _cache_file(folder: Path) -> Path | None:
+    """Return where the list of a folder is kept, or None if the user has no home folder."""
+    try:
+        return cache_path("trees") / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}.json"
+    except RuntimeError:
+        return None
+
+
+def _keep(cached: Path | None, stored: dict[str, Any], folder: Path) -> None:
+    """Write the list of a folder to the cache; warn where that is impossible."""
+    if cached is None:
+        log.warning("the list of %s can't be kept: the user has no home folder; set MINISK_CACHE", folder)
+        return
+    try:
+        cached.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        atomic_write(cached, json.dumps(stored).encode())
+    except OSError as error:
+        log.warning("the list of %s can't be kept in %s: %s", folder, cached.parent, error.strerror or error)
 
 
 def _read_cached(path: Path, folder: Path) -> dict[str, Any] | None:

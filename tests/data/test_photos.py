@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +107,19 @@ def test_damaged_list_in_the_cache_is_made_anew(tree, damage, tmp_path):
     with open(kept, "wb") as file:
         file.write(damage)
     assert ImageFolder(tree, "train", VIEW).files == before
+
+
+def test_a_tree_is_listed_for_a_user_without_a_home_folder(tree, monkeypatch, caplog):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("MINISK_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert len(ImageFolder(tree, "train", VIEW)) == 12
+    assert caplog.messages == [
+        f"the list of {tree / 'train'} can't be kept: the user has no home folder; set MINISK_CACHE"
+    ]
 
 
 def test_class_without_validation_images_is_a_warning(tree, caplog):
