@@ -56,8 +56,8 @@ class Classifier:
     def top(self, image: Any, count: int = 5) -> list[tuple[str, float]]:
         """Return the most probable classes of a Pillow image (RGB, any size) with their probabilities, largest first.
 
-        A network for photographs sees the view that `minisk evaluate` measures it on; any other network sees the largest
-        square in the image's centre. Raises MiniskError.
+        A network for photographs sees the view that `minisk evaluate` measures it on. Any other network sees the
+        largest square in the image's centre. Raises MiniskError.
         """
         view = self.view()
         square = view.cut(image, (0, 0, *image.size)) if self.dataset == "imagenet" else self._square(image)
