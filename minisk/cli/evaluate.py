@@ -28,7 +28,10 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--max-broken", type=int, default=0, metavar="N", help="photographs that may be left out as unreadable"
     )
-    parser.add_argument("--out", metavar="DIR", help="write confusion.png, mistakes.png and evaluation.json here")
+    parser.add_argument(
+        "--out", metavar="DIR", help="write evaluation.json, pictures and the answers to each image here"
+    )
+    parser.add_argument("--resume", action="store_true", help="with --out: go on where an evaluation was ended")
     parser.add_argument("--csv", action="store_true", help="print the table of classes as CSV, without totals")
     add_weights(parser)
     parser.set_defaults(run=run)
@@ -40,6 +43,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.out is not None:
         _make_folder(arguments.out)
+    elif arguments.resume:
+        raise MiniskError("--resume has no effect without --out: no answers are kept")
     classifier = load_classifier(arguments.weights, arguments.device)
     name = arguments.dataset or classifier.dataset
     if arguments.size and name != "imagenet":
@@ -74,9 +79,10 @@ def _measured(arguments: argparse.Namespace, classifier: Any, name: str, size: i
     dataset = load_dataset(name, arguments.data_dir, "test", view=classifier.view(size))
     if classifier.classes != dataset.classes:
         raise CheckpointError(_difference(arguments.weights, classifier.classes, dataset.name, dataset.classes))
-    options = {"workers": arguments.workers, "max_broken": arguments.max_broken}
+    options: dict[str, Any] = {"workers": arguments.workers, "max_broken": arguments.max_broken}
     if folder is not None:
         _make_folder(folder)
+        options |= {"keep": Path(folder) / "answers.safetensors", "resume": arguments.resume}
         return report_run(classifier.model, dataset, classifier.normalization, folder, **options)
     return measure(classifier.model, dataset, classifier.normalization, **options)
 
