@@ -22,7 +22,12 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the images, as for training")
     parser.add_argument(
-        "--size", type=int, nargs="+", metavar="N", help="imagenet: sides of the central views (default: the network's)"
+        "--size",
+        type=int,
+        nargs="+",
+        action="extend",
+        metavar="N",
+        help="imagenet: sides of the central views (default: the network's)",
     )
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that decode photographs")
     parser.add_argument(
@@ -40,6 +45,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the totals and a table of the classes; with several sizes, a line for each size."""
     from ..evaluation import load_classifier
+    from ..evaluation.classifier import LARGEST_SIDE
 
     if arguments.out is not None:
         _make_folder(arguments.out)
@@ -49,14 +55,16 @@ def run(arguments: argparse.Namespace) -> None:
     name = arguments.dataset or classifier.dataset
     if arguments.size and name != "imagenet":
         raise MiniskError(f"--size has no effect: the images of {name} have one size; it needs --dataset imagenet")
+    if any(not 1 <= size <= LARGEST_SIDE for size in arguments.size or ()):
+        raise MiniskError(f"--size {' '.join(map(str, arguments.size))}: expected 1 to {LARGEST_SIDE} pixels")
     sizes = arguments.size or [classifier.size]
+    rows: list[dict[str, Any]] = []
     for size in sizes:
         started = time.perf_counter()
         folder = None if arguments.out is None else arguments.out if len(sizes) == 1 else f"{arguments.out}/{size}"
         result = _measured(arguments, classifier, name, size, folder)
         if arguments.csv:
-            rows = [{**row, "class": printable(row["class"])} for row in result.class_rows()]
-            print(csv_text(["class", "images", "accuracy"], rows), end="")
+            rows += [{**row, "class": printable(row["class"]), "size": size} for row in result.class_rows()]
             continue
         images = int(result.confusion.sum())
         speed = f", {images / (time.perf_counter() - started):.0f} images/s" if name == "imagenet" else ""
@@ -69,6 +77,9 @@ def run(arguments: argparse.Namespace) -> None:
         )
         if len(sizes) == 1:
             _print_classes(result)
+    if arguments.csv:
+        columns = [*(["size"] if len(sizes) > 1 else []), "class", "images", "accuracy"]
+        print(csv_text(columns, [{name: row[name] for name in columns} for row in rows]), end="")
 
 
 def _measured(arguments: argparse.Namespace, classifier: Any, name: str, size: int, folder: str | None) -> Any:

@@ -24,7 +24,7 @@ from .metrics import log_probabilities, resolve_device
 
 _LONGEST_NAME = 200  # characters of a class name: tables and pictures show it
 _FOREIGN = (".pth", ".pt", ".npz", ".caffemodel")
-_LARGEST_SIDE = 1024  # of the images that a checkpoint may ask for, in pixels
+LARGEST_SIDE = 1024  # of the images that a checkpoint may ask for, in pixels
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def _class_names(saved: Any) -> tuple[str, ...]:
 
 def _image_side(saved: Any) -> int:
     """Return the shorter side of the training images. A larger one than 1,024 pixels would fill the memory."""
-    if not isinstance(saved, list) or not all(type(side) is int and 1 <= side <= _LARGEST_SIDE for side in saved):
-        raise CheckpointError(f"its image_size is {reprlib.repr(saved)}, expected sides of 1 to {_LARGEST_SIDE} pixels")
+    if not isinstance(saved, list) or not all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in saved):
+        raise CheckpointError(f"its image_size is {reprlib.repr(saved)}, expected sides of 1 to {LARGEST_SIDE} pixels")
     return int(min(saved))
 
 

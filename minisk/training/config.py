@@ -93,7 +93,11 @@ class Config:
         "DIR",
     )
     image_size: int | None = _setting(
-        "data", None, "imagenet: side of the views in pixels (default: the model's input size)", at_least=1
+        "data",
+        None,
+        "imagenet: side of the views in pixels (default: the model's input size)",
+        at_least=1,
+        at_most=1024,
     )
     least_area: float = _setting(
         "data", 0.08, "imagenet: least share of a photograph in a view", "F", above=0, at_most=1
