@@ -101,4 +101,11 @@ def test_the_command_goes_on_in_its_folder(tmp_path, capsys):
         assert main([*command, *options]) == 0
         outputs.append([line.split("images")[0] for line in capsys.readouterr().out.splitlines()])
     assert outputs[0] == outputs[1] and len(outputs[0]) == 2
+    assert main([*command, "--resume", "--csv"]) == 0
+    assert [line.split(",")[:3] for line in capsys.readouterr().out.splitlines()] == [
+        ["size", "class", "images"],
+        *[[size, name, "1"] for size in ("32", "40") for name in about["classes"]],
+    ]
+    assert main([*command, "--size", "5000"]) == 1
+    assert "--size 32 40 5000: expected 1 to 1024 pixels" in capsys.readouterr().err
     assert (tmp_path / "out/32/answers.safetensors").exists() and (tmp_path / "out/40/evaluation.json").exists()

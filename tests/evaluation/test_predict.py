@@ -158,6 +158,11 @@ def test_names_that_would_drive_a_terminal_are_escaped(weights, command, tmp_pat
     assert (status, err) == (0, "") and "\x1b" not in out and len(out.splitlines()) == 5
 
 
+def test_a_drawing_must_be_a_png(weights, command, tmp_path):
+    status, _, err = command("predict", picture(tmp_path / "a.png"), "--weights", weights, "--draw", "p.xyz")
+    assert (status, err) == (1, "minisk predict: --draw p.xyz: expected a name that ends in .png\n")
+
+
 def test_draw_writes_a_picture_of_images_and_their_classes(weights, command, tmp_path):
     paths = [picture(tmp_path / name) for name in ("a.png", "b.png")]
     out = tmp_path / "drawn.png"
