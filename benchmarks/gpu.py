@@ -1,7 +1,7 @@
 """Time minisk on a GPU: each kernel against the limits of the machine, a training step against PyTorch's.
 
     python benchmarks/gpu.py
-    python benchmarks/gpu.py --model sknet50 --batch-size 64
+    python benchmarks/gpu.py --model sknet50 --batch-size 64 --precision mixed --only step
 
 The limits are measured in the same run: a copy on the device for bytes, a matrix product for arithmetic. A job takes at
 least the time to read its inputs and write its outputs once, and to do its arithmetic. PyTorch must be built for CUDA.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -87,16 +88,17 @@ def seconds(call: Callable[..., Any], *args: Any, rounds: int, repeats: int = 10
     return statistics.median(times)
 
 
-def steps_of(model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], float]]:
+def steps_of(model: Any, x: np.ndarray, y: np.ndarray, precision: str) -> dict[str, Callable[[], float]]:
     """Make the same training step for minisk and, if it finds the GPU, for PyTorch."""
-    steps = {}
+    steps, mixed = {}, precision == "mixed"
     with contextlib.suppress(ImportError):
         import torch
         from torch_models import torch_model
 
         if torch.cuda.is_available():  # before minisk's step, which moves the model to the GPU
-            steps["PyTorch"] = torch_step(torch_model(model), x, y, "cuda")
-    steps["minisk"] = minisk_step(model, x, y, "cuda")
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+            steps["PyTorch"] = torch_step(torch_model(model), x, y, "cuda", mixed=mixed)
+    steps["minisk"] = minisk_step(model, x, y, "cuda", mixed=mixed)
     return steps
 
 
@@ -111,13 +113,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--matrix", type=int, default=4096, help="rows of the square matrices that measure arithmetic")
     parser.add_argument("--model", choices=models.NAMES, default="sknet29")
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--precision", choices=("float32", "tf32", "mixed"), default="float32", help="of the step")
+    parser.add_argument("--only", choices=("kernels", "step"), help="time nothing else")
     parser.add_argument("--rounds", type=int, default=9)
     chosen = parser.parse_args(arguments)
+    if chosen.precision == "tf32":  # CuPy reads it when it is imported
+        os.environ["CUPY_TF32"] = "1"
     if not cuda_available():
         print("no GPU")
         return
-    time_kernels(chosen)
-    time_steps(chosen)
+    if chosen.only != "step":
+        time_kernels(chosen)
+    if chosen.only != "kernels":
+        time_steps(chosen)
 
 
 def time_kernels(chosen: argparse.Namespace) -> None:
@@ -135,9 +143,10 @@ def time_kernels(chosen: argparse.Namespace) -> None:
 def time_steps(chosen: argparse.Namespace) -> None:
     size = models.input_size(chosen.model)
     model = models.create(chosen.model)
-    steps = steps_of(model, *batch(chosen.batch_size, size, model.classifier.weight.shape[0]))
+    images = batch(chosen.batch_size, size, model.classifier.weight.shape[0])
+    steps = steps_of(model, *images, chosen.precision)
     losses = {name: step() for name, step in steps.items()}
-    print(f"{chosen.model}, batch {chosen.batch_size}, {size} pixels, first losses {losses}")
+    print(f"{chosen.model}, batch {chosen.batch_size}, {size} pixels, {chosen.precision}, first losses {losses}")
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(chosen.rounds):  # interleaved: if the GPU slows down, it slows both
         for name, step in steps.items():

@@ -45,7 +45,9 @@ SETTINGS: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4, "
 ROOF = "np.matmul"
 
 
-def minisk_step(model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", inference: bool = False) -> Step:
+def minisk_step(
+    model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", inference: bool = False, mixed: bool = False
+) -> Step:
     import minisk as ms
     from minisk import models
     from minisk.optim import SGD
@@ -54,6 +56,7 @@ def minisk_step(model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", i
     optimizer = SGD(model.parameters(), **SETTINGS)
     images, labels = ms.tensor(x, device=device), ms.tensor(y, device=device)
 
+    @ms.autocast(mixed)
     def loss_of() -> Any:
         return models.classification_loss(model(images), labels)
 
@@ -64,13 +67,16 @@ def minisk_step(model: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", i
     return predict if inference else training_step(loss_of, optimizer.zero_grad, optimizer.step)
 
 
-def torch_step(network: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", inference: bool = False) -> Step:
+def torch_step(
+    network: Any, x: np.ndarray, y: np.ndarray, device: str = "cpu", inference: bool = False, mixed: bool = False
+) -> Step:
     import torch
 
     network.to(device).train(not inference)
     optimizer = torch.optim.SGD(network.parameters(), **SETTINGS)
     images, labels = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
 
+    @torch.autocast(device, torch.float16, enabled=mixed)
     def loss_of() -> Any:
         outputs = network(images)
         if isinstance(outputs, tuple):  # with an auxiliary classifier
