@@ -50,7 +50,9 @@ def check_sum_to(sum_to):
 def hint_for_shape(shape, full, result):
     """Return what the wrong shape shows."""
     if result.ndim > len(shape):
-        return ": it does not sum" if result.shape == full else f": axes that {shape} lacks must go, not stay with size 1"
+        return (
+            ": it does not sum" if result.shape == full else f": axes that {shape} lacks must go, not stay with size 1"
+        )
     if result.ndim < len(shape):
         return f", but a gradient has the shape of its input: keepdims=True keeps the axes where {shape} has size 1"
     return f": the axes where {shape} has size 1 were repeated too, so sum over them"
