@@ -29,8 +29,8 @@ _loads = itertools.count()
 class Answer:
     """The reader's folder of one chapter."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, chapter: Chapter) -> None:
+        self.folder, self.chapter = folder, chapter
         self._module: ModuleType | None = None
 
     @property
@@ -49,13 +49,13 @@ class Answer:
     def path(self, name: str) -> Path:
         """Return the path of one of the reader's files. Raises Wrong if it is missing."""
         if not (self.folder / name).exists():
-            raise Wrong(f"{self.folder / name} does not exist: run `python -m book start` for this chapter first.")
+            raise Wrong(f"There is no {name} in {self.folder}: run `python -m book start {self.chapter.number}` first.")
         return self.folder / name
 
 
 def judge(chapter: Chapter, folder: Path) -> str | None:
     """Check the files of a folder. Return one sentence about what is wrong, or None if the exercise is solved."""
-    answer = Answer(folder.resolve())
+    answer = Answer(folder.resolve(), chapter)
     check = chapter.module("check").check
     try:
         with tempfile.TemporaryDirectory() as scratch, working_in(scratch):

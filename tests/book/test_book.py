@@ -129,7 +129,7 @@ def test_a_wrong_try_is_answered_in_one_sentence(small, tmp_path, source, senten
 
 
 def test_a_missing_exercise_is_answered(small, tmp_path):
-    assert "run `python -m book start`" in judge(small, tmp_path)
+    assert "run `python -m book start 41` first" in judge(small, tmp_path)
 
 
 def test_a_changed_exercise_is_read_again(small, tmp_path):
