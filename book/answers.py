@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sys
 import tempfile
 import traceback
 from dataclasses import dataclass, field
@@ -37,7 +38,11 @@ class Answer:
     def module(self) -> ModuleType:
         """Return the reader's exercise.py as a module, loaded at the first use."""
         if self._module is None:
-            self._module = load_module(self.path("exercise.py"), f"book_exercise_{next(_loads)}")
+            before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a cached file may be one try old
+            try:
+                self._module = load_module(self.path("exercise.py"), f"book_exercise_{next(_loads)}")
+            finally:
+                sys.dont_write_bytecode = before
         return self._module
 
     def get(self, name: str) -> Any:
@@ -62,12 +67,12 @@ def judge(chapter: Chapter, folder: Path) -> str | None:
             check(answer)
     except Wrong as wrong:
         return str(wrong)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _sentence_about(error, answer)
     return None
 
 
-def _sentence_about(error: Exception, answer: Answer) -> str:
+def _sentence_about(error: BaseException, answer: Answer) -> str:
     """Return one sentence that names the reader's line where an exception began."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if answer.folder in Path(frame.filename).parents
