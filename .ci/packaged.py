@@ -8,7 +8,8 @@ import sys
 import tarfile
 import zipfile
 
-SOURCES = ["README.md", "LICENSE", "CHANGELOG.md", "setup.py", "pyproject.toml", "train_cifar.py", "tests", "tools"]
+SOURCES = ["README.md", "LICENSE", "CHANGELOG.md", "setup.py", "pyproject.toml", "train_cifar.py"]
+SOURCES += ["tests", "tools", "book"]
 
 
 def tracked(*paths: str) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("minisk", "tests", "tools", "benchmarks", "docs")
+FOLDERS = ("minisk", "tests", "tools", "benchmarks", "docs", "book")
 SUFFIXES = {".py", ".cu", ".cuh", ".h", ".md", ".txt"}
 
 # (pattern of whole words, replacement). An underscore separates words, so that names are checked too.

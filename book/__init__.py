@@ -1,0 +1,5 @@
+"""The book: fourteen chapters that run. `python -m book` lists them; book/README.md describes the form of a chapter."""
+
+from .chapters import build
+
+__all__ = ["build"]
