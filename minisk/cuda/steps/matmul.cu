@@ -57,7 +57,7 @@ extern "C" __global__ void matmul_shared(const int m, const int n, const int dep
 // check: <<<(2, 2), (8, 8)>>> m=64 n=64 depth=40 a[m*depth] b[depth*n] c[m*n]
 extern "C" __global__ void matmul_registers(const int m, const int n, const int depth, const real* a, const real* b,
                                             real* c) {
-    __shared__ number left[DEPTH][WIDE + 1], right[DEPTH][WIDE];  // left is stored by columns; padded against conflicts
+    __shared__ number left[DEPTH][WIDE + 4], right[DEPTH][WIDE];  // left by columns; padded: see the ladder of transpose
     const int x = threadIdx.x, y = threadIdx.y, thread = y * blockDim.x + x, threads = blockDim.x * blockDim.y;
     const int first_i = blockIdx.y * WIDE, first_j = blockIdx.x * WIDE;
     number sum[OWN][OWN];
