@@ -1,4 +1,4 @@
-"""For the checks of exercises in CUDA: run the reader's kernel under the checker, and say in one sentence what is wrong."""
+"""For exercises in CUDA: run the reader's kernel under the checker; say in one sentence what is wrong."""
 
 from __future__ import annotations
 

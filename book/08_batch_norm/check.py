@@ -43,7 +43,8 @@ def check_statistics(statistics):
         error = np.abs(center.astype("d") + rest - mean).max()
         if error > 1e-4:
             raise Wrong(
-                f"center + rest is wrong by {error:.1e}: keep the mean of the shifted rows in `rest`, as a second number."
+                f"center + rest is wrong by {error:.1e}: keep the mean of the "
+                "shifted rows in `rest`, as a second number."
             )
 
 

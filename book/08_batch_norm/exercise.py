@@ -28,6 +28,8 @@ class Normalize(ms.Function):
 
     @staticmethod
     def backward(ctx, dout):
-        """Return dx, computed with Tensors: `x.mean(0)`, `(a * b).mean(0)` and `(v + eps) ** 0.5` are operations."""
-        (x,) = ctx.saved_tensors
+        """Return dx, computed with Tensors: `x.mean(0)`, `(a * b).mean(0)` and `(v + eps) ** 0.5` are operations.
+
+        `(x,) = ctx.saved_tensors` is the Tensor x.
+        """
         raise NotImplementedError

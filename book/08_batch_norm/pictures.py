@@ -6,10 +6,10 @@ from book.drawing import dot, line, svg, text
 def grid():
     """Draw the neighbouring float32 numbers at two scales, with data of variance 1 on them."""
     parts = []
-    for row, (middle, gap, label, answer) in enumerate(
+    for row, (gap, label, answer) in enumerate(
         (
-            (10_000.0, 1 / 1024, "near 10,000: the numbers of float32 are 1/1024 apart", ""),
-            (1e8, 8.0, "near 10,000²: the numbers of float32 are 8 apart", "the variance, 1, is this wide"),
+            (1 / 1024, "near 10,000: the numbers of float32 are 1/1024 apart", ""),
+            (8.0, "near 10,000²: the numbers of float32 are 8 apart", "the variance, 1, is this wide"),
         )
     ):
         top = 60 + 130 * row
@@ -23,7 +23,9 @@ def grid():
             suffix = "" if k == 0 else f"{k:+d}/1024" if row == 0 else f"{8 * k:+d}"
             parts.append(text(x, top + 50, name if k == 0 else suffix, size=12, anchor="middle", colour="grey"))
         if row == 0:
-            parts.append(text(600, top + 74, "the data, 9,999 to 10,001, have 2,048 such gaps: enough", size=13, anchor="end"))
+            parts.append(
+                text(600, top + 74, "the data, 9,999 to 10,001, have 2,048 such gaps: enough", size=13, anchor="end")
+            )
         else:
             parts.append(line((270, top + 20), (270 + unit, top + 20), colour="orange", width=7))
             parts.append(dot(270, top + 20, "blue", 5))

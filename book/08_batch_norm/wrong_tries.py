@@ -24,12 +24,17 @@ TRIES = [
         {"return center, rest,": "return center, 0 * rest,"},
         "keep the mean of the shifted rows",
     ),
-    Try("the gradient of evaluation mode", {"(dout - dout.mean(0) - y * (dout * y).mean(0))": "dout"}, "evaluation mode"),
+    Try(
+        "the gradient of evaluation mode", {"(dout - dout.mean(0) - y * (dout * y).mean(0))": "dout"}, "evaluation mode"
+    ),
     Try("without the term of the variance", {" - y * (dout * y).mean(0)": ""}, "term of the variance"),
     Try("without the term of the mean", {"dout - dout.mean(0) - y": "dout - y"}, "term of the mean"),
     Try(
         "mean and variance as constants",
-        {"centred = x - x.mean(0)": "centred = x - x.mean(0).detach()", "y = centred": "inv_std = inv_std.detach()\n        y = centred"},
+        {
+            "centred = x - x.mean(0)": "centred = x - x.mean(0).detach()",
+            "y = centred": "inv_std = inv_std.detach()\n        y = centred",
+        },
         "arrays have no history",
     ),
     Try("the gap near 10,000 again", {"PREDICTION = -8": "PREDICTION = -10"}, "between 2^15 and 2^16"),

@@ -31,12 +31,16 @@ def formula(layer, x, mistake=""):
 
 
 SENTENCES = {
-    "over channels": "The softmax runs over the channels: in each channel the branches compete, so its axis is that of M.",
-    "sigmoid": "The weights of a channel do not add up to 1: a sigmoid weighs each branch alone, a softmax lets them compete.",
+    "over channels": "The softmax runs over the channels: in each channel the "
+    "branches compete, so its axis is that of M.",
+    "sigmoid": "The weights of a channel do not add up to 1: a sigmoid weighs each "
+    "branch alone, a softmax lets them compete.",
     "first branch only": "The squeeze sees the first branch only: it is computed from the sum of all branches.",
     "maximum": "The squeeze uses the maximum of each plane, the paper its mean.",
-    "no batch norm": "The squeeze skips its batch norm: z = ReLU(BN(fc1 · …)), and `norm` wants the shape (N, width, 1, 1).",
-    "branches last": "fc2's result is read as (C, M): the first C of its M·C numbers belong to branch 0, so reshape to (N, M, C).",
+    "no batch norm": "The squeeze skips its batch norm: z = ReLU(BN(fc1 · …)), and "
+    "`norm` wants the shape (N, width, 1, 1).",
+    "branches last": "fc2's result is read as (C, M): the first C of its M·C numbers "
+    "belong to branch 0, so reshape to (N, M, C).",
 }
 
 
@@ -60,10 +64,20 @@ def check(answer):
         for mistake, sentence in SENTENCES.items():
             if np.allclose(out, formula(layer, x, mistake)[0], rtol=1e-8):
                 raise Wrong(sentence)
-        raise Wrong(f"The result differs from Σ a_m · U_m by {np.abs(out - right).max():.1e}: check each line with the text.")
+        raise Wrong(
+            f"The result differs from Σ a_m · U_m by {np.abs(out - right).max():.1e}: check each line with the text."
+        )
     if layer.attention is None or not np.allclose(layer.attention.numpy(), attention):
         raise Wrong("The result is right, but `attention` does not hold the weights, (N, M, C), after a forward.")
-    inputs = random.standard_normal((3, CHANNELS, 3, 3))
+    check_gradient(layer, random.standard_normal((3, CHANNELS, 3, 3)))
+    prediction = answer.get("PREDICTION")
+    if prediction != 32 * 3 * 64:
+        raise Wrong(
+            f"PREDICTION is {prediction}: fc2 maps the squeeze, 32 numbers, to one logit for each of 3 × 64 weights."
+        )
+
+
+def check_gradient(layer, inputs):
     try:
         ms.gradcheck(layer, [inputs])
     except ms.GradcheckError:
@@ -71,6 +85,3 @@ def check(answer):
             "The result is right, but a gradient is not: compute with Tensors throughout, without `.numpy()`, `.data` "
             "or `.detach()` on the way."
         ) from None
-    prediction = answer.get("PREDICTION")
-    if prediction != 32 * 3 * 64:
-        raise Wrong(f"PREDICTION is {prediction}: fc2 maps the squeeze, 32 numbers, to one logit for each of 3 × 64 weights.")

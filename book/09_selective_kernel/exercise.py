@@ -1,6 +1,6 @@
 """Exercise 9: a selective kernel with any number of branches."""
 
-from minisk import nn, ops
+from minisk import nn
 
 # Predict: how many weights has fc2 for 64 channels, 3 branches and a squeeze of width 32?
 PREDICTION = None

@@ -44,7 +44,9 @@ def selective():
         arrow((634, 80), (672, 104)),
         arrow((634, 172), (672, 148)),
     ]
-    return svg(730, 225, "A selective kernel: two convolutions, a squeeze, a softmax over branches, and their sum", parts)
+    return svg(
+        730, 225, "A selective kernel: two convolutions, a squeeze, a softmax over branches, and their sum", parts
+    )
 
 
 def attention():
@@ -58,7 +60,7 @@ def attention():
         top=60,
         width=460,
     )
-    parts = [axes.frame("size of the object, as a share of the image", "change of the wide branch's weight")]
+    parts = [axes.frame("radius of the object, as a share of half the image", "change of the wide branch's weight")]
     for unit, colour in enumerate(("blue", "green", "orange", "grey", "ink")):
         values = [row[unit] - MEASURED[0][unit] for row in MEASURED]
         parts += [axes.curve(SIZES, values, colour), axes.dots(SIZES, values, colour)]

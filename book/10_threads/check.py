@@ -39,6 +39,7 @@ def check_kernel(path):
     requests = sum(site.requests for site in report.sites if site.array == "x")
     if requests > PLANES * -(-SPATIAL // 32):
         raise Wrong(
-            f"Warps read x in {requests} requests where {PLANES * -(-SPATIAL // 32)} would do: all lanes of a warp must "
+            f"Warps read x in {requests} requests where {PLANES * -(-SPATIAL // 32)} "
+            "would do: all lanes of a warp must "
             "have work in every round but the last."
         )

@@ -21,14 +21,20 @@ def threads():
             else:
                 parts += [text(x + 18, 112, "idle", anchor="middle", size=12, colour="grey")]
     parts += [text(20, 64, "threadIdx.x", size=13, colour="grey"), text(20, 148, "element i", size=13, colour="grey")]
-    parts += [text(130, 190, "i = blockIdx.x · blockDim.x + threadIdx.x      if (i < n), with blockDim.x = 4 and n = 10")]
-    return svg(690, 206, "Three blocks of four threads: thread t of block b owns element 4b + t; two threads are idle", parts)
+    parts += [
+        text(130, 190, "i = blockIdx.x · blockDim.x + threadIdx.x      if (i < n), with blockDim.x = 4 and n = 10")
+    ]
+    return svg(
+        690, 206, "Three blocks of four threads: thread t of block b owns element 4b + t; two threads are idle", parts
+    )
 
 
 def request():
     """Draw the sectors that 32 lanes touch, in neighbouring order and eight numbers apart."""
     parts = []
-    for row, (name, apart) in enumerate((("neighbours: 4 sectors, all 128 bytes used", 1), ("8 apart: 32 sectors, 128 of 1,024 bytes used", 8))):
+    for row, (name, apart) in enumerate(
+        (("neighbours: 4 sectors, all 128 bytes used", 1), ("8 apart: 32 sectors, 128 of 1,024 bytes used", 8))
+    ):
         top = 40 + 118 * row
         parts.append(text(20, top - 14, f"32 lanes read numbers that are {name}" if row else f"32 lanes read {name}"))
         for sector in range(32):
@@ -40,8 +46,18 @@ def request():
             parts.append(rectangle(x + 4, top, 10, 10, "blue"))
             if lane % 4 == 0 or lane == 31:
                 parts.append(arrow((x + 9, top + 11), (target + 1, top + 33), colour="grey", width=1))
-    parts.append(text(20, 252, "a blue square: a lane; a box: a sector of 32 bytes, eight numbers; orange: moved", size=13, colour="grey"))
-    return svg(680, 266, "A warp that reads neighbours moves 4 sectors; one that reads every eighth number moves 32", parts)
+    parts.append(
+        text(
+            20,
+            252,
+            "a blue square: a lane; a box: a sector of 32 bytes, eight numbers; orange: moved",
+            size=13,
+            colour="grey",
+        )
+    )
+    return svg(
+        680, 266, "A warp that reads neighbours moves 4 sectors; one that reads every eighth number moves 32", parts
+    )
 
 
 def pictures():

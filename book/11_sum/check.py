@@ -53,7 +53,8 @@ def check_float16(path):
     examined(path, "plane_sum", (PLANES,), (BLOCK,), (x.shape[1], x, out))
     if np.abs(out / right - 1).max() > 1e-3:
         raise Wrong(
-            f"In float16 a sum is {out[0]:g} instead of {right[0]:g}: near 256 its numbers are 1/4 apart, so small terms "
+            f"In float16 a sum is {out[0]:g} instead of {right[0]:g}: near 256 "
+            "its numbers are 1/4 apart, so small terms "
             "vanish; add in `wide`."
         )
 

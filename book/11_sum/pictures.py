@@ -29,15 +29,30 @@ def banks():
     parts = []
     for row, (stride, cost) in enumerate(((1, "1 wavefront"), (2, "2 wavefronts"), (32, "32 wavefronts"))):
         top = 44 + 72 * row
-        parts.append(text(20, top - 10, f"lane k reads word {stride if stride > 1 else ''}{'·' if stride > 1 else ''}k: {cost}"))
+        parts.append(
+            text(20, top - 10, f"lane k reads word {stride if stride > 1 else ''}{'·' if stride > 1 else ''}k: {cost}")
+        )
         for bank in range(32):
             lanes = sum(1 for lane in range(32) if lane * stride % 32 == bank)
             colour = "pale" if lanes == 0 else "pale-green" if lanes == 1 else "pale-orange"
             parts.append(rectangle(20 + 20 * bank, top, 18, 30, colour))
             if lanes:
                 parts.append(text(29 + 20 * bank, top + 20, str(lanes), anchor="middle", size=11))
-    parts.append(text(20, 252, "32 boxes: the banks of shared memory; the number in a box: lanes that want a word of this bank", size=13, colour="grey"))
-    return svg(680, 266, "Requests to 32 banks: neighbours touch each bank once, a stride of 32 touches one bank 32 times", parts)
+    parts.append(
+        text(
+            20,
+            252,
+            "32 boxes: the banks of shared memory; the number in a box: lanes that want a word of this bank",
+            size=13,
+            colour="grey",
+        )
+    )
+    return svg(
+        680,
+        266,
+        "Requests to 32 banks: neighbours touch each bank once, a stride of 32 touches one bank 32 times",
+        parts,
+    )
 
 
 def pictures():

@@ -9,7 +9,10 @@ TRIES = [
     Try("leaves the race", {BARRIER: ""}, "reads the shared array of_warp", file=CU),
     Try(
         "a barrier that one thread reaches",
-        {BARRIER: "", "if (threadIdx.x == 0) out": "if (threadIdx.x == 0) { __syncthreads(); } if (threadIdx.x == 0) out"},
+        {
+            BARRIER: "",
+            "if (threadIdx.x == 0) out": "if (threadIdx.x == 0) { __syncthreads(); } if (threadIdx.x == 0) out",
+        },
         "'synchronisation'",
         file=CU,
     ),

@@ -43,7 +43,9 @@ def check_forward(select, logits, x0, x1):
     right, right_weights = reference.select(logits, x0, x1)
     if not np.allclose(weights, right_weights, rtol=1e-4, atol=1e-6):
         if np.allclose(weights.sum(1), 1, rtol=1e-4) or np.allclose(weights.reshape(2, 3, 2).sum(2), 1, rtol=1e-4):
-            raise Wrong("The weights belong to other logits: logit m of channel c in image n is at (n·2 + m)·channels + c.")
+            raise Wrong(
+                "The weights belong to other logits: logit m of channel c in image n is at (n·2 + m)·channels + c."
+            )
         raise Wrong("The two weights of a plane do not add up to 1: divide both by the sum of their exponentials.")
     if not np.allclose(out, right, rtol=1e-4, atol=1e-5):
         raise Wrong(f"The weights are right, but out[0,0,0,0] is {out.flat[0]:.4g} instead of {right.flat[0]:.4g}.")
@@ -65,8 +67,13 @@ def check_backward(select_grad, dout, dweights, weights, x0, x1):
         raise Wrong("dlogits leaves out `dweights`, the gradient that reaches the weights directly: add it to da.")
     if not np.allclose(dlogits, right, rtol=1e-3, atol=1e-4):
         if not np.allclose(dlogits.sum(1), 0, atol=1e-3):
-            raise Wrong("The two dlogits of a plane must add up to 0, since a softmax ignores a common shift: subtract the mean.")
-        raise Wrong(f"dlogits[0,0,0] is {dlogits.flat[0]:.4g} instead of {right.flat[0]:.4g}: check the sums over the plane.")
+            raise Wrong(
+                "The two dlogits of a plane must add up to 0, since a softmax "
+                "ignores a common shift: subtract the mean."
+            )
+        raise Wrong(
+            f"dlogits[0,0,0] is {dlogits.flat[0]:.4g} instead of {right.flat[0]:.4g}: check the sums over the plane."
+        )
     check_traffic(report, ("dout", "x0", "x1"), "backward")
 
 
@@ -74,7 +81,10 @@ def check_traffic(report, arrays, direction):
     for array in arrays:
         moved = sectors(report, array)
         if moved > 1.1 * PLANE_SECTORS:
-            raise Wrong(f"The result is right, but {direction} moves {moved} sectors of {array}, and {PLANE_SECTORS} would do: read it once.")
+            raise Wrong(
+                f"The result is right, but {direction} moves {moved} sectors of {array}, "
+                f"and {PLANE_SECTORS} would do: read it once."
+            )
 
 
 def check_proof(answer):

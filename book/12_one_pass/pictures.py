@@ -24,7 +24,15 @@ def passes():
             last = number == len(reads) - 1
             parts.append(arrow((270, y), (626, y), colour="orange" if last else "blue"))
             parts.append(text(636, y + 4, label, size=12))
-    parts.append(text(270, 312, "a row of x; an arrow: one pass that reads it; orange: the pass that writes y", size=12, colour="grey"))
+    parts.append(
+        text(
+            270,
+            312,
+            "a row of x; an arrow: one pass that reads it; orange: the pass that writes y",
+            size=12,
+            colour="grey",
+        )
+    )
     return svg(710, 326, "A softmax that reads its row three times, twice, and once, with the counts of each", parts)
 
 

@@ -15,11 +15,23 @@ TRIES = [
     ),
     Try(
         "logits as (N, C, 2)",
-        {"out) {\n    const int first = blockIdx.x / channels * 2 * channels + blockIdx.x % channels, second = first + channels;": "out) {\n    const int first = 2 * blockIdx.x, second = first + 1;"},
+        {
+            "out) {\n    const int first = blockIdx.x / channels * 2 * channels + "
+            "blockIdx.x % channels, second = first + channels;": "out) {\n    const int first = 2 * "
+            "blockIdx.x, second = first + 1;"
+        },
         "(n·2 + m)·channels + c",
         file=CU,
     ),
-    Try("leaves dweights out", {"block_sum(sum0) + (wide)dweights[first]": "block_sum(sum0)", "block_sum(sum1) + (wide)dweights[second]": "block_sum(sum1)"}, "leaves out `dweights`", file=CU),
+    Try(
+        "leaves dweights out",
+        {
+            "block_sum(sum0) + (wide)dweights[first]": "block_sum(sum0)",
+            "block_sum(sum1) + (wide)dweights[second]": "block_sum(sum1)",
+        },
+        "leaves out `dweights`",
+        file=CU,
+    ),
     Try("no mean", {"(da0 - mean)": "da0", "(da1 - mean)": "da1"}, "subtract the mean", file=CU),
     Try("one thread's sum", {"block_sum(sum0)": "sum0"}, "check the sums", file=CU),
     Try(

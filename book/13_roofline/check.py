@@ -36,17 +36,24 @@ def check_kernel(path):
     if is_wrong.any():
         o, i, j = np.argwhere(is_wrong)[0]
         inner = is_wrong[:, 1:15, 1:15].any()
-        where = "inside a tile too: look at the indices of the patch" if inner else "at the border of a tile only: the taps reach one pixel beyond it"
+        where = (
+            "inside a tile too: look at the indices of the patch"
+            if inner
+            else "at the border of a tile only: the taps reach one pixel beyond it"
+        )
         raise Wrong(f"{is_wrong.sum()} results are wrong, first out[{o},{i},{j}], {where}.")
     moved, of_x, of_w = sectors(report), sectors(report, "x"), sectors(report, "w")
     if moved == NAIVE:
         raise Wrong(f"The kernel is as it was given: it moves {moved} sectors, and at most {NAIVE // 5} are allowed.")
     if of_x > 1.25 * LEAST_X:
         raise Wrong(
-            f"The result is right, but x moves {of_x} sectors where about {LEAST_X} would do: stage each channel's patch "
+            f"The result is right, but x moves {of_x} sectors where about "
+            f"{LEAST_X} would do: stage each channel's patch "
             "once, for all outputs."
         )
     if of_w > 200:
-        raise Wrong(f"The pixels are staged, but w still moves {of_w} sectors: stage the weights of the channel as well.")
+        raise Wrong(
+            f"The pixels are staged, but w still moves {of_w} sectors: stage the weights of the channel as well."
+        )
     if moved > NAIVE / 5:
         raise Wrong(f"{moved} sectors are more than a fifth of the {NAIVE} of the given kernel.")

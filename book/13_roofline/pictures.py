@@ -18,7 +18,7 @@ def roofline():
         {1e11: "0.1", 1e12: "1", 1e13: "10", 67e12: "67"},
         log="xy",
         left=76,
-        top=56,
+        top=72,
         width=520,
     )
     parts = [axes.frame("operations for each byte of a moved sector", "10¹² operations a second, at most")]
@@ -28,17 +28,32 @@ def roofline():
             intensity = operations / (32 * sectors)
             x, y = axes.at(intensity, ROOF(intensity))
             parts.append(dot(x, y, colour, 6))
-            parts.append(text(x - 4 if above else x + 4, y - 12 if above else y + 22, str(number), anchor="end" if above else "start", colour=colour))
-    for i, (label, colour) in enumerate((("matrix product, steps 1 to 4", "blue"), ("convolution, steps 1 to 4", "orange"))):
-        parts += [dot(110 + 260 * i, 27, colour, 6), text(124 + 260 * i, 32, label)]
-    return svg(640, 370, "The roof of an H100 and the intensity of each step of the matrix product and the convolution", parts)
+            parts.append(
+                text(
+                    x - 4 if above else x + 4,
+                    y - 12 if above else y + 22,
+                    str(number),
+                    anchor="end" if above else "start",
+                    colour=colour,
+                )
+            )
+    for i, (label, colour) in enumerate(
+        (("matrix product, steps 1 to 4", "blue"), ("convolution, steps 1 to 4", "orange"))
+    ):
+        parts += [dot(110 + 260 * i, 22, colour, 6), text(124 + 260 * i, 27, label)]
+    return svg(
+        640, 386, "The roof of an H100 and the intensity of each step of the matrix product and the convolution", parts
+    )
 
 
 def tile():
     """Draw a register tile of four by four products."""
     parts = [text(150, 24, "four numbers of b", size=13), text(16, 60, "four of a", size=13)]
     for s in range(4):
-        parts += [rectangle(120 + 74 * s, 36, 64, 34, "pale-orange", 4), text(152 + 74 * s, 58, f"b{'₀₁₂₃'[s]}", anchor="middle")]
+        parts += [
+            rectangle(120 + 74 * s, 36, 64, 34, "pale-orange", 4),
+            text(152 + 74 * s, 58, f"b{'₀₁₂₃'[s]}", anchor="middle"),
+        ]
     for r in range(4):
         top = 84 + 46 * r
         parts += [rectangle(36, top, 64, 38, "pale-blue", 4), text(68, top + 24, f"a{'₀₁₂₃'[r]}", anchor="middle")]

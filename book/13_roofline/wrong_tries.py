@@ -18,17 +18,33 @@ TRIES = [
         "reads it too",
         file=CU,
     ),
-    Try("no zeros outside the image", {"inside ? x[(c * height + y) * width + z] : 0": "x[(c * height + y) * width + z]"}, "'out of bounds'", file=CU),
+    Try(
+        "no zeros outside the image",
+        {"inside ? x[(c * height + y) * width + z] : 0": "x[(c * height + y) * width + z]"},
+        "'out of bounds'",
+        file=CU,
+    ),
     Try(
         "a patch without its border",
         {
-            "blockIdx.y * TILE + e / PATCH - 1": "blockIdx.y * TILE + e / PATCH - 1 + (e / PATCH == 0) - (e / PATCH == 17)",
+            "blockIdx.y * TILE + e / PATCH - 1": "blockIdx.y * TILE + e / PATCH - 1 + (e / "
+            "PATCH == 0) - (e / PATCH == 17)",
         },
         "at the border of a tile",
         file=CU,
     ),
-    Try("rows and columns exchanged", {"patch[threadIdx.y + tap / 3][threadIdx.x + tap % 3]": "patch[threadIdx.y + tap % 3][threadIdx.x + tap / 3]"}, "inside a tile too", file=CU),
-    Try("weights from global memory", {"weights[o][tap] * seen": "w[(o * channels + c) * 9 + tap] * seen"}, "stage the weights", file=CU),
+    Try(
+        "rows and columns exchanged",
+        {"patch[threadIdx.y + tap / 3][threadIdx.x + tap % 3]": "patch[threadIdx.y + tap % 3][threadIdx.x + tap / 3]"},
+        "inside a tile too",
+        file=CU,
+    ),
+    Try(
+        "weights from global memory",
+        {"weights[o][tap] * seen": "w[(o * channels + c) * 9 + tap] * seen"},
+        "stage the weights",
+        file=CU,
+    ),
     Try(
         "stages the patch for each output again",
         {

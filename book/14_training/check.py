@@ -48,12 +48,16 @@ def check_resumed(answer, straight, kill):
     again = advanced(answer.get("Run")(1), kill)
     for one, other in zip(velocities(again), velocities(resumed), strict=True):
         if one.keys() != other.keys() or any(not np.array_equal(one[name], other[name]) for name in one):
-            raise Wrong(f"After a kill at step {kill} the optimizer's velocities are not restored: momentum starts at 0.")
+            raise Wrong(
+                f"After a kill at step {kill} the optimizer's velocities are not restored: momentum starts at 0."
+            )
     if resumed.random.bit_generator.state != again.random.bit_generator.state:
         raise Wrong(f"After a kill at step {kill} the stream of batches starts anew: keep the generator's state.")
     advanced(resumed, STEPS - kill)
     if resumed.loss != straight.loss:
-        raise Wrong(f"A run killed at step {kill} ends with loss {resumed.loss:.8f}, the other with {straight.loss:.8f}.")
+        raise Wrong(
+            f"A run killed at step {kill} ends with loss {resumed.loss:.8f}, the other with {straight.loss:.8f}."
+        )
 
 
 def model_arrays(run):
@@ -68,7 +72,10 @@ def compare(right, found, kill):
     """Raise Wrong if an array of the model differs; running statistics have a sentence of their own."""
     differing = [name for name in right if not np.array_equal(right[name], found[name])]
     if differing and all("running" in name for name in differing):
-        raise Wrong(f"After a kill at step {kill} batch norm's running statistics are lost: they are in state_dict(), not in parameters().")
+        raise Wrong(
+            f"After a kill at step {kill} batch norm's running statistics are lost: "
+            "they are in state_dict(), not in parameters()."
+        )
     if differing:
         raise Wrong(f"After a kill at step {kill} `{differing[0]}` is not what it was.")
 
@@ -88,8 +95,13 @@ def check_write(write):
     if path.read_bytes() != new:
         raise Wrong("After `write`, the file does not hold the new content.")
     if not seen:
-        raise Wrong("`write` overwrites the file in place: a kill in the middle leaves half a checkpoint, and the old one is lost.")
+        raise Wrong(
+            "`write` overwrites the file in place: a kill in the middle leaves "
+            "half a checkpoint, and the old one is lost."
+        )
     if seen[0][0] != b"old" * 300:
-        raise Wrong("`write` removes the old content before the new file is complete: let os.replace exchange them in one step.")
+        raise Wrong(
+            "`write` removes the old content before the new file is complete: let os.replace exchange them in one step."
+        )
     if seen[0][1] != new:
         raise Wrong("The new file is renamed before all of it is written: close it, or flush it, first.")

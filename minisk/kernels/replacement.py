@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..cuda.geometry import BatchStatistics
 from ..errors import ArgumentError, DtypeError, KernelError, ShapeError
 from ..runtime import in_mode, recorded_reports
 from ..runtime.findings import CheckReport
@@ -35,8 +36,8 @@ def replaced(**functions: Callable[..., Any]) -> Iterator[None]:
     """Run functions of yours in place of those of `minisk.kernels`, inside a `with` block, in this thread.
 
     Each function is proven first. It takes and returns what the function of `minisk.kernels` does, and gets
-    C-contiguous arrays. Empty arrays, and dtypes other than float32 and float64, go the usual way; so does everything in
-    mode `numpy`.
+    C-contiguous arrays. Empty arrays, and dtypes other than float32 and float64, go the usual way. Mode `numpy` replaces
+    nothing.
 
     Args:
         functions: by the names that they stand in for: `replaced(select=mine, select_grad=my_gradient)`.
@@ -113,7 +114,7 @@ def _copies(args: tuple[Any, ...]) -> list[Any]:
 
 def _arrays(result: Any) -> list[Any]:
     """Return the arrays of a result; of statistics the mean and the variance."""
-    if hasattr(result, "mean") and isinstance(result, tuple):
+    if isinstance(result, BatchStatistics):
         return [result.mean, result.var]
     return [array for each in result for array in _arrays(each)] if isinstance(result, tuple) else [result]
 
