@@ -36,8 +36,8 @@ def replaced(**functions: Callable[..., Any]) -> Iterator[None]:
     """Run functions of yours in place of those of `minisk.kernels`, inside a `with` block, in this thread.
 
     Each function is proven first. It takes and returns what the function of `minisk.kernels` does, and gets
-    C-contiguous arrays. Empty arrays, and dtypes other than float32 and float64, go the usual way. Mode `numpy` replaces
-    nothing.
+    C-contiguous arrays. Empty arrays, and dtypes other than float32 and float64, go the usual way. Mode `numpy`
+    replaces nothing.
 
     Args:
         functions: by the names that they stand in for: `replaced(select=mine, select_grad=my_gradient)`.
