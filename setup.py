@@ -41,6 +41,9 @@ setup(
         "plot": ["matplotlib>=3.8"],
         "tensorboard": ["tensorboardX>=2.6"],
         "onnx": ["onnx>=1.17"],
+        "book": ["jupytext>=1.16", "notebook>=7"],
+        "notebook": ["jupytext>=1.16", "nbclient>=0.10", "ipykernel>=6.29"],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",

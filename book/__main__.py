@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from .answers import judge, judge_solution, tries_of
 from .chapters import Chapter, chapter, chapters
+from .notebooks import notebook_text
 from .progress import note_solved, reader_folder, start, state_of
 from .reading import excerpts, minutes
 from .text import run_text, updated
@@ -37,6 +38,20 @@ def check_chapter(chosen: Chapter) -> int:
         return 1
     note_solved(chosen)
     print(f"Chapter {chosen.number} is solved.")
+    return 0
+
+
+def write_notebook(chosen: Chapter) -> int:
+    """Write the chapter as a notebook into the reader's folder; needs the extra `book`."""
+    try:
+        content = notebook_text(chosen)
+    except ModuleNotFoundError:
+        print('A notebook needs jupytext: pip install -e ".[book]"')
+        return 1
+    path = reader_folder() / chosen.name / f"{chosen.name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    print(f"jupyter lab {path}")
     return 0
 
 
@@ -86,6 +101,7 @@ COMMANDS: dict[str, Callable[[Chapter], int]] = {
     "start": start_chapter,
     "check": check_chapter,
     "source": show_reading,
+    "notebook": write_notebook,
     "run": run_chapter,
     "update": update_chapter,
     "draw": draw_chapter,

@@ -38,13 +38,16 @@ class Block:
 
 
 def blocks_of(text: str) -> list[Block]:
-    """Return the fenced blocks of a Markdown text. Raises ValueError for a language that is not known."""
+    """Return the fenced blocks of a Markdown text. Raises ValueError for an unknown language or a lone output."""
     found = []
     for match in re.finditer(r"^```(\w*)[ ]?(.*)\n((?:.*\n)*?)```$", text, re.MULTILINE):
         line = text.count("\n", 0, match.start()) + 2
         if match[1] not in LANGUAGES:
             raise ValueError(f"line {line - 1}: a block of {match[1]!r}; expected one of {', '.join(LANGUAGES)}")
         found.append(Block(match[1], match[2].strip(), match[3], line))
+    for before, block in zip([None, *found], found, strict=False):
+        if block.language == "output" and (before is None or before.language != "python"):
+            raise ValueError(f"line {block.line - 1}: a block of output must follow the Python block that prints it")
     return found
 
 
@@ -56,11 +59,16 @@ def prose_of(text: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """A Python block that ran, what the chapter shows as its output, and what it printed."""
+    """A Python block that ran, the output block after it, if there is one, and what was printed."""
 
     block: Block
-    shown: str
+    output: Block | None
     printed: str
+
+    @property
+    def shown(self) -> str:
+        """Return what the chapter shows as the output."""
+        return "" if self.output is None else self.output.content
 
     @property
     def agrees(self) -> bool:
@@ -86,8 +94,8 @@ def run_text(path: Path) -> Iterator[Run]:
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
                 exec(code, names)
-            shown = after.content if after is not None and after.language == "output" else ""
-            yield Run(block, shown, printed.getvalue())
+            output = after if after is not None and after.language == "output" else None
+            yield Run(block, output, printed.getvalue())
 
 
 @contextlib.contextmanager
@@ -105,11 +113,14 @@ def updated(path: Path) -> str:
     """Return the text of a chapter with each output that does not agree replaced by the printed one."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     for run in reversed(list(run_text(path))):
+        printed = f"{run.printed.rstrip()}\n" if run.printed.strip() else ""
         if run.agrees:
             continue
-        end = run.block.line + run.block.content.count("\n")  # index of the line below the closing fence
-        rest = "".join(lines[end:])
-        without = re.sub(r"\A\s*```output\n(?:.*\n)*?```\n", "", rest)
-        output = f"\n```output\n{run.printed.rstrip()}\n```\n" if run.printed.strip() else ""
-        lines = [*lines[:end], output + without]
+        if run.output is not None:
+            start = run.output.line - 1
+            end = start + run.output.content.count("\n")
+            lines[start:end] = [printed]
+        else:
+            end = run.block.line + run.block.content.count("\n")  # index of the line below the closing fence
+            lines[end:end] = [f"\n```output\n{printed}```\n"]
     return "".join(lines)

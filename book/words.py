@@ -1,7 +1,7 @@
 """The words of the book: each is explained, in bold, at its first use, and used only after that.
 
-A word of the book is one that a chapter sets in bold, or one of docs/glossary.md. Bold marks an explanation and
-nothing else. Headings, code and text in backticks do not count.
+A word of the book is one that a chapter sets in bold, one of FIELD, or one of docs/glossary.md. Bold marks an
+explanation and nothing else. Headings, code and text in backticks do not count.
 """
 
 from __future__ import annotations
@@ -19,6 +19,33 @@ EVERYDAY = {
     *("recipe", "freed", "node", "leaf", "observer", "anomaly", "finding", "operation", "select", "squeeze", "split"),
     *("fuse", "graph", "tap", "staged", "tile", "race", "mutant", "probe", "verdict", "attention", "composition"),
     *("kernel", "launcher", "fiber"),
+}
+# Words of the field that a chapter has to explain if it uses them, beside those of docs/glossary.md.
+FIELD = {
+    *("network", "weight", "loss", "optimizer", "batch", "epoch", "learning rate", "momentum", "softmax", "logit"),
+    *(
+        "layer",
+        "parameter",
+        "gradient",
+        "jacobian",
+        "hessian",
+        "convolution",
+        "channel",
+        "stride",
+        "padding",
+        "dilation",
+    ),
+    *(
+        "receptive field",
+        "thread",
+        "warp",
+        "shared memory",
+        "barrier",
+        "atomic",
+        "roofline",
+        "checkpoint",
+        "overfitting",
+    ),
 }
 
 
@@ -72,7 +99,7 @@ def problems(chapters: Sequence[Chapter]) -> list[str]:
     """Return one line for each word that is used before it is explained, or explained twice."""
     in_bold = [word for chapter in chapters for word in explained(chapter)]
     found = [f"{word!r} is explained {in_bold.count(word)} times" for word in set(in_bold) if in_bold.count(word) > 1]
-    for word in sorted(set(in_bold) | (glossary_words() - EVERYDAY)):
+    for word in sorted(set(in_bold) | FIELD | (glossary_words() - EVERYDAY)):
         occurrences = uses(word, chapters)
         if occurrences and not occurrences[0].explains:
             where = next(

@@ -14,20 +14,20 @@ def power_of_ten(exponent):
 def secants():
     """Draw a curve, its tangent at x, and the lines of the two differences."""
     x, h = 1.0, 0.55
-    axes = Axes((0.2, 1.9), (-0.4, 2.9), {x - h: "x − h", x: "x", x + h: "x + h"}, {}, left=30, top=50, width=560)
+    axes = Axes((0.2, 1.9), (-0.8, 3.7), {x - h: "x − h", x: "x", x + h: "x + h"}, {}, left=30, top=50, width=560)
 
     def f(t):
         return 0.35 + 0.25 * t + 0.55 * t * t * t * t / (1 + 0.4 * t)
 
     slope = BUILD.extrapolated_once(f, x, 1e-2)
-    ts = [0.2 + 0.02 * i for i in range(86)]
+    ts = [0.25 + 0.02 * i for i in range(70)]
     parts = [axes.frame("", "")]
     for line_slope, through, colour, width in (
         (slope, x, "ink", 2),
         (BUILD.one_sided(f, x, h), x, "orange", 2),
         (BUILD.central(f, x, h), x - h, "blue", 2),
     ):
-        ends = [0.3, 1.75]
+        ends = [0.3, 1.72]
         parts.append(axes.curve(ends, [f(through) + line_slope * (t - through) for t in ends], colour, width))
     parts.append(axes.curve(ts, [f(t) for t in ts], "grey", 3))
     parts += [dot(*axes.at(t, f(t)), colour="ink", radius=5) for t in (x - h, x, x + h)]
@@ -51,7 +51,9 @@ def errors():
         top=56,
         width=520,
     )
-    steps = [2.0 ** (-k / 2) for k in range(2, 80)]
+    steps = [0.5]
+    while steps[-1] > 2e-12:
+        steps.append(steps[-1] * 0.7)
     parts = [axes.frame("step h", "error")]
     lines = (
         ("one-sided", "orange", BUILD.one_sided),

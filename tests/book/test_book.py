@@ -60,7 +60,8 @@ def test_an_output_is_compared_with_what_the_block_above_it_prints(tmp_path):
 
 @pytest.mark.parametrize(("shown", "agrees"), [("a 1… b", True), ("…b", True), ("a 1", False), ("a 1.5 b", True)])
 def test_three_dots_stand_for_any_text(shown, agrees):
-    assert text.Run(text.Block("python", "", "", 1), shown, "a 1.5 b\n").agrees is agrees
+    block, output = text.Block("python", "", "", 1), text.Block("output", "", shown, 4)
+    assert text.Run(block, output, "a 1.5 b\n").agrees is agrees
 
 
 def test_a_block_that_prints_must_show_its_output(tmp_path):
@@ -87,6 +88,11 @@ def test_an_unknown_language_is_named():
         text.blocks_of("\n```pyton\n```\n")
 
 
+def test_an_output_without_a_python_block_is_named():
+    with pytest.raises(ValueError, match="line 1: a block of output must follow"):
+        text.blocks_of("```output\n1\n```\n")
+
+
 @pytest.mark.parametrize("output", ["\n```output\n3\n```\n", ""])
 def test_update_writes_the_output_that_was_printed(tmp_path, output):
     path = tmp_path / "chapter.md"
@@ -94,10 +100,10 @@ def test_update_writes_the_output_that_was_printed(tmp_path, output):
     assert text.updated(path) == "one\n\n```python\nprint(2)\n```\n\n```output\n2\n```\n\ntwo\n"
 
 
-def test_update_removes_the_output_of_a_block_that_prints_nothing(tmp_path):
+def test_update_empties_the_output_of_a_block_that_prints_nothing(tmp_path):
     path = tmp_path / "chapter.md"
     path.write_text("one\n\n```python\nx = 2\n```\n\n```output\n3\n```\n\ntwo\n")
-    assert text.updated(path) == "one\n\n```python\nx = 2\n```\n\ntwo\n"
+    assert text.updated(path) == "one\n\n```python\nx = 2\n```\n\n```output\n```\n\ntwo\n"
 
 
 def test_update_leaves_a_text_that_agrees_as_it_is(tmp_path):

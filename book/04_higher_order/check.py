@@ -1,0 +1,148 @@
+"""The check of exercise 4."""
+
+import numpy as np
+
+import book
+import minisk as ms
+from book.answers import Wrong
+
+# Not symmetric: for f(x) = xᵀ·A·x the gradient is (A + Aᵀ)·x and the Hessian A + Aᵀ.
+A = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, -1.0], [1.0, 0.0, 4.0]])
+V = np.array([1.0, -2.0, 0.5])
+
+
+def check(answer):
+    with np.errstate(all="ignore"):
+        check_product(answer.get("hessian_product"))
+        check_count(answer.get("hessian_product"))
+        check_softplus(answer.get("Softplus"))
+        check_newton(answer.get("hessian_product"), answer.get("Softplus"))
+    check_prediction(answer.get("DIGITS"))
+
+
+def quadratic(x):
+    return (x * (ms.tensor(A) @ x)).sum()
+
+
+def check_product(hessian_product):
+    x, hessian = np.array([0.5, -1.0, 2.0]), A + A.T
+    try:
+        result = hessian_product(quadratic, x.copy(), V.copy())
+    except ms.GraphError as error:
+        if "does not require gradients" in str(error) or "no_grad" in str(error):
+            raise Wrong(
+                "ms.grad finds no graph: the point needs requires_grad=True, and the first ms.grad create_graph=True."
+            ) from None
+        raise
+    result = result.numpy() if isinstance(result, ms.Tensor) else np.asarray(result)
+    expected = hessian @ V
+    if result.shape != x.shape:
+        raise Wrong(
+            f"The product has shape {result.shape}, but H·v has the shape of x, {x.shape}: it is a gradient of g · v."
+        )
+    error = np.abs(result - expected).max()
+    if error < 1e-10:
+        return
+    if np.allclose(result, hessian.sum(axis=1) * V):
+        raise Wrong(
+            "The result is the row sums of H times v: multiply the gradient by v before you sum and differentiate."
+        )
+    if np.allclose(result, hessian @ x) or np.allclose(result, hessian @ x * V):
+        raise Wrong("The result is the first gradient, perhaps times v: differentiate g · v once more.")
+    if error < 1e-2:
+        raise Wrong(
+            f"The product is off by {error:.0e}: differences are not needed, ms.grad gives H·v to the last digit."
+        )
+    raise Wrong(f"H·v should be {expected}, but the product is {result}.")
+
+
+class Counted(ms.Function):
+    """The sum of cubes, with a count of its backwards."""
+
+    backwards = 0
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return np.asarray((x**3).sum())
+
+    @staticmethod
+    def backward(ctx, dout):
+        (x,) = ctx.saved_tensors
+        Counted.backwards += 1
+        return 3 * x * x * dout
+
+
+def check_count(hessian_product):
+    Counted.backwards, x = 0, np.linspace(-1, 1, 50)
+    result = hessian_product(Counted.apply, x, np.ones(50))
+    if np.abs(np.asarray(result) - 6 * x).max() > 1e-10:
+        raise Wrong("H·v is wrong for the sum of cubes, whose Hessian has 6·x on its diagonal.")
+    if Counted.backwards > 2:
+        raise Wrong(f"One product for 50 numbers takes {Counted.backwards} gradients of f: do not build the Hessian.")
+
+
+def check_softplus(softplus):
+    x = np.array([-3.0, -0.2, 0.5, 4.0])
+    y = softplus.apply(ms.tensor(x)).numpy()
+    if not np.allclose(y, np.log(1 + np.exp(x))):
+        raise Wrong(f"Softplus of {x} is {y}, expected {np.log(1 + np.exp(x))}.")
+    large = softplus.apply(ms.tensor(np.array([1000.0]))).item()
+    if large != 1000:
+        raise Wrong(f"Softplus of 1000 is {large}, not 1000, since exp(1000) is infinite: use np.logaddexp(0, x).")
+    check_slopes(softplus, x)
+
+
+def check_slopes(softplus, x):
+    """Raise Wrong unless the first and the second derivative of Softplus are right."""
+    if ms.gradcheck(softplus, [x], raise_on_failure=False).verdict.value != "correct":
+        raise Wrong("ms.gradcheck says that the first derivative is wrong: the slope is 1 / (1 + exp(−x)), times dout.")
+    point = ms.tensor(x, requires_grad=True)
+    try:
+        (first,) = ms.grad(softplus.apply(point).sum(), point, create_graph=True)
+        ms.grad(first.sum(), point, allow_unused=True)
+    except ms.GraphError as error:
+        if "neither input nor output" in str(error):
+            raise Wrong(
+                "The saved array is neither input nor output, so a second derivative would miss how it depends on x: "
+                "save x, and compute the slope in backward."
+            ) from None
+        if "does not require gradients" in str(error):
+            raise Wrong(
+                "The gradient of Softplus has no graph: an attribute of ctx is a constant, "
+                "so save x with save_for_backward, and compute with Tensors."
+            ) from None
+        raise
+    if ms.gradcheck(softplus, [x], order=2, raise_on_failure=False).verdict.value != "correct":
+        raise Wrong(
+            "ms.gradcheck with order=2 finds a wrong second derivative: an attribute of ctx is a constant, "
+            "so save x with save_for_backward."
+        )
+
+
+def check_newton(hessian_product, softplus):
+    """Raise Wrong unless Newton's method with the reader's functions finds the lowest point of a function."""
+    rng = np.random.default_rng(4)
+    rows, x = rng.normal(size=(40, 20)), np.zeros(20)
+
+    def f(x):
+        return softplus.apply(ms.tensor(rows) @ x).sum() + (x * x).sum()
+
+    for _ in range(8):
+        point = ms.tensor(x, requires_grad=True)
+        (gradient,) = ms.grad(f(point), point)
+        x = x - book.build(4).solve(lambda v, x=x: np.asarray(hessian_product(f, x, v)), gradient.numpy(), rounds=30)
+    point = ms.tensor(x, requires_grad=True)
+    (gradient,) = ms.grad(f(point), point)
+    left = np.abs(gradient.numpy()).max()
+    if left > 1e-8:
+        raise Wrong(f"Newton's method with your two functions ends at a slope of {left:.0e}, expected below 1e-8.")
+
+
+def check_prediction(digits):
+    if digits is None:
+        raise Wrong("Both functions are right: now replace the prediction DIGITS, which is None.")
+    if digits != 6:
+        raise Wrong(
+            f"You predict {digits} digits; look at the errors of Newton's method in the text: what happens to their exponents?"
+        )
