@@ -4,7 +4,7 @@ import numpy as np
 
 import minisk as ms
 
-# Predict: near 50,000, neighbouring float32 numbers are 2 ** PREDICTION apart. Near 10,000 it was 2 ** -10.
+# Predict: near 50,000, neighbouring float32 numbers are 2^PREDICTION apart. Near 10,000 it was 2^(-10).
 PREDICTION = None
 
 

@@ -3,7 +3,7 @@
 
 def indices(blocks, threads):
     """Return the index of each thread of each block."""
-    return [[block * threads + thread for thread in range(threads)] for block in range(blocks)]
+    return [[b * threads + t for t in range(threads)] for b in range(blocks)]
 
 
 def sectors(report, array):

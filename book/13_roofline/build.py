@@ -1,6 +1,7 @@
 """Chapter 13: the roof over a kernel."""
 
-PEAK, BANDWIDTH = 67e12, 3.35e12  # the H100's data sheet: float32 operations, bytes a second
+# The H100's data sheet: float32 operations and bytes, in a second.
+PEAK, BANDWIDTH = 67e12, 3.35e12
 
 
 def roof(intensity):
