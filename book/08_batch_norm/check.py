@@ -7,11 +7,14 @@ from book.answers import Wrong
 
 
 def check(answer):
+    check_prediction(answer.get("PREDICTION"))
     check_statistics(answer.get("statistics"))
     check_backward(answer.get("Normalize"))
-    prediction = answer.get("PREDICTION")
+
+
+def check_prediction(prediction):
     if prediction is None:
-        raise Wrong("Both parts are right: now replace the None of PREDICTION, without a computer.")
+        raise Wrong("First predict, without a computer: replace the None of PREDICTION.")
     if prediction != -8:
         raise Wrong(
             f"PREDICTION is {prediction}, but 50,000 lies between 2^15 and 2^16 and float32 keeps 24 binary digits: "

@@ -9,14 +9,14 @@ PLANES, SPATIAL, BLOCK = 5, 456, 64  # seven rounds of a block and a tail; a pla
 
 
 def check(answer):
-    check_kernel(answer.path("exercise.cu"))
     prediction = answer.get("PREDICTION")
     if prediction is None:
-        raise Wrong("The kernel is right: now replace the None of PREDICTION in exercise.py.")
+        raise Wrong("First predict: replace the None of PREDICTION in exercise.py.")
     if prediction != 8:
         raise Wrong(
             f"PREDICTION is {prediction}: 32 lanes that are 8 bytes apart span 256 bytes, and a sector has 32 of them."
         )
+    check_kernel(answer.path("exercise.cu"))
 
 
 def check_kernel(path):

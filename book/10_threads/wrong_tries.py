@@ -13,7 +13,6 @@ TRIES = [
     ),
     Try("one element too many", {"s < spatial;": "s <= spatial;"}, "race", file="exercise.cu"),
     Try("no loop", {"s += blockDim.x": "s += spatial"}, "unwritten", file="exercise.cu"),
-    Try("forgets the plane", {"blockIdx.x * spatial + s;": "s;"}, "race", file="exercise.cu"),
     Try("the scale of the block's size", {"a[blockIdx.x]": "a[threadIdx.x % 5]"}, "out[0,1] is", file="exercise.cu"),
     Try(
         "every second element, twice",

@@ -11,15 +11,15 @@ PLANES, SPATIAL, BLOCK = 3, 556, 64  # two rounds of 256 elements, and a tail of
 
 
 def check(answer):
+    prediction = answer.get("PREDICTION")
+    if prediction is None:
+        raise Wrong("First predict: replace the None of PREDICTION in exercise.py.")
+    if prediction != 10:
+        raise Wrong(f"PREDICTION is {prediction}: 32 lanes need exchanges of 16, 8, 4, 2 and 1, and a warp adds twice.")
     path = answer.path("exercise.cu")
     check_float32(path)
     check_float16(path)
     check_orders(path)
-    prediction = answer.get("PREDICTION")
-    if prediction is None:
-        raise Wrong("The kernel is right: now replace the None of PREDICTION in exercise.py.")
-    if prediction != 10:
-        raise Wrong(f"PREDICTION is {prediction}: 32 lanes need exchanges of 16, 8, 4, 2 and 1, and a warp adds twice.")
 
 
 def check_float32(path):

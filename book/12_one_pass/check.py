@@ -13,6 +13,11 @@ PLANE_SECTORS = 6 * 25
 
 
 def check(answer):
+    prediction = answer.get("PREDICTION")
+    if prediction is None:
+        raise Wrong("First predict: replace the None of PREDICTION in exercise.py.")
+    if prediction != 3:
+        raise Wrong(f"PREDICTION is {prediction}: one pass reads U₀ and U₁ once each, and writes out once.")
     random = np.random.default_rng(12)
     x0, x1, dout = (random.standard_normal(SHAPE).astype("f") for _ in range(3))
     logits, dweights = (random.standard_normal((2, 2, 3)).astype("f") for _ in range(2))
@@ -20,9 +25,6 @@ def check(answer):
     check_forward(answer.get("select"), logits, x0, x1)
     check_backward(answer.get("select_grad"), dout, dweights, reference.softmax(logits, 1), x0, x1)
     check_proof(answer)
-    prediction = answer.get("PREDICTION")
-    if prediction != 3:
-        raise Wrong(f"PREDICTION is {prediction}: one pass reads U₀ and U₁ once each, and writes out once.")
 
 
 def launched(function, *arrays):

@@ -13,13 +13,15 @@ STEPS, KILLS = 9, (0, 2, 5)
 
 
 def check(answer):
+    prediction = answer.get("PREDICTION")
+    if prediction is None:
+        raise Wrong("First predict: replace the None of PREDICTION.")
+    if prediction != 57:
+        raise Wrong(f"PREDICTION is {prediction}: SGD with momentum keeps one velocity for each parameter.")
     straight = advanced(answer.get("Run")(1), STEPS)
     for kill in KILLS:
         check_resumed(answer, straight, kill)
     check_write(answer.get("write"))
-    prediction = answer.get("PREDICTION")
-    if prediction != 57:
-        raise Wrong(f"PREDICTION is {prediction}: SGD with momentum keeps one velocity for each parameter.")
 
 
 def advanced(run, steps):
