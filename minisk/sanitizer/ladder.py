@@ -1,4 +1,4 @@
-"""Ladders: one operation told in kernels from naive to fast, each proven, compared with the first and counted.
+"""Ladders: the kernels of one operation from naive to fast, each proven, compared with the first and counted.
 
 A ladder is a file of `minisk/cuda/steps/`. Each kernel in it is a step. Comments describe it:
 

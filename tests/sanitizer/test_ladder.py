@@ -14,6 +14,7 @@ from minisk.sanitizer import Ladder, climb, ladder_names, ladder_table
 
 pytestmark = needs_compiler
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "kernels.md"
 NAMES = ["batch_norm", "conv", "matmul", "select", "softmax", "sum", "transpose"]
 SMALL = """#include "common.cuh"
 #include "steps/number.cuh"
@@ -53,6 +54,15 @@ def test_every_step_is_proven_and_the_last_moves_fewer_sectors_than_the_first(na
     assert len(own) >= 3 and ladder.adds
     assert own[-1].sectors < own[0].sectors / 3
     assert own[-1].bytes <= own[0].bytes
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docs_kernels_md_lists_the_counts_of_the_first_and_the_last_step(name: str) -> None:
+    own = [step for step in climbed(name).steps if not step.is_in_use]
+    first, last = own[0], own[-1]
+    counts = f"`{first.kernel}` | {first.sectors:,} | `{last.kernel}` | {last.sectors:,} | {last.wavefronts:,}"
+    operations = "" if first.operations is None else f"{first.operations:,}; {last.operations:,}"
+    assert f"| {name} | {counts} | {operations} |" in DOCUMENT.read_text(encoding="utf-8")
 
 
 def test_operations_are_those_of_the_formula() -> None:
