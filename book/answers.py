@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sys
 import tempfile
 import traceback
 from dataclasses import dataclass, field
@@ -29,15 +30,19 @@ _loads = itertools.count()
 class Answer:
     """The reader's folder of one chapter."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, chapter: Chapter) -> None:
+        self.folder, self.chapter = folder, chapter
         self._module: ModuleType | None = None
 
     @property
     def module(self) -> ModuleType:
         """Return the reader's exercise.py as a module, loaded at the first use."""
         if self._module is None:
-            self._module = load_module(self.path("exercise.py"), f"book_exercise_{next(_loads)}")
+            before, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a cached file may be one try old
+            try:
+                self._module = load_module(self.path("exercise.py"), f"book_exercise_{next(_loads)}")
+            finally:
+                sys.dont_write_bytecode = before
         return self._module
 
     def get(self, name: str) -> Any:
@@ -49,25 +54,25 @@ class Answer:
     def path(self, name: str) -> Path:
         """Return the path of one of the reader's files. Raises Wrong if it is missing."""
         if not (self.folder / name).exists():
-            raise Wrong(f"{self.folder / name} does not exist: run `python -m book start` for this chapter first.")
+            raise Wrong(f"There is no {name} in {self.folder}: run `python -m book start {self.chapter.number}` first.")
         return self.folder / name
 
 
 def judge(chapter: Chapter, folder: Path) -> str | None:
     """Check the files of a folder. Return one sentence about what is wrong, or None if the exercise is solved."""
-    answer = Answer(folder.resolve())
+    answer = Answer(folder.resolve(), chapter)
     check = chapter.module("check").check
     try:
         with tempfile.TemporaryDirectory() as scratch, working_in(scratch):
             check(answer)
     except Wrong as wrong:
         return str(wrong)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _sentence_about(error, answer)
     return None
 
 
-def _sentence_about(error: Exception, answer: Answer) -> str:
+def _sentence_about(error: BaseException, answer: Answer) -> str:
     """Return one sentence that names the reader's line where an exception began."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if answer.folder in Path(frame.filename).parents

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from book.chapters import Chapter, chapters  # noqa: E402
 from book.reading import excerpt, minutes  # noqa: E402
+from book.words import explained  # noqa: E402
 
 SITE = ROOT / "tools" / "site"
 SOURCE = ROOT / "build" / "site_source"
@@ -76,7 +77,10 @@ def book_index() -> str:
     """Return the book's first page: the reader's part of its README, and the table of the chapters."""
     text = (ROOT / "book" / "README.md").read_text(encoding="utf-8").split("\n# For authors")[0]
     rows = [f"| {each.number} | [{each.question}]({each.name}/index.md) | {minutes(each):.0f} |" for each in chapters()]
-    return "\n".join([text, "| | question | minutes |", "|---:|---|---:|", *rows, ""])
+    words = sorted((word, each) for each in chapters() for word in explained(each))
+    listed = [f"[{word}]({each.name}/index.md)" for word, each in words]
+    table = ["| | question | minutes |", "|---:|---|---:|", *rows, ""]
+    return "\n".join([text, *table, "## Where each word is explained\n", ",\n".join(listed) + ".", ""])
 
 
 def reference_page(name: str, meaning: str) -> str:

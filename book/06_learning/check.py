@@ -66,7 +66,7 @@ def check_momentum(sgd):
         raise Wrong("The gradient enters with the factor 1 − momentum, but here v ← momentum·v + g.")
     if np.abs(after - [0.0, -1.5, -3.25]).max() > CLOSE:
         raise Wrong(
-            f"With momentum 0.5 and gradients 1, 1, 1 the weight goes to 0, −1.5, −3.25, but yours to {list(after)}."
+            f"With momentum 0.5 and gradients 1, 1, 1 the weight goes to 0, −1.5, −3.25, but yours to {after.tolist()}."
         )
 
 
@@ -81,7 +81,7 @@ def check_decay(sgd):
         raise Wrong("Weight decay pushes the weight away from 0: it is added to the gradient, not subtracted.")
     if np.abs(after - [4.0, 0.0]).max() > CLOSE:
         raise Wrong(
-            f"From 8 with gradient 0, momentum 0.5 and decay 0.5 the weight goes to 4, 0, but yours to {list(after)}."
+            f"From 8 with gradient 0, momentum 0.5 and decay 0.5 the weight goes to 4, 0, but yours to {after.tolist()}."
         )
 
 

@@ -118,6 +118,7 @@ def test_update_leaves_a_text_that_agrees_as_it_is(tmp_path):
         (EXERCISE, "exercise.py, line 3: `add` is still to be written."),
         ("def add(a, b):\n    return 6\n", "add(2, 3) must be 5."),
         ("def add(a, b):\n    return a + missing\n", "line 2 raises NameError: name 'missing' is not defined."),
+        ("import sys\n\nsys.exit(3)\n", "exercise.py, line 3 raises SystemExit: 3."),
         ("def add(a, b)\n", "Python cannot read line 1 of exercise.py: expected ':'."),
         ("", "exercise.py no longer defines `add`, which the check calls."),
         ("def add(a):\n    return a\n", "The check cannot use what exercise.py returned: TypeError: add() takes 1"),
@@ -129,11 +130,15 @@ def test_a_wrong_try_is_answered_in_one_sentence(small, tmp_path, source, senten
 
 
 def test_a_missing_exercise_is_answered(small, tmp_path):
-    assert "run `python -m book start`" in judge(small, tmp_path)
+    assert "run `python -m book start 41` first" in judge(small, tmp_path)
 
 
 def test_a_changed_exercise_is_read_again(small, tmp_path):
-    for source, expected in ((EXERCISE, False), ("def add(a, b):\n    return a + b\n", True)):
+    # Both have one length: a cached file would be taken for the new one.
+    for source, expected in (
+        ("def add(a, b):\n    return a + b\n", True),
+        ("def add(a, b):\n    return a - b\n", False),
+    ):
         (tmp_path / "exercise.py").write_text(source)
         assert (judge(small, tmp_path) is None) is expected
 

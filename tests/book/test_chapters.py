@@ -127,5 +127,6 @@ def definitions(source):
 def assert_is_one_sentence(answer):
     assert answer is not None
     assert "\n" not in answer
+    assert "np.float64" not in answer
     assert answer.endswith((".", "?"))
     assert len(prose_of(answer).split()) <= 45
