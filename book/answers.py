@@ -51,6 +51,14 @@ class Answer:
             raise Wrong(f"exercise.py no longer defines `{name}`, which the check calls.")
         return getattr(self.module, name)
 
+    def predictions(self, *names: str) -> list[Any]:
+        """Return the predictions of these names. Raises Wrong while one is still None: predict before you run."""
+        found = [self.get(name) for name in names]
+        for name, prediction in zip(names, found, strict=True):
+            if prediction is None or (isinstance(prediction, tuple | list) and None in prediction):
+                raise Wrong(f"Predict before you run: {name} in exercise.py is still {prediction}.")
+        return found
+
     def path(self, name: str) -> Path:
         """Return the path of one of the reader's files. Raises Wrong if it is missing."""
         if not (self.folder / name).exists():

@@ -24,5 +24,5 @@ TRIES = [
     Try("a step of 1e-9", {"h=0.02": "h=1e-9"}, "rounding errors dominate"),
     Try("the default step of the exercise", {"h=0.02": "h=1.0"}, "too large"),
     Try("predicts every power of h", {"(2, 4, 6)": "(2, 3, 4)"}, "even powers of h only"),
-    Try("leaves the prediction out", {"(2, 4, 6)": "(2, None, None)"}, "replace both Nones"),
+    Try("leaves the prediction out", {"(2, 4, 6)": "(2, None, None)"}, "Predict before you run: ORDERS"),
 ]

@@ -40,4 +40,5 @@ TRIES = [
     ),
     Try("predicts a product for each node", {"BACKWARD = 40": "BACKWARD = 21"}, "one for each edge"),
     Try("predicts a product for each call", {"2**21 - 2": "2**21 - 1"}, "but the first"),
+    Try("runs before predicting", {"BACKWARD = 40": "BACKWARD = None"}, "Predict before you run: PRODUCTS_OF_BACKWARD"),
 ]

@@ -31,4 +31,5 @@ TRIES = [
     ),
     Try("returns one gradient", {f"{DA}, {DB}": DA}, "must return two gradients"),
     Try("predicts the missing axis only", {"AXES_OF_B = (0, 2)": "AXES_OF_B = (0,)"}, "write (2, 1) below (4, 2, 3)"),
+    Try("runs before predicting", {"AXES_OF_B = (0, 2)": "AXES_OF_B = None"}, "Predict before you run: AXES_OF_B"),
 ]

@@ -62,4 +62,5 @@ TRIES = [
     ),
     Try("the slope of the other side", {"(1 + (-x).exp())": "(1 + x.exp())"}, "the first derivative is wrong"),
     Try("predicts one more digit", {"DIGITS = 6": "DIGITS = 4"}, "what happens to their exponents"),
+    Try("runs before predicting", {"DIGITS = 6": "DIGITS = None"}, "Predict before you run: DIGITS"),
 ]

@@ -45,4 +45,5 @@ TRIES = [
     Try("counts steps from 1", {"math.pi * step / total": "math.pi * (step + 1) / total"}, "The first step, number 0"),
     Try("the warm-up begins with 0", {"(step + 1) / warmup": "step / warmup"}, "a step that does nothing"),
     Try("predicts the gradient", {"LIMIT = 10": "LIMIT = 1"}, "v = 0.9·v + 1"),
+    Try("runs before predicting", {"LIMIT = 10": "LIMIT = None"}, "Predict before you run: LIMIT"),
 ]

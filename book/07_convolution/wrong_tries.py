@@ -34,4 +34,5 @@ TRIES = [
         "inputs of its own group",
     ),
     Try("predicts the settings of forward", {"= 3, 2": "= 2, 3"}, "the window now runs over i"),
+    Try("runs before predicting", {"= 3, 2": "= 3, None"}, "Predict before you run: DILATION"),
 ]

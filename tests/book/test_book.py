@@ -210,7 +210,7 @@ def test_a_reader_starts_fails_and_solves_a_chapter(reader, capsys):
     exercise = reader / first.name / "exercise.py"
     assert exercise.read_text() == (first.folder / "exercise.py").read_text()
     assert main(["check", "1"]) == 1
-    assert "still to be written" in capsys.readouterr().out
+    assert "Predict before you run: ORDERS" in capsys.readouterr().out
     exercise.write_text((first.folder / "solution.py").read_text())
     assert main(["start", "1"]) == 0, "start must leave the reader's work as it is"
     assert main(["check", "1"]) == 0
