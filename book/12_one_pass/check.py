@@ -42,6 +42,7 @@ def launched(function, *arrays):
 
 def check_forward(select, logits, x0, x1):
     (out, weights), report = launched(select, logits, x0, x1)
+    check_written(report, "select_forward", ("weights", "out"))
     right, right_weights = reference.select(logits, x0, x1)
     if not np.allclose(weights, right_weights, rtol=1e-4, atol=1e-6):
         if np.allclose(weights.sum(1), 1, rtol=1e-4) or np.allclose(weights.reshape(2, 3, 2).sum(2), 1, rtol=1e-4):
@@ -50,7 +51,9 @@ def check_forward(select, logits, x0, x1):
             )
         raise Wrong("The two weights of a plane do not add up to 1: divide both by the sum of their exponentials.")
     if not np.allclose(out, right, rtol=1e-4, atol=1e-5):
-        raise Wrong(f"The weights are right, but out[0,0,0,0] is {out.flat[0]:.4g} instead of {right.flat[0]:.4g}.")
+        n, c, i, j = np.argwhere(~np.isclose(out, right, rtol=1e-4, atol=1e-5))[0]
+        found, expected = out[n, c, i, j], right[n, c, i, j]
+        raise Wrong(f"The weights are right, but out[{n},{c},{i},{j}] is {found:.4g} instead of {expected:.4g}.")
     (out, weights), _ = launched(select, 100 * logits, x0, x1)
     if not np.isfinite(out).all():
         raise Wrong("For large logits out is NaN: e^100 is too large for float32, so subtract the larger logit first.")
@@ -61,6 +64,7 @@ def check_forward(select, logits, x0, x1):
 
 def check_backward(select_grad, dout, dweights, weights, x0, x1):
     (dlogits, dx0, dx1), report = launched(select_grad, dout, dweights, weights, x0, x1)
+    check_written(report, "select_backward", ("dlogits", "dx0", "dx1"))
     right, right0, right1 = reference.select_grad(dout, dweights, weights, x0, x1)
     if not (np.allclose(dx0, right0, rtol=1e-4, atol=1e-5) and np.allclose(dx1, right1, rtol=1e-4, atol=1e-5)):
         raise Wrong("dx0 or dx1 is wrong: the gradient of branch m is a_m · dout.")
@@ -77,6 +81,13 @@ def check_backward(select_grad, dout, dweights, weights, x0, x1):
             f"dlogits[0,0,0] is {dlogits.flat[0]:.4g} instead of {right.flat[0]:.4g}: check the sums over the plane."
         )
     check_traffic(report, ("dout", "x0", "x1"), "backward")
+
+
+def check_written(report, kernel, arrays):
+    written = {site.array for site in report.sites if site.access == "writes"}
+    for array in arrays:
+        if array not in written:
+            raise Wrong(f"No line of {kernel} writes to {array}: that part of its body is still to be written.")
 
 
 def check_traffic(report, arrays, direction):
