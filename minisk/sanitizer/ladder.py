@@ -26,7 +26,8 @@ from ..runtime.signature import read_source, signatures
 from .cases import Case, cases, read_case
 
 FOLDER = PACKAGE / "steps"
-MOST_ERROR = 1e-5  # of a step against step 1, relative to the largest element: a sum in another order, in float32
+# Of a step against step 1, relative to the largest element: sums in another order, results rounded to the stored dtype.
+MOST_ERROR = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12}
 _STEP = re.compile(r"// step: (.*)")
 _IN_USE = re.compile(r"// in use: (\S+) (\w+)(<<<.*)")
 _ADDS = re.compile(r"// adds: (.*)")
@@ -35,7 +36,7 @@ _ADDS = re.compile(r"// adds: (.*)")
 class Step(NamedTuple):
     """One kernel of a ladder and what its launch cost.
 
-    error: the largest difference from step 1, relative to step 1's largest element.
+    error: the largest difference from step 1, relative to step 1's largest element; most_error: the most allowed.
     bytes: distinct bytes of global memory that each block moves, summed over blocks.
     requests, sectors: of global memory; wavefronts: of shared memory.
     operations, exponentials: of floating-point numbers; None where the kernel does not count them.
@@ -46,6 +47,7 @@ class Step(NamedTuple):
     is_in_use: bool
     report: CheckReport
     error: float
+    most_error: float
     bytes: int
     requests: int
     sectors: int
@@ -56,7 +58,7 @@ class Step(NamedTuple):
     @property
     def is_proven(self) -> bool:
         """Whether the checker found nothing and the result agrees with step 1."""
-        return self.report.ok and self.error <= MOST_ERROR
+        return self.report.ok and self.error <= self.most_error
 
 
 class Ladder(NamedTuple):
@@ -72,12 +74,13 @@ def ladder_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.cu"))
 
 
-def climb(name: str, folder: Path = FOLDER) -> Ladder:
+def climb(name: str, folder: Path = FOLDER, dtype: str = "float32") -> Ladder:
     """Run every step of a ladder under the checker, and return the counts.
 
     Args:
         name: of a file of `folder`, without ".cu".
         folder: where the file lies.
+        dtype: the stored dtype, `real`: float16, float32 or float64.
 
     Raises:
         KernelError: there is no such ladder, or a step has no `step:` or `check:` line.
@@ -88,19 +91,19 @@ def climb(name: str, folder: Path = FOLDER) -> Ladder:
     adds = _ADDS.search(read_source(path))
     steps: list[Step] = []
     first: dict[str, np.ndarray[Any, Any]] = {}
-    for sentence, case in _cases(path):
-        report, counts = _run(case)
+    for sentence, case in _cases(path, dtype):
+        report, counts = _run(case, dtype)
         results = _outputs(case)
         first = first or results
-        steps.append(_step(sentence, case, report, counts, _error(results, first)))
+        steps.append(_step(sentence, case, report, counts, (_error(results, first), MOST_ERROR[dtype])))
     return Ladder(name, steps, adds[1] if adds else "")
 
 
-def _cases(path: Path) -> Iterator[tuple[str, Case]]:
+def _cases(path: Path, dtype: str) -> Iterator[tuple[str, Case]]:
     """Yield sentence and launch of each step, then an empty sentence and the launch of the kernel in use."""
     text = read_source(path)
     lines = text.splitlines()
-    for kernel, found in cases(path).items():
+    for kernel, found in cases(path, dtype).items():
         line = signatures(path)[kernel].line
         above = [match[1] for match in map(_STEP.match, lines[:line]) if match]
         if not found or not above:
@@ -108,12 +111,12 @@ def _cases(path: Path) -> Iterator[tuple[str, Case]]:
         yield above[-1], found[0]
     in_use = _IN_USE.search(text)
     if in_use is not None:
-        yield "", read_case(PACKAGE / in_use[1], path.name, in_use[2], in_use[3])
+        yield "", read_case(PACKAGE / in_use[1], path.name, in_use[2], in_use[3], dtype)
 
 
-def _run(case: Case) -> tuple[CheckReport, list[int] | None]:
+def _run(case: Case, dtype: str) -> tuple[CheckReport, list[int] | None]:
     """Run a launch under the checker; return the report and the counters of steps/number.cuh, if the file has them."""
-    library = case.kernel.compiled("check")[1].library  # type: ignore[attr-defined]
+    library = case.kernel.compiled("check", np.dtype(dtype).char)[1].library  # type: ignore[attr-defined]
     if not hasattr(library, "minisk_step_counters"):
         return examine(*case), None
     library.minisk_step_counters.restype = ctypes.POINTER(ctypes.c_ulonglong)
@@ -130,11 +133,16 @@ def _outputs(case: Case) -> dict[str, np.ndarray[Any, Any]]:
 
 def _error(results: dict[str, np.ndarray[Any, Any]], first: dict[str, np.ndarray[Any, Any]]) -> float:
     """Return the largest difference of the outputs that step 1 has; infinite if a result is NaN."""
-    errors = [np.abs(results[name] - array).max() / np.abs(array).max() for name, array in first.items()]
+    errors = [
+        np.abs(results[name].astype("d") - array.astype("d")).max() / np.abs(array.astype("d")).max()
+        for name, array in first.items()
+    ]
     return float(np.nan_to_num(max(errors), nan=np.inf))
 
 
-def _step(sentence: str, case: Case, report: CheckReport, counts: list[int] | None, error: float) -> Step:
+def _step(
+    sentence: str, case: Case, report: CheckReport, counts: list[int] | None, errors: tuple[float, float]
+) -> Step:
     shared = [site for site in report.sites if site.is_shared]
     globals_ = [site for site in report.sites if not site.is_shared]
     operations, exponentials = counts or (None, None)
@@ -143,7 +151,8 @@ def _step(sentence: str, case: Case, report: CheckReport, counts: list[int] | No
         sentence=sentence or "The kernel in use.",
         is_in_use=not sentence,
         report=report,
-        error=error,
+        error=errors[0],
+        most_error=errors[1],
         bytes=sum(site.block_bytes for site in globals_),
         requests=sum(site.requests for site in globals_),
         sectors=sum(site.transactions for site in globals_),

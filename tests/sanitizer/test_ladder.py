@@ -99,6 +99,12 @@ def test_a_step_that_is_wrong_is_named(tmp_path: Path, body: str, mistake: str) 
     assert mistake in ladder_table(ladder)
 
 
+def test_a_ladder_is_proven_in_float16_too() -> None:
+    halves = climb("transpose", dtype="float16").steps
+    assert all(step.is_proven for step in halves)
+    assert [step.bytes for step in halves] == [step.bytes // 2 for step in climbed("transpose").steps]
+
+
 def test_a_step_without_its_lines_is_named(tmp_path: Path) -> None:
     (tmp_path / "small.cu").write_text(SMALL.replace("// check: <<<1, 32>>> n=50 x[n] out[1]\n", "", 1))
     with pytest.raises(KernelError, match=r"small\.cu:5: first needs a `step:` and a `check:` line"):
