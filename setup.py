@@ -24,6 +24,7 @@ setup(
             "cuda/*.cu",
             "cuda/*.cuh",
             "cuda/steps/*.cu",
+            "cuda/steps/*.cuh",
             "cuda/cases/*.txt",
             "runtime/include/*.h",
             "runtime/include/*/*.h",

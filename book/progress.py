@@ -11,8 +11,9 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import ModuleType
 
-from .chapters import Chapter
+from .chapters import Chapter, chapter, load_module
 
 
 def reader_folder() -> Path:
@@ -54,3 +55,12 @@ def state_of(chapter: Chapter) -> str:
     if date is not None:
         return f"solved {date}"
     return "started" if (reader_folder() / chapter.name).exists() else ""
+
+
+def mine(number: int) -> ModuleType:
+    """Return the reader's exercise.py of a solved chapter as a module; if it is not solved, the kept solution."""
+    wanted = chapter(number)
+    path = reader_folder() / wanted.name / "exercise.py"
+    if number not in solved() or not path.exists():
+        path = wanted.folder / "solution.py"
+    return load_module(path.resolve(), f"book.mine_{number:02}")

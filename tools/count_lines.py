@@ -54,10 +54,10 @@ class Budget(NamedTuple):
 
 BUDGETS = (
     Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 3100),
-    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1400),
+    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1600),
     Budget("cuda kernels (.cu, .cuh)", ("cuda/*.cu", "cuda/*.cuh"), 1400),
     Budget("cuda/steps", ("cuda/steps/*.cu", "cuda/steps/*.cuh"), 600),
-    Budget("runtime + sanitizer, Python", ("runtime/*.py", "sanitizer/*.py"), 2450),
+    Budget("runtime + sanitizer, Python", ("runtime/*.py", "sanitizer/*.py"), 2600),
     Budget("runtime/include, C++", ("runtime/include/*.h",), 2050),
     Budget("CUDA's words, C++", ("runtime/include/vocabulary/*.h", "runtime/include/nvidia/**/*"), 1100),
     Budget("gradient_check", ("gradient_check/*.py",), 1000),

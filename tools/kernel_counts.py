@@ -10,10 +10,8 @@ multiple of 8. Convolution is left out: it is bound by arithmetic.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +20,7 @@ import numpy as np
 
 from minisk import kernels
 from minisk.kernels import PoolWindow
-from minisk.runtime.checked import CheckedKernel
+from minisk.runtime import in_mode, recorded_reports
 from minisk.runtime.findings import CheckReport
 from minisk.serialization import atomic_write
 
@@ -122,27 +120,6 @@ def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "64×128", partial(function, *args)
 
 
-@contextmanager
-def recorded(reports: list[CheckReport]) -> Iterator[None]:
-    """Run kernels in mode `check`, and append the report of each launch."""
-    examine = CheckedKernel.examine
-
-    def keep(self: CheckedKernel, *args: Any) -> CheckReport:
-        reports.append(examine(self, *args))
-        return reports[-1]
-
-    mode = os.environ.get("MINISK_KERNELS")
-    os.environ["MINISK_KERNELS"] = "check"
-    CheckedKernel.examine = keep  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        CheckedKernel.examine = examine  # type: ignore[method-assign]
-        os.environ.pop("MINISK_KERNELS")
-        if mode is not None:
-            os.environ["MINISK_KERNELS"] = mode
-
-
 def transactions(report: CheckReport, shared: bool) -> float:
     """Return sectors of global memory, or wavefronts of shared memory, divided by the least possible."""
     sites = [site for site in report.sites if site.is_shared == shared]
@@ -161,8 +138,7 @@ def count() -> list[Counts]:
     """Run every call of `calls` and return the counts of its kernels."""
     found = []
     for size, call in calls():
-        reports: list[CheckReport] = []
-        with recorded(reports):
+        with in_mode("check"), recorded_reports() as reports:
             call()
         assert all(report.ok for report in reports), reports
         for report in reports:

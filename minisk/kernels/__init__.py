@@ -32,11 +32,13 @@ from ..cuda.softmax import launch_softmax, launch_softmax_grad
 from . import reference
 from .dispatch import are_contiguous, contiguous, use_kernel, with_fallback
 from .reference import masked, total
+from .replacement import Proof, prove, replaced
 
 __all__ = [
     "BatchStatistics",
     "ConvGeometry",
     "PoolWindow",
+    "Proof",
     "add",
     "add_relu",
     "avg_pool2d",
@@ -62,8 +64,10 @@ __all__ = [
     "max_pool2d_gather",
     "max_pool2d_scatter",
     "plane_mean",
+    "prove",
     "relu",
     "relu_grad",
+    "replaced",
     "select",
     "select_grad",
     "sgd_momentum",

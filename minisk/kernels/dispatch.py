@@ -2,8 +2,9 @@
 
 import functools
 import logging
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -22,19 +23,30 @@ GPU_DTYPES = "efd"
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
+REPLACEABLE: set[str] = set()  # names of the functions of `minisk.kernels` that `replaced` can replace
+IN_PLACE = {"sgd_momentum"}  # functions that change their arrays
+PROVEN_DTYPES = "fd"  # that `prove` tries a function of yours with
+# The functions that stand in for those of these names in this thread; `replaced` (replacement.py) sets them.
+replacements: ContextVar[Mapping[str, Callable[..., Any]]] = ContextVar("replacements", default={})  # noqa: B039
+
 
 def with_fallback(function: Callable[P, Result]) -> Callable[P, Result]:
-    """Run the reference implementation of the same name if, in mode `auto`, the function's kernel cannot be built.
+    """Run the caller's own function instead, if `replaced` put one in place of this name.
 
-    One log line says so. In other modes, BuildError is raised. A decorator of the functions of `minisk.kernels`.
+    Run the reference implementation if, in mode `auto`, the function's kernel cannot be built. One log line says so. In
+    other modes, BuildError is raised. A decorator of the functions of `minisk.kernels`.
     """
     name = function.__name__
+    REPLACEABLE.add(name)
     formula: Callable[P, Result] = getattr(reference, name)
     is_logged = False
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> Result:
         nonlocal is_logged
+        own: Callable[P, Result] | None = replacements.get().get(name)
+        if own is not None and _can_replace(name, args):
+            return own(*map(_contiguous_if_array, args), **kwargs)
         try:
             return function(*args, **kwargs)
         except BuildError as error:
@@ -46,6 +58,19 @@ def with_fallback(function: Callable[P, Result]) -> Callable[P, Result]:
         return formula(*args, **kwargs)
 
     return run
+
+
+def _can_replace(name: str, args: tuple[Any, ...]) -> bool:
+    """Return whether arguments are as a replacement was proven for: of one dtype, not empty; mode `numpy` has none."""
+    arrays = [arg for arg in args if hasattr(arg, "flags") and arg.dtype.kind == "f"]
+    dtypes = {array.dtype.char for array in arrays}
+    if kernel_mode() == "numpy" or len(dtypes) != 1 or dtypes.pop() not in PROVEN_DTYPES:
+        return False
+    return all(array.size for array in arrays) and (name not in IN_PLACE or are_contiguous(*arrays))
+
+
+def _contiguous_if_array(arg: Any) -> Any:
+    return contiguous(arg) if hasattr(arg, "flags") else arg
 
 
 def use_kernel(*arrays: Array, min_size: int = 0) -> bool:

@@ -6,7 +6,9 @@ memory, barriers that some threads miss. The counts are those of a GPU profiler;
 
 import ctypes
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,19 @@ _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
 _NO_ARRAY = -(2**30)
 _SMALLEST_ADDRESS = 4096  # that a process has
 STACK_OVERFLOW = "of local memory"  # the end of the message of include/fibers.h
+
+_recorded: ContextVar[list[CheckReport] | None] = ContextVar("recorded", default=None)
+
+
+@contextmanager
+def recorded_reports() -> Iterator[list[CheckReport]]:
+    """Collect the reports of this thread's checked launches inside a `with` block, those with findings too."""
+    reports: list[CheckReport] = []
+    token = _recorded.set(reports)
+    try:
+        yield reports
+    finally:
+        _recorded.reset(token)
 
 
 class CheckedKernel(HostKernel):
@@ -73,7 +88,11 @@ class CheckedKernel(HostKernel):
         findings = with_barrier_mistakes(findings)
         hints = [finding for finding in findings if finding.is_hint]
         findings = [finding for finding in findings if not finding.is_hint]
-        return CheckReport(name, findings, [self._site(each, places) for each in sites], sizes, hints)
+        report = CheckReport(name, findings, [self._site(each, places) for each in sites], sizes, hints)
+        recorded = _recorded.get()
+        if recorded is not None:
+            recorded.append(report)
+        return report
 
     def _register(
         self, copies: Sequence[MemoryCopy], uninitialised: Collection[str]

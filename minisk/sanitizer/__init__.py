@@ -5,6 +5,7 @@ from .cases import Case, cases
 from .check import KernelCheck, check_file, own_kernel_files
 from .expressions import ExpressionError
 from .gpu import GpuReport, compile_file
+from .ladder import Ladder, Step, climb, ladder_names, ladder_table
 from .report import costliest_site, counts_table, request_picture
 from .results import FileResult, as_json, as_sarif, exit_status
 
@@ -16,15 +17,20 @@ __all__ = [
     "Finding",
     "GpuReport",
     "KernelCheck",
+    "Ladder",
     "Site",
+    "Step",
     "as_json",
     "as_sarif",
     "cases",
     "check_file",
+    "climb",
     "compile_file",
     "costliest_site",
     "counts_table",
     "exit_status",
+    "ladder_names",
+    "ladder_table",
     "own_kernel_files",
     "request_picture",
 ]

@@ -95,6 +95,25 @@ def cases(file: str | Path, dtype: str = "float32") -> dict[str, list[Case]]:
     return found
 
 
+def read_case(file: str | Path, place: str, kernel: str, text: str, dtype: str = "float32") -> Case:
+    """Return one case that stands elsewhere than above its kernel.
+
+    Args:
+        file: the kernel's file.
+        place: file and line of the text, for the error.
+        kernel: its name.
+        text: what follows `check:`.
+        dtype: as for `cases`.
+
+    Raises:
+        KernelError: the case cannot be read.
+    """
+    try:
+        return _case(locate(file), _Line(place, kernel, text), np.dtype(dtype))
+    except ValueError as error:
+        raise KernelError(f"{place}: {kernel}: {error}") from error
+
+
 def _lines_above_kernels(path: Path) -> Iterator[_Line]:
     """Yield the `check:` lines of a kernel file; each belongs to the next kernel below it."""
     found = signatures(path).items()

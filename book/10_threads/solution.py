@@ -1,0 +1,3 @@
+"""The kept solution of exercise 10."""
+
+PREDICTION = 8

@@ -1,0 +1,3 @@
+"""The kept solution of exercise 13."""
+
+PREDICTION = 4
