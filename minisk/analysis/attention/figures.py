@@ -14,16 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..figures import BLUE, GREEN, INK, ORANGE, import_matplotlib, new_figure, plain_label
+from ..figures import GREEN, INK, ORANGE, import_matplotlib, new_figure, plain_label
 from .measure import Measurement
 from .statistics import AreaEffect, Comparison, Effect
 from .views import BLURRED, DRAWN, ENLARGED, ORIGINAL, Condition
 
-_PURPLE = "#B763A0"
+# Of a contrast of at least 3 both with white and with the dark page.
+_BLUE, _PURPLE = "#2183C4", "#B763A0"
 _COMPARISON_COLOURS = {
     "enlarged": ORANGE,
     "blur alone": _PURPLE,
-    "size without blur": BLUE,
+    "size without blur": _BLUE,
     "drawn larger": GREEN,
 }
 _COMPARISON_NAMES = {
@@ -32,7 +33,7 @@ _COMPARISON_NAMES = {
     "size without blur": "enlarged crop against blurred original",
     "drawn larger": "object drawn larger against original",
 }
-_SCALE_COLOURS = (BLUE, ORANGE, _PURPLE, GREEN)
+_SCALE_COLOURS = (_BLUE, ORANGE, _PURPLE, GREEN)
 _MOST_NAMED = 40  # classes with their names below the axis
 SMOOTHING = 16  # channels, as in the paper
 _GRID = {"color": "#888888", "alpha": 0.25, "linewidth": 0.6}
@@ -63,12 +64,7 @@ class Example(NamedTuple):
     unit: str
 
 
-def value_label(as_field: bool) -> str:
-    """Return the words for a unit's value."""
-    return "expected receptive field, pixels" if as_field else "mean of a₅ₓ₅ − a₃ₓ₃"
-
-
-def draw_effects(results: Sequence[tuple[Comparison, Sequence[Effect]]], as_field: bool) -> Picture:
+def draw_effects(results: Sequence[tuple[Comparison, Sequence[Effect]]], value_name: str) -> Picture:
     """Draw each unit's mean change and its interval, one panel a scale, one colour a comparison."""
     scales = sorted({comparison.scale for comparison, _ in results})
     units = [effect.unit for effect in results[0][1]]
@@ -82,7 +78,7 @@ def draw_effects(results: Sequence[tuple[Comparison, Sequence[Effect]]], as_fiel
                 offset = 0.6 * ((names.index(comparison.name) + 0.5) / len(names) - 0.5)
                 _draw_intervals(axes, effects, offset, comparison.name)
         axes.set_title(f"{scale:g}×, n = {results[0][1][0].n:,} images", fontsize=11)
-        axes.set_xlabel(f"change of the {value_label(as_field)}", fontsize=10)
+        axes.set_xlabel(f"change of the {value_name}", fontsize=10)
         _style(axes)
         axes.locator_params(axis="x", nbins=5)
     grid[0].set_yticks(range(len(units)), units)
@@ -134,14 +130,14 @@ def draw_classes(measured: Measurement, classes: Sequence[str], shown: Sequence[
             axes.set_xlabel("class, in the order of the data set", fontsize=10)
         axes.margins(x=0.03)
         _style(axes)
-    figure.axes[0].set_ylabel(value_label(measured.as_field), fontsize=10)
+    figure.axes[0].set_ylabel(measured.value_name, fontsize=10)
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), fontsize=10)
     figure.supxlabel(f"n = {len(measured.labels):,} images of {len(present)} classes", fontsize=9)
     return _pictured(figure, "classes")
 
 
-def draw_example(example: Example, units: Sequence[str], shown: Sequence[int], as_field: bool) -> Picture:
+def draw_example(example: Example, units: Sequence[str], shown: Sequence[int], value_name: str) -> Picture:
     """Draw one image: its views, the largest kernel's attention in each channel of one unit, bars of several units."""
     views = len(example.conditions)
     figure = new_figure(1000, 300)
@@ -165,7 +161,7 @@ def draw_example(example: Example, units: Sequence[str], shown: Sequence[int], a
         bars.bar(places, example.values[k, list(shown)], width, color=colour, label=f"{condition.scale:g}×")
     bars.axhline(0, color=INK, linewidth=0.8)
     bars.set_xticks(range(len(shown)), [units[i] for i in shown], fontsize=9)
-    bars.set_title(value_label(as_field), fontsize=10)
+    bars.set_title(value_name, fontsize=10)
     for axes in (curves, bars):
         _style(axes)
         axes.tick_params(labelsize=9)
@@ -178,8 +174,8 @@ def draw_areas(effects: Sequence[AreaEffect]) -> Picture:
     axes = figure.subplots()
     axes.axvline(0, color=INK, linewidth=0.8)
     for i, effect in enumerate(effects):
-        axes.hlines(i, effect.low, effect.high, color=BLUE, linewidth=1.6)
-        axes.plot(effect.correlation, i, "o", ms=6, color=BLUE, markerfacecolor=BLUE if effect.is_found else "none")
+        axes.hlines(i, effect.low, effect.high, color=_BLUE, linewidth=1.6)
+        axes.plot(effect.correlation, i, "o", ms=6, color=_BLUE, markerfacecolor=_BLUE if effect.is_found else "none")
     axes.set_yticks(range(len(effects)), [effect.unit for effect in effects])
     axes.set_ylim(len(effects) - 0.5, -0.5)
     most = max(0.1, *(abs(bound) for effect in effects for bound in (effect.low, effect.high)))

@@ -74,6 +74,15 @@ def measures_field(units: Sequence[Unit]) -> bool:
     return any(len(unit.fields) > 2 for unit in units)
 
 
+def value_name(units: Sequence[Unit]) -> str:
+    """Return the words for the value of these units, for figures and tables."""
+    if measures_field(units):
+        return "expected receptive field, pixels"
+    if all(sorted(unit.fields) == [3, 5] for unit in units):
+        return "mean of a₅ₓ₅ − a₃ₓ₃"
+    return "mean of a(large) − a(small)"
+
+
 def channel_values(unit: Unit, attention: NDArray[Any], as_field: bool) -> Floats:
     """Return the value of each image and channel, float64 (N, C).
 
@@ -95,7 +104,7 @@ class Measurement:
 
     Attributes:
         units: the names. stages: the number of each unit's stage.
-        as_field: whether values are expected receptive fields in pixels; otherwise differences of attention.
+        value_name: what the values are.
         conditions: the V views.
         values: mean over the channels, float64 (n, V, U).
         channels: for each unit, the mean over the images, float64 (V, C).
@@ -107,7 +116,7 @@ class Measurement:
 
     units: list[str]
     stages: list[int]
-    as_field: bool
+    value_name: str
     conditions: tuple[Condition, ...]
     values: Floats
     channels: list[Floats]
@@ -199,7 +208,7 @@ def measure_attention(
     return Measurement(
         units=[unit.name for unit in meter.units],
         stages=[unit.stage for unit in meter.units],
-        as_field=meter.as_field,
+        value_name=value_name(meter.units),
         conditions=conditions,
         values=values,
         channels=[total / len(values) for total in seen.channel_sums],

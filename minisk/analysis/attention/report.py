@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import MiniskError
 from ...serialization import csv_text
-from .figures import Example, Picture, draw_areas, draw_classes, draw_effects, draw_example, value_label
+from .figures import Example, Picture, draw_areas, draw_classes, draw_effects, draw_example
 from .measure import Measurement
 from .statistics import AreaEffect, Comparison, Effect
 
@@ -30,7 +30,7 @@ th:first-child,td:first-child{text-align:left}tr.found td{font-weight:600}
 _METHOD = """Each image is compared with itself. The interval is a bootstrap over the images. p is the larger of two
 sign-flip tests, over the images and over the channels, corrected for the number of units (Holm). A network with random
 weights shows effects over the images too, in a random direction in each channel; the second test asks for more than
-that. Effect size: mean / standard deviation of the images' changes. Rows in bold have p &lt; 0.05."""
+that. Effect size: mean / standard deviation of the images' changes. Rows in bold have p &lt; 0.01."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class AttentionReport:
         return {
             "network": self.network,
             "data": self.data,
-            "value": value_label(measured.as_field),
+            "value": measured.value_name,
             "images": len(measured.labels),
             "broken": measured.broken,
             "units": measured.units,
@@ -142,15 +142,13 @@ def draw_report(report: AttentionReport) -> dict[str, tuple[Picture, str]]:
     measured, n = report.measured, len(report.measured.labels)
     scales = sorted({comparison.scale for comparison, _ in report.effects})
     caption = "Change of each unit, with its 95 % interval. Filled: larger than chance over images and channels."
-    pictures = {"effects": (draw_effects(report.effects, measured.as_field), caption)}
+    pictures = {"effects": (draw_effects(report.effects, measured.value_name), caption)}
     for scale in scales:
         picture = draw_classes(measured, report.classes, report.shown, scale)
-        caption = (
-            f"{value_label(measured.as_field).capitalize()} by class, {n:,} images, as in the paper, with the control."
-        )
+        caption = f"{measured.value_name.capitalize()} by class, {n:,} images, as in the paper, with the control."
         pictures[f"classes-{scale:g}"] = picture, caption
     for number, example in enumerate(report.examples, start=1):
-        picture = draw_example(example, measured.units, report.shown, measured.as_field)
+        picture = draw_example(example, measured.units, report.shown, measured.value_name)
         pictures[f"example-{number}"] = picture, f"{example.name}: one image at {len(example.conditions)} sizes."
     if report.areas:
         caption = "Correlation with the area of the object's box. Filled: larger than chance over images and channels."
@@ -166,7 +164,7 @@ def _page(report: AttentionReport, pictures: dict[str, tuple[Picture, str]]) -> 
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_STYLE}</style><h1>{title}</h1>",
         f"<p>{html.escape(report.data)}: {len(measured.labels):,} images, {len(measured.units)} units. "
-        f"Value of a unit: {html.escape(value_label(measured.as_field))}.</p>",
+        f"Value of a unit: {html.escape(measured.value_name)}.</p>",
         *(f"<p>{html.escape(note)}</p>" for note in report.notes),
         "<h2>Findings</h2>",
         f"<ul>{''.join(f'<li>{html.escape(finding)}</li>' for finding in report.findings())}</ul>",
