@@ -6,7 +6,7 @@ import pytest
 from minisk.analysis.attention import Measurement, conditions_for
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def measurement():
     """Return a function: values (n, V, U) → a Measurement whose units have eight equal channels."""
 

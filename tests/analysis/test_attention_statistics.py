@@ -47,7 +47,7 @@ def test_the_p_value_of_an_equal_rise_of_n_images_is_two_in_two_to_the_n():
 
 
 def test_a_sign_flip_p_value_is_that_of_all_sets_of_signs():
-    changes = np.random.default_rng(3).standard_normal((9, 2)) + [0.4, 0.0]
+    changes = np.random.default_rng(3).normal([0.4, 0.0], size=(9, 2))
     signs = np.array(list(itertools.product([-1, 1], repeat=9)))
     exact = (np.abs(signs @ changes) >= np.abs(changes.sum(axis=0)) - 1e-12).mean(axis=0)
     assert sign_flip_p(changes, 20_000, np.random.default_rng(0)) == pytest.approx(exact, abs=0.012)
@@ -61,9 +61,7 @@ def test_nothing_changes_is_no_effect():
 
 def test_the_bootstrap_interval_of_a_mean_is_that_of_the_normal_distribution():
     changes = np.random.default_rng(1).standard_normal((400, 1))
-    low, high = bootstrap_interval(
-        lambda rows: changes[rows].mean(axis=1), 400, RESAMPLES, np.random.default_rng(0)
-    )
+    low, high = bootstrap_interval(lambda rows: changes[rows].mean(axis=1), 400, RESAMPLES, np.random.default_rng(0))
     half = 1.96 * changes.std() / np.sqrt(400)
     assert low == pytest.approx(changes.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(changes.mean() + half, abs=0.1 * half)
@@ -96,7 +94,7 @@ def test_holm_multiplies_the_smallest_by_the_number_of_units(p, corrected):
 
 def test_units_are_corrected_together():
     rng = np.random.default_rng(5)
-    changes = rng.standard_normal((40, 3)) + [0.4, 0.2, 0.0]
+    changes = rng.normal([0.4, 0.2, 0.0], size=(40, 3))
     channels = [np.ones(64)] * 3
     found = paired_effects(["a", "b", "c"], changes, channels, np.zeros(40, int), RESAMPLES)
     assert [each.unit for each in found] == ["a", "b", "c"]

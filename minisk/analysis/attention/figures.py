@@ -210,7 +210,7 @@ def _pictured(figure: Any, name: str) -> Picture:
     with warnings.catch_warnings(), import_matplotlib("matplotlib").rc_context({"svg.hashsalt": name}):
         warnings.filterwarnings("ignore", "Glyph")  # a letter missing in the font is drawn as a box
         png, svg = io.BytesIO(), io.BytesIO()
-        figure.savefig(png, format="png", dpi=150, pil_kwargs={"optimize": True})
+        figure.savefig(png, format="png", dpi=150)
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
     text = svg.getvalue().decode()
     inline = text[text.index("<svg") :].replace(INK, "currentColor")

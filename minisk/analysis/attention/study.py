@@ -85,16 +85,19 @@ def views_of_data(
         DataError, ArgumentError: the images or boxes can't be read, or an argument does not fit.
     """
     scales = check_scales(scales)
+    if boxes is not None and name != "imagenet":
+        raise ArgumentError(f"attention: boxes belong to photographs, to the data set imagenet, not to {name}")
     if name in STANDARD_SHAPES:
         return _views_of_shapes(name, scales, limit)
     conditions = conditions_for(scales)
     dataset = load_dataset(name, data_dir, "test", size_limit=limit, view=StripView(size, conditions, SHARE))
-    strips = dataset if isinstance(dataset, Photos) else ImageStrips(dataset, conditions)
+    if not isinstance(dataset, Photos):
+        return Views(ImageStrips(dataset, conditions), conditions)
     if boxes is None:
-        return Views(strips, conditions)
-    if not isinstance(strips, ImageFolder):
-        raise ArgumentError(f"attention: boxes belong to a tree of photographs, not to {name}")
-    return Views(strips, conditions, box_areas(boxes, strips.files))
+        return Views(dataset, conditions)
+    if not isinstance(dataset, ImageFolder):
+        raise ArgumentError(f"attention: boxes belong to a tree of photographs, but {data_dir} holds shards")
+    return Views(dataset, conditions, box_areas(boxes, dataset.files))
 
 
 def _views_of_shapes(name: str, scales: tuple[float, ...], limit: int | None) -> Views:
