@@ -4,7 +4,21 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import attention, check, convert, download, evaluate, export, gradcheck, info, predict, shards, summary, table
+from . import (
+    ablation,
+    attention,
+    check,
+    convert,
+    download,
+    evaluate,
+    export,
+    gradcheck,
+    info,
+    predict,
+    shards,
+    summary,
+    table,
+)
 from .process import run_command
 
 
@@ -13,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"minisk {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     models = (summary, table, predict, evaluate, attention, convert, export)
-    for command in (info, *models, download, shards, gradcheck, check):
+    for command in (info, *models, ablation, download, shards, gradcheck, check):
         command.add_to(commands)
     return parser
 

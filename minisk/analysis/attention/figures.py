@@ -34,7 +34,7 @@ _COMPARISON_NAMES = {
     "drawn larger": "object drawn larger against original",
 }
 _SCALE_COLOURS = (_BLUE, ORANGE, _PURPLE, GREEN)
-_MOST_NAMED = 40  # classes with their names below the axis
+_MOST_NAMED = 30  # classes with their names below the axis
 SMOOTHING = 16  # channels, as in the paper
 _GRID = {"color": "#888888", "alpha": 0.25, "linewidth": 0.6}
 # Only in an SVG file of its own: inside a page, the page decides.
@@ -107,16 +107,17 @@ def draw_classes(measured: Measurement, classes: Sequence[str], shown: Sequence[
     Args:
         measured: of n images.
         classes: the names.
-        shown: positions of the units, one panel each.
+        shown: positions of the units; three have a panel, the first two and the last, as in the paper.
         scale: of the enlarged, blurred and drawn views beside the original.
     """
     present = np.unique(measured.labels)
     means = np.stack([measured.values[measured.labels == label].mean(axis=0) for label in present])
-    lines = [(ORIGINAL, INK, "-", "1.0×")]
+    lines = [(ORIGINAL, INK, "-", "1×")]
     for kind, colour, style in ((ENLARGED, ORANGE, "-"), (BLURRED, _PURPLE, ":"), (DRAWN, GREEN, "--")):
         lines.append((Condition(kind, scale), colour, style, f"{kind} {scale:g}×"))
+    panels = [*shown[:2], shown[-1]] if len(shown) > 3 else shown
     figure = new_figure(1000, 400 if len(present) <= _MOST_NAMED else 320)
-    for axes, unit in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+    for axes, unit in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for condition, colour, style, name in lines:
             if condition in measured.conditions:
                 y = means[:, measured.conditions.index(condition), unit]
