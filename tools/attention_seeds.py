@@ -34,7 +34,7 @@ def table(reports: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(row: Mapping[str, Any]) -> str:
-    text = f"{row['mean']:+.4f} ({row['low']:+.4f} … {row['high']:+.4f})"
+    text = f"{row['mean']:+.5f} ({row['low']:+.5f} … {row['high']:+.5f})"
     return f"**{text}**" if row["found"] else text
 
 

@@ -16,8 +16,8 @@ def test_a_row_counts_the_seeds_in_which_the_unit_rises_or_falls():
     one = report(("SK_2_1", 0.5, True), ("SK_3_1", -0.25, True))
     two = report(("SK_2_1", -0.5, True), ("SK_3_1", -0.25, False))
     first, second = attention_seeds.table([one, two]).splitlines()[2:]
-    assert first.endswith("**+0.5000 (+0.5000 … +0.5000)** | **-0.5000 (-0.5000 … -0.5000)** | 1+, 1- |")
-    assert second.endswith("| -0.2500 (-0.2500 … -0.2500) | 1- |")
+    assert first.endswith("**+0.50000 (+0.50000 … +0.50000)** | **-0.50000 (-0.50000 … -0.50000)** | 1+, 1- |")
+    assert second.endswith("| -0.25000 (-0.25000 … -0.25000) | 1- |")
 
 
 def test_reports_of_different_units_are_an_error():

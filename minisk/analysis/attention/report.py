@@ -141,7 +141,10 @@ def draw_report(report: AttentionReport) -> dict[str, tuple[Picture, str]]:
     """Return each figure of the report, by the name of its file, with its caption."""
     measured, n = report.measured, len(report.measured.labels)
     scales = sorted({comparison.scale for comparison, _ in report.effects})
-    caption = "Change of each unit, with its 95 % interval. Filled: larger than chance over images and channels."
+    caption = (
+        "Change of each unit, with its 95 % interval. Filled: found over images and channels. Hollow, without 0 in the"
+        " interval: true of this network, but random weights could show as much."
+    )
     pictures = {"effects": (draw_effects(report.effects, measured.value_name), caption)}
     for scale in scales:
         picture = draw_classes(measured, report.classes, report.shown, scale)
@@ -151,7 +154,7 @@ def draw_report(report: AttentionReport) -> dict[str, tuple[Picture, str]]:
         picture = draw_example(example, measured.units, report.shown, measured.value_name)
         pictures[f"example-{number}"] = picture, f"{example.name}: one image at {len(example.conditions)} sizes."
     if report.areas:
-        caption = "Correlation with the area of the object's box. Filled: larger than chance over images and channels."
+        caption = "Correlation with the area of the object's box. Filled: found over images and channels."
         pictures["areas"] = draw_areas(report.areas), caption
     return pictures
 
@@ -201,8 +204,8 @@ def _effect_table(comparison: Comparison, effects: Sequence[Effect]) -> str:
         [
             effect.unit,
             f"{effect.n:,}",
-            f"{effect.mean:+.4f}",
-            f"{effect.low:+.4f} … {effect.high:+.4f}",
+            f"{effect.mean:+.5f}",
+            f"{effect.low:+.5f} … {effect.high:+.5f}",
             f"{effect.effect_size:+.2f}",
             f"{100 * effect.rising_images:.0f} %",
             f"{100 * effect.rising_classes:.0f} %",
