@@ -15,7 +15,6 @@ def measurement():
         channels = [np.repeat(values[:, :, u].mean(axis=0)[:, np.newaxis], 8, axis=1) for u in range(units)]
         return Measurement(
             units=[f"SK_2_{u + 1}" for u in range(units)],
-            stages=[2] * units,
             value_name="mean of a₅ₓ₅ − a₃ₓ₃",
             conditions=conditions_for([1.5])[:views],
             values=values,

@@ -103,7 +103,7 @@ class Measurement:
     """What one pass over a data set of strips measured, for U units, V views and the n images that could be read.
 
     Attributes:
-        units: the names. stages: the number of each unit's stage.
+        units: the names.
         value_name: what the values are.
         conditions: the V views.
         values: mean over the channels, float64 (n, V, U).
@@ -115,7 +115,6 @@ class Measurement:
     """
 
     units: list[str]
-    stages: list[int]
     value_name: str
     conditions: tuple[Condition, ...]
     values: Floats
@@ -207,7 +206,6 @@ def measure_attention(
     values = np.concatenate(seen.values)
     return Measurement(
         units=[unit.name for unit in meter.units],
-        stages=[unit.stage for unit in meter.units],
         value_name=value_name(meter.units),
         conditions=conditions,
         values=values,

@@ -14,9 +14,9 @@ from ...data import STANDARD_SHAPES, Dataset, ImageFolder, Photos, load_dataset,
 from ...errors import ArgumentError
 from ...nn import Module
 from .figures import Example
-from .measure import AttentionMeter, Measurement, last_of_stages, measure_attention
+from .measure import AttentionMeter, Measurement, last_of_stages, measure_attention, selective_units
 from .report import AttentionReport
-from .statistics import RESAMPLES, area_effects, comparisons_of, effects_of
+from .statistics import RESAMPLES, AreaEffect, area_effects, comparisons_of, effects_of
 from .views import (
     DRAWN,
     ENLARGED,
@@ -143,18 +143,27 @@ def study_attention(
     has_areas = views.areas is not None
     measured = measure_attention(model, views.strips, views.conditions, normalization, has_areas, progress)
     comparisons = comparisons_of(views.conditions)
-    shown = last_of_stages(AttentionMeter(model, normalization, 1).units)
+    shown = last_of_stages(selective_units(model))
     return AttentionReport(
         network=network,
         data=views.strips.name,
         classes=views.strips.classes,
         measured=measured,
         effects=[(one, effects_of(measured, one, resamples, seed)) for one in comparisons],
-        areas=[] if views.areas is None else area_effects(measured, views.areas, resamples, seed),
+        areas=_area_effects(measured, views.areas, resamples, seed),
         examples=_examples(model, views, normalization, measured, shown, examples),
         shown=shown,
         notes=notes,
     )
+
+
+def _area_effects(
+    measured: Measurement, areas: NDArray[np.float64] | None, resamples: int, seed: int
+) -> list[AreaEffect]:
+    """Return the effects of area, or none if fewer than three of the images have one."""
+    if areas is None or np.isfinite(areas[measured.positions]).sum() < 3:
+        return []
+    return area_effects(measured, areas, resamples, seed)
 
 
 def _examples(
