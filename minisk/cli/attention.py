@@ -97,7 +97,7 @@ def _print(report: Any, out: str) -> None:
     for reason in measured.broken:
         print(f"  left out: {printable(reason)}")
     if measured.broken:
-        print(f"  {len(measured.broken)} images could not be read")
+        print(f"  could not be read: {len(measured.broken)} of {len(measured.broken) + len(measured.labels):,} images")
     print(
         f"{measured.forward_seconds:.1f} s in the network, {measured.seconds:.1f} s in all; report in {printable(out)}"
     )

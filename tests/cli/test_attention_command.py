@@ -30,10 +30,10 @@ def test_broken_images_are_skipped_named_and_counted(photos, tmp_path, capsys):
     assert "4 images in 3 views, 5 units" in printed
     assert "3.jpg" in printed
     assert "5.jpg" in printed
-    assert "2 images could not be read" in printed
+    assert "could not be read: 2 of 6 images" in printed
     numbers = json.loads((out / "attention.json").read_text(encoding="utf-8"))
     assert (numbers["images"], len(numbers["broken"])) == (4, 2)
-    assert "2 images could not be read" in (out / "index.html").read_text(encoding="utf-8")
+    assert "Could not be read: 2 images" in (out / "index.html").read_text(encoding="utf-8")
 
 
 def test_ctrl_c_leaves_no_report(photos, tmp_path, monkeypatch):

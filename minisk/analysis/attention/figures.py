@@ -115,13 +115,14 @@ def draw_classes(measured: Measurement, classes: Sequence[str], shown: Sequence[
     lines = [(ORIGINAL, INK, "-", "1×")]
     for kind, colour, style in ((ENLARGED, ORANGE, "-"), (BLURRED, _PURPLE, ":"), (DRAWN, GREEN, "--")):
         lines.append((Condition(kind, scale), colour, style, f"{kind} {scale:g}×"))
+    marker = "o" if len(present) <= _MOST_NAMED else None
     panels = [*shown[:2], shown[-1]] if len(shown) > 3 else shown
     figure = new_figure(1000, 400 if len(present) <= _MOST_NAMED else 320)
     for axes, unit in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for condition, colour, style, name in lines:
             if condition in measured.conditions:
                 y = means[:, measured.conditions.index(condition), unit]
-                axes.plot(range(len(y)), y, style, marker="o", ms=3, color=colour, label=name, linewidth=1.3)
+                axes.plot(range(len(y)), y, style, marker=marker, ms=3, color=colour, label=name, linewidth=1.2)
         axes.set_title(measured.units[unit], fontsize=11)
         if len(present) <= _MOST_NAMED:
             size = min(9.0, 190 / max(1, len(present)))

@@ -178,7 +178,7 @@ def _page(report: AttentionReport, pictures: dict[str, tuple[Picture, str]]) -> 
     if report.areas:
         lines.append(_area_table(report.areas))
     if measured.broken:
-        lines.append(f"<h2>{len(measured.broken)} images could not be read</h2>")
+        lines.append(f"<h2>Could not be read: {len(measured.broken)} images</h2>")
         lines.append(f"<ul>{''.join(f'<li>{html.escape(reason)}</li>' for reason in measured.broken)}</ul>")
     return "\n".join(lines)
 
