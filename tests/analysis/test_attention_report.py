@@ -25,7 +25,9 @@ def report(measurement):
     measured = measurement(values)
     measured.broken.append("photos/<b>.jpg can't be read as an image: truncated")
     pixels = np.zeros((2, 8, 8, 3), np.uint8)
-    example = Example("cat $5 <1>", (ORIGINAL, ENLARGED), pixels, values[0, :2], np.full((2, 40), 0.5), "SK_2_2")
+    example = Example(
+        "cat $5 <1>", (ORIGINAL, ENLARGED), pixels, values[0, :2], np.zeros(3), np.full((2, 40), 0.5), "SK_2_2"
+    )
     effects = [effect("SK_2_1", 0.2, 0.001), effect("SK_2_2", -0.1, 0.002), effect("SK_2_3", 0.05, 0.2)]
     return AttentionReport(
         network="net & co",

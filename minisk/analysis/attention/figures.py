@@ -53,6 +53,7 @@ class Example(NamedTuple):
     """One image in several views.
 
     name: of the image. conditions: V views. pixels: uint8 (V, size, size, 3). values: mean over the channels, (V, U).
+    equal: the values if all branches had the same weight, (U,); the bars begin there.
     channels: weight of the largest kernel in each channel of one unit, (V, C), 0 … 1. unit: its name.
     """
 
@@ -60,6 +61,7 @@ class Example(NamedTuple):
     conditions: tuple[Condition, ...]
     pixels: NDArray[np.uint8]
     values: NDArray[np.float64]
+    equal: NDArray[np.float64]
     channels: NDArray[np.float64]
     unit: str
 
@@ -157,13 +159,15 @@ def draw_example(example: Example, units: Sequence[str], shown: Sequence[int], v
         curves.plot(middle + np.arange(len(smooth)), smooth, color=colour, label=f"{condition.scale:g}×", linewidth=1.3)
     curves.set_title(f"{example.unit}, weight of the largest kernel", fontsize=10)
     curves.set_xlabel(f"channel (mean of {min(SMOOTHING, example.channels.shape[1])} neighbours)", fontsize=9)
-    width = 0.8 / views
+    width, start = 0.8 / views, example.equal[list(shown)]
     for k, (condition, colour) in enumerate(zip(example.conditions, colours, strict=False)):
         places = np.arange(len(shown)) + (k - (views - 1) / 2) * width
-        bars.bar(places, example.values[k, list(shown)], width, color=colour, label=f"{condition.scale:g}×")
-    bars.axhline(0, color=INK, linewidth=0.8)
+        height = example.values[k, list(shown)] - start
+        bars.bar(places, height, width, start, color=colour, label=f"{condition.scale:g}×")
+    bars.hlines(start, np.arange(len(shown)) - 0.5, np.arange(len(shown)) + 0.5, color=INK, linewidth=0.8)
     bars.set_xticks(range(len(shown)), [units[i] for i in shown], fontsize=9)
     bars.set_title(value_name, fontsize=10)
+    bars.ticklabel_format(axis="y", useOffset=False)
     for axes in (curves, bars):
         _style(axes)
         axes.tick_params(labelsize=9)

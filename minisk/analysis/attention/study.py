@@ -181,13 +181,13 @@ def _examples(
     kind = DRAWN if any(condition.kind == DRAWN for condition in views.conditions) else ENLARGED
     chosen = [i for i, condition in enumerate(views.conditions) if condition == ORIGINAL or condition.kind == kind]
     meter = AttentionMeter(model, normalization, len(views.conditions))
-    unit = shown[min(1, len(shown) - 1)]
-    largest = int(meter.units[unit].fields.argmax())
+    middle = shown[min(1, len(shown) - 1)]
+    largest = int(meter.units[middle].fields.argmax())
     found = []
     for row in np.arange(min(count, len(measured.positions))) * len(measured.positions) // max(1, count):
         position = int(measured.positions[row])
         strips, labels = views.strips.fetch([position])
-        attention = meter.attention(strips)[unit][0]
+        attention = meter.attention(strips)[middle][0]
         pixels = strips[0].reshape(3, len(views.conditions), -1, strips.shape[3]).transpose(1, 2, 3, 0)
         found.append(
             Example(
@@ -195,8 +195,9 @@ def _examples(
                 conditions=tuple(views.conditions[i] for i in chosen),
                 pixels=pixels[chosen],
                 values=measured.values[row][chosen],
+                equal=np.array([unit.fields.mean() if meter.as_field else 0.0 for unit in meter.units]),
                 channels=attention[chosen, largest].astype(np.float64),
-                unit=meter.units[unit].name,
+                unit=meter.units[middle].name,
             )
         )
     return found
