@@ -42,6 +42,7 @@ setup(
         "onnx": ["onnx>=1.17"],
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "hypothesis>=6.100",
             "matplotlib>=3.8",
             "tensorboardX>=2.6",

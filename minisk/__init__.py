@@ -49,6 +49,7 @@ from .errors import (
     SavedValueError,
     ShapeError,
 )
+from .ops.autocast import autocast, is_autocast_enabled
 from .saving import load, save
 
 if TYPE_CHECKING:  # imported on first use, by __getattr__
@@ -73,6 +74,7 @@ _MODULE_OF = {
 
 __all__ = ["cuda", "data", "kernels", "models", "nn", "ops", "optim"]
 __all__ += ["Function", "Tensor", "detect_anomaly", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
+__all__ += ["autocast", "is_autocast_enabled"]
 __all__ += ["arange", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like"]
 __all__ += ["rand", "randn", "tensor", "zeros", "zeros_like"]
 __all__ += ["cuda_available", "load", "manual_seed", "save"]

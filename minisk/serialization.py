@@ -4,6 +4,7 @@ A checkpoint is one safetensors file: its arrays, and everything else as JSON in
 numbers always come from the same moment. Reading a file never executes anything in it.
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -22,7 +23,7 @@ FORMAT = 2  # of checkpoints. 2: also holds the position within an epoch, random
 
 
 def atomic_write(path: str | Path, content: bytes) -> None:
-    """Write a file in one step: at any time it has either the old content or the new. Raises OSError."""
+    """Write a file in one step: at any time it has the old content or the new. Raises OSError with the file's name."""
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -31,8 +32,13 @@ def atomic_write(path: str | Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(
+            error, OSError
+        ):  # of a full disk, it names no file; of a folder that is missing, the temporary one
+            raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     if os.name == "posix":  # only there can a folder be opened, to write its new entry to the disk
         descriptor = os.open(target.parent, os.O_RDONLY)

@@ -1,5 +1,7 @@
 """Fixtures that tests of several packages share, and the tests of `pytest -m core`."""
 
+import os
+
 import pytest
 from core_tests import CORE, NOT_CORE
 
@@ -9,6 +11,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.nodeid.startswith(prefixes) and not item.name.startswith(tuple(NOT_CORE)):
             item.add_marker(pytest.mark.core)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs):
+    """Share the cores between the processes that run tests side by side (`-n`), with at least two threads each."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(2, (os.cpu_count() or 1) // len(specs))))
 
 
 @pytest.fixture(scope="session")

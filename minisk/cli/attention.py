@@ -36,6 +36,7 @@ class _Network(NamedTuple):
     model: Any
     normalization: dict[str, Any]
     size: int
+    crop: float
     dataset: str
     name: str
     note: str
@@ -53,10 +54,12 @@ def run(arguments: argparse.Namespace) -> None:
         raise MiniskError("--images stand alone: --boxes and --dataset belong to --data")
     network = _load(arguments.checkpoint, arguments.device)
     if arguments.images:
-        views = views_of_files(arguments.images, network.size, arguments.scales, arguments.limit)
+        views = views_of_files(arguments.images, network.size, arguments.scales, arguments.limit, network.crop)
     else:
         name = arguments.dataset or network.dataset
-        views = views_of_data(name, arguments.data, network.size, arguments.scales, arguments.limit, arguments.boxes)
+        views = views_of_data(
+            name, arguments.data, network.size, arguments.scales, arguments.limit, arguments.boxes, network.crop
+        )
     report = study_attention(
         network.model,
         views,
@@ -73,6 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _load(checkpoint: str, device: str) -> _Network:
     """Return a trained network; or a model with random weights, if this is the name of one and of no file."""
     from .. import models
+    from ..analysis.attention.study import CROP
     from ..backend import manual_seed
     from ..data import IMAGENET_NORMALIZATION
     from ..evaluation import load_classifier, resolve_device
@@ -83,10 +87,10 @@ def _load(checkpoint: str, device: str) -> _Network:
         model = models.create(checkpoint).to(resolve_device(device)).eval()
         normalization = dict(about.normalization or IMAGENET_NORMALIZATION)
         note = "The weights are random (seed 0): nothing here was learned."
-        return _Network(model, normalization, about.input_size, "imagenet", f"{checkpoint}, random weights", note)
+        return _Network(model, normalization, about.input_size, CROP, "imagenet", f"{checkpoint}, random weights", note)
     found = load_classifier(checkpoint, device)
     name = Path(checkpoint).stem if Path(checkpoint).stem != "best" else Path(checkpoint).resolve().parent.name
-    return _Network(found.model, found.normalization, found.size, found.dataset, name, "")
+    return _Network(found.model, found.normalization, found.size, found.crop, found.dataset, name, "")
 
 
 def _print(report: Any, out: str) -> None:

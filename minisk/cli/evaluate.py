@@ -22,13 +22,21 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the images, as for training")
     parser.add_argument(
-        "--size", type=int, nargs="+", metavar="N", help="imagenet: sides of the central views (default: the network's)"
+        "--size",
+        type=int,
+        nargs="+",
+        action="extend",
+        metavar="N",
+        help="imagenet: sides of the central views (default: the network's)",
     )
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that decode photographs")
     parser.add_argument(
         "--max-broken", type=int, default=0, metavar="N", help="photographs that may be left out as unreadable"
     )
-    parser.add_argument("--out", metavar="DIR", help="write confusion.png, mistakes.png and evaluation.json here")
+    parser.add_argument(
+        "--out", metavar="DIR", help="write evaluation.json, pictures and the answers to each image here"
+    )
+    parser.add_argument("--resume", action="store_true", help="with --out: go on where an evaluation was ended")
     parser.add_argument("--csv", action="store_true", help="print the table of classes as CSV, without totals")
     add_weights(parser)
     parser.set_defaults(run=run)
@@ -37,21 +45,26 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the totals and a table of the classes; with several sizes, a line for each size."""
     from ..evaluation import load_classifier
+    from ..evaluation.classifier import LARGEST_SIDE
 
     if arguments.out is not None:
         _make_folder(arguments.out)
+    elif arguments.resume:
+        raise MiniskError("--resume has no effect without --out: no answers are kept")
     classifier = load_classifier(arguments.weights, arguments.device)
     name = arguments.dataset or classifier.dataset
     if arguments.size and name != "imagenet":
         raise MiniskError(f"--size has no effect: the images of {name} have one size; it needs --dataset imagenet")
+    if any(not 1 <= size <= LARGEST_SIDE for size in arguments.size or ()):
+        raise MiniskError(f"--size {' '.join(map(str, arguments.size))}: expected 1 to {LARGEST_SIDE} pixels")
     sizes = arguments.size or [classifier.size]
+    rows: list[dict[str, Any]] = []
     for size in sizes:
         started = time.perf_counter()
         folder = None if arguments.out is None else arguments.out if len(sizes) == 1 else f"{arguments.out}/{size}"
         result = _measured(arguments, classifier, name, size, folder)
         if arguments.csv:
-            rows = [{**row, "class": printable(row["class"])} for row in result.class_rows()]
-            print(csv_text(["class", "images", "accuracy"], rows), end="")
+            rows += [{**row, "class": printable(row["class"]), "size": size} for row in result.class_rows()]
             continue
         images = int(result.confusion.sum())
         speed = f", {images / (time.perf_counter() - started):.0f} images/s" if name == "imagenet" else ""
@@ -64,19 +77,23 @@ def run(arguments: argparse.Namespace) -> None:
         )
         if len(sizes) == 1:
             _print_classes(result)
+    if arguments.csv:
+        columns = [*(["size"] if len(sizes) > 1 else []), "class", "images", "accuracy"]
+        print(csv_text(columns, [{name: row[name] for name in columns} for row in rows]), end="")
 
 
 def _measured(arguments: argparse.Namespace, classifier: Any, name: str, size: int, folder: str | None) -> Any:
     """Return the Evaluation of a classifier on views of one size; write the report to the folder, if one is given."""
-    from ..data import CenterView, load_dataset
+    from ..data import load_dataset
     from ..evaluation import measure, report_run
 
-    dataset = load_dataset(name, arguments.data_dir, "test", view=CenterView(size))
+    dataset = load_dataset(name, arguments.data_dir, "test", view=classifier.view(size))
     if classifier.classes != dataset.classes:
         raise CheckpointError(_difference(arguments.weights, classifier.classes, dataset.name, dataset.classes))
-    options = {"workers": arguments.workers, "max_broken": arguments.max_broken}
+    options: dict[str, Any] = {"workers": arguments.workers, "max_broken": arguments.max_broken}
     if folder is not None:
         _make_folder(folder)
+        options |= {"keep": Path(folder) / "answers.safetensors", "resume": arguments.resume}
         return report_run(classifier.model, dataset, classifier.normalization, folder, **options)
     return measure(classifier.model, dataset, classifier.normalization, **options)
 

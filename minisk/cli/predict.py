@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, MiniskError
 from .text import add_command, printable
 
 WEIGHTS = "sknet_small-cifar10"
@@ -31,6 +31,8 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the classes of each image that can be read. Return 1 if one could not be read."""
+    if arguments.draw is not None and not arguments.draw.lower().endswith(".png"):
+        raise MiniskError(f"--draw {arguments.draw}: expected a name that ends in .png")
     from ..analysis.figures import draw_predictions
     from ..data.decode import read_image
     from ..evaluation import load_classifier

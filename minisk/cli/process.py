@@ -35,7 +35,9 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
 
 
 def _report(name: str, error: Exception) -> None:
-    text = escaped(str(error)) if str(error) else "not enough memory"
+    text = escaped(str(error)) or "not enough memory"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = escaped(f"{error.filename}: {error.strerror}")
     print(f"{name}: {text}", file=sys.stderr)
     try:
         sys.stdout.flush()

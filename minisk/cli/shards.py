@@ -1,8 +1,10 @@
 """`minisk shards`: write the photographs of a tree as tar files, for disks that dislike many small files."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
+from ..errors import MiniskError
 from .text import add_command, printable
 
 
@@ -17,10 +19,15 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the shards of both splits."""
+    """Write the shards of both splits. Raises MiniskError for a folder that is not empty."""
     from ..data import CenterView, ImageFolder, write_shards
 
+    out = Path(arguments.out)
+    if not arguments.out or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise MiniskError(f"DIR {arguments.out} must be a new or an empty folder")
+    if arguments.photographs < 1:
+        raise MiniskError(f"--photographs {arguments.photographs} must be at least 1")
     for split in ("train", "test"):
         source = ImageFolder(arguments.tree, split, CenterView(1))
         count = write_shards(source, split, arguments.out, arguments.photographs, arguments.seed)
-        print(f"{split}: {len(source):,} photographs in {count} files in {printable(arguments.out)}")
+        print(f"{split}: {len(source):,} photographs in {count} tar files in {printable(arguments.out)}")

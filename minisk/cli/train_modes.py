@@ -6,17 +6,18 @@ from ..analysis.profiler import profile
 from ..errors import MiniskError
 from ..evaluation import load_classifier, measure
 from ..training import Config, Trainer
-from ..training.images import load_images
+from ..training.images import load_test_images
 
 
 def evaluate_checkpoint(config: Config, checkpoint: str) -> int:
     """Print loss and accuracy of a checkpoint on the test set that the settings describe. Return the exit status."""
     classifier = load_classifier(checkpoint, config.device)
-    _, test_set = load_images(config)
+    test_set = load_test_images(config, classifier.view(config.image_size))
     if classifier.classes != test_set.classes:
         raise MiniskError(f"--eval {checkpoint} has other classes than --dataset {config.dataset}")
     result = measure(classifier.model, test_set, classifier.normalization, max_broken=config.max_broken)
-    print(f"{checkpoint}: test loss {result.loss:.4f} accuracy {result.accuracy:.2f} % of {len(test_set):,} images")
+    at = f" at {test_set.image_size[0]} pixels" if config.dataset == "imagenet" else ""
+    print(f"{checkpoint}{at}: test loss {result.loss:.4f} accuracy {result.accuracy:.2f} % of {len(test_set):,} images")
     return 0
 
 

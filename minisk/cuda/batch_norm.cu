@@ -7,6 +7,7 @@
 //   dx = scale · (g - dbias / m - xhat · dweight / m)          if the statistics are those of x, else scale · g
 //
 //   x, out, dout, dx: (images, channels, spatial)    all others: (channels); sums of parts: (parts, channels)
+//   weight, bias and their gradients are `wide`: in mixed precision they stay float32 while x is float16.
 //   Source: Ioffe and Szegedy, Batch Normalization, 2015; affine fused as in Caffe's CuDNNBatchNorm layer.
 //
 // center is the mean of the channel's first plane. One pass sums x - center and its square; float32 is exact enough for
@@ -135,7 +136,7 @@ __device__ __forceinline__ void input_grad(const int images, const int channels,
 
 extern "C" __global__ ANY_BLOCK void batch_norm_whole(
     const int images, const int channels, const int spatial, const wide eps, const int relu,
-    const real* __restrict__ x, const real* __restrict__ weight, const real* __restrict__ bias,
+    const real* __restrict__ x, const wide* __restrict__ weight, const wide* __restrict__ bias,
     real* __restrict__ out, wide* __restrict__ center, wide* __restrict__ rest, wide* __restrict__ var) {
     const int c = blockIdx.x;
     const wide middle = first_plane_mean(spatial, x), count = (wide)images * spatial;
@@ -160,7 +161,7 @@ extern "C" __global__ ANY_BLOCK void batch_norm_moments(
 
 extern "C" __global__ ANY_BLOCK void batch_norm_apply(
     const int images, const int channels, const int spatial, const wide eps, const int relu,
-    const real* __restrict__ x, const real* __restrict__ weight, const real* __restrict__ bias,
+    const real* __restrict__ x, const wide* __restrict__ weight, const wide* __restrict__ bias,
     const wide* __restrict__ center, const wide* __restrict__ rest, const wide* __restrict__ var,
     real* __restrict__ out) {
     const int c = blockIdx.x;
@@ -170,20 +171,20 @@ extern "C" __global__ ANY_BLOCK void batch_norm_apply(
 
 extern "C" __global__ ANY_BLOCK void batch_norm_backward_whole(
     const int images, const int channels, const int spatial, const wide eps, const int relu, const int depends,
-    const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
-    const real* __restrict__ bias, const wide* __restrict__ center, const wide* __restrict__ rest,
-    const wide* __restrict__ var, real* __restrict__ dx, real* __restrict__ dweight, real* __restrict__ dbias) {
+    const real* __restrict__ dout, const real* __restrict__ x, const wide* __restrict__ weight,
+    const wide* __restrict__ bias, const wide* __restrict__ center, const wide* __restrict__ rest,
+    const wide* __restrict__ var, real* __restrict__ dx, wide* __restrict__ dweight, wide* __restrict__ dbias) {
     const int c = blockIdx.x;
     const Channel channel(center[c], rest[c], var[c], eps, weight[c], bias[c]);
     const Two sums = gradient_sums(images, channels, spatial, relu, channel, dout, x);
     input_grad(images, channels, spatial, relu, depends, channel, sums, dout, x, dx);
-    if (threadIdx.x == 0) dbias[c] = (real)sums.first, dweight[c] = (real)sums.second;
+    if (threadIdx.x == 0) dbias[c] = sums.first, dweight[c] = sums.second;
 }
 
 extern "C" __global__ ANY_BLOCK void batch_norm_gradient_sums(
     const int images, const int channels, const int spatial, const wide eps, const int relu,
-    const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
-    const real* __restrict__ bias, const wide* __restrict__ center, const wide* __restrict__ rest,
+    const real* __restrict__ dout, const real* __restrict__ x, const wide* __restrict__ weight,
+    const wide* __restrict__ bias, const wide* __restrict__ center, const wide* __restrict__ rest,
     const wide* __restrict__ var, wide* __restrict__ part_dbias, wide* __restrict__ part_dweight) {
     const int c = blockIdx.x, part = blockIdx.y * channels + c;
     const Channel channel(center[c], rest[c], var[c], eps, weight[c], bias[c]);
@@ -193,8 +194,8 @@ extern "C" __global__ ANY_BLOCK void batch_norm_gradient_sums(
 
 extern "C" __global__ ANY_BLOCK void batch_norm_input_grad(
     const int images, const int channels, const int spatial, const wide eps, const int relu, const int depends,
-    const real* __restrict__ dout, const real* __restrict__ x, const real* __restrict__ weight,
-    const real* __restrict__ bias, const wide* __restrict__ center, const wide* __restrict__ rest,
+    const real* __restrict__ dout, const real* __restrict__ x, const wide* __restrict__ weight,
+    const wide* __restrict__ bias, const wide* __restrict__ center, const wide* __restrict__ rest,
     const wide* __restrict__ var, const wide* __restrict__ dbias, const wide* __restrict__ dweight,
     real* __restrict__ dx) {
     const int c = blockIdx.x;

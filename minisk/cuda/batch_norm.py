@@ -1,7 +1,9 @@
 """Launch the kernels of batch_norm.cu: batch norm, with an optional fused ReLU.
 
-x, out, dout, dx: (N, C, …); weight, bias and all statistics: (C,). All are C-contiguous. A channel of up to PART
-elements is one block's work. A larger channel is cut into parts of whole images, whose sums are added in order.
+x, out, dout, dx: (N, C, …); weight, bias and all statistics: (C,). All are C-contiguous. Kernels take weight and bias
+in the dtype that they compute in, float32 for a float16 x; gradients are returned in the dtype of weight. A channel of
+up to PART elements is one block's work. A larger channel is cut into parts of whole images, whose sums are added in
+order.
 """
 
 import math
@@ -40,6 +42,7 @@ def launch_batch_norm_train(
     sizes, parts, block = _partition(x)
     images, channels, spatial = sizes
     xp, wide = array_module(x), np.promote_types(x.dtype, np.float32)
+    weight, bias = weight.astype(wide, copy=False), bias.astype(wide, copy=False)
     center = xp.empty(channels, wide)
     if parts == 1:
         out, statistics = xp.empty_like(x), BatchStatistics(center, xp.empty_like(center), xp.empty_like(center))
@@ -57,6 +60,8 @@ def launch_batch_norm_apply(
 ) -> Array:
     """Return out for given statistics."""
     sizes, parts, block = _partition(x)
+    wide = statistics.var.dtype
+    weight, bias = weight.astype(wide, copy=False), bias.astype(wide, copy=False)
     out = array_module(x).empty_like(x)
     launch(APPLY, (sizes[1], parts), block, (*sizes, eps, relu, x, weight, bias, *statistics, out))
     return out
@@ -74,13 +79,15 @@ def launch_batch_norm_backward(
 ) -> tuple[Array, Array, Array]:
     """Return dx, dweight and dbias; depends: whether the statistics are those of x, or constants."""
     sizes, parts, block = _partition(x)
-    channels = sizes[1]
-    xp, given = array_module(x), (dout, x, weight, bias, *statistics)
-    dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
+    channels, wide = sizes[1], statistics.var.dtype
+    xp, scale_and_shift = array_module(x), (weight.astype(wide, copy=False), bias.astype(wide, copy=False))
+    given = dout, x, *scale_and_shift, *statistics
+    dx = xp.empty_like(x)
     if parts == 1:
+        dweight, dbias = xp.empty((2, channels), wide)
         launch(BACKWARD_WHOLE, (channels,), block, (*sizes, eps, relu, depends, *given, dx, dweight, dbias))
-        return dx, dweight, dbias
-    sums = xp.empty((2, parts, channels), statistics.var.dtype)
+        return dx, dweight.astype(weight.dtype, copy=False), dbias.astype(weight.dtype, copy=False)
+    sums = xp.empty((2, parts, channels), wide)
     launch(GRADIENT_SUMS, (channels, parts), block, (*sizes, eps, relu, *given, *sums))
     dbias, dweight = sums.sum(axis=1, dtype=np.float64).astype(sums.dtype)
     launch(INPUT_GRAD, (channels, parts), block, (*sizes, eps, relu, depends, *given, dbias, dweight, dx))

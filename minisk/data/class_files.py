@@ -12,6 +12,7 @@ Labels of ILSVRC2012_val_00000001.JPEG and so on:
 
 from __future__ import annotations
 
+import csv
 import importlib
 from collections import Counter
 from pathlib import Path
@@ -40,8 +41,7 @@ def class_titles(name: str, root: Path, ids: tuple[str, ...]) -> tuple[str, ...]
     path = _first_of(root, _TITLES)
     if path is None:
         return ids
-    separator = "," if path.suffix == ".csv" else None
-    words = dict(_split_once(line, separator) for line in _lines(name, path))
+    words = dict(_pairs(name, path))
     if missing := [class_id for class_id in ids if not words.get(class_id)]:
         raise DataError(f"{name}: {path} has no title for {len(missing)} classes, such as {escaped(missing[0])}")
     titles = [words[class_id].strip('"').split(",")[0].strip() for class_id in ids]  # a CSV quotes several synonyms
@@ -65,8 +65,7 @@ def labels_of_flat_folder(name: str, root: Path, files: list[str], ids: tuple[st
     if path is not None and path.name == _LABELS[2]:
         classes = _one_a_file(name, path, files)
     elif path is not None:
-        separator = "," if path.suffix == ".csv" else None
-        pairs = dict(_split_once(line, separator) for line in _lines(name, path))
+        pairs = dict(_pairs(name, path))
         by_file = {file.split(".")[0]: words.split()[0] for file, words in pairs.items() if words.split()}
         classes = [by_file.get(Path(file).stem, "") for file in files]
     elif (devkit := _first_of(root, (_DEVKIT,))) is not None:
@@ -102,9 +101,14 @@ def _lines(name: str, path: Path) -> list[str]:
         raise DataError(f"{name}: {path} is not UTF-8 text") from error
 
 
-def _split_once(line: str, separator: str | None) -> tuple[str, str]:
-    first, *rest = line.strip().split(separator, 1)
-    return first.strip(), rest[0].strip() if rest else ""
+def _pairs(name: str, path: Path) -> list[tuple[str, str]]:
+    """Return the first word or CSV field of each line, and the rest of the line."""
+    lines = _lines(name, path)
+    if path.suffix == ".csv":  # a field in quotes may hold commas
+        rows = [[field.strip() for field in row] for row in csv.reader(lines, skipinitialspace=True)]
+        return [(first, ", ".join(rest)) for first, *rest in rows]
+    words = [line.split(maxsplit=1) for line in lines]
+    return [(first, rest[0].strip() if rest else "") for first, *rest in words]
 
 
 def _one_a_file(name: str, path: Path, files: list[str]) -> list[str]:

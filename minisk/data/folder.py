@@ -62,6 +62,7 @@ def _labelled_files(name: str, root: Path, split: str) -> tuple[list[Path], list
     """Return the image files of a split, the label of each, and the class names."""
     classes = class_folders(name, root / "train")
     present = class_folders(name, root / split)
+    warn_of_loose_images(root / split)
     if unknown := sorted(set(present) - set(classes)):
         raise DataError(f"{name}: {root / split / unknown[0]} is a class that {root / 'train'} lacks")
     paths, labels = list[Path](), list[int]()
@@ -80,6 +81,16 @@ def warn_of_others(folder: Path, others: Sequence[str]) -> None:
     if others:
         where, example = escaped(str(folder)), escaped(others[0])
         log.warning("%s: %d entries are no image files and are left out, such as %s", where, len(others), example)
+
+
+def warn_of_loose_images(folder: Path) -> None:
+    """Log a warning that counts the image files directly in a folder of class folders, if there are any."""
+    loose = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES) and path.is_file())
+    if loose:
+        where, example = escaped(str(folder)), escaped(loose[0])
+        log.warning(
+            "%s: %d image files lie in no class folder and are left out, such as %s", where, len(loose), example
+        )
 
 
 def class_folders(name: str, folder: Path) -> list[str]:

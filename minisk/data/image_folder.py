@@ -26,7 +26,7 @@ from ..errors import DataError, escaped
 from ..serialization import atomic_write
 from .class_files import class_titles, labels_of_flat_folder
 from .dataset import check_split
-from .folder import SUFFIXES, class_folders, warn_of_others
+from .folder import SUFFIXES, class_folders, warn_of_loose_images, warn_of_others
 from .photos import Listing, Photos
 from .views import View
 
@@ -64,7 +64,7 @@ class ImageFolder(Photos):
             train = split_folder(name, self.root, "train")
             listing = _listing(name, train) if split == "train" else _evaluation_listing(name, self.root, train)
         except OSError as error:
-            raise DataError(f"{name}: can't read {root}: {error.strerror or error}") from error
+            raise DataError(f"{name}: can't read {error.filename or root}: {error.strerror or error}") from error
         self.ids = listing.classes
         self.folder = split_folder(name, self.root, split)
         super().__init__(name, listing.spread(size_limit), view)
@@ -96,7 +96,9 @@ def _evaluation_listing(name: str, root: Path, train: Path) -> Listing:
     if unknown := sorted(set(found.classes) - set(classes)):
         raise DataError(f"{name}: {folder / unknown[0]} is a class that the training images lack")
     if missing := sorted(set(classes) - set(found.classes)):
-        log.warning("%s: %d classes have no image in %s, such as %s", name, len(missing), folder, escaped(missing[0]))
+        log.warning(
+            "%s: classes without an image in %s: %d, such as %s", name, folder, len(missing), escaped(missing[0])
+        )
     position = {class_name: label for label, class_name in enumerate(classes)}
     labels = np.array([position[class_name] for class_name in found.classes], dtype=np.int64)
     return Listing(found.files, labels[found.labels], classes)
@@ -105,22 +107,34 @@ def _evaluation_listing(name: str, root: Path, train: Path) -> Listing:
 def _listing(name: str, folder: Path) -> Listing:
     """Return the files of a folder of class folders, from the cache if no folder in it has changed since."""
     cached = _cache_file(folder)
-    stored = _read_cached(cached, folder)
+    stored = None if cached is None else _read_cached(cached, folder)
     if stored is None:
         stored = _list_tree(name, folder)
-        try:
-            cached.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            atomic_write(cached, json.dumps(stored).encode())
-        except OSError as error:
-            log.warning("the list of %s can't be kept in %s: %s", folder, cached.parent, error.strerror or error)
+        _keep(cached, stored, folder)
     classes = tuple(stored["files"])
     files = [f"{class_name}/{file}" for class_name, names in stored["files"].items() for file in names]
     labels = np.repeat(np.arange(len(classes)), [len(names) for names in stored["files"].values()])
     return Listing(files, labels.astype(np.int64), classes)
 
 
-def _cache_file(folder: Path) -> Path:
-    return cache_path("trees") / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}.json"
+def _cache_file(folder: Path) -> Path | None:
+    """Return where the list of a folder is kept, or None if the user has no home folder."""
+    try:
+        return cache_path("trees") / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}.json"
+    except RuntimeError:
+        return None
+
+
+def _keep(cached: Path | None, stored: dict[str, Any], folder: Path) -> None:
+    """Write the list of a folder to the cache; warn where that is impossible."""
+    if cached is None:
+        log.warning("the list of %s can't be kept: the user has no home folder; set MINISK_CACHE", folder)
+        return
+    try:
+        cached.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        atomic_write(cached, json.dumps(stored).encode())
+    except OSError as error:
+        log.warning("the list of %s can't be kept in %s: %s", folder, cached.parent, error.strerror or error)
 
 
 def _read_cached(path: Path, folder: Path) -> dict[str, Any] | None:
@@ -146,6 +160,7 @@ def _class_names(name: str, folder: Path) -> list[str]:
 def _list_tree(name: str, folder: Path) -> dict[str, Any]:
     """List the image files below each class folder, and when each folder was last changed (ns)."""
     changed = {".": os.stat(folder).st_mtime_ns}
+    warn_of_loose_images(folder)
     files: dict[str, list[str]] = {}
     bar = tqdm(
         _class_names(name, folder),
@@ -183,4 +198,11 @@ def _entries(name: str, folder: Path) -> Iterator[os.DirEntry[str]]:
                 continue
             if entry.is_symlink() and not entry.name.lower().endswith(SUFFIXES) and not os.path.exists(entry.path):
                 raise DataError(f"{name}: {entry.path} is a link to a folder that does not exist")
+            if entry.is_symlink() and _is_above(os.path.realpath(entry.path), folder):
+                raise DataError(f"{name}: {entry.path} is a link to a folder above it")
             yield entry
+
+
+def _is_above(target: str, folder: Path) -> bool:
+    """Return whether a path is a folder that holds another, or is the same."""
+    return os.path.isdir(target) and Path(os.path.realpath(folder)).is_relative_to(target)

@@ -49,18 +49,22 @@ class CenterView:
     Args:
         size: pixels of each side.
         share: of the shorter side that is kept, in (0, 1].
+        interpolation: of the resize: "bilinear" or "bicubic".
 
     Raises:
-        DataError: a number is out of range.
+        DataError: a number is out of range, or the interpolation is another one.
     """
 
     size: int
     share: float = 0.875
+    interpolation: str = "bicubic"
     reduces: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 1 or not 0 < self.share <= 1:
             raise DataError(f"{self}: expected a size of at least 1, and a share above 0 and up to 1")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise DataError(f"{self}: expected the interpolation bilinear or bicubic")
 
     def box(self, width: int, height: int, rng: Random) -> Box:
         side = self.share * min(width, height)
@@ -71,7 +75,8 @@ class CenterView:
         shorter = int(self.size / self.share)
         resized = [shorter * side // min(image.size) for side in image.size]
         left, top = (round((side - self.size) / 2) for side in resized)
-        return image.resize(resized, Image.Resampling.BICUBIC).crop((left, top, left + self.size, top + self.size))
+        resample = Image.Resampling[self.interpolation.upper()]
+        return image.resize(resized, resample).crop((left, top, left + self.size, top + self.size))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from .. import models
 from ..backend import Array
-from ..data import normalize
+from ..data import CenterView, normalize
 from ..errors import CheckpointError, MiniskError
 from ..nn import Module, init
 from ..serialization import load_checkpoint, weights_of
@@ -24,7 +24,7 @@ from .metrics import log_probabilities, resolve_device
 
 _LONGEST_NAME = 200  # characters of a class name: tables and pictures show it
 _FOREIGN = (".pth", ".pt", ".npz", ".caffemodel")
-_LARGEST_SIDE = 1024  # of the images that a checkpoint may ask for, in pixels
+LARGEST_SIDE = 1024  # of the images that a checkpoint may ask for, in pixels
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Classifier:
         normalization: `mean` and `std` per channel of the training images, in 0 … 1.
         size: height and width of the images, in pixels.
         dataset: the name of the data set that it was trained on.
+        crop: of photographs, the side of the central square divided by the shorter side.
+        interpolation: of photographs, how they are resized: "bilinear" or "bicubic".
     """
 
     model: Module
@@ -44,19 +46,31 @@ class Classifier:
     normalization: dict[str, list[float]]
     size: int
     dataset: str
+    crop: float = 0.875
+    interpolation: str = "bicubic"
+
+    def view(self, size: int | None = None) -> CenterView:
+        """Return the view of photographs that the network is measured on, of `size` pixels (None: its own)."""
+        return CenterView(size or self.size, self.crop, self.interpolation)
 
     def top(self, image: Any, count: int = 5) -> list[tuple[str, float]]:
         """Return the most probable classes of a Pillow image (RGB, any size) with their probabilities, largest first.
 
-        The model sees the largest square in the image's centre. Raises MiniskError.
+        A network for photographs sees the view that `minisk evaluate` measures it on. Any other network sees the
+        largest square in the image's centre. Raises MiniskError.
         """
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.crop((left, top, left + side, top + side)).resize([self.size] * 2, Image.Resampling.LANCZOS)
+        view = self.view()
+        square = view.cut(image, (0, 0, *image.size)) if self.dataset == "imagenet" else self._square(image)
         pixels = np.asarray(square).transpose(2, 0, 1)[np.newaxis]
         probability = np.exp(log_probabilities(self.model, normalize(pixels, **self.normalization))[0])
         best = np.argsort(-probability, kind="stable")[:count]
         return [(self.classes[i], float(probability[i])) for i in best]
+
+    def _square(self, image: Any) -> Any:
+        """Return the largest square in the centre of a Pillow image, at the network's size."""
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        return image.crop((left, top, left + side, top + side)).resize([self.size] * 2, Image.Resampling.LANCZOS)
 
 
 def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
@@ -79,6 +93,7 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
         config, classes = about["config"], _class_names(about["classes"])
         normalization = {name: [float(value) for value in about["normalization"][name]] for name in ("mean", "std")}
         size = _image_side(about.get("image_size", [models.input_size(config["model"])]))
+        pixels = CenterView(size, float(about.get("crop", 0.875)), str(about.get("interpolation", "bicubic")))
         weights = weights_of(arrays, "average") or weights_of(arrays)
         model = _model(config["model"], len(classes), weights, config.get("options", {}))
     except MiniskError as error:
@@ -91,7 +106,8 @@ def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
     mean, std = normalization.values()
     if not (len(mean) == len(std) == 3 and min(std) > 0 and all(map(math.isfinite, mean + std))):
         raise CheckpointError(f"checkpoint {path} has normalization {normalization}, expected 3 numbers, std above 0")
-    return Classifier(model.to(resolve_device(device)), classes, normalization, size, str(config["dataset"]))
+    model, dataset = model.to(resolve_device(device)), str(config["dataset"])
+    return Classifier(model, classes, normalization, size, dataset, pixels.share, pixels.interpolation)
 
 
 def _class_names(saved: Any) -> tuple[str, ...]:
@@ -104,8 +120,8 @@ def _class_names(saved: Any) -> tuple[str, ...]:
 
 def _image_side(saved: Any) -> int:
     """Return the shorter side of the training images. A larger one than 1,024 pixels would fill the memory."""
-    if not isinstance(saved, list) or not all(type(side) is int and 1 <= side <= _LARGEST_SIDE for side in saved):
-        raise CheckpointError(f"its image_size is {reprlib.repr(saved)}, expected sides of 1 to {_LARGEST_SIDE} pixels")
+    if not isinstance(saved, list) or not all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in saved):
+        raise CheckpointError(f"its image_size is {reprlib.repr(saved)}, expected sides of 1 to {LARGEST_SIDE} pixels")
     return int(min(saved))
 
 

@@ -14,6 +14,7 @@ from ..data import Dataset, Loader
 from ..errors import MiniskError, ShapeError
 from ..nn import Module, evaluation_mode
 from ..serialization import atomic_write
+from .answers import Answers, KeptAnswers, answers, key_of
 from .metrics import log_probabilities
 
 log = logging.getLogger("minisk")
@@ -76,6 +77,8 @@ def measure(
     *,
     workers: int = 0,
     max_broken: int = 0,
+    keep: str | Path | None = None,
+    resume: bool = False,
 ) -> Evaluation:
     """Run every image through the model once, in evaluation mode, on the model's device.
 
@@ -86,51 +89,63 @@ def measure(
         batch_size: images per forward pass; by default 256, and 64 photographs.
         workers: processes that decode photographs.
         max_broken: images that may be left out because they can't be read.
+        keep: a file for the answers so far, written every half minute and at the end.
+        resume: take over the answers in that file, if they are to the same images with the same weights.
 
     Raises:
         DataError: more images can't be read.
         MiniskError: an output is not a number.
         ShapeError: the model and the data set have different numbers of classes.
     """
-    batches = Loader(
-        dataset, batch_size or dataset.images_at_once, **normalization, workers=workers, max_broken=max_broken
-    )
-    outputs, label_parts = [], []
+    batch_size, k = batch_size or dataset.images_at_once, len(dataset.classes)
+    key = key_of(model, dataset, normalization, batch_size) if keep else ""
+    kept = KeptAnswers(Path(keep) if keep else None, key)
+    if resume:
+        kept.restore()
+    batches = Loader(dataset, batch_size, **normalization, workers=workers, max_broken=max_broken)
     with evaluation_mode(model):
-        for images, part in batches:
-            outputs.append(log_probabilities(model, images))
-            label_parts.append(part)
-    log_p, labels, k = np.concatenate(outputs), np.concatenate(label_parts), len(dataset.classes)
-    if log_p.shape[1] != k:
-        raise ShapeError(f"measure: the model has {log_p.shape[1]} classes, but {dataset.name} has {k}")
-    positions = np.setdiff1d(np.arange(len(dataset)), list(batches.broken))
-    predicted = log_p.argmax(axis=1)
-    confusion = np.bincount(labels * k + predicted, minlength=k * k).reshape(k, k)
-    confidence = log_p[np.arange(len(labels)), predicted]
-    wrong = np.flatnonzero(predicted != labels)
+        try:
+            for images, labels in batches.epoch(0, kept.batches):
+                log_p = log_probabilities(model, images)
+                if log_p.shape[1] != k:
+                    raise ShapeError(f"measure: the model has {log_p.shape[1]} classes, but {dataset.name} has {k}")
+                kept.add(answers(log_p, labels), batches.broken)
+        finally:
+            kept.write()
+    return _evaluation(kept.all(), dataset, kept.broken)
+
+
+def _evaluation(found: Answers, dataset: Dataset, broken: dict[int, str]) -> Evaluation:
+    """Return totals, confusion and mistakes of the answers to all images but the broken ones."""
+    classes, k = dataset.classes, len(dataset.classes)
+    positions = np.setdiff1d(np.arange(len(dataset)), list(broken))
+    confusion = np.bincount(found.label * k + found.predicted, minlength=k * k).reshape(k, k)
+    wrong = np.flatnonzero(found.predicted != found.label)
     mistakes = [
         Mistake(
-            int(positions[i]), dataset.classes[labels[i]], dataset.classes[predicted[i]], float(np.exp(confidence[i]))
+            int(positions[i]),
+            classes[found.label[i]],
+            classes[found.predicted[i]],
+            float(np.exp(found.confidence[i])),
         )
-        for i in wrong[np.argsort(-confidence[wrong], kind="stable")]
+        for i in wrong[np.argsort(-found.confidence[wrong], kind="stable")]
     ]
-    of_label = log_p[np.arange(len(labels)), labels]
-    rank = (log_p > of_label[:, np.newaxis]).sum(axis=1)  # how many classes are more probable than the right one
-    loss, accuracy = -float(of_label.mean(dtype=np.float64)), 100 * float((predicted == labels).mean())
-    top5 = 100 * float((rank < _TOP).mean())
-    return Evaluation(loss, accuracy, top5, dataset.classes, confusion, mistakes, batches.broken)
+    accuracy = 100 * float((found.predicted == found.label).mean())
+    top5 = 100 * float((found.rank < _TOP).mean())
+    return Evaluation(-float(found.of_label.mean()), accuracy, top5, classes, confusion, mistakes, broken)
 
 
 def report_run(
-    model: Module, dataset: Dataset, normalization: dict[str, Any], out: str | Path, **options: int
+    model: Module, dataset: Dataset, normalization: dict[str, Any], out: str | Path, **options: Any
 ) -> Evaluation:
     """Measure the model, and write evaluation.json, confusion.png and mistakes.png to the folder `out`.
 
     Without matplotlib the pictures are left out, which is logged. The other arguments are those of `measure`.
     Raises MiniskError, OSError.
     """
+    folder = Path(out)
     result = measure(model, dataset, normalization, **options)
-    folder, worst = Path(out), result.mistakes[:_SHOWN]
+    worst = result.mistakes[:_SHOWN]
     atomic_write(folder / "evaluation.json", json.dumps(result.as_json(), indent=1).encode())
     title = (
         f"The most confident of {len(result.mistakes):,} mistakes in {len(dataset):,} images"

@@ -289,9 +289,10 @@ def cross_entropy_grad(dloss: Array, logits: Array, target: Array) -> Array:
 def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, BatchStatistics]:
     """Return out = weight · (x - mean) / sqrt(var + eps) + bias, and the statistics of the batch.
 
-    x, out: (N, C, …); weight, bias: (C,). relu: return max(out, 0) instead. Source: Ioffe and Szegedy, 2015.
+    x, out: (N, C, …); weight, bias: (C,), in the dtype of x, or float32. relu: return max(out, 0) instead.
+    Source: Ioffe and Szegedy, 2015.
     """
-    if not use_kernel(x, weight, bias, min_size=8192):
+    if not use_kernel(x, min_size=8192):
         return reference.batch_norm_train(x, weight, bias, eps, relu)
     return launch_batch_norm_train(contiguous(x), contiguous(weight), contiguous(bias), eps, relu)
 
@@ -301,7 +302,7 @@ def batch_norm_apply(
     x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
 ) -> Array:
     """Return out as `batch_norm_train` does, for given statistics."""
-    if not use_kernel(x, weight, bias, min_size=8192):
+    if not use_kernel(x, min_size=8192):
         return reference.batch_norm_apply(x, weight, bias, statistics, eps, relu)
     return launch_batch_norm_apply(contiguous(x), contiguous(weight), contiguous(bias), statistics, eps, relu)
 
@@ -326,7 +327,7 @@ def batch_norm_backward(
         eps, relu: as in forward.
         depends: whether the statistics are those of x. If they are constants, dx has two terms less.
     """
-    if not use_kernel(dout, x, weight, bias, min_size=8192):
+    if not use_kernel(dout, x, min_size=8192):
         return reference.batch_norm_backward(dout, x, weight, bias, statistics, eps, relu, depends)
     dout, x, weight, bias = contiguous(dout), contiguous(x), contiguous(weight), contiguous(bias)
     return launch_batch_norm_backward(dout, x, weight, bias, statistics, eps, relu, depends)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ..autograd import Context, Function, Tensor, enable_grad, grad, is_grad_enabled, no_grad
 from ..backend import Array, random_generator, seeded
 from ..errors import ArgumentError, DtypeError
+from ..ops.autocast import autocast, is_autocast_enabled
 from .module import Module, in_modes
 
 
@@ -47,6 +48,7 @@ class Recompute(Function):
         ctx.save_for_backward(*arrays)
         ctx.module, ctx.count = module, count
         ctx.seed = int(random_generator().integers(1 << 62))
+        ctx.is_mixed = is_autocast_enabled()
         ctx.modes = [part.training for part in module.modules()]
         with no_grad(), seeded(ctx.seed):
             out = module(*[Tensor(array) for array in arrays[:count]])
@@ -65,7 +67,8 @@ class Recompute(Function):
                 saved[i] = Tensor(saved[i].data, requires_grad=needs_grad)
         leaves = [x for x in saved if x.requires_grad]
         with seeded(ctx.seed), in_modes(ctx.module, ctx.modes), _unchanged_statistics(ctx.module), enable_grad():
-            out = ctx.module(*saved[: ctx.count])
+            with autocast(ctx.is_mixed):
+                out = ctx.module(*saved[: ctx.count])
             gradients = iter(grad(out, leaves, dout, create_graph=is_recorded, allow_unused=True))
         return tuple(next(gradients) if x.requires_grad else None for x in saved)
 

@@ -8,6 +8,7 @@ reduction    sum mean var max min argmax                  convolution   conv2d
 shape        reshape transpose concatenate pad …          pooling       max_pool2d avg_pool2d global_avg_pool2d
 indexing     get_item set_item in_place                   batch_norm    batch_norm
 dtypes       cast                                         resize        interpolate
+autocast     the rules of mixed precision
                                                           axpy, select  axpy channel_scale channel_dot; select
 """
 

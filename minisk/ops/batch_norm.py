@@ -22,7 +22,7 @@ from ..autograd import Context, Function, Tensor, is_grad_enabled
 from ..backend import Array
 from ..errors import ShapeError
 from .activation import ReluGrad
-from .dtypes import floating_operands, rounded_once
+from .dtypes import cast, floating_operands
 
 
 class Running(NamedTuple):
@@ -68,11 +68,12 @@ class BatchNorm(Function):
         return batch_norm_gradients(dout, x, weight, ctx.eps, None if ctx.training else ctx.statistics)
 
 
-@rounded_once
 def batch_norm_gradients(
     dout: Tensor, x: Tensor, weight: Tensor, eps: float, fixed: kernels.BatchStatistics | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return dx, dweight and dbias as a composition of operations, which can be differentiated in turn.
+
+    float16 is computed in float32; each gradient is rounded once, to the dtype of what it belongs to.
 
     Args:
         dout, x: (N, C, …).
@@ -80,6 +81,14 @@ def batch_norm_gradients(
         eps: added to the variance.
         fixed: the statistics, if they are constants; None: they are computed from x.
     """
+    dtype, wide = x.dtype, np.promote_types(x.dtype, np.float32)
+    dx, dweight, dbias = _gradients(cast(dout, wide), cast(x, wide), cast(weight, wide), eps, fixed)
+    return cast(dx, dtype), cast(dweight, weight.dtype), cast(dbias, weight.dtype)
+
+
+def _gradients(
+    dout: Tensor, x: Tensor, weight: Tensor, eps: float, fixed: kernels.BatchStatistics | None
+) -> tuple[Tensor, Tensor, Tensor]:
     axes = (0, *range(2, x.ndim))
     per_channel = (1, -1) + (1,) * (x.ndim - 2)
     if fixed is None:
@@ -113,7 +122,7 @@ def batch_norm(
 
     Args:
         x: (N, C, …), floating.
-        weight, bias: (C,), of the same dtype.
+        weight, bias: (C,), both of the dtype of x; both float32 for a float16 x, as mixed precision has them.
         running_mean, running_var: (C,); running_var holds the unbiased variance.
         training: whether to use the batch's statistics.
         momentum: the weight of the new value.
@@ -127,7 +136,9 @@ def batch_norm(
         ShapeError: also for a single value per channel in training, whose variance is 0.
         DtypeError.
     """
-    x, weight, bias = floating_operands("batch_norm", x=x, weight=weight, bias=bias)
+    weight, bias = floating_operands("batch_norm", weight=weight, bias=bias)
+    if not (isinstance(x, Tensor) and x.dtype == np.float16 and weight.dtype == np.float32):
+        x, weight = floating_operands("batch_norm", x=x, weight=weight)
     per_channel = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
     for name, tensor in per_channel.items():
         if x.ndim < 2 or tensor.shape != x.shape[1:2]:

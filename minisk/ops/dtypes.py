@@ -1,8 +1,8 @@
 """Dtypes: operands are checked and converted here and nowhere else.
 
 A float32 model stays float32 by these rules. A plain number or array takes the dtype of the floating Tensors it meets.
-Integer Tensors become floating when they meet a floating one. Two floating Tensors of different dtypes are an error.
-A policy that casts operands (mixed precision) belongs in `operands` and `floating_operands`.
+Integer Tensors become floating when they meet a floating one. Two floating Tensors of different dtypes are an error,
+but in mixed precision (autocast.py), which has rules of its own.
 """
 
 import functools
@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike
 from ..autograd import Context, Function, Operand, Tensor
 from ..backend import DEFAULT_FLOAT, Array, array_module, real_array, real_dtype
 from ..errors import DtypeError
+from . import autocast
 
 _NUMBERS = (int, float, np.number)  # a tuple: `int | float | …` would be built again at each operation
 
@@ -79,6 +80,8 @@ def operands(operation: str, *values: Operand) -> Sequence[Tensor]:
     Raises:
         DtypeError: if the values have different floating dtypes, or one is not made of real numbers.
     """
+    if autocast.state.enabled:
+        values = _in_mixed_precision(operation, values)
     tensors = [value for value in values if isinstance(value, Tensor)]
     if len(tensors) == len(values) and all([tensor.data.dtype is tensors[0].data.dtype for tensor in tensors]):
         return tensors  # the most common case first
@@ -89,6 +92,15 @@ def operands(operation: str, *values: Operand) -> Sequence[Tensor]:
         return [cast(v, dtype) if isinstance(v, Tensor) else Tensor(xp.asarray(v, dtype=dtype)) for v in real]
     except OverflowError as error:
         raise DtypeError(f"{operation}: {error}") from None
+
+
+def _in_mixed_precision(operation: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the values with all floating Tensors in the dtype in which the operation computes."""
+    floating_dtypes = {x.dtype for x in values if isinstance(x, Tensor) and x.dtype.kind == "f"}
+    if not floating_dtypes:
+        return tuple(values)
+    dtype = autocast.dtype_for(operation, floating_dtypes)
+    return tuple([cast(x, dtype) if isinstance(x, Tensor) and x.dtype.kind == "f" else x for x in values])
 
 
 def _common_dtype(operation: str, tensors: list[Tensor], values: list[Any]) -> np.dtype[Any]:
@@ -166,6 +178,8 @@ def floating_operands(operation: str, **tensors: Tensor | None) -> list[Any]:
     Raises:
         DtypeError: if one is no Tensor, is not floating, or has another dtype than the first.
     """
+    if autocast.state.enabled:
+        tensors = dict(zip(tensors, _in_mixed_precision(operation, tuple(tensors.values())), strict=True))
     given: dict[str, Any] = {name: x for name, x in tensors.items() if x is not None or name != "bias"}
     for name, x in given.items():
         if not isinstance(x, Tensor):

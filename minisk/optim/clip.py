@@ -62,16 +62,19 @@ def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
     return Tensor(xp.asarray(xp.sqrt(xp.stack([xp.vdot(gradient, gradient) for gradient in wide]).sum())))
 
 
-def clip_gradients(parameters: Iterable[Tensor], norm: float, max_norm: float) -> None:
-    """Scale all gradients in place so that their norm is at most max_norm, for a norm that is already known.
+def clip_gradients(parameters: Iterable[Tensor], norm: float, max_norm: float, scale: float = 1.0) -> None:
+    """Divide all gradients by `scale` in place, and make their norm at most max_norm, for a norm that is already known.
 
     Args:
         parameters: those without a gradient are skipped.
-        norm: the norm now. If it is NaN or infinite, nothing changes.
+        norm: the norm of the gradients divided by scale. If it is NaN or infinite, nothing is clipped.
         max_norm: upper bound of the norm; 0 for no bound.
+        scale: the factor of a scaled loss.
     """
-    if max_norm and max_norm < norm < math.inf:
+    factor = max_norm / norm if max_norm and max_norm < norm < math.inf else 1.0
+    factor /= scale
+    if factor != 1.0:
         for parameter in parameters:
             if parameter.grad is not None:
-                parameter.grad.data[...] *= max_norm / norm
+                parameter.grad.data[...] *= factor
                 parameter.grad.mark_written()

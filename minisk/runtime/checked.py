@@ -63,7 +63,8 @@ class CheckedKernel(HostKernel):
             error += largest_local(self._warnings("larger-than=16384"), self.source)
         findings += _stopped(error, findings)
         if not findings:
-            findings += unwritten(self.parameters, known, watched, self._writing_places(sites, places))
+            writers = self._writing_places(sites, places)
+            findings += unwritten(self.parameters, known, watched, writers, self.source)
         findings += too_much_shared([self._variable(s.array) for s in sites if s.array <= -2], self.source)
         name = f"{self.name}<<<{_without_trailing(1, grid)}, {_without_trailing(1, block)}>>>"
         sizes = {

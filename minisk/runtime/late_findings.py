@@ -19,6 +19,7 @@ def unwritten(
     known: Mapping[int, np.ndarray[Any, Any]],
     args: Sequence[Any],
     places: Mapping[int, Collection[str]],
+    source: Path,
 ) -> list[Finding]:
     """Return a finding for each uninitialised array of which some elements were not written.
 
@@ -27,6 +28,7 @@ def unwritten(
         known: for the index of an uninitialised array, one byte for each byte of it: 0 if it was not written.
         args: the arguments of the launch.
         places: for the index of an array, the lines that write to it.
+        source: the kernel file.
     """
     findings = []
     for index, bytes_ in known.items():
@@ -35,13 +37,31 @@ def unwritten(
         if missing.size == 0:
             continue
         lines = sorted(places.get(index, ()))
-        writers = f"; {', '.join(lines)} writes to it" if lines else "; no line writes to it"
+        writers = "".join(f"; {line} writes to it{_index_set(name, line, source)}" for line in lines)
         sentence = (
             f"{missing.size} of the {array.size} elements of {name} are never written, from element {missing[0]} on"
-            f"{writers} (if that is meant, give {name} a value in the check: line)"
+            f"{writers or '; no line writes to it'} (if that is meant, give {name} a value in the check: line)"
         )
         findings.append(Finding("unwritten", sentence, 1, lines[0] if lines else ""))
     return findings
+
+
+def _index_set(array: str, place: str, source: Path) -> str:
+    """Return where the index of a write was set, as in "; its index i is set on line 5"; "" if that is not plain.
+
+    Args:
+        array: the name of the array that is written.
+        place: file and line of the write.
+        source: the kernel file.
+    """
+    number = int(place.rpartition(":")[2])
+    above = read_source(source).splitlines()[:number] if place == f"{source.name}:{number}" else []
+    index = re.search(rf"\b{re.escape(array)}\s*\[\s*(\w+)\s*\]", above[-1]) if above else None
+    if index is None:
+        return ""
+    assigned = re.compile(rf"\b{index[1]}\s*=[^=]")
+    lines = (line for line in range(number, 0, -1) if assigned.search(above[line - 1]))
+    return next((f", at the index {index[1]} set on {source.name}:{line}" for line in lines), "")
 
 
 def too_much_shared(used: Collection[Variable], source: Path) -> list[Finding]:

@@ -95,7 +95,8 @@ class Checkpoints:
         except CheckpointError as error:
             self.log.event("not saved", epoch=position.epoch, step=position.step, why=str(error))
             if must:
-                raise CheckpointError(f"{error}; make room, then go on from the earlier one with --resume") from None
+                rest = "go on from the earlier one with --resume" if self.last.exists() else "start again"
+                raise CheckpointError(f"{error}; make room, then {rest}") from None
             log.warning("%s; the earlier one stays, training goes on, and the next save tries again", error)
         else:
             self._known = file_version(self.last)

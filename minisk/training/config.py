@@ -35,6 +35,7 @@ _VALUES_BEFORE_ADDED = {
     "lighting": 0.0,
     "max_broken": 0,
     "step_epochs": 0,
+    "precision": "float32",
 }
 
 # Settings that may change when a run is resumed. The images of data_dir are compared by content instead.
@@ -92,7 +93,11 @@ class Config:
         "DIR",
     )
     image_size: int | None = _setting(
-        "data", None, "imagenet: side of the views in pixels (default: the model's input size)", at_least=1
+        "data",
+        None,
+        "imagenet: side of the views in pixels (default: the model's input size)",
+        at_least=1,
+        at_most=1024,
     )
     least_area: float = _setting(
         "data", 0.08, "imagenet: least share of a photograph in a view", "F", above=0, at_most=1
@@ -137,6 +142,9 @@ class Config:
     mixup: float = _setting("data", 0.0, "blend two images; α of the Beta distribution; 0: off", "F", at_least=0)
     cutmix: float = _setting("data", 0.0, "paste a part of another image; α as for --mixup; 0: off", "F", at_least=0)
     seed: int = _setting("run", 0, "seed of every random choice: same seed, same bits", at_least=0)
+    precision: str = _setting(
+        "run", "float32", "mixed: products in float16, for GPUs; slow on a CPU", choices=("float32", "mixed")
+    )
     device: str = _setting("run", "auto", "device to compute on: auto, cpu, cuda or cuda:1", "NAME")
 
     def __post_init__(self) -> None:

@@ -17,10 +17,12 @@ def load_images(config: Config) -> tuple[Dataset, Dataset]:
     """Return the training and the test images that a Config describes. Raises DataError."""
     train_view = RandomResizedView(config.view_size, config.least_area)
     train_set = load_dataset(config.dataset, config.data_dir, "train", size_limit=config.train_images, view=train_view)
-    test_set = load_dataset(
-        config.dataset, config.data_dir, "test", size_limit=config.test_images, view=CenterView(config.view_size)
-    )
-    return train_set, test_set
+    return train_set, load_test_images(config, CenterView(config.view_size))
+
+
+def load_test_images(config: Config, view: CenterView) -> Dataset:
+    """Return the test images that a Config describes, photographs through a view. Raises DataError."""
+    return load_dataset(config.dataset, config.data_dir, "test", size_limit=config.test_images, view=view)
 
 
 def make_loaders(config: Config, train_set: Dataset, test_set: Dataset, workers: int = 0) -> tuple[Loader, Loader]:

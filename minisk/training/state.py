@@ -14,6 +14,7 @@ from ..evaluation.metrics import RunningMean
 from ..nn import Module
 from ..optim import LRScheduler, Optimizer, WeightAverage
 from ..serialization import weights_of
+from .mixed_precision import LossScale
 from .run_folder import Metrics
 
 _LARGEST = 2**128  # of a whole number: the state of NumPy's generator has 128 bits
@@ -40,12 +41,13 @@ class Position(RunningMean):
 
 @dataclass
 class TrainingState:
-    """Model, optimizer, schedule, weight average, position and history of a run."""
+    """Model, optimizer, schedule, weight average, loss scale (of mixed precision), position and history of a run."""
 
     model: Module
     optimizer: Optimizer
     schedule: LRScheduler
     average: WeightAverage | None
+    loss_scale: LossScale | None = None
     position: Position = field(default_factory=Position)
     history: list[Metrics] = field(default_factory=list)
 
@@ -71,6 +73,8 @@ class TrainingState:
             "state": dataclasses.asdict(self.position),
             "random": random_state(),
         }
+        if self.loss_scale is not None:
+            values["loss_scale"] = dataclasses.asdict(self.loss_scale)
         if self.average is not None:
             for name, array in self.average.arrays.items():
                 arrays[f"average.{name}"] = array
@@ -93,6 +97,8 @@ class TrainingState:
             self.schedule.go_to(about["schedule"])
             if self.average is not None:
                 self.average.load(weights_of(arrays, "average"), about["average"])
+            if self.loss_scale is not None:
+                self.loss_scale = LossScale(**about["loss_scale"])
             self.history[:] = [Metrics(**row) for row in about["history"]]
             self.position = Position(**about["state"])
             set_random_state(about["random"])
@@ -109,6 +115,8 @@ class TrainingState:
         row = dataclasses.asdict(Metrics(1, *[0.0] * 8))
         for name, example in {**own, "history": [row for _ in about["history"]]}.items():
             _check_form(name, about[name], example, finite=name != "history")
+        if self.loss_scale is not None and not about["loss_scale"].get("scale", 1.0) > 0:
+            raise ValueError("loss_scale.scale is not above 0")
         counts = [about["schedule"], about["state"].get("step", 0), *about["optimizer"]["steps"]]
         if min(*counts, about["state"].get("images", 0)) < 0 or about["state"].get("epoch", 1) < 1:
             raise ValueError("a count of steps, images or epochs is negative")

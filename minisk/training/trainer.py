@@ -24,10 +24,12 @@ from ..backend import Array, manual_seed
 from ..data import Batch
 from ..errors import MiniskError
 from ..evaluation.metrics import count_correct, evaluate, read_together, resolve_device
+from ..ops.autocast import autocast
 from ..optim import WeightAverage, clip_gradients, gradient_norm
 from .checkpoints import Checkpoints
 from .config import Config, SettingError
 from .images import check_classes, check_same_data, describe_images, load_images, make_loaders
+from .mixed_precision import LossScale
 from .optimization import freeze_batch_norms, make_optimizer, make_schedule
 from .provenance import software, warn_of_other_software
 from .run_folder import Metrics, RunLog, hold_folder, progress_bar, write_config
@@ -91,7 +93,8 @@ class Trainer:
         self.optimizer = make_optimizer(config, self.model)
         self.schedule = make_schedule(config, self.optimizer, len(self.train_loader))
         self.average = WeightAverage(self.model, config.ema) if config.ema else None
-        self.state = TrainingState(self.model, self.optimizer, self.schedule, self.average)
+        loss_scale = LossScale() if config.precision == "mixed" else None
+        self.state = TrainingState(self.model, self.optimizer, self.schedule, self.average, loss_scale)
         self.history = self.state.history
         if saved is not None:
             self._restore(*saved)
@@ -184,28 +187,41 @@ class Trainer:
                     return
 
     def train_step(self, batch: Batch) -> tuple[float, float]:
-        """Take one step. Return the loss (nats) and the norm of the gradient before clipping."""
+        """Take one step. Return the loss (nats) and the norm of the gradient before clipping.
+
+        In mixed precision a step whose gradient overflowed is left out: neither weights nor the schedule move.
+        """
         images, labels = batch
+        scale = 1.0 if self.state.loss_scale is None else self.state.loss_scale.scale
         self.optimizer.zero_grad()
         losses: list[Tensor] = []  # of each part, weighted by its share of the batch
         correct: list[Tensor] = []
         image_parts = np.array_split(images, self.config.accumulate)
         label_parts = np.array_split(labels, self.config.accumulate)
-        for image_part, label_part in zip(image_parts, label_parts, strict=True):
-            x, y = Tensor(image_part).to(self.device), Tensor(label_part).to(self.device)
-            outputs = self.model(x)
-            loss = models.classification_loss(outputs, y, self.config.label_smoothing)
-            loss = loss * (len(image_part) / len(images))
-            loss.backward()
-            losses.append(loss.detach())
-            correct.append(count_correct(models.logits_of(outputs).detach(), y))
+        # Where float16 overflows, the norm of the gradient will say so.
+        is_mixed = self.state.loss_scale is not None
+        with np.errstate(over="ignore", invalid="ignore") if is_mixed else contextlib.nullcontext():
+            for image_part, label_part in zip(image_parts, label_parts, strict=True):
+                x, y = Tensor(image_part).to(self.device), Tensor(label_part).to(self.device)
+                with autocast(is_mixed):
+                    outputs = self.model(x)
+                    loss = models.classification_loss(outputs, y, self.config.label_smoothing)
+                loss = loss * (len(image_part) / len(images))
+                (loss * scale).backward()
+                losses.append(loss.detach())
+                correct.append(count_correct(models.logits_of(outputs).detach(), y))
         *values, norm = read_together([*losses, *correct, gradient_norm(self.model.parameters())])
+        norm /= scale
         total_loss, total_correct = sum(values[: len(losses)]), sum(values[len(losses) :])
+        is_good = self.state.loss_scale is None or not math.isfinite(total_loss) or self.state.loss_scale.update(norm)
         for name, value in (("loss", total_loss), ("gradient norm", norm)):
-            if not math.isfinite(value):
+            if is_good and not math.isfinite(value):
                 self._stop_not_finite(name, value, images, labels)
         self.state.position.add(len(images), total_loss, total_correct)
-        clip_gradients(self.model.parameters(), norm, self.config.clip_norm)
+        if not is_good:
+            self.log.event("overflow", step=self.schedule.steps, loss_scale=scale)
+            return total_loss, norm
+        clip_gradients(self.model.parameters(), norm, self.config.clip_norm, scale)
         self.optimizer.step()
         self.schedule.step()
         if self.average is not None:

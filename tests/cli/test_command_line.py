@@ -126,6 +126,7 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "mixup": 0.5,
         "cutmix": 1.0,
         "seed": 3,
+        "precision": "float32",
         "device": "cpu",
     }
     of_photographs = {"image_size": None, "least_area": 0.08, "lighting": 0.0, "max_broken": 0}

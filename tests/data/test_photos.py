@@ -1,8 +1,11 @@
 """Trees and shards of photographs: the same images in the same classes, found once, resumed at any batch."""
 
+import io
 import json
 import logging
 import os
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,13 +111,26 @@ def test_damaged_list_in_the_cache_is_made_anew(tree, damage, tmp_path):
     assert ImageFolder(tree, "train", VIEW).files == before
 
 
+def test_a_tree_is_listed_for_a_user_without_a_home_folder(tree, monkeypatch, caplog):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("MINISK_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert len(ImageFolder(tree, "train", VIEW)) == 12
+    assert caplog.messages == [
+        f"the list of {tree / 'train'} can't be kept: the user has no home folder; set MINISK_CACHE"
+    ]
+
+
 def test_class_without_validation_images_is_a_warning(tree, caplog):
     for path in (tree / "val" / "n02").iterdir():
         path.unlink()
     (tree / "val" / "n02").rmdir()
     with caplog.at_level(logging.WARNING):
         dataset = ImageFolder(tree, "test", VIEW)
-    assert "1 classes have no image" in caplog.text
+    assert "classes without an image in" in caplog.text and ": 1, such as" in caplog.text
     assert sorted(set(dataset.labels)) == [0, 2]
 
 
@@ -268,31 +284,109 @@ def test_index_of_shards_is_renewed_when_a_shard_changes(shards, tree):
     ImageShards(shards, "train", VIEW)
     stored = json.loads((shards / "train" / "index.json").read_bytes())
     assert len(stored["members"]) == 12
-    (shards / "train" / "000003.tar").unlink()
+    for file in ("train/000003.tar", "train/contents.json", "classes.json"):
+        (shards / file).unlink()
+    (shards / "classes.txt").write_text("".join(f"{name} {name}\n" for name in CLASSES))  # as shards of others have it
     assert len(ImageShards(shards, "train", VIEW)) == 9
 
 
-@pytest.mark.parametrize("damage", ["truncated", "no tar", "no label", "label", "no classes", "no shard"])
-def test_damaged_shards_are_one_sentence(shards, damage):
-    import io
-    import tarfile
+DAMAGED = {
+    "truncated": "can't be read as a shard",
+    "no tar": "can't be read as a shard",
+    "no label": "has no .cls file for a",
+    "label": "000001.tar has 1 photographs, 3 were written",
+    "no classes": "can't read .*classes.txt",
+    "no shard": "has no .tar file",
+    "a shard less": "shard .*000001.tar is missing, 3 were written",
+    "cut": "000001.tar has 1 photographs, 3 were written",
+    "classes": "was written for 3 classes, but .* lists 1",
+    "not ended": "contents.json is missing: the shards .* were not written to the end",
+}
 
-    path = shards / "train" / "000001.tar"
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_shards_are_one_sentence(shards, damage):
+    train = shards / "train"
+    path = train / "000001.tar"
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:1000])
     elif damage == "no tar":
         path.write_bytes(b"x" * 2000)
     elif damage in ("no label", "label"):
-        with tarfile.open(path, "w") as tar:
-            for name, data in (("a.jpg", b"x"), ("a.cls", b"77"))[: 1 + (damage == "label")]:
-                entry = tarfile.TarInfo(name)
-                entry.size = len(data)
-                tar.addfile(entry, io.BytesIO(data))
-    elif damage == "no classes":
-        (shards / "classes.txt").unlink()
+        write_tar(path, (("a.jpg", b"x"), ("a.cls", b"77"))[: 1 + (damage == "label")])
+    elif damage == "cut":  # between two photographs
+        with tarfile.open(path) as tar:
+            start = tar.getmembers()[2].offset
+        path.write_bytes(path.read_bytes()[:start] + b"\0" * 1024)
+    elif damage == "classes":
+        (shards / "classes.json").write_text('[["a", "a"]]')
     else:
-        for tar_path in (shards / "train").glob("*.tar"):
-            tar_path.unlink()
-    with pytest.raises(DataError, match=r"shard|cls|labels run|classes\.txt|no \.tar|ends within"):
+        gone = {"no classes": shards / "classes.json", "a shard less": path, "not ended": train / "contents.json"}
+        for each in [gone[damage]] if damage in gone else list(train.glob("*.tar")):
+            each.unlink()
+    with pytest.raises(DataError, match=DAMAGED[damage]):
         dataset = ImageShards(shards, "train", VIEW)
         dataset.fetch(range(len(dataset)))
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+
+
+def test_shards_are_not_mixed_with_older_ones(shards, tree):
+    with pytest.raises(DataError, match="is not empty: old and new shards would be mixed"):
+        write_shards(ImageFolder(tree, "train", VIEW), "train", shards)
+
+
+def test_a_photograph_that_is_gone_leaves_no_shards(tree, tmp_path):
+    source = ImageFolder(tree, "train", VIEW)
+    (tree / "train" / source.files[5]).unlink()
+    with pytest.raises(DataError, match=f"{source.files[5]} is not a file"):
+        write_shards(source, "train", tmp_path / "shards", photographs=2)
+    assert [path for path in (tmp_path / "shards").rglob("*") if path.is_file()] == []
+
+
+def test_names_with_spaces_and_newlines_keep_their_labels(tree, tmp_path):
+    (tree / "train" / "n02").rename(tree / "train" / "my class")
+    (tree / "train" / "n03").rename(tree / "train" / "two\nlines")
+    write_shards(ImageFolder(tree, "train", VIEW), "train", tmp_path / "shards")
+    found = ImageShards(tmp_path / "shards", "train", VIEW)
+    assert found.classes == found.ids == ("my class", "n01", "two\nlines")
+    assert contents(found) == contents(ImageFolder(tree, "train", VIEW))
+
+
+def test_a_broken_photograph_of_a_shard_is_named_by_its_file(tree, tmp_path):
+    (tree / "train" / "n01" / "a strange.name!.jpg").write_bytes(b"buy milk")
+    write_shards(ImageFolder(tree, "train", VIEW), "train", tmp_path / "shards")
+    dataset = ImageShards(tmp_path / "shards", "train", VIEW)
+    with pytest.raises(DataError, match=r"000000\.tar/000000\d\d-a_strange_name_\.jpg can't be read as an image"):
+        dataset.fetch(range(len(dataset)))
+
+
+def test_titles_in_quotes_may_hold_commas(tree):
+    (tree / "classes.csv").write_text('n01,"tench, Tinca tinca"\nn02, "a ""great"" shark"\nn03,cock\n')
+    assert ImageFolder(tree, "train", VIEW).classes == ("tench", 'a "great" shark', "cock")
+
+
+def test_images_outside_class_folders_are_counted(tree, caplog):
+    (tree / "train" / "loose.jpg").write_bytes(jpeg(photograph(1)))
+    assert len(ImageFolder(tree, "train", VIEW)) == 12
+    assert "1 image files lie in no class folder and are left out, such as loose.jpg" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "message"),
+    [
+        ("up", ".", "is a link to a folder above it"),
+        ("self", "self", "is a link to a folder that does not exist"),
+        ("self.jpg", "self.jpg", "Too many levels"),
+    ],
+)
+def test_links_in_a_circle_are_named(tree, link, target, message):
+    (tree / "train" / "n01" / link).symlink_to(target)
+    with pytest.raises(DataError, match=rf"train/n01/{link}:? {message}"):
+        ImageFolder(tree, "train", VIEW)

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 import minisk as ms
 from minisk import models
 from minisk.__main__ import main
+from minisk.data.decode import read_view
 from minisk.errors import CheckpointError
 from minisk.evaluation import load_classifier
 from minisk.serialization import save_checkpoint
@@ -84,6 +85,25 @@ def test_only_the_square_in_the_centre_is_seen(weights, size):
     assert classifier.top(image) == classifier.top(Image.new("RGB", (32, 32), "green"))
 
 
+@pytest.mark.parametrize(("crop", "interpolation"), [(0.875, "bicubic"), (0.5, "bilinear")])
+def test_a_network_for_photographs_sees_the_view_that_it_is_measured_on(arrays, tmp_path, crop, interpolation):
+    path = tmp_path / "weights.safetensors"
+    config = {"model": "sknet_small", "dataset": "imagenet"}
+    path.write_bytes(described(config=config, crop=crop, interpolation=interpolation)(arrays))
+    classifier = load_classifier(path, "cpu")
+    pixels = read_view(picture(tmp_path / "a.png", (150, 90)), classifier.view(), np.random.default_rng(0))
+    with Image.open(tmp_path / "a.png") as image:
+        shorter = int(32 / crop)
+        resized = image.resize((150 * shorter // 90, shorter), Image.Resampling[interpolation.upper()])
+        left, top = round((resized.width - 32) / 2), round((resized.height - 32) / 2)
+        expected = resized.crop((left, top, left + 32, top + 32))
+        np.testing.assert_array_equal(pixels, np.asarray(expected).transpose(2, 0, 1))
+        seen = classifier.top(image)
+    config["dataset"] = "cifar10"
+    path.write_bytes(described(config=config)(arrays))
+    assert load_classifier(path, "cpu").top(expected) == seen
+
+
 def test_a_checkpoint_gives_the_size_of_its_training_images(arrays, tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(described(image_size=[48, 64])(arrays))
@@ -136,6 +156,11 @@ def test_names_that_would_drive_a_terminal_are_escaped(weights, command, tmp_pat
     picture(name)
     status, out, err = command("predict", name, "--weights", weights)
     assert (status, err) == (0, "") and "\x1b" not in out and len(out.splitlines()) == 5
+
+
+def test_a_drawing_must_be_a_png(weights, command, tmp_path):
+    status, _, err = command("predict", picture(tmp_path / "a.png"), "--weights", weights, "--draw", "p.xyz")
+    assert (status, err) == (1, "minisk predict: --draw p.xyz: expected a name that ends in .png\n")
 
 
 def test_draw_writes_a_picture_of_images_and_their_classes(weights, command, tmp_path):
@@ -203,6 +228,9 @@ HOSTILE = {
     "images of a million pixels a side": (described(image_size=[10**6, 10**6]), "image_size is .* of 1 to 1024 pixels"),
     "images without a side": (described(image_size=[]), "damaged description"),
     "images of a side of words": (described(image_size=["32", "32"]), "image_size is"),
+    "a crop of nothing": (described(crop=0), "share above 0"),
+    "a crop of words": (described(crop="all"), "damaged description"),
+    "an unknown interpolation": (described(interpolation="nearest"), "expected the interpolation bilinear or bicubic"),
     "no normalization": (described(normalization=None), "damaged description: KeyError"),
     "mean of words": (described(normalization={"mean": ["a", "b", "c"], "std": STD}), "damaged description"),
     "mean of two": (described(normalization={"mean": [0, 0], "std": STD}), "expected 3 numbers, std above 0"),

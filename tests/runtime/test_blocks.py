@@ -155,3 +155,19 @@ def test_a_kernel_that_cannot_go_on_is_an_error_and_the_next_launch_is_right(
     out = np.zeros(70, np.float32)
     launch(Kernel(file, "row_sums"), (70,), (64,), (150, X, out))
     np.testing.assert_array_equal(out, X.sum(axis=1))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="counts the ranges of memory as Linux lists them")
+@pytest.mark.parametrize("mode", ["cpu", "threads"])
+def test_libraries_share_their_stacks(tmp_path: Path, mode: str) -> None:
+    """Two ranges of memory are needed for each thread of a block, and a process may have only some 65,000."""
+    counts = []
+    with kernel_mode(mode):
+        for number in range(3):
+            path = tmp_path / f"file{number}.cu"
+            path.write_text(f'extern "C" __global__ void set(int* out) {{ out[threadIdx.x] = {number}; }}')
+            out = np.full(1024, -1, np.int32)
+            launch(Kernel(path, "set"), (1,), (1024,), (out,))
+            assert (out == number).all()
+            counts.append(len(Path("/proc/self/maps").read_text().splitlines()))
+    assert counts[2] - counts[0] < 1000, counts

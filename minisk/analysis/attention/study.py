@@ -30,7 +30,7 @@ from .views import (
     conditions_for,
 )
 
-SHARE = 0.875  # of a photograph's shorter side that the original view shows, as in evaluation
+CROP = 0.875  # of a photograph's shorter side, what the original view shows unless the network says otherwise
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Views:
     areas: NDArray[np.float64] | None = None
 
 
-def views_of_files(paths: Sequence[str | Path], size: int, scales: Sequence[float], limit: int | None = None) -> Views:
+def views_of_files(
+    paths: Sequence[str | Path], size: int, scales: Sequence[float], limit: int | None = None, crop: float = CROP
+) -> Views:
     """Return the views of image files, and of those in folders.
 
     Args:
@@ -56,12 +58,13 @@ def views_of_files(paths: Sequence[str | Path], size: int, scales: Sequence[floa
         size: height and width of the network's images, in pixels.
         scales: factors by which the images are enlarged, above 1.
         limit: the largest number of images, spread evenly over the sorted names.
+        crop: side of the original view, divided by the photograph's shorter side.
 
     Raises:
         DataError, ArgumentError: there is no image, or a scale is out of range.
     """
     conditions = conditions_for(check_scales(scales))
-    return Views(ImageFiles(paths, StripView(size, conditions, SHARE), limit), conditions)
+    return Views(ImageFiles(paths, StripView(size, conditions, crop), limit), conditions)
 
 
 def views_of_data(
@@ -71,6 +74,7 @@ def views_of_data(
     scales: Sequence[float],
     limit: int | None = None,
     boxes: str | Path | None = None,
+    crop: float = CROP,
 ) -> Views:
     """Return the views of the test images of a data set.
 
@@ -78,7 +82,7 @@ def views_of_data(
 
     Args:
         name, data_dir, limit: as of `data.load_dataset`.
-        size, scales: as of `views_of_files`. Images in memory keep their own size.
+        size, scales, crop: as of `views_of_files`. Images in memory keep their own size.
         boxes: a CSV file with the objects' boxes in photographs, see `box_areas`.
 
     Raises:
@@ -90,7 +94,7 @@ def views_of_data(
     if name in STANDARD_SHAPES:
         return _views_of_shapes(name, scales, limit)
     conditions = conditions_for(scales)
-    dataset = load_dataset(name, data_dir, "test", size_limit=limit, view=StripView(size, conditions, SHARE))
+    dataset = load_dataset(name, data_dir, "test", size_limit=limit, view=StripView(size, conditions, crop))
     if not isinstance(dataset, Photos):
         return Views(ImageStrips(dataset, conditions), conditions)
     if boxes is None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...backend import Array, array_module
 from ...cuda.geometry import ConvGeometry, PoolWindow
-from .precision import narrow, widen
+from .precision import for_product, narrow, widen
 from .windows import canvas_for, inside, padded, taps
 
 COLUMN_BYTES = 1 << 20  # of columns, which a CPU then reads back from its second-level cache
@@ -29,11 +29,15 @@ def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
     window, matrices = _window(geometry, x.shape[2:], weight.shape[2:]), _matrices(weight, geometry)
     if _is_pointwise(window, geometry):
         # A 1×1 kernel needs no columns: what an output pixel sees is a column of x.
-        product = matrices @ widen(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
+        pixels = for_product(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
+        if pixels.dtype == np.float16:  # CuPy has the tensor cores compute products of two axes only
+            product = _product(matrices, _by_group(x, geometry)).reshape(len(weight), len(x), -1).swapaxes(0, 1)
+        else:
+            product = matrices @ pixels
         return narrow(product, like=x).reshape(len(x), len(weight), *window.out)
     out = array_module(x).empty((len(x), len(weight), *window.out), x.dtype)
     for images, columns in _columns(x, window, geometry):
-        out[images] = (matrices @ columns).reshape(len(weight), -1, *window.out).swapaxes(0, 1)
+        out[images] = _product(matrices, columns).reshape(len(weight), -1, *window.out).swapaxes(0, 1)
     return out
 
 
@@ -44,7 +48,7 @@ def conv2d_input_grad(dout: Array, weight: Array, geometry: ConvGeometry, shape:
         return conv2d(dout, weight.swapaxes(0, 1), geometry)
     dx = array_module(dout).empty(shape, dout.dtype)
     for images in _slices(dx, window):
-        columns = matrices @ _by_group(dout[images], geometry)
+        columns = widen(_product(matrices, _by_group(dout[images], geometry)))
         columns = columns.reshape(shape[1], math.prod(window.kernel), -1, *window.out)
         canvas = canvas_for(window, columns, (shape[1], columns.shape[2], *shape[2:]))
         for tap, view in taps(window, canvas):
@@ -59,7 +63,7 @@ def conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tup
     by_group = geometry.groups, shape[0] // geometry.groups, math.prod(shape[1:])
     dweight = array_module(x).zeros(by_group, widen(x[:0]).dtype)
     for images, columns in parts:
-        dweight += _by_group(dout[images], geometry) @ columns.swapaxes(1, 2)
+        dweight += _product(_by_group(dout[images], geometry), columns.swapaxes(1, 2))
     return narrow(dweight, like=x).reshape(shape)
 
 
@@ -76,24 +80,31 @@ def _is_pointwise(window: PoolWindow, geometry: ConvGeometry) -> bool:
 
 def _matrices(weight: Array, geometry: ConvGeometry) -> Array:
     """Return the weights of each group: (groups, O / groups, C / groups · kh · kw)."""
-    return widen(weight).reshape(geometry.groups, len(weight) // geometry.groups, -1)
+    return for_product(weight).reshape(geometry.groups, len(weight) // geometry.groups, -1)
 
 
 def _by_group(x: Array, geometry: ConvGeometry) -> Array:
     """Return the pixels of all images, for the channels of each group: (groups, C / groups, images · H · W)."""
     pixels = len(x) * math.prod(x.shape[2:])
-    return widen(x).swapaxes(0, 1).reshape(geometry.groups, x.shape[1] // geometry.groups, pixels)
+    return for_product(x).swapaxes(0, 1).reshape(geometry.groups, x.shape[1] // geometry.groups, pixels)
 
 
 def _columns(x: Array, window: PoolWindow, geometry: ConvGeometry) -> Iterator[tuple[slice, Array]]:
     """Yield slices of the batch, and what each output pixel sees: (groups, C / groups · kh · kw, images · Ho · Wo)."""
     for images in _slices(x, window):
-        canvas = padded(window, widen(x[images]).swapaxes(0, 1))
+        canvas = padded(window, for_product(x[images]).swapaxes(0, 1))
         shape = (x.shape[1], math.prod(window.kernel), canvas.shape[1], *window.out)
         columns = array_module(x).empty(shape, canvas.dtype)
         for tap, view in taps(window, canvas):
             columns[:, tap] = view
         yield images, columns.reshape(geometry.groups, -1, math.prod(shape[2:]))
+
+
+def _product(a: Array, b: Array) -> Array:
+    """Return a @ b, of matrices one a group. CuPy computes float16 on the tensor cores for matrices, not for stacks."""
+    if a.dtype == np.float16 and len(a) == 1:
+        return (a[0] @ b[0])[np.newaxis]
+    return widen(a) @ widen(b)
 
 
 def _slices(x: Array, window: PoolWindow) -> Iterator[slice]:

@@ -18,6 +18,11 @@ def widen(x: Array) -> Array:
     return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
+def for_product(x: Array) -> Array:
+    """Return a factor of a matrix product: float16 stays so on a GPU, whose tensor cores add up in float32."""
+    return widen(x) if isinstance(x, np.ndarray) else x
+
+
 def narrow(x: Array, like: Array) -> Array:
     """Return a result in the dtype of the input it was computed from."""
     return x.astype(like.dtype, copy=False)

@@ -44,6 +44,7 @@ static void run_block_in_a_loop() {
         minisk_switch_stack(&scheduler_stack_pointer, fresh_stack(stack_top(stack), fiber_main));
         own.has_waited |= fibers[current].state != State::exited;
     }
+    has_progress = true;  // of this block, whatever this processor ran before
     if (own.has_waited) run_until_exit();
     current = no_thread;
 }

@@ -73,15 +73,34 @@ struct Bytes {
     MINISK_UNWATCHED void fill(int value) const { memset(start, value, size); }
 };
 
-// The state of the one launch that a library executes at a time.
-static std::mutex one_launch;
-// A fork waits until no other thread launches: in the child, no thread would unlock the mutex.
-__attribute__((used)) static const int fork_handlers = pthread_atfork(
-    [] { one_launch.lock(); }, [] { one_launch.unlock(); }, [] { one_launch.unlock(); });
+// The mapped stacks, with room for the dynamic shared memory after them. A page that may not be accessed lies between
+// two stacks, and a process may have only some 65,000 ranges of pages. So all libraries use the same stacks: g++ gives an
+// inline variable one address in the process. Another compiler may give each library its own, which costs memory only.
+struct Stacks {
+    char* memory = nullptr;
+    int number = 0;
+};
+#ifdef MINISK_BLOCKS
+inline thread_local Stacks stacks_of_processor;
+MINISK_UNWATCHED static Stacks& mapped_stacks() { return stacks_of_processor; }
+#else
+inline Stacks stacks_of_process;
+MINISK_UNWATCHED static Stacks& mapped_stacks() { return stacks_of_process; }
+#endif
+
+// The one launch that runs at a time.
+inline std::mutex one_launch;
+// A fork waits until no other thread launches: in the child, no thread would unlock the mutex. The first library that is
+// loaded says so for all; one is loaded at a time.
+inline int fork_handlers = 0;
+__attribute__((constructor)) static void handle_forks() {
+    if (fork_handlers++ > 0) return;
+    pthread_atfork([] { one_launch.lock(); }, [] { one_launch.unlock(); }, [] { one_launch.unlock(); });
+}
 MINISK_STATE Launch* running;
 MINISK_STATE KernelCall kernel_call;
 MINISK_STATE Fiber fibers[most_threads];
-MINISK_STATE char* stacks;
+MINISK_STATE char* stacks;             // of this launch
 MINISK_STATE int threads;              // in a block
 MINISK_STATE int current = no_thread;  // the running thread; no_thread while the scheduler runs
 MINISK_STATE void* scheduler_stack_pointer;

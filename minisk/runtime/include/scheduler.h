@@ -205,20 +205,24 @@ MINISK_UNWATCHED static bool resume_loops() {
     return waiting != nullptr;
 }
 
-// Allocates the stacks, above them the dynamic shared memory, and above that memory that may not be accessed. Later
-// launches with no more threads use them again.
+// Maps the stacks, above them the dynamic shared memory, and above that memory that may not be accessed. Launches with no
+// more threads use them again.
 static bool make_room() {
-    MINISK_STATE int room = 0;
-    if (threads <= room) return true;
-    if (stacks) munmap(stacks, (room + 1) * stack_bytes);
-    room = 0;
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void* memory = mmap(nullptr, (threads + 1) * stack_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-    stacks = memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
-    if (!stacks) return false;
-    for (int thread = 0; thread < threads; ++thread) mprotect(stack_of(thread), stack_reserve, PROT_NONE);
-    dynamic_shared_above = stack_of(room = threads);
-    mprotect(dynamic_shared_above + most_dynamic_shared, stack_bytes - most_dynamic_shared, PROT_NONE);
+    auto& [memory, number] = mapped_stacks();
+    if (threads > number) {
+        if (memory) munmap(memory, (number + 1) * stack_bytes);
+        memory = nullptr;
+        number = 0;
+        const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+        void* mapped = mmap(nullptr, (threads + 1) * stack_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+        if (mapped == MAP_FAILED) return false;
+        stacks = memory = static_cast<char*>(mapped);
+        number = threads;
+        for (int thread = 0; thread < threads; ++thread) mprotect(stack_of(thread), stack_reserve, PROT_NONE);
+        mprotect(stack_of(threads) + most_dynamic_shared, stack_bytes - most_dynamic_shared, PROT_NONE);
+    }
+    stacks = memory;
+    dynamic_shared_above = stack_of(number);
     return true;
 }
 

@@ -1,0 +1,120 @@
+"""Training in mixed precision: it follows float32, an overflow costs a step, and a run resumes with the same bits."""
+
+import json
+
+import numpy as np
+import pytest
+from cupy_standin import installed
+from cupy_standin.modules import Matmul
+from tiny_run import assert_same_bits, trained, use_tiny, weights
+
+import minisk as ms
+from minisk import models, ops
+from minisk.data import make_shapes
+from minisk.errors import CheckpointError, MiniskError
+from minisk.serialization import load_checkpoint, save_checkpoint
+from minisk.training import Config, LossScale, Trainer
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    use_tiny(monkeypatch)
+
+
+def test_the_scale_halves_at_an_overflow_and_doubles_after_2000_good_steps():
+    scale = LossScale()
+    assert not scale.update(np.inf) and (scale.scale, scale.good_steps) == (32768.0, 0)
+    assert not scale.update(np.nan) and scale.scale == 16384.0
+    assert all(scale.update(1.0) for _ in range(1999)) and (scale.scale, scale.good_steps) == (16384.0, 1999)
+    assert scale.update(1.0) and (scale.scale, scale.good_steps) == (32768.0, 0)
+
+
+def test_gradients_that_are_never_finite_end_the_run():
+    scale = LossScale(2.0**-22)
+    assert not scale.update(np.inf) and not scale.update(np.inf)
+    with pytest.raises(MiniskError, match="not finite at any scale"):
+        scale.update(np.inf)
+
+
+def test_losses_follow_those_of_float32(tiny, tmp_path):
+    losses = {}
+    for precision in ("float32", "mixed"):
+        trainer = trained(tmp_path / precision, precision=precision, epochs=2)
+        losses[precision] = [epoch.train_loss for epoch in trainer.history]
+        assert all(value.dtype != np.float16 for value in trainer.model.state_dict().values())
+    np.testing.assert_allclose(losses["mixed"], losses["float32"], rtol=0.01)
+    assert losses["mixed"] != losses["float32"]
+
+
+def test_steps_whose_gradient_overflows_are_left_out(tiny, tmp_path):
+    trainer = Trainer(Config(epochs=2, batch_size=8, lr=0.1, device="cpu", precision="mixed"), tmp_path)
+    trainer.state.loss_scale = LossScale(2.0**22)
+    before = weights(trainer)
+    batch = next(trainer.train_loader.epoch(1))
+    trainer.model.train()
+    trainer.train_step(batch)
+    assert trainer.schedule.steps == 0 and trainer.state.loss_scale.scale == 2.0**21
+    after = weights(trainer)
+    parameters = [name for name, _ in trainer.model.named_parameters()]
+    assert_same_bits({name: before[name] for name in parameters}, {name: after[name] for name in parameters})
+    list(trainer.run(progress=False))
+    scale = trainer.state.loss_scale
+    assert scale.scale < 2.0**21 and 0 < scale.good_steps <= trainer.schedule.steps
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    overflows = [event["loss_scale"] for event in events if event["event"] == "overflow"]
+    assert overflows == [2.0 ** (22 - i) for i in range(len(overflows))] and scale.scale == overflows[-1] / 2
+    assert trainer.schedule.steps == 1 + 2 * 8 - len(overflows)
+    assert np.isfinite(trainer.history[-1].train_loss)
+
+
+def test_a_loss_that_is_not_finite_is_still_an_error(tiny, tmp_path):
+    trainer = Trainer(Config(epochs=1, batch_size=16, lr=0.1, device="cpu", precision="mixed"), tmp_path)
+    images, labels = next(trainer.train_loader.epoch(1))
+    with pytest.raises(MiniskError, match="the loss became nan"):
+        trainer.train_step((images * np.float32(np.nan), labels))
+
+
+def test_a_resumed_run_ends_with_the_same_bits(tiny, tmp_path):
+    settings = {"precision": "mixed", "epochs": 2, "clip_norm": 0.5, "ema": 0.8, "accumulate": 2}
+    whole = trained(tmp_path / "whole", **settings)
+    trained(tmp_path / "parts", stop_after=1, **settings)
+    resumed = trained(tmp_path / "parts", resume=True, **settings)
+    assert_same_bits(weights(whole), weights(resumed))
+    assert resumed.state.loss_scale == whole.state.loss_scale == LossScale(65536.0, 8)
+
+
+def test_a_damaged_loss_scale_is_refused(tiny, tmp_path):
+    trained(tmp_path, precision="mixed", stop_after=1, epochs=2)
+    arrays, about = load_checkpoint(tmp_path / "last.safetensors")
+    for change, message in [
+        (None, "loss_scale is None"),
+        ({"scale": 0.0, "good_steps": 1}, "not above 0"),
+        ({"scale": "big", "good_steps": 1}, "loss_scale.scale"),
+        ({"scale": 1.0, "good_steps": 1, "more": 1}, "unknown part 'more'"),
+    ]:
+        save_checkpoint(tmp_path / "last.safetensors", arrays, {**about, "loss_scale": change})
+        with pytest.raises(CheckpointError, match=message):
+            trained(tmp_path, resume=True, precision="mixed", epochs=2)
+
+
+def test_no_product_widens_on_a_gpu(monkeypatch):
+    """The stand-in's products of float16 matrices stay float16; CuPy would widen a product of more than two axes."""
+    seen = []
+    call = Matmul.__call__
+
+    def recorded(self, a, b, **options):
+        seen.append((str(a.dtype), str(b.dtype), a.ndim, b.ndim))
+        return call(self, a, b, **options)
+
+    monkeypatch.setattr(Matmul, "__call__", recorded)
+    images = make_shapes(4, seed=0)
+    with installed():
+        model = models.create("sknet_small", 10).to("cuda")
+        x = ms.tensor((images.images / 255).astype(np.float32), device="cuda")
+        with ms.autocast():
+            loss = ops.cross_entropy(model(x), ms.tensor(images.labels, device="cuda"))
+        (loss * 256).backward()
+        dense = [each for each in seen if each[2] == 2]
+        assert len(dense) > 20 and {each[:2] for each in dense} == {("float16", "float16")}
+        assert {str(p.grad.dtype) for p in model.parameters()} == {"float32"}
+        assert [each for each in seen if each[2] > 2 and "float16" in each[:2]] == []
