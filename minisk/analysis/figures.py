@@ -19,14 +19,14 @@ from ..errors import MiniskError, ShapeError
 from ..serialization import atomic_write
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish: https://jfly.uni-koeln.de/color/
-_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
-_INK, _PALE = "#222222", "#E4E4E4"
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+INK, _PALE = "#222222", "#E4E4E4"
 
 # title of the panel; key in the rows and colour of each line
 _PANELS = (
-    ("loss", {"train_loss": _BLUE, "test_loss": _ORANGE}),
-    ("accuracy, %", {"train_accuracy": _BLUE, "test_accuracy": _ORANGE}),
-    ("learning rate", {"lr": _GREEN}),
+    ("loss", {"train_loss": BLUE, "test_loss": ORANGE}),
+    ("accuracy, %", {"train_accuracy": BLUE, "test_accuracy": ORANGE}),
+    ("learning rate", {"lr": GREEN}),
 )
 _CAPTION = "train: measured while learning, on augmented images.  test: after the epoch, on whole images."
 _OUTLIER = 10  # a loss above this many times the median makes the axis logarithmic
@@ -49,7 +49,7 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: str | Path, rates: Se
         MiniskError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    figure = _figure(1200, 330)
+    figure = new_figure(1200, 330)
     for axes, (title, lines) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
         shown: list[float] = []
         for key, colour in lines.items():
@@ -62,15 +62,15 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: str | Path, rates: Se
         axes.set_title(title, fontsize=11)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        _style(axes)
+        style_axes(axes)
         if title == "loss" and shown and max(shown) > _OUTLIER * np.median(shown) > 0:
             axes.set_yscale("log")
             axes.set_title("loss (logarithmic)", fontsize=11)
         if rows and not shown:
-            axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", color=_INK)
+            axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", color=INK)
         if len(lines) > 1:
             axes.legend(frameon=False)
-    figure.supxlabel(_CAPTION, fontsize=8, color=_INK)
+    figure.supxlabel(_CAPTION, fontsize=8, color=INK)
     _write(figure, path)
 
 
@@ -87,7 +87,7 @@ def _draw_line(axes: Any, rows: Sequence[Mapping[str, float]], key: str, colour:
     return [value for value in shown if math.isfinite(value)]
 
 
-def _style(axes: Any) -> None:
+def style_axes(axes: Any) -> None:
     """Set the style of all panels with two axes: a pale grid, no frame above and on the right."""
     axes.grid(color=_PALE)
     axes.set_axisbelow(True)
@@ -116,16 +116,16 @@ def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str 
     totals = matrix.sum(axis=1, keepdims=True)
     share = matrix / np.maximum(1, totals)
     cell = max(2, min(56, 1100 // k))
-    figure = _figure(cell * k + 250, cell * k + 170)
+    figure = new_figure(cell * k + 250, cell * k + 170)
     axes = figure.subplots()
     # The colour is the square root of the share, which makes 1 % visible; the colour bar shows the share itself.
-    scale = _import("matplotlib.colors").PowerNorm(0.5, vmin=0, vmax=1)
+    scale = import_matplotlib("matplotlib.colors").PowerNorm(0.5, vmin=0, vmax=1)
     image = axes.imshow(share, cmap="Blues", norm=scale)
     bar = figure.colorbar(image, ax=axes, shrink=0.6, ticks=[0, 0.01, 0.1, 0.5, 1], format="%g")
     bar.set_label("share of the true class (square-root scale)", fontsize=9)
     bar.outline.set_edgecolor(_PALE)
     right = f"{100 * np.trace(matrix) / max(1, totals.sum()):.2f} % of {totals.sum():,} right"
-    axes.set_title(f"{_label(subject, 40)}: {right}" if subject else right, fontsize=11)
+    axes.set_title(f"{plain_label(subject, 40)}: {right}" if subject else right, fontsize=11)
     axes.set(
         xlabel="predicted class",
         ylabel="true class",
@@ -134,13 +134,13 @@ def draw_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: str 
     )
     axes.spines[:].set_color(_PALE)
     if cell >= 10:
-        names, size = [_label(name) for name in classes], min(10.0, cell * 0.6)
+        names, size = [plain_label(name) for name in classes], min(10.0, cell * 0.6)
         axes.set_xticks(range(k), names, rotation=90, fontsize=size)
         axes.set_yticks(range(k), names, fontsize=size)
         axes.tick_params(length=0)
     size = max(5.0, min(10.0, 1.1 * (cell - 4) / len(f"{matrix.max():,}")))
     for i, j in np.argwhere(matrix) if cell >= 24 else ():
-        colour = "white" if share[i, j] > 0.3 else _INK
+        colour = "white" if share[i, j] > 0.3 else INK
         axes.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", color=colour, fontsize=size)
     _write(figure, path)
 
@@ -163,7 +163,7 @@ def draw_mistakes(
     rows = max(1, math.ceil(len(mistakes) / _COLUMNS))
     captions, pictures = (60, 180 * rows) if mistakes else (20, 20)
     height = 40 + captions + pictures
-    figure = _figure(860, height)
+    figure = new_figure(860, height)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     figure.get_layout_engine().set(hspace=0.4, rect=(0, captions / height, 1, 1 - captions / height))
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
@@ -172,9 +172,9 @@ def draw_mistakes(
     for axes, (image, true, predicted, probability) in zip(grid, mistakes, strict=False):
         axes.imshow(image.transpose(1, 2, 0), interpolation="bicubic")
         style = {"fontsize": 8.5, "transform": axes.transAxes, "in_layout": False}
-        axes.text(0, -0.14, f"true: {_label(true, 16)}", color=_BLUE, **style)
-        axes.text(0, -0.29, f"predicted: {_label(predicted)}", color=_ORANGE, **style)
-        axes.text(0, -0.44, f"with {100 * probability:.1f} %", color=_ORANGE, **style)
+        axes.text(0, -0.14, f"true: {plain_label(true, 16)}", color=BLUE, **style)
+        axes.text(0, -0.29, f"predicted: {plain_label(predicted)}", color=ORANGE, **style)
+        axes.text(0, -0.44, f"with {100 * probability:.1f} %", color=ORANGE, **style)
     _write(figure, path)
 
 
@@ -189,19 +189,19 @@ def draw_predictions(predictions: Sequence[tuple[str, Any, Sequence[tuple[str, f
         MiniskError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    figure = _figure(640, _ROW * len(predictions))
+    figure = new_figure(640, _ROW * len(predictions))
     grid = figure.subplots(len(predictions), 2, squeeze=False, width_ratios=(1, 2))
     for (left, right), (name, image, top) in zip(grid, predictions, strict=True):
         left.imshow(np.asarray(image), interpolation="bicubic")
         left.axis("off")
-        left.set_title(_label(name, 24), fontsize=9)
+        left.set_title(plain_label(name, 24), fontsize=9)
         positions = range(len(top))
-        right.barh(positions, [100 * probability for _, probability in top], color=_BLUE)
-        right.set_yticks(positions, [_label(class_name) for class_name, _ in top], fontsize=9)
+        right.barh(positions, [100 * probability for _, probability in top], color=BLUE)
+        right.set_yticks(positions, [plain_label(class_name) for class_name, _ in top], fontsize=9)
         right.set(xlim=(0, 100))
         right.invert_yaxis()
         right.tick_params(axis="x", labelsize=8)
-        _style(right)
+        style_axes(right)
     grid[-1][1].set_xlabel("probability, %", fontsize=9)
     _write(figure, path)
 
@@ -221,14 +221,14 @@ def draw_errors(panels: Sequence[tuple[str, NDArray[np.float64]]], path: str | P
         MiniskError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    figure = _figure(40 + 360 * max(1, len(panels)), 380)
+    figure = new_figure(40 + 360 * max(1, len(panels)), 380)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     for axes, (heading, errors) in zip(figure.subplots(1, max(1, len(panels)), squeeze=False)[0], panels, strict=False):
         plane, rows, columns = _plane(errors)
-        colours = _import("matplotlib").colormaps["Blues"].with_extremes(bad="#CC0000")
+        colours = import_matplotlib("matplotlib").colormaps["Blues"].with_extremes(bad="#CC0000")
         largest = float(np.nanmax(plane, initial=0, where=np.isfinite(plane)))
         image = axes.imshow(plane, cmap=colours, vmin=0, vmax=largest or 1, aspect="auto", interpolation="nearest")
-        axes.set_title(_label(heading, 60), fontsize=9)
+        axes.set_title(plain_label(heading, 60), fontsize=9)
         axes.set_xlabel(columns)
         axes.set_ylabel(rows)
         for axis in (axes.xaxis, axes.yaxis):
@@ -255,14 +255,14 @@ def _plane(array: NDArray[np.float64]) -> tuple[NDArray[np.float64], str, str]:
     return np.where(np.isfinite(plane), plane, np.nan), labels[0], labels[1]
 
 
-def _figure(width: int, height: int) -> Any:
+def new_figure(width: int, height: int) -> Any:
     """Return an empty Figure of this size in pixels. Raises MiniskError."""
     # Not through pyplot, which opens windows, selects a backend and keeps global state.
-    figure = _import("matplotlib.figure").Figure
+    figure = import_matplotlib("matplotlib.figure").Figure
     return figure(figsize=(width / 100, height / 100), dpi=100, layout="constrained")
 
 
-def _import(module: str) -> Any:
+def import_matplotlib(module: str) -> Any:
     """Import a module of matplotlib. Raises MiniskError."""
     try:
         return importlib.import_module(module)
@@ -278,7 +278,7 @@ def _write(figure: Any, path: str | Path) -> None:
     atomic_write(path, buffer.getvalue())
 
 
-def _label(name: str, most: int = 18) -> str:
+def plain_label(name: str, most: int = 18) -> str:
     """Return a name without control characters or formulas ($), of at most `most` characters."""
     plain = "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$")
     return plain if len(plain) <= most else plain[: most - 1] + "…"

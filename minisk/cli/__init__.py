@@ -4,7 +4,22 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import check, convert, download, evaluate, export, gradcheck, info, predict, shards, steps, summary, table
+from . import (
+    ablation,
+    attention,
+    check,
+    convert,
+    download,
+    evaluate,
+    export,
+    gradcheck,
+    info,
+    predict,
+    shards,
+    steps,
+    summary,
+    table,
+)
 from .process import run_command
 
 
@@ -12,8 +27,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minisk", description="A small framework that trains SKNet.")
     parser.add_argument("--version", action="version", version=f"minisk {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    models = (summary, table, predict, evaluate, convert, export)
-    for command in (info, *models, download, shards, gradcheck, check, steps):
+    models = (summary, table, predict, evaluate, attention, convert, export)
+    for command in (info, *models, ablation, download, shards, gradcheck, check, steps):
         command.add_to(commands)
     return parser
 

@@ -10,7 +10,7 @@ from .image_folder import ImageFolder, split_folder
 from .loader import Loader
 from .photos import Photos
 from .processes import Batch
-from .shapes import SHAPES, STANDARD_SPLITS, make_shapes
+from .shapes import SHAPES, STANDARD_SHAPES, ScaledShapes, make_scaled_shapes, make_shapes
 from .shards import ImageShards, write_shards
 from .transforms import (
     Augment,
@@ -25,7 +25,7 @@ from .transforms import (
 )
 from .views import CenterView, RandomResizedView, View
 
-DATASETS = ("shapes", "cifar10", "cifar100", "folder", "imagenet")
+DATASETS = ("shapes", "shapes_varied", "cifar10", "cifar100", "folder", "imagenet")
 IMAGENET_NORMALIZATION = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # of its training pixels, 0 … 1
 
 
@@ -35,7 +35,7 @@ def load_dataset(
     """Load one split of a data set by name.
 
     Args:
-        name: one of DATASETS. "shapes" is drawn and reads no file; "folder" is your own images.
+        name: one of DATASETS. "shapes" and "shapes_varied" are drawn and read no file; "folder" is your own images.
         data_dir: the folder of "cifar10" or "cifar100", see `load_cifar`. For "folder": holds ``train/<class>/`` and
             ``test/<class>/`` with image files of one size, see `load_image_tree`. For "imagenet": holds ``train`` and
             ``val`` with photographs of any size, see `ImageFolder` and `ImageShards`.
@@ -52,9 +52,12 @@ def load_dataset(
     if size_limit is not None and size_limit < 1:
         raise DataError(f"load_dataset: size_limit is {size_limit}, expected at least 1")
     check_split(name, split)
-    if name == "shapes":
-        count, seed = STANDARD_SPLITS[split]
-        return make_shapes(count if size_limit is None else min(count, size_limit), seed)
+    if name in STANDARD_SHAPES:
+        drawn = STANDARD_SHAPES[name]
+        count, seed = drawn.splits[split]
+        return make_shapes(
+            count if size_limit is None else min(count, size_limit), seed, drawn.size, drawn.extents, name
+        )
     if data_dir is None:
         raise DataError(f"{name} is read from disk, but no folder was given: --data-dir, or data_dir of load_dataset")
     if name == "folder":
@@ -66,7 +69,26 @@ def load_dataset(
     return load_cifar(name, data_dir, split, size_limit=size_limit)
 
 
-__all__ = ["DATASETS", "IMAGENET_NORMALIZATION", "SHAPES", "Augment", "Batch", "CenterView", "Dataset", "ImageDataset"]
+__all__ = [
+    "DATASETS",
+    "IMAGENET_NORMALIZATION",
+    "SHAPES",
+    "STANDARD_SHAPES",
+    "Augment",
+    "Batch",
+    "CenterView",
+    "Dataset",
+    "ImageDataset",
+]
 __all__ += ["ImageFolder", "ImageShards", "Loader", "Mix", "Photos", "RandomResizedView", "View"]
 __all__ += ["color_jitter", "cutout", "lighting", "load_cifar", "load_dataset", "load_image_tree"]
-__all__ += ["make_shapes", "normalize", "random_crop", "random_mirror", "standard_augment", "write_shards"]
+__all__ += [
+    "ScaledShapes",
+    "make_scaled_shapes",
+    "make_shapes",
+    "normalize",
+    "random_crop",
+    "random_mirror",
+    "standard_augment",
+    "write_shards",
+]

@@ -44,7 +44,7 @@ def class_titles(name: str, root: Path, ids: tuple[str, ...]) -> tuple[str, ...]
     words = dict(_pairs(name, path))
     if missing := [class_id for class_id in ids if not words.get(class_id)]:
         raise DataError(f"{name}: {path} has no title for {len(missing)} classes, such as {escaped(missing[0])}")
-    titles = [words[class_id].split(",")[0].strip() for class_id in ids]
+    titles = [words[class_id].strip('"').split(",")[0].strip() for class_id in ids]  # a CSV quotes several synonyms
     count = Counter(titles)
     return tuple(t if count[t] == 1 else f"{t} ({class_id})" for t, class_id in zip(titles, ids, strict=True))
 

@@ -6,8 +6,8 @@ Technique: https://iquilezles.org/articles/distfunctions2d/
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,25 @@ Floats = NDArray[Any]  # float32 throughout
 Random = np.random.Generator
 
 SMALLEST, LARGEST = 0.25, 0.9  # object extent as a fraction of the image width
-STANDARD_SPLITS = {"train": (14_000, 1), "test": (2_000, 2)}  # number of images, seed
+
+
+class StandardShapes(NamedTuple):
+    """A standard data set of drawn images.
+
+    splits: number of images and seed of each split. size: height and width in pixels.
+    extents: least and largest extent of an object, as fractions of the image width.
+    """
+
+    splits: Mapping[str, tuple[int, int]]
+    size: int
+    extents: tuple[float, float]
+
+
+STANDARD_SHAPES = {
+    "shapes": StandardShapes({"train": (14_000, 1), "test": (2_000, 2)}, 32, (SMALLEST, LARGEST)),
+    # Objects vary in size by a factor of 4. The images are larger, so that a small object still shows its kind.
+    "shapes_varied": StandardShapes({"train": (10_000, 3), "test": (2_000, 4)}, 64, (0.2, 0.8)),
+}
 _BLOCK = 256  # images drawn at once, from one random stream; a float32 block of 32×32 images has 3 MB
 _TILT = math.radians(15)  # largest rotation; a plus rotated by 45 degrees would be a cross
 _BLOBS, _LINES = 3, 3
@@ -63,7 +81,9 @@ SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
 }
 
 
-def make_shapes(count: int, seed: int, size: int = 32) -> ImageDataset:
+def make_shapes(
+    count: int, seed: int, size: int = 32, extents: tuple[float, float] = (SMALLEST, LARGEST), name: str = "shapes"
+) -> ImageDataset:
     """Return a data set of drawn images.
 
     Each block of images has its own random stream, keyed by (seed, block). So a larger count begins with the same
@@ -73,48 +93,106 @@ def make_shapes(count: int, seed: int, size: int = 32) -> ImageDataset:
         count: number of images, from 1.
         seed: of all random choices.
         size: height and width in pixels.
+        extents: least and largest extent of an object, as fractions of the image width.
+        name: of the data set.
 
     Returns:
         Images uint8 (count, 3, size, size); the classes are SHAPES.
 
     Raises:
-        DataError: count or size is less than 1.
+        DataError: count or size is less than 1, or extents are not in order between 0 and 1.
+    """
+    return make_scaled_shapes(count, seed, (1.0,), size, extents, name).images[0]
+
+
+class ScaledShapes(NamedTuple):
+    """The same drawn images several times, with objects of another size each time.
+
+    images: a data set for each scale. extents: of the objects at scale 1, fractions of the image width, (count,).
+    """
+
+    images: list[ImageDataset]
+    extents: Floats
+
+
+def make_scaled_shapes(
+    count: int,
+    seed: int,
+    scales: Sequence[float],
+    size: int = 32,
+    extents: tuple[float, float] = (SMALLEST, LARGEST),
+    name: str = "shapes",
+) -> ScaledShapes:
+    """Return drawn images whose objects are `scales` times as large, each as sharp as the others.
+
+    An object grows about its centre. Every pixel that it covers at no scale is the same in all of the images. Objects
+    are placed so that the largest is inside the image.
+
+    Args:
+        count, seed, size, name: as of `make_shapes`.
+        scales: factors of the extents, above 0.
+        extents: least and largest extent at scale 1. The largest scale may make the objects as large as the image.
+
+    Raises:
+        DataError: as `make_shapes`; or there is no scale, or one is not above 0.
     """
     if count < 1 or size < 1:
         raise DataError(f"make_shapes: count is {count} and size is {size}, expected at least 1")
-    images = np.empty((count, 3, size, size), dtype=np.uint8)
-    labels = np.empty(count, dtype=np.int64)
+    if not scales or min(scales) <= 0:
+        raise DataError(f"make_shapes: the scales are {list(scales)}, expected at least one, each above 0")
+    if not 0 < extents[0] <= extents[1] <= 1 / max(scales):
+        expected = f"0 < least <= largest <= {1 / max(scales):.3g}"
+        raise DataError(f"make_shapes: extents are {extents} and the largest scale {max(scales)}, expected {expected}")
+    images = np.empty((len(scales), count, 3, size, size), dtype=np.uint8)
+    labels, drawn = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.float32)
     for first in range(0, count, _BLOCK):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(first // _BLOCK,)))
         here, kept = slice(first, first + _BLOCK), slice(count - first)  # the last block may be cut
-        block_images, block_labels = _draw_block(rng, size)
-        images[here], labels[here] = block_images[kept], block_labels[kept]
-    return ImageDataset(images, labels, tuple(SHAPES), "shapes")
+        block = _draw_block(rng, size, scales, extents)
+        images[:, here], labels[here], drawn[here] = block[0][:, kept], block[1][kept], block[2][kept]
+    return ScaledShapes([ImageDataset(one, labels, tuple(SHAPES), name) for one in images], drawn)
 
 
-def _draw_block(rng: Random, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return images and labels of one block. Coordinates are fractions of the image width, y upwards."""
+def _draw_block(
+    rng: Random, size: int, scales: Sequence[float], limits: tuple[float, float]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], Floats]:
+    """Return images (len(scales), BLOCK, 3, size, size), labels and extents of one block.
+
+    Coordinates are fractions of the image width, y upwards.
+    """
     centres = (np.arange(size, dtype=np.float32) + 0.5) / size
     x, y = centres[np.newaxis, np.newaxis, :], centres[np.newaxis, ::-1, np.newaxis]
     labels = rng.integers(len(SHAPES), size=_BLOCK)
-    extents = _uniform(rng, SMALLEST, LARGEST)
+    extents = _uniform(rng, *limits)
     ground = _random_colours(rng)
     canvas = _gradient(rng, ground, x, y)
     _add_clutter(rng, canvas, x, y)
-    coverage = _object_coverage(rng, labels, extents, x, y)
-    _blend(canvas, _contrasting_colours(rng, ground), coverage)
-    canvas += rng.standard_normal(canvas.shape, dtype=np.float32) * _uniform(rng, 0.0, 0.08)[:, :, :, np.newaxis]
-    return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8), labels
+    room = extents * np.float32(max(scales)) / 2
+    place = _Place(_uniform(rng, room, 1 - room), _uniform(rng, room, 1 - room), _uniform(rng, -_TILT, _TILT))
+    colours = _contrasting_colours(rng, ground)
+    noise = rng.standard_normal(canvas.shape, dtype=np.float32) * _uniform(rng, 0.0, 0.08)[:, :, :, np.newaxis]
+    images = np.empty((len(scales), *canvas.shape), dtype=np.uint8)
+    for image, scale in zip(images, scales, strict=True):
+        painted = canvas.copy()
+        _blend(painted, colours, _object_coverage(place, labels, extents * np.float32(scale), x, y))
+        image[...] = np.rint(np.clip(painted + noise, 0, 1) * 255)
+    return images, labels, extents.ravel()
 
 
-def _object_coverage(rng: Random, labels: NDArray[np.int64], extents: Floats, x: Floats, y: Floats) -> Floats:
-    """Place and rotate each image's object. Return the share of each pixel it covers, 0 … 1, (BLOCK, H, W)."""
+class _Place(NamedTuple):
+    """Where each image's object is: its centre, and its rotation in radians, each (BLOCK, 1, 1)."""
+
+    x: Floats
+    y: Floats
+    tilt: Floats
+
+
+def _object_coverage(place: _Place, labels: NDArray[np.int64], extents: Floats, x: Floats, y: Floats) -> Floats:
+    """Return the share of each pixel that the image's object covers, 0 … 1, (BLOCK, H, W)."""
     half = extents / 2
-    dx = (x - _uniform(rng, half, 1 - half)) / half
-    dy = (y - _uniform(rng, half, 1 - half)) / half
-    tilt = _uniform(rng, -_TILT, _TILT)
-    u = np.cos(tilt) * dx + np.sin(tilt) * dy
-    v = np.cos(tilt) * dy - np.sin(tilt) * dx
+    dx, dy = (x - place.x) / half, (y - place.y) / half
+    u = np.cos(place.tilt) * dx + np.sin(place.tilt) * dy
+    v = np.cos(place.tilt) * dy - np.sin(place.tilt) * dx
     distance = np.empty_like(u)
     for label, signed_distance in enumerate(SHAPES.values()):
         chosen = labels == label

@@ -99,8 +99,12 @@ class Trainer:
         if saved is not None:
             self._restore(*saved)
 
+    def new_network(self) -> models.Network:
+        """Return the network to train, with random weights. A subclass may return one that has no name."""
+        return models.create(self.config.model, len(self.classes))
+
     def _make_model(self, begin: bool) -> Any:
-        model = models.create(self.config.model, len(self.classes))
+        model = self.new_network()
         if begin and self.config.init is not None:
             found = models.read_pretrained(self.config.init, self.config.model)
             models.initialize(model, found, self.config.init)

@@ -52,7 +52,7 @@ def test_mean_std_counts_every_pixel_once():
 @pytest.mark.parametrize(
     ("name", "split", "size_limit", "message"),
     [
-        ("mnist", "train", None, "unknown data set 'mnist', expected one of shapes, cifar10, cifar100"),
+        ("mnist", "train", None, "unknown data set 'mnist', expected one of shapes, shapes_varied, cifar10"),
         ("shapes", "valid", None, "unknown split 'valid'"),
         ("cifar10", "valid", None, "unknown split 'valid'"),
         ("shapes", "train", 0, "size_limit is 0"),
@@ -87,9 +87,9 @@ def test_shapes_are_the_same_bits_however_many_are_drawn():
 def test_shapes_holds_every_class_at_every_size(monkeypatch):
     extents, coverage = [], shapes._object_coverage
 
-    def noting(rng, labels, sizes, x, y):
+    def noting(place, labels, sizes, x, y):
         extents.append(sizes[:, 0, 0])
-        return coverage(rng, labels, sizes, x, y)
+        return coverage(place, labels, sizes, x, y)
 
     monkeypatch.setattr(shapes, "_object_coverage", noting)
     dataset = make_shapes(2560, seed=0)
@@ -109,7 +109,8 @@ def test_sizes_are_the_extent_of_the_drawn_object(size):
     labels = np.arange(256) % 10
     extents = rng.uniform(0.25, 0.9, size=(256, 1, 1)).astype(np.float32)
     x = ((np.arange(size, dtype=np.float32) + 0.5) / size)[np.newaxis, np.newaxis]
-    covered = shapes._object_coverage(rng, labels, extents, x, x.transpose(0, 2, 1)) > 0.5
+    place = shapes._Place(*rng.uniform(0.45, 0.55, size=(2, 256, 1, 1)), rng.uniform(-0.26, 0.26, size=(256, 1, 1)))
+    covered = shapes._object_coverage(place, labels, extents, x, x.transpose(0, 2, 1)) > 0.5
     rows, columns = covered.any(axis=2).sum(axis=1), covered.any(axis=1).sum(axis=1)
     drawn = np.maximum(rows, columns) / size
     # The narrowest object is a star, 0.9 by 0.95 of its square; a tilt widens a square by up to a quarter.

@@ -232,6 +232,11 @@ def test_titles_come_from_a_file_and_equal_ones_keep_their_ids(tree):
         ImageFolder(tree, "train", VIEW)
 
 
+def test_the_synonyms_of_a_title_may_be_quoted_as_in_a_csv(tree):
+    (tree / "classes.csv").write_text('class,name\nn01,"tench, Tinca tinca"\nn02,hog\nn03,"dam"\n', encoding="utf-8")
+    assert ImageFolder(tree, "train", VIEW).classes == ("tench", "hog", "dam")
+
+
 # --- files that can't be read -----------------------------------------------------------------------------
 
 
