@@ -38,18 +38,24 @@ def launch_batch_norm_train(
 ) -> tuple[Array, BatchStatistics]:
     """Return out, and the statistics of the batch."""
     sizes, parts, block = _partition(x)
-    images, channels, spatial = sizes
-    xp, wide = array_module(x), np.promote_types(x.dtype, np.float32)
-    center = xp.empty(channels, wide)
+    xp, channels = array_module(x), sizes[1]
+    center = xp.empty(channels, np.promote_types(x.dtype, np.float32))
     if parts == 1:
         out, statistics = xp.empty_like(x), BatchStatistics(center, xp.empty_like(center), xp.empty_like(center))
         launch(WHOLE, (channels,), block, (*sizes, eps, relu, x, weight, bias, out, *statistics))
         return out, statistics
-    sums = xp.empty((2, parts, channels), wide)
-    launch(MOMENTS, (channels, parts), block, (*sizes, x, center, *sums))
-    rest, squares = sums.sum(axis=1, dtype=np.float64) / (images * spatial)
-    statistics = BatchStatistics(center, rest.astype(wide), (squares - rest * rest).astype(wide))
+    statistics = launch_batch_norm_moments(x)
     return launch_batch_norm_apply(x, weight, bias, statistics, eps, relu), statistics
+
+
+def launch_batch_norm_moments(x: Array) -> BatchStatistics:
+    """Return the statistics of x."""
+    (images, channels, spatial), parts, block = _partition(x)
+    xp, wide = array_module(x), np.promote_types(x.dtype, np.float32)
+    center, sums = xp.empty(channels, wide), xp.empty((2, parts, channels), wide)
+    launch(MOMENTS, (channels, parts), block, (images, channels, spatial, x, center, *sums))
+    rest, squares = sums.sum(axis=1, dtype=np.float64) / (images * spatial)
+    return BatchStatistics(center, rest.astype(wide), (squares - rest * rest).astype(wide))
 
 
 def launch_batch_norm_apply(
@@ -74,17 +80,45 @@ def launch_batch_norm_backward(
 ) -> tuple[Array, Array, Array]:
     """Return dx, dweight and dbias; depends: whether the statistics are those of x, or constants."""
     sizes, parts, block = _partition(x)
-    channels = sizes[1]
     xp, given = array_module(x), (dout, x, weight, bias, *statistics)
-    dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
     if parts == 1:
-        launch(BACKWARD_WHOLE, (channels,), block, (*sizes, eps, relu, depends, *given, dx, dweight, dbias))
+        dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
+        launch(BACKWARD_WHOLE, (sizes[1],), block, (*sizes, eps, relu, depends, *given, dx, dweight, dbias))
         return dx, dweight, dbias
-    sums = xp.empty((2, parts, channels), statistics.var.dtype)
-    launch(GRADIENT_SUMS, (channels, parts), block, (*sizes, eps, relu, *given, *sums))
-    dbias, dweight = sums.sum(axis=1, dtype=np.float64).astype(sums.dtype)
-    launch(INPUT_GRAD, (channels, parts), block, (*sizes, eps, relu, depends, *given, dbias, dweight, dx))
-    return dx, dweight.astype(weight.dtype, copy=False), dbias.astype(weight.dtype, copy=False)
+    sums = launch_batch_norm_gradient_sums(dout, x, weight, bias, statistics, eps, relu)
+    dx = xp.empty_like(x)
+    launch(INPUT_GRAD, (sizes[1], parts), block, (*sizes, eps, relu, depends, *given, *sums, dx))
+    dbias, dweight = (total.astype(weight.dtype, copy=False) for total in sums)
+    return dx, dweight, dbias
+
+
+def launch_batch_norm_gradient_sums(
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
+) -> Array:
+    """Return dbias and dweight, (2, C), in the statistics' dtype."""
+    sizes, parts, block = _partition(x)
+    sums = array_module(x).empty((2, parts, sizes[1]), statistics.var.dtype)
+    launch(GRADIENT_SUMS, (sizes[1], parts), block, (*sizes, eps, relu, dout, x, weight, bias, *statistics, *sums))
+    return sums.sum(axis=1, dtype=np.float64).astype(sums.dtype)
+
+
+def launch_batch_norm_input_grad(
+    dout: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    statistics: BatchStatistics,
+    eps: float,
+    relu: bool,
+    means: Array,
+) -> Array:
+    """Return dx for given means of g and of g · xhat, (2, C), over all that the statistics are of."""
+    sizes, parts, block = _partition(x)
+    dx = array_module(x).empty_like(x)
+    sums = means * (sizes[0] * sizes[2])  # the kernel divides by the number of elements of this x
+    given = (dout, x, weight, bias, *statistics, *sums.astype(statistics.var.dtype, copy=False))
+    launch(INPUT_GRAD, (sizes[1], parts), block, (*sizes, eps, relu, True, *given, dx))
+    return dx
 
 
 def _partition(x: Array) -> Partition:
