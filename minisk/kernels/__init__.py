@@ -346,11 +346,11 @@ def batch_norm_backward(
 
 
 @with_fallback
-def batch_norm_moments(x: Array) -> BatchStatistics:
-    """Return the statistics of x, (N, C, …)."""
+def batch_norm_moments(x: Array) -> Array:
+    """Return mean and biased variance of each channel of x, (N, C, …), as float64 (2, C)."""
     if not use_kernel(x, min_size=8192):
         return reference.batch_norm_moments(x)
-    return launch_batch_norm_moments(contiguous(x))
+    return launch_batch_norm_moments(contiguous(x)).in_float64()
 
 
 @with_fallback
