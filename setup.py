@@ -40,6 +40,7 @@ setup(
         "plot": ["matplotlib>=3.8"],
         "tensorboard": ["tensorboardX>=2.6"],
         "onnx": ["onnx>=1.17"],
+        "mpi": ["mpi4py>=4"],
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",

@@ -54,7 +54,7 @@ class Budget(NamedTuple):
 
 BUDGETS = (
     Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 3100),
-    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1400),
+    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1450),
     Budget("cuda kernels (.cu, .cuh)", ("cuda/*.cu", "cuda/*.cuh"), 1400),
     Budget("cuda/steps", ("cuda/steps/*.cu", "cuda/steps/*.cuh"), 600),
     Budget("runtime + sanitizer, Python", ("runtime/*.py", "sanitizer/*.py"), 2450),
@@ -62,7 +62,7 @@ BUDGETS = (
     Budget("CUDA's words, C++", ("runtime/include/vocabulary/*.h", "runtime/include/nvidia/**/*"), 1100),
     Budget("gradient_check", ("gradient_check/*.py",), 1000),
     Budget("models", ("models/**/*.py",), 1600),
-    Budget("training + evaluation", ("training/*.py", "evaluation/*.py"), 1200),
+    Budget("training + evaluation", ("training/*.py", "evaluation/*.py"), 1300),
     Budget("analysis", ("analysis/*.py",), 700),
     Budget("export", ("export/*.py",), 500),
     Budget("distributed", ("distributed/*.py",), 500),

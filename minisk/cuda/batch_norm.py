@@ -103,14 +103,7 @@ def launch_batch_norm_gradient_sums(
 
 
 def launch_batch_norm_input_grad(
-    dout: Array,
-    x: Array,
-    weight: Array,
-    bias: Array,
-    statistics: BatchStatistics,
-    eps: float,
-    relu: bool,
-    means: Array,
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool, means: Array
 ) -> Array:
     """Return dx for given means of g and of g · xhat, (2, C), over all that the statistics are of."""
     sizes, parts, block = _partition(x)

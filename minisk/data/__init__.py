@@ -12,6 +12,7 @@ from .photos import Photos
 from .processes import Batch
 from .shapes import SHAPES, STANDARD_SPLITS, make_shapes
 from .shards import ImageShards, write_shards
+from .share import Share
 from .transforms import (
     Augment,
     Mix,
@@ -67,6 +68,6 @@ def load_dataset(
 
 
 __all__ = ["DATASETS", "IMAGENET_NORMALIZATION", "SHAPES", "Augment", "Batch", "CenterView", "Dataset", "ImageDataset"]
-__all__ += ["ImageFolder", "ImageShards", "Loader", "Mix", "Photos", "RandomResizedView", "View"]
+__all__ += ["ImageFolder", "ImageShards", "Loader", "Mix", "Photos", "RandomResizedView", "Share", "View"]
 __all__ += ["color_jitter", "cutout", "lighting", "load_cifar", "load_dataset", "load_image_tree"]
 __all__ += ["make_shapes", "normalize", "random_crop", "random_mirror", "standard_augment", "write_shards"]

@@ -366,14 +366,7 @@ def batch_norm_gradient_sums(
 
 @with_fallback
 def batch_norm_input_grad(
-    dout: Array,
-    x: Array,
-    weight: Array,
-    bias: Array,
-    statistics: BatchStatistics,
-    eps: float,
-    relu: bool,
-    means: Array,
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool, means: Array
 ) -> Array:
     """Return dx of `batch_norm_backward`, where the statistics depend on x and on other images.
 

@@ -71,7 +71,12 @@ def clip_gradients(parameters: Iterable[Tensor], norm: float, max_norm: float) -
         max_norm: upper bound of the norm; 0 for no bound.
     """
     if max_norm and max_norm < norm < math.inf:
-        for parameter in parameters:
-            if parameter.grad is not None:
-                parameter.grad.data[...] *= max_norm / norm
-                parameter.grad.mark_written()
+        scale_gradients(parameters, max_norm / norm)
+
+
+def scale_gradients(parameters: Iterable[Tensor], factor: float) -> None:
+    """Multiply all gradients by a factor, in place; parameters without a gradient are skipped."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.data[...] *= factor
+            parameter.grad.mark_written()

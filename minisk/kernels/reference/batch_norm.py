@@ -71,14 +71,7 @@ def batch_norm_gradient_sums(
 
 
 def batch_norm_input_grad(
-    dout: Array,
-    x: Array,
-    weight: Array,
-    bias: Array,
-    statistics: BatchStatistics,
-    eps: float,
-    relu: bool,
-    means: Array,
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool, means: Array
 ) -> Array:
     """Return dx; means: dbias / m and dweight / m, (2, C), over all m elements that the statistics are of."""
     g, dx = _masked_gradient(dout, x, weight, bias, statistics, eps, relu)
