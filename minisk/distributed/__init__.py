@@ -11,6 +11,7 @@ from .group import (
     together,
 )
 from .launch import join
+from .nccl import for_device
 
-__all__ = ["DataParallel", "EndedByPeer", "Group", "broadcast_arrays", "broadcast_json", "fail_together", "join"]
-__all__ += ["require_same_state", "together"]
+__all__ = ["DataParallel", "EndedByPeer", "Group", "broadcast_arrays", "broadcast_json", "fail_together", "for_device"]
+__all__ += ["join", "require_same_state", "together"]

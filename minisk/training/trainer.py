@@ -30,6 +30,7 @@ from ..distributed import (
     broadcast_arrays,
     broadcast_json,
     fail_together,
+    for_device,
     require_same_state,
     together,
 )
@@ -105,6 +106,7 @@ class Trainer:
             saved = broadcast_arrays(self.group, arrays), broadcast_json(self.group, about)
         self.resumed = saved is not None
         together(self.group, lambda: self._prepare(saved, workers))
+        self.group = self.agreement.group = for_device(self.group, self.device)
         self.parallel = DataParallel(self.model, self.group, config.sync_bn)
 
     def _prepare(self, saved: tuple[dict[str, Array], dict[str, Any]] | None, workers: int) -> None:
