@@ -85,15 +85,12 @@ def disturb(job: subprocess.Popen[str], out: Path, rng: random.Random, number: i
     for pid in victims:
         os.kill(pid, sent)
     errors = job.communicate(timeout=60)[1]
-    while any(state_of(pid) not in ("", "Z") for pid in ranks):
-        time.sleep(0.01)
-        if time.monotonic() - before > 60:
-            raise Failed(f"{sent.name} to {target}: a rank is still there after a minute")
+    while (left := {pid: state_of(pid) for pid in ranks if state_of(pid)}) and time.monotonic() - before < 2 * LIMIT:
+        time.sleep(0.01)  # a zombie counts too: it is gone when the system's first process has noticed its end
     seconds = time.monotonic() - before
-    zombies = [pid for pid in ranks if state_of(pid) == "Z"]
     what = f"{sent.name:8} to {target:9} ended {len(ranks)} ranks in {seconds:.2f} s, exit status {job.returncode:4}"
-    if seconds > LIMIT or zombies:
-        raise Failed(f"{what}; zombies: {zombies}\n{errors}")
+    if seconds > LIMIT:
+        raise Failed(f"{what}; left: {left}\n{errors}")
     return f"{what}; {position(out)}"
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import check, convert, download, evaluate, export, gradcheck, info, predict, shards, summary, table
+from . import check, convert, download, evaluate, export, gradcheck, info, predict, scaling, shards, summary, table
 from .process import run_command
 
 
@@ -12,7 +12,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minisk", description="A small framework that trains SKNet.")
     parser.add_argument("--version", action="version", version=f"minisk {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    models = (summary, table, predict, evaluate, convert, export)
+    models = (summary, table, predict, evaluate, convert, export, scaling)
     for command in (info, *models, download, shards, gradcheck, check):
         command.add_to(commands)
     return parser
