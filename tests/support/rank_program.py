@@ -67,7 +67,7 @@ def raise_error():
 
 
 def stand_still():
-    """Stop this process; a process of its own continues it, since nobody else knows when."""
+    """Stop this process; a child of it continues it after 2.5 seconds."""
     if os.fork() == 0:
         time.sleep(2.5)
         os.kill(os.getppid(), signal.SIGCONT)
