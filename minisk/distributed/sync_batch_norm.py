@@ -15,7 +15,7 @@ import numpy as np
 from .. import kernels, ops
 from ..autograd import Context, Function, Tensor, is_grad_enabled
 from ..backend import Array, array_module
-from ..errors import GraphError, ShapeError
+from ..errors import GraphError
 from ..nn import BatchNorm1d, BatchNorm2d, Module
 from ..ops.batch_norm import Running
 from .group import Group
@@ -37,12 +37,9 @@ class SyncBatchNorm(Function):
         wide = np.promote_types(x.dtype, np.float32)
         center = mean.astype(wide)
         statistics = kernels.BatchStatistics(center, (mean - center).astype(wide), var.astype(wide))
-        ctx.total = int(total[0])
-        if ctx.total < 2:
-            raise ShapeError(f"batch_norm: x {x.shape} has one value per channel on all ranks together, variance 0")
-        running.update(statistics, ctx.total)
+        running.update(statistics, total)
         ctx.save_for_backward(x, weight, bias)
-        ctx.group, ctx.statistics, ctx.eps, ctx.relu = group, statistics, eps, relu
+        ctx.group, ctx.statistics, ctx.total, ctx.eps, ctx.relu = group, statistics, total, eps, relu
         return kernels.batch_norm_apply(x, weight, bias, statistics, eps, relu)
 
     @staticmethod

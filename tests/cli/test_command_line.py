@@ -131,11 +131,12 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
     others = {"mirror", "init", "freeze_bn", "momentum", "sync_bn"}
     assert given.keys() | others | of_photographs.keys() == {field.name for field in dataclasses.fields(Config)}
     flags = (part for k, v in given.items() for part in (f"--{k.replace('_', '-')}", v))
-    assert run(*flags, "--no-mirror")[0] == 0
+    assert run(*flags, "--no-mirror", "--no-sync-bn")[0] == 0
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["config"] == {
         **given,
         **of_photographs,
         "mirror": False,
+        "sync_bn": False,
         "init": None,
         "freeze_bn": False,
         "momentum": 0.9,  # the default: adamw refuses a momentum
