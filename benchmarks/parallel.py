@@ -1,7 +1,8 @@
 """Time data-parallel steps: `mpirun -n 2 python benchmarks/parallel.py sknet_small --batch-size 64 --steps 10`.
 
-Rank 0 prints medians: a step, and the fastest of them; what is left to wait for after backward, with buckets sent during backward and with one
-message after it; the sum of all gradients alone; an exchange of one number. Without mpirun it times one process.
+Rank 0 prints medians: a step, and the fastest of them; what is left to wait for after backward, with buckets sent
+during backward and with one message after it; the sum of all gradients alone; an exchange of one number. Without
+mpirun it times one process.
 """
 
 import argparse
@@ -89,9 +90,8 @@ def main() -> None:
     size = sum(parameter.size for parameter in job.model.parameters())
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     lines = [f"{arguments.model}, batch {arguments.batch_size}: {group.size} × {threads} threads, {group.library}"]
-    lines.append(
-        f"  step                      {1000 * step:9.2f} ms, fastest {1000 * fastest:.2f} ms, {1000 * processor:.2f} ms of processors"
-    )
+    lines.append(f"  step                      {1000 * step:9.2f} ms, fastest {1000 * fastest:.2f} ms")
+    lines.append(f"  processors, together      {1000 * processor:9.2f} ms")
     if group.size > 1:
         waited = median(job.waited, arguments.steps)
         late = Job(arguments.model, arguments.batch_size, group, 1 << 40, arguments.sync_bn)
