@@ -21,7 +21,7 @@ from .group import Group, Steps
 
 log = logging.getLogger("minisk")
 
-_SPIN = 0.002  # seconds of testing without a pause: the exchanges of batch norm take some microseconds
+_SPIN = 0.0005  # seconds of testing without a pause: the exchanges of batch norm take some microseconds
 _LONGEST_PAUSE = 0.001
 _TAGS = 16000  # MPI promises tags up to 32767
 _ANSWERS = 0.1  # of the patience: how long the other waiting ranks have to say that they wait too
