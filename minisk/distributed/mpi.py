@@ -79,7 +79,7 @@ class MpiGroup(Group):
             flat[...] = array_module(flat).asarray(host)
 
     def broadcast(self, array: Array) -> None:
-        host = to_device(array, "cpu")
+        host = np.asarray(to_device(array, "cpu"), order="C")
         self.finish(self._tested(self._world.Ibcast(_raw(host), 0)))
         if host is not array:
             array[...] = array_module(array).asarray(host)

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import tiny_run
+from photographs import make_tree
 from thread_group import on_ranks
 from tiny_run import assert_same_bits, config, tiny_net, weights
 
@@ -223,3 +224,35 @@ def test_only_rank_0_writes(tmp_path):
 
     on_ranks(2, work)
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
+
+
+# --- Photographs: each rank decodes its own ------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    monkeypatch.undo()  # `tiny` has replaced the data set
+    monkeypatch.setattr(run_folder, "draw_curves", lambda *arguments: None)
+    monkeypatch.setattr(models, "create", Float64Net)
+    monkeypatch.setenv("MINISK_CACHE", str(tmp_path / "cache"))
+    return make_tree(tmp_path / "tree", 12, 4)
+
+
+def of_photographs(tree, **settings):
+    return {"dataset": "imagenet", "data_dir": str(tree), "image_size": 24, "batch_size": 8, "lr": 0.05, **settings}
+
+
+def test_photographs_on_two_ranks_train_the_network_of_one(tree, tmp_path):
+    settings = of_photographs(tree, jitter=0.4, lighting=0.1)
+    for size in (1, 2):
+        train(tmp_path / str(size), size, **settings)
+    assert largest_difference(tmp_path / "1", tmp_path / "2") < 1e-12
+
+
+def test_without_an_unreadable_photograph_the_others_have_its_weight(tree, tmp_path):
+    min((tree / "train").rglob("*.*")).write_bytes(b"no photograph")
+    # Nothing is drawn at random, because a missing photograph changes what its batch draws.
+    settings = of_photographs(tree, mirror=False, least_area=1.0, max_broken=1)
+    for size in (1, 2):
+        train(tmp_path / str(size), size, **settings)
+    assert largest_difference(tmp_path / "1", tmp_path / "2") < 1e-12
