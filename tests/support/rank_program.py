@@ -20,7 +20,7 @@ from minisk.distributed import broadcast_json  # noqa: E402
 from minisk.training import Trainer, images, run_folder  # noqa: E402
 
 SIZES = [0, 1, 2, 5, 1000, 100_003]  # fewer numbers than ranks, and parts of unequal size
-TRAINING = {"epochs": 2, "clip_norm": 1.0, "ema": 0.8, "accumulate": 2}
+TRAINING = {"epochs": 1, "clip_norm": 1.0, "ema": 0.8, "accumulate": 2}
 
 
 def numbers_of(rank, size):
