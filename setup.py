@@ -44,6 +44,7 @@ setup(
         "book": ["jupytext>=1.16", "notebook>=7"],
         "notebook": ["jupytext>=1.16", "nbclient>=0.10", "ipykernel>=6.29"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
+        "mpi": ["mpi4py>=4"],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",

@@ -16,6 +16,7 @@ PACKAGES = (
     ("gradient_check", "use", "derivatives against differences"),
     ("export", "use", "networks as ONNX files"),
     ("analysis", "use", "summary, profiler, graph picture, figures"),
+    ("distributed", "networks", "several processes: MPI, NCCL"),
     ("models", "networks", "SKNet, ResNeXt, trained weights"),
     ("optim", "networks", "optimizers, schedules, clipping"),
     ("nn", "networks", "Module and the layers"),

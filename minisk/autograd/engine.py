@@ -131,6 +131,7 @@ def _propagate(
     complete: Complete = dict.fromkeys(targets)
     needed = _ids_above(graph.nodes, complete)
     pending: Pending = {}
+    missing = _edges_to_hooked_leaves(graph)
     with Mode(grad_mode.state, create_graph):
         for slot, seed in seeds:
             _add(pending, slot, seed)
@@ -139,14 +140,38 @@ def _propagate(
             for i, reference in node.retained.items():
                 if (kept := gradients[i]) is not None and (tensor := reference()) is not None:
                     accumulate_grad(tensor, kept)
-            needs_grad = tuple([edge is not None and edge.slot[0] in needed for edge in node.edges])
+            edges = node.edges
+            needs_grad = tuple([edge is not None and edge.slot[0] in needed for edge in edges])
             if True in needs_grad and any([gradient is not None for gradient in gradients]):
                 _pass_on(pending, node, gradients, needs_grad)
                 if not retain:
                     node.free()
+            if missing:
+                _settle(edges, missing, pending, complete)
         for slot, leaf in graph.leaves.items():
             _take(pending, complete, slot, leaf.hooks)
     return complete
+
+
+def _edges_to_hooked_leaves(graph: Reachable) -> dict[Slot, int]:
+    """Return, for each leaf with hooks, how many edges lead to it: its gradient is complete once all were visited."""
+    if not any([leaf.hooks for leaf in graph.leaves.values()]):
+        return {}
+    counts = {slot: 0 for slot, leaf in graph.leaves.items() if leaf.hooks}
+    for node in graph.nodes:
+        for edge in node.edges:
+            if edge is not None and edge.slot in counts:
+                counts[edge.slot] += 1
+    return counts
+
+
+def _settle(edges: Sequence[Edge | None], missing: dict[Slot, int], pending: Pending, complete: Complete) -> None:
+    """Call the hooks of leaves whose last edge is one of these, while backward goes on: data parallelism sends then."""
+    for edge in edges:
+        if isinstance(edge, LeafEdge) and edge.slot in missing:
+            missing[edge.slot] -= 1
+            if missing[edge.slot] == 0:
+                _take(pending, complete, edge.slot, edge.leaf.hooks)
 
 
 def _pass_on(pending: Pending, node: Node, gradients: list[Tensor | None], needs_grad: tuple[bool, ...]) -> None:

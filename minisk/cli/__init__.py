@@ -15,6 +15,7 @@ from . import (
     gradcheck,
     info,
     predict,
+    scaling,
     shards,
     steps,
     summary,
@@ -27,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minisk", description="A small framework that trains SKNet.")
     parser.add_argument("--version", action="version", version=f"minisk {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    models = (summary, table, predict, evaluate, attention, convert, export)
+    models = (summary, table, predict, evaluate, attention, convert, export, scaling)
     for command in (info, *models, ablation, download, shards, gradcheck, check, steps):
         command.add_to(commands)
     return parser

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..data.download import download_cifar
+from ..distributed import Group, broadcast_json, together
 from ..errors import MiniskError
 from ..evaluation import load_classifier, report_run
 from ..runtime import kernels_in_use
-from ..training import Config, SettingError, Trainer
+from ..training import Config, Metrics, SettingError, Trainer
 from ..training.config import GROUPS, kind_of
-from .process import run_command
+from .ranks import run_on_ranks
 from .recipes import PROGRAMS, Program
 from .signals import stop_signals
 from .text import flag, printable
@@ -114,22 +115,22 @@ def main(argv: Sequence[str] | None = None, program: str = "train_cifar") -> int
         program: one of PROGRAMS, which decides defaults and recipes.
     """
     given, about = list(sys.argv[1:] if argv is None else argv), PROGRAMS[program]
-    return run_command(program, lambda: _run(about, parser(about).parse_args(given), given))
+    return run_on_ranks(
+        program,
+        lambda: parser(about).parse_args(given),
+        lambda arguments, group: _run(about, arguments, given, group),
+    )
 
 
-def _run(program: Program, arguments: argparse.Namespace, given: Sequence[str]) -> int:
+def _run(program: Program, arguments: argparse.Namespace, given: Sequence[str], group: Group) -> int:
     again = shlex.join([sys.executable, sys.argv[0], *given, *([] if arguments.resume else ["--resume"])])
+    if group.size > 1:
+        again = f"mpirun -n {group.size} {again}"
     try:
-        if not arguments.out:
-            raise MiniskError("--out is empty, expected a folder")
-        config = config_from(arguments, program)
-        if arguments.download:
-            if config.data_dir is None:
-                raise MiniskError("--download needs --data-dir, the folder to fetch into")
-            download_cifar(config.dataset, config.data_dir)
+        config = _shared_config(program, arguments, group)
         if arguments.eval:
-            return evaluate_checkpoint(config, arguments.eval)
-        return _train(config, arguments, again)
+            return evaluate_checkpoint(config, arguments.eval) if group.rank == 0 else 0
+        return _train(config, arguments, again, group)
     except KeyboardInterrupt:
         saved = (Path(arguments.out) / "last.safetensors").exists()
         rest = f"the last checkpoint is whole; go on from there with\n{again}" if saved else "nothing was saved yet"
@@ -139,7 +140,25 @@ def _run(program: Program, arguments: argparse.Namespace, given: Sequence[str]) 
         raise MiniskError(f"{flag(error.setting)} {error.problem}") from error
 
 
-def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
+def _shared_config(program: Program, arguments: argparse.Namespace, group: Group) -> Config:
+    """Return rank 0's Config on every rank, after the download that it may ask for."""
+
+    def make() -> dict[str, Any] | None:
+        if group.rank > 0:
+            return None
+        if not arguments.out:
+            raise MiniskError("--out is empty, expected a folder")
+        config = config_from(arguments, program)
+        if arguments.download:
+            if config.data_dir is None:
+                raise MiniskError("--download needs --data-dir, the folder to fetch into")
+            download_cifar(config.dataset, config.data_dir)
+        return dataclasses.asdict(config)
+
+    return Config(**broadcast_json(group, together(group, make)))
+
+
+def _train(config: Config, arguments: argparse.Namespace, again: str, group: Group) -> int:
     trainer = Trainer(
         config,
         arguments.out,
@@ -149,29 +168,47 @@ def _train(config: Config, arguments: argparse.Namespace, again: str) -> int:
         log_every=arguments.log_every,
         workers=arguments.workers,
         tensorboard=arguments.tensorboard,
+        group=group,
     )
-    if arguments.resume and not trainer.resumed:
-        print(f"nothing is saved in {printable(arguments.out)} yet: starting from step 0")
-    size = sum(parameter.size for parameter in trainer.model.parameters())
-    print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
-    print(f"kernels: {kernels_in_use(trainer.device)}")
+    _print_settings(trainer, arguments)
     trainer.model.recompute = arguments.recompute
     if arguments.profile:
         profile_steps(trainer)
         return 0
     with stop_signals() as received:
-        for m in trainer.run(stop=lambda: bool(received)):
-            print(
-                f"epoch {m.epoch:3d}/{config.epochs}  train loss {m.train_loss:.3f} accuracy {m.train_accuracy:5.2f} %"
-                f"  test loss {m.test_loss:.3f} accuracy {m.test_accuracy:5.2f} %  {m.images_per_second:.0f} images/s",
-                flush=True,
-            )
+        for m in trainer.run(stop=lambda: received[-1] if received else 0):
+            if group.rank == 0:
+                print(_epoch_line(m, config.epochs), flush=True)
+    if group.rank > 0:
+        return 0 if trainer.finished else 128 + trainer.agreement.stopped_by
     if not trainer.finished:
         print(f"stopped; a checkpoint is written, go on from this step with\n{again}", file=sys.stderr)
-        return 128 + received[-1]
+        return 128 + trainer.agreement.stopped_by
     best = load_classifier(trainer.out / "best.safetensors", trainer.device).model
     options = {"workers": trainer.test_loader.workers, "max_broken": config.max_broken}
     report = report_run(best, trainer.test_loader.dataset, trainer.normalization, trainer.out, **options)
     what = "checkpoints, tables and pictures" if (trainer.out / "curves.png").exists() else "checkpoints and tables"
     print(f"best test accuracy {report.accuracy:.2f} %; {what} in {printable(arguments.out)}")
     return 0
+
+
+def _epoch_line(m: Metrics, epochs: int) -> str:
+    return (
+        f"epoch {m.epoch:3d}/{epochs}  train loss {m.train_loss:.3f} accuracy {m.train_accuracy:5.2f} %"
+        f"  test loss {m.test_loss:.3f} accuracy {m.test_accuracy:5.2f} %  {m.images_per_second:.0f} images/s"
+    )
+
+
+def _print_settings(trainer: Trainer, arguments: argparse.Namespace) -> None:
+    """Print what will be trained, on what; rank 0 does."""
+    config, group = trainer.config, trainer.group
+    if group.rank > 0:
+        return
+    if arguments.resume and not trainer.resumed:
+        print(f"nothing is saved in {printable(arguments.out)} yet: starting from step 0")
+    size = sum(parameter.size for parameter in trainer.model.parameters())
+    print(f"{config.model}: {size:,} parameters, on {trainer.device}; {config.dataset}: {len(trainer.classes)} classes")
+    print(f"kernels: {kernels_in_use(trainer.device)}")
+    if group.size > 1:
+        how = "synchronised" if config.sync_bn else "each rank's own"
+        print(f"{group.size} processes on {group.library}; batch norm's statistics: {how}", flush=True)

@@ -22,7 +22,10 @@ def evaluate_checkpoint(config: Config, checkpoint: str) -> int:
 
 
 def profile_steps(trainer: Trainer) -> None:
-    """Print where the time of ten steps goes, after three that build kernels and fetch memory; save nothing else."""
+    """Print where the time of ten steps goes, after three that build kernels and fetch memory; save nothing else.
+
+    Of several ranks, rank 0 prints its own time.
+    """
     trainer.model.train()
     batches = itertools.chain.from_iterable(map(trainer.train_loader.epoch, itertools.count(1)))
     for batch in itertools.islice(batches, 3):
@@ -30,6 +33,8 @@ def profile_steps(trainer: Trainer) -> None:
     with profile(trainer.model) as found:
         for batch in itertools.islice(batches, 10):
             trainer.train_step(batch)
+    if trainer.group.rank > 0:
+        return
     print(found)
     trainer.out.mkdir(parents=True, exist_ok=True)
     found.save_trace(trainer.out / "trace.json")

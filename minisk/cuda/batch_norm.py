@@ -7,7 +7,7 @@ order.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,19 +40,24 @@ def launch_batch_norm_train(
 ) -> tuple[Array, BatchStatistics]:
     """Return out, and the statistics of the batch."""
     sizes, parts, block = _partition(x)
-    images, channels, spatial = sizes
-    xp, wide = array_module(x), np.promote_types(x.dtype, np.float32)
-    weight, bias = weight.astype(wide, copy=False), bias.astype(wide, copy=False)
-    center = xp.empty(channels, wide)
+    xp, channels = array_module(x), sizes[1]
+    center = xp.empty(channels, np.promote_types(x.dtype, np.float32))
     if parts == 1:
         out, statistics = xp.empty_like(x), BatchStatistics(center, xp.empty_like(center), xp.empty_like(center))
         launch(WHOLE, (channels,), block, (*sizes, eps, relu, x, weight, bias, out, *statistics))
         return out, statistics
-    sums = xp.empty((2, parts, channels), wide)
-    launch(MOMENTS, (channels, parts), block, (*sizes, x, center, *sums))
-    rest, squares = sums.sum(axis=1, dtype=np.float64) / (images * spatial)
-    statistics = BatchStatistics(center, rest.astype(wide), (squares - rest * rest).astype(wide))
+    statistics = launch_batch_norm_moments(x)
     return launch_batch_norm_apply(x, weight, bias, statistics, eps, relu), statistics
+
+
+def launch_batch_norm_moments(x: Array) -> BatchStatistics:
+    """Return the statistics of x."""
+    (images, channels, spatial), parts, block = _partition(x)
+    xp, wide = array_module(x), np.promote_types(x.dtype, np.float32)
+    center, sums = xp.empty(channels, wide), xp.empty((2, parts, channels), wide)
+    launch(MOMENTS, (channels, parts), block, (images, channels, spatial, x, center, *sums))
+    rest, squares = sums.sum(axis=1, dtype=np.float64) / (images * spatial)
+    return BatchStatistics(center, rest.astype(wide), (squares - rest * rest).astype(wide))
 
 
 def launch_batch_norm_apply(
@@ -79,19 +84,46 @@ def launch_batch_norm_backward(
 ) -> tuple[Array, Array, Array]:
     """Return dx, dweight and dbias; depends: whether the statistics are those of x, or constants."""
     sizes, parts, block = _partition(x)
-    channels, wide = sizes[1], statistics.var.dtype
-    xp, scale_and_shift = array_module(x), (weight.astype(wide, copy=False), bias.astype(wide, copy=False))
-    given = dout, x, *scale_and_shift, *statistics
-    dx = xp.empty_like(x)
+    xp, channels, wide = array_module(x), sizes[1], statistics.var.dtype
     if parts == 1:
-        dweight, dbias = xp.empty((2, channels), wide)
+        given = dout, x, *_in(wide, weight, bias), *statistics
+        dx, (dweight, dbias) = xp.empty_like(x), xp.empty((2, channels), wide)
         launch(BACKWARD_WHOLE, (channels,), block, (*sizes, eps, relu, depends, *given, dx, dweight, dbias))
-        return dx, dweight.astype(weight.dtype, copy=False), dbias.astype(weight.dtype, copy=False)
-    sums = xp.empty((2, parts, channels), wide)
-    launch(GRADIENT_SUMS, (channels, parts), block, (*sizes, eps, relu, *given, *sums))
-    dbias, dweight = sums.sum(axis=1, dtype=np.float64).astype(sums.dtype)
-    launch(INPUT_GRAD, (channels, parts), block, (*sizes, eps, relu, depends, *given, dbias, dweight, dx))
-    return dx, dweight.astype(weight.dtype, copy=False), dbias.astype(weight.dtype, copy=False)
+        return dx, *_in(weight.dtype, dweight, dbias)
+    sums = launch_batch_norm_gradient_sums(dout, x, weight, bias, statistics, eps, relu)
+    dx, given = xp.empty_like(x), (dout, x, *_in(wide, weight, bias), *statistics)
+    launch(INPUT_GRAD, (channels, parts), block, (*sizes, eps, relu, depends, *given, *sums, dx))
+    dbias, dweight = _in(weight.dtype, *sums)
+    return dx, dweight, dbias
+
+
+def launch_batch_norm_gradient_sums(
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
+) -> Array:
+    """Return dbias and dweight, (2, C), in the statistics' dtype."""
+    sizes, parts, block = _partition(x)
+    wide = statistics.var.dtype
+    sums = array_module(x).empty((2, parts, sizes[1]), wide)
+    given = dout, x, *_in(wide, weight, bias), *statistics
+    launch(GRADIENT_SUMS, (sizes[1], parts), block, (*sizes, eps, relu, *given, *sums))
+    return sums.sum(axis=1, dtype=np.float64).astype(wide)
+
+
+def launch_batch_norm_input_grad(
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool, means: Array
+) -> Array:
+    """Return dx for given means of g and of g · xhat, (2, C), over all that the statistics are of."""
+    sizes, parts, block = _partition(x)
+    dx = array_module(x).empty_like(x)
+    sums = means * (sizes[0] * sizes[2])  # the kernel divides by the number of elements of this x
+    given = (dout, x, *_in(statistics.var.dtype, weight, bias, *statistics, *sums))
+    launch(INPUT_GRAD, (sizes[1], parts), block, (*sizes, eps, relu, True, *given, dx))
+    return dx
+
+
+def _in(dtype: np.dtype[Any], *arrays: Array) -> tuple[Array, ...]:
+    """Return the arrays in a dtype, without a copy where they have it."""
+    return tuple([array.astype(dtype, copy=False) for array in arrays])
 
 
 def _partition(x: Array) -> Partition:

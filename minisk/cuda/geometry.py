@@ -52,6 +52,12 @@ class BatchStatistics(NamedTuple):
     def mean(self) -> Array:
         return self.center + self.rest
 
+    def in_float64(self) -> Array:
+        """Return mean and biased variance, float64 (2, C)."""
+        xp = array_module(self.center)
+        center, rest, var = (part.astype(np.float64) for part in self)
+        return xp.stack([center + rest, var])
+
     @classmethod
     def fixed(cls, mean: Array, var: Array, like: Array) -> "BatchStatistics":
         """Return BatchStatistics of copies of a given mean and variance, for normalising an array like `like`."""

@@ -12,6 +12,7 @@ from .photos import Photos
 from .processes import Batch
 from .shapes import SHAPES, STANDARD_SHAPES, ScaledShapes, make_scaled_shapes, make_shapes
 from .shards import ImageShards, write_shards
+from .share import Share
 from .transforms import (
     Augment,
     Mix,
@@ -80,7 +81,7 @@ __all__ = [
     "Dataset",
     "ImageDataset",
 ]
-__all__ += ["ImageFolder", "ImageShards", "Loader", "Mix", "Photos", "RandomResizedView", "View"]
+__all__ += ["ImageFolder", "ImageShards", "Loader", "Mix", "Photos", "RandomResizedView", "Share", "View"]
 __all__ += ["color_jitter", "cutout", "lighting", "load_cifar", "load_dataset", "load_image_tree"]
 __all__ += [
     "ScaledShapes",

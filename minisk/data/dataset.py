@@ -60,10 +60,11 @@ class Dataset(ABC):
         Raises IndexError for an index out of range, DataError for an image that cannot be read.
         """
 
-    def draw(self, indices: Indices, rng: np.random.Generator) -> Drawn:
+    def draw(self, indices: Indices, rng: np.random.Generator, needed: Indices | None = None) -> Drawn:
         """Return images for a batch; by default what `fetch` returns.
 
-        A subclass may draw a part of each image from rng, and leave out images that it can't read.
+        A subclass may draw a part of each image from rng, leave out images that it can't read, and return black for
+        those at positions that are not `needed`.
         """
         return Drawn(*self.fetch(indices))
 

@@ -16,10 +16,12 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError, escaped
 from .dataset import Dataset
 from .processes import Batch, Made, worker_batches
+from .share import Share
 from .transforms import Augmentation, Mix, normalize
 
 log = logging.getLogger("minisk")
@@ -48,6 +50,8 @@ class Loader:
         mix: blends each batch; labels become float32 targets (n, classes).
         timeout: seconds to wait for a worker's next batch before it is killed and reported; 0: no limit.
         max_broken: images that may be left out of their batches because they can't be read; one more is an error.
+        share: the part of each batch to return. Random choices are drawn for the whole batch, so the shares of all
+            processes together are the batch that one process would get.
 
     Attributes:
         broken: for the index of each image that was left out so far, why.
@@ -67,6 +71,7 @@ class Loader:
     mix: Mix | None = None
     timeout: float = 300.0
     max_broken: int = 0
+    share: Share = field(default_factory=Share)
     broken: dict[int, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +94,7 @@ class Loader:
         """Iterate over epoch 0, from its first batch."""
         return self.epoch(0)
 
-    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
+    def epoch(self, epoch: int, start: int = 0, every: int = 1) -> Generator[Batch, None, None]:
         """Iterate over (images, labels): float32 (n, 3, H, W) and int64 (n,), or targets with a mix.
 
         ``close()`` and deleting the iterator end it early.
@@ -97,6 +102,7 @@ class Loader:
         Args:
             epoch: from 0; decides order and augmentation.
             start: the number of the first batch.
+            every: take each so-many-th batch from there on.
 
         Raises:
             DataError: an argument is out of range; more than max_broken images can't be read, or none of a batch; a
@@ -107,7 +113,7 @@ class Loader:
             raise DataError(f"Loader: epoch is {epoch}, expected at least 0")
         if not 0 <= start <= len(self):
             raise DataError(f"Loader: start is {start}, expected 0 to {len(self)}, the number of batches")
-        numbers = range(start, len(self))
+        numbers = range(start, len(self), every)
         if self.workers:
             return self._readable(worker_batches(self, self.workers, epoch, numbers))
         if self.prefetch == 0:
@@ -123,11 +129,16 @@ class Loader:
         def make(number: int) -> Made:
             indices = order[number * self.batch_size : (number + 1) * self.batch_size]
             rng = _stream(self.seed, _AUGMENT, epoch, number)
-            images, labels, broken = self.dataset.draw(indices, rng)
+            rows = self.share.positions(len(indices))
+            needed = None if self.share.size == 1 or self.mix is not None else rows  # a mix needs the other images too
+            images, labels, broken = self.dataset.draw(indices, rng, needed)
+            own = _places(indices, broken, rows)
             if self.augment is not None:
                 images = self.augment(images, rng)
-            normal = normalize(images, self.mean, self.std)
-            return Made((normal, labels) if self.mix is None else self.mix(normal, labels, rng), broken)
+            if self.mix is None:
+                return Made((normalize(images[own], self.mean, self.std), labels[own]), broken)
+            mixed, targets = self.mix(normalize(images, self.mean, self.std), labels, rng)
+            return Made((mixed[own], targets[own]), broken)
 
         return make
 
@@ -152,6 +163,16 @@ def _stream(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
+def _places(
+    indices: NDArray[np.int64], broken: tuple[tuple[int, str], ...], rows: NDArray[np.int64]
+) -> NDArray[np.int64] | slice:
+    """Return where the images of these rows of a batch are among those that could be read."""
+    if len(rows) == len(indices):
+        return slice(None)
+    readable = indices[~np.isin(indices, [index for index, _ in broken])]
+    return np.flatnonzero(np.isin(readable, indices[rows]))
+
+
 def _prefetched(make: Callable[[int], Made], numbers: range, prefetch: int) -> Generator[Made, None, None]:
     """Yield ``make(number)`` for every number; a thread makes up to ``prefetch`` of them ahead."""
     executor = ThreadPoolExecutor(1, _THREAD)
@@ -159,8 +180,9 @@ def _prefetched(make: Callable[[int], Made], numbers: range, prefetch: int) -> G
         ahead = deque(executor.submit(make, number) for number in numbers[:prefetch])
         for number in numbers:
             batch = ahead.popleft().result()
-            if number + prefetch in numbers:
-                ahead.append(executor.submit(make, number + prefetch))
+            later = number + prefetch * numbers.step
+            if later in numbers:
+                ahead.append(executor.submit(make, later))
             yield batch
     finally:
         # The garbage collector may run this in the executor's own thread, which cannot wait for itself.

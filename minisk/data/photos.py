@@ -81,12 +81,20 @@ class Photos(Dataset):
             raise DataError(drawn.broken[0][1])
         return drawn.images, drawn.labels
 
-    def draw(self, indices: Indices, rng: Random) -> Drawn:
+    def draw(self, indices: Indices, rng: Random, needed: Indices | None = None) -> Drawn:
+        # Each photograph has a stream of its own: what it draws depends on no other, so a process may leave others out.
         pixels, kept, broken = [], [], []
-        for index in np.asarray(indices, dtype=np.int64):
+        black = np.zeros((3, self.view.size, self.view.size), np.uint8)
+        wanted = range(len(indices)) if needed is None else {int(position) for position in needed}
+        for position, (index, own) in enumerate(
+            zip(np.asarray(indices, np.int64), rng.spawn(len(indices)), strict=True)
+        ):
             try:
-                name, content = self.content(int(index))
-                pixels.append(read_view(name, self.view, rng, content))
+                if position in wanted:
+                    name, content = self.content(int(index))
+                    pixels.append(read_view(name, self.view, own, content))
+                else:
+                    pixels.append(black)
                 kept.append(index)
             except (DataError, OSError) as error:
                 broken.append((int(index), str(error)))

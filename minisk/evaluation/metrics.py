@@ -1,6 +1,6 @@
 """Loss and accuracy of a model over batches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,12 +63,21 @@ def read_together(numbers: Sequence[Tensor]) -> list[float]:
 def evaluate(model: Module, batches: Iterable[Batch], device: str = "cpu") -> tuple[float, float]:
     """Return the mean cross entropy (nats) and the accuracy (percent) over all batches, in evaluation mode."""
     mean = RunningMean()
+    for measured in batch_metrics(model, batches, device):
+        mean.add(*measured)
+    return mean.loss, mean.accuracy
+
+
+def batch_metrics(
+    model: Module, batches: Iterable[Batch], device: str = "cpu"
+) -> Generator[tuple[int, float, float], None, None]:
+    """Yield the number of images, their mean cross entropy and how many are right of each batch, in evaluation mode."""
     with evaluation_mode(model), no_grad():
         for images, labels in batches:
             x, y = Tensor(images).to(device), Tensor(labels).to(device)
             logits = model(x)
-            mean.add(len(labels), *read_together([ops.cross_entropy(logits, y), count_correct(logits, y)]))
-    return mean.loss, mean.accuracy
+            loss, correct = read_together([ops.cross_entropy(logits, y), count_correct(logits, y)])
+            yield len(labels), loss, correct
 
 
 def log_probabilities(model: Module, images: NDArray[Any]) -> NDArray[Any]:

@@ -6,7 +6,14 @@ else in the package chooses between the two. `dispatch.py` holds the rules.
 
 from ..backend import Array
 from ..cuda.axpy import launch_axpy, launch_channel_add, launch_channel_dot, launch_channel_scale, launch_plane_mean
-from ..cuda.batch_norm import launch_batch_norm_apply, launch_batch_norm_backward, launch_batch_norm_train
+from ..cuda.batch_norm import (
+    launch_batch_norm_apply,
+    launch_batch_norm_backward,
+    launch_batch_norm_gradient_sums,
+    launch_batch_norm_input_grad,
+    launch_batch_norm_moments,
+    launch_batch_norm_train,
+)
 from ..cuda.convolution import (
     is_weight_grad_a_convolution,
     launch_conv2d,
@@ -46,6 +53,9 @@ __all__ = [
     "axpy",
     "batch_norm_apply",
     "batch_norm_backward",
+    "batch_norm_gradient_sums",
+    "batch_norm_input_grad",
+    "batch_norm_moments",
     "batch_norm_train",
     "bilinear",
     "bilinear_adjoint",
@@ -335,6 +345,44 @@ def batch_norm_backward(
         return reference.batch_norm_backward(dout, x, weight, bias, statistics, eps, relu, depends)
     dout, x, weight, bias = contiguous(dout), contiguous(x), contiguous(weight), contiguous(bias)
     return launch_batch_norm_backward(dout, x, weight, bias, statistics, eps, relu, depends)
+
+
+# The steps of batch norm one by one: statistics of images on several processes need a sum between them.
+
+
+@with_fallback
+def batch_norm_moments(x: Array) -> Array:
+    """Return mean and biased variance of each channel of x, (N, C, …), as float64 (2, C)."""
+    if not use_kernel(x, min_size=8192):
+        return reference.batch_norm_moments(x)
+    return launch_batch_norm_moments(contiguous(x)).in_float64()
+
+
+@with_fallback
+def batch_norm_gradient_sums(
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
+) -> Array:
+    """Return dbias and dweight of `batch_norm_backward`, (2, C); float32 for float16."""
+    if not use_kernel(dout, x, min_size=8192):
+        return reference.batch_norm_gradient_sums(dout, x, weight, bias, statistics, eps, relu)
+    dout, x, weight, bias = contiguous(dout), contiguous(x), contiguous(weight), contiguous(bias)
+    return launch_batch_norm_gradient_sums(dout, x, weight, bias, statistics, eps, relu)
+
+
+@with_fallback
+def batch_norm_input_grad(
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool, means: Array
+) -> Array:
+    """Return dx of `batch_norm_backward`, where the statistics depend on x and on other images.
+
+    Args:
+        dout, x, weight, bias, statistics, eps, relu: as there.
+        means: dbias / m and dweight / m, (2, C), over all m elements of a channel that the statistics are of.
+    """
+    if not use_kernel(dout, x, min_size=8192):
+        return reference.batch_norm_input_grad(dout, x, weight, bias, statistics, eps, relu, means)
+    dout, x, weight, bias = contiguous(dout), contiguous(x), contiguous(weight), contiguous(bias)
+    return launch_batch_norm_input_grad(dout, x, weight, bias, statistics, eps, relu, means)
 
 
 # --- Windows: convolution.cu, pooling.cu ---------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """BatchNorm2d, BatchNorm1d: batch normalisation with a learned scale and bias per channel."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import ops
@@ -23,6 +25,8 @@ class _BatchNorm(Module):
         bias: (C,), initialised to 0.
         running_mean, running_var: (C,), initialised to 0 and 1.
         frozen: set by `freeze`.
+        normalize: an operation with the arguments of `ops.batch_norm` to use instead; None: that one.
+        processes: number of processes whose images it normalises over together, in training.
 
     Raises:
         ShapeError: the input has other axes, or num_features is not an integer of at least 1.
@@ -30,6 +34,8 @@ class _BatchNorm(Module):
     """
 
     axes: tuple[str, ...]  # accepted shapes of the input
+    normalize: Callable[..., Tensor] | None = None
+    processes = 1
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, relu: bool = False) -> None:
         owner = type(self).__name__
@@ -62,7 +68,8 @@ class _BatchNorm(Module):
             raise ShapeError(f"{type(self).__name__}: x {x.shape} must be {' or '.join(self.axes)}")
         training = self.training and not self.frozen
         mean, var = self.running_mean, self.running_var
-        return ops.batch_norm(x, self.weight, self.bias, mean, var, training, self.momentum, self.eps, self.relu)
+        normalize = self.normalize or ops.batch_norm
+        return normalize(x, self.weight, self.bias, mean, var, training, self.momentum, self.eps, self.relu)
 
 
 class BatchNorm2d(_BatchNorm):

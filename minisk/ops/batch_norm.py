@@ -32,7 +32,7 @@ class Running(NamedTuple):
     var: Tensor
     momentum: float
 
-    def update(self, statistics: kernels.BatchStatistics, count: int) -> None:
+    def update(self, statistics: kernels.BatchStatistics, count: int | Array) -> None:
         """Set each to (1 - momentum) · old + momentum · new, in place; count: the number of values per channel."""
         unbiased = statistics.var * (count / (count - 1))
         for running, value in ((self.mean, statistics.mean), (self.var, unbiased)):

@@ -74,7 +74,12 @@ def clip_gradients(parameters: Iterable[Tensor], norm: float, max_norm: float, s
     factor = max_norm / norm if max_norm and max_norm < norm < math.inf else 1.0
     factor /= scale
     if factor != 1.0:
-        for parameter in parameters:
-            if parameter.grad is not None:
-                parameter.grad.data[...] *= factor
-                parameter.grad.mark_written()
+        scale_gradients(parameters, factor)
+
+
+def scale_gradients(parameters: Iterable[Tensor], factor: float) -> None:
+    """Multiply all gradients by a factor, in place; parameters without a gradient are skipped."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.data[...] *= factor
+            parameter.grad.mark_written()

@@ -36,6 +36,7 @@ _VALUES_BEFORE_ADDED = {
     "max_broken": 0,
     "step_epochs": 0,
     "precision": "float32",
+    "sync_bn": True,
 }
 
 # Settings that may change when a run is resumed. The images of data_dir are compared by content instead.
@@ -141,6 +142,7 @@ class Config:
     jitter: float = _setting("data", 0.0, "strength of random colour changes, a share", "F", at_least=0, at_most=1)
     mixup: float = _setting("data", 0.0, "blend two images; α of the Beta distribution; 0: off", "F", at_least=0)
     cutmix: float = _setting("data", 0.0, "paste a part of another image; α as for --mixup; 0: off", "F", at_least=0)
+    sync_bn: bool = _setting("run", True, "several processes: batch norm over the images of all of them")
     seed: int = _setting("run", 0, "seed of every random choice: same seed, same bits", at_least=0)
     precision: str = _setting(
         "run", "float32", "mixed: products in float16, for GPUs; slow on a CPU", choices=("float32", "mixed")

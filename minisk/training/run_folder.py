@@ -132,6 +132,23 @@ class RunLog:
             self._failed.add(name)
 
 
+class SilentLog(RunLog):
+    """The log of a rank other than 0: nothing is written."""
+
+    @contextmanager
+    def opened(self, step: int) -> Iterator[None]:
+        yield
+
+    def event(self, name: str, **details: Any) -> None:
+        pass
+
+    def epoch(self, history: Sequence[Metrics], step: int, rates: Sequence[float]) -> None:
+        pass
+
+    def save_batch(self, arrays: dict[str, Any], about: dict[str, Any]) -> str:
+        return ""
+
+
 class EventFile:
     """A file of scalars for TensorBoard.
 

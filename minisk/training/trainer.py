@@ -1,5 +1,7 @@
 """Training from start to finish: one `Config` describes a run, `Trainer` carries it out.
 
+Several processes train one network together if `group` holds them; rank 0 alone writes.
+
 Files in the run's folder; all but the log are replaced as a whole:
     config.json         the Config                          metrics.csv, curves.png   a row, a point per epoch
     last.safetensors    everything needed to resume         log.jsonl                 a line per event
@@ -20,21 +22,33 @@ import numpy as np
 
 from .. import models
 from ..autograd import Tensor
-from ..backend import Array, manual_seed
-from ..data import Batch
+from ..backend import Array, full_device_name, manual_seed
+from ..data import Batch, Share
+from ..distributed import (
+    DataParallel,
+    Group,
+    broadcast_arrays,
+    broadcast_json,
+    fail_together,
+    for_device,
+    require_same_state,
+    together,
+)
 from ..errors import MiniskError
-from ..evaluation.metrics import count_correct, evaluate, read_together, resolve_device
+from ..evaluation.metrics import RunningMean, batch_metrics, count_correct, read_together, resolve_device
 from ..ops.autocast import autocast
-from ..optim import WeightAverage, clip_gradients, gradient_norm
+from ..optim import WeightAverage, clip_gradients, gradient_norm, scale_gradients
+from .agreement import Agreement
 from .checkpoints import Checkpoints
 from .config import Config, SettingError
 from .images import check_classes, check_same_data, describe_images, load_images, make_loaders
 from .mixed_precision import LossScale
 from .optimization import freeze_batch_norms, make_optimizer, make_schedule
-from .provenance import software, warn_of_other_software
-from .run_folder import Metrics, RunLog, hold_folder, progress_bar, write_config
+from .provenance import check_processes, software, warn_of_other_software
+from .run_folder import Metrics, RunLog, SilentLog, hold_folder, progress_bar, write_config
 from .state import Position, TrainingState
 
+_DROPOUT = 2  # first part of a random stream's key; 0 and 1 are the loader's
 MOST_RATES = 2000  # points of the learning rate in curves.png
 
 
@@ -53,6 +67,7 @@ class Trainer:
         log_every: steps between lines of log.jsonl.
         workers: processes that prepare batches.
         tensorboard: also write scalars for TensorBoard; needs tensorboardX.
+        group: the processes that train together; by default this one alone.
 
     Raises:
         CheckpointError: the checkpoint is of another Config, or the folder holds a run and resume is False.
@@ -70,31 +85,58 @@ class Trainer:
         log_every: int = 50,
         workers: int = 0,
         tensorboard: bool = False,
+        group: Group | None = None,
     ) -> None:
-        _check_options(out, save_every=(save_every, 0), save_minutes=(save_minutes, 0), log_every=(log_every, 1))
-        _check_options(out, workers=(workers, 0))
         self.config, self.out, self.log_every = config, Path(out), log_every
-        self.device = resolve_device(config.device)
-        self.log = RunLog(self.out, tensorboard)
-        self.checkpoints = Checkpoints(self.out, self.log, save_every, save_minutes)
-        if not resume:
-            self.checkpoints.refuse_if_any()
-        saved = self.checkpoints.load(config) if resume else None
+        self.group = group or Group()
+        self.agreement = Agreement(self.group)
+
+        def open_folder() -> tuple[dict[str, Array], dict[str, Any]] | None:
+            _check_options(out, save_every=(save_every, 0), save_minutes=(save_minutes, 0), log_every=(log_every, 1))
+            _check_options(out, workers=(workers, 0))
+            self.log = RunLog(self.out, tensorboard) if self.group.rank == 0 else SilentLog(self.out)
+            self.checkpoints = Checkpoints(self.out, self.log, save_every, save_minutes)
+            if self.group.rank > 0:
+                return None
+            if not resume:
+                self.checkpoints.refuse_if_any()
+            return self.checkpoints.load(config) if resume else None
+
+        saved = together(self.group, open_folder)
+        if broadcast_json(self.group, saved is not None):
+            arrays, about = saved or ({}, {})
+            saved = broadcast_arrays(self.group, arrays), broadcast_json(self.group, about)
         self.resumed = saved is not None
+        together(self.group, lambda: self._prepare(saved, workers))
+        self.group = self.agreement.group = for_device(self.group, self.device)
+        self.parallel = DataParallel(self.model, self.group, config.sync_bn)
+
+    def _prepare(self, saved: tuple[dict[str, Array], dict[str, Any]] | None, workers: int) -> None:
+        """Make data, model and optimizer, and restore a checkpoint. Every rank does, without an exchange."""
+        config, group = self.config, self.group
+        if config.batch_size // config.accumulate < group.size:
+            part = f"{config.batch_size} images in {config.accumulate} parts"
+            raise SettingError("batch_size", f"is too small: {part} leave a rank of {group.size} without an image")
+        self.device = resolve_device(config.device)
+        if self.device == "cuda" and group.size > 1:
+            self.device = full_device_name(f"cuda:{group.local_rank}")
         train_set, test_set = load_images(config)
-        check_classes(train_set)
+        if group.rank == 0:
+            check_classes(train_set)
         self.classes = train_set.classes
+        self.share = Share(group.rank, group.size, config.accumulate)
         self.train_loader, self.test_loader = make_loaders(config, train_set, test_set, workers)
+        self.train_loader.share = self.share
         self.normalization = {"mean": self.train_loader.mean, "std": self.train_loader.std}
         self.images = {"normalization": self.normalization, **describe_images(train_set, test_set)}
-        self.software = software(self.device)
+        self.software = software(self.device, group.size)
         manual_seed(config.seed)
         self.model = self._make_model(begin=saved is None)
         self.optimizer = make_optimizer(config, self.model)
         self.schedule = make_schedule(config, self.optimizer, len(self.train_loader))
         self.average = WeightAverage(self.model, config.ema) if config.ema else None
-        loss_scale = LossScale() if config.precision == "mixed" else None
-        self.state = TrainingState(self.model, self.optimizer, self.schedule, self.average, loss_scale)
+        scale = LossScale() if config.precision == "mixed" else None
+        self.state = TrainingState(self.model, self.optimizer, self.schedule, self.average, scale)
         self.history = self.state.history
         if saved is not None:
             self._restore(*saved)
@@ -115,22 +157,25 @@ class Trainer:
     def _restore(self, arrays: dict[str, Array], about: dict[str, Any]) -> None:
         check_same_data(about, self.images)
         self.state.restore(arrays, about, self.checkpoints.last)
-        warn_of_other_software(about.get("software", {}), self.software)
+        before = about.get("software", {})
+        if self.group.rank == 0:
+            warn_of_other_software(before, self.software)
+        check_processes(before, self.software, self.config.sync_bn)
 
     @property
     def finished(self) -> bool:
         """Whether every epoch is done."""
         return self.state.position.epoch > self.config.epochs
 
-    def run(self, progress: bool = True, stop: Callable[[], bool] = lambda: False) -> Iterator[Metrics]:
+    def run(self, progress: bool = True, stop: Callable[[], int] = lambda: 0) -> Iterator[Metrics]:
         """Train until the Config's number of epochs; yield each epoch's Metrics once it is saved.
 
         If a checkpoint cannot be written (a full disk, for example), the earlier one stays. Training logs this,
         continues, and tries again at the next save. It raises only if this was the last save of the run.
 
         Args:
-            progress: show a bar on a terminal, otherwise a line every minute.
-            stop: called after each step; if it returns True, the run is saved and ends early.
+            progress: show a bar on a terminal, otherwise a line every minute; rank 0 alone does.
+            stop: called after each step; unless it returns 0, the run is saved and ends early, on all ranks.
 
         Raises:
             CheckpointError: the last checkpoint of the run could not be written.
@@ -138,18 +183,21 @@ class Trainer:
         """
         if self.finished:
             return
-        with hold_folder(self.out):
-            self.checkpoints.check_unchanged()
-            write_config(self.out, dataclasses.asdict(self.config))
+        self.agreement.asked = stop
+        with hold_folder(self.out) if self.group.rank == 0 else contextlib.nullcontext():
+            if self.group.rank == 0:
+                self.checkpoints.check_unchanged()
+                write_config(self.out, dataclasses.asdict(self.config))
             with self.log.opened(self.schedule.steps):
                 position = self.state.position
-                self.log.event("start", epoch=position.epoch, step=position.step, device=self.device)
+                about = {"processes": self.group.size, "library": self.group.library} if self.group.size > 1 else {}
+                self.log.event("start", epoch=position.epoch, step=position.step, device=self.device, **about)
                 if not self.resumed:
                     self._save()
-                while not self.finished and not stop():
-                    self._train_epoch(progress, stop)
-                    measured = None if stop() else self._evaluate(stop)
-                    if measured is None or stop():
+                while not self.finished and not self.agreement.must_stop():
+                    self._train_epoch(progress and self.group.rank == 0)
+                    measured = None if self.agreement.must_stop() else self._evaluate()
+                    if measured is None or self.agreement.must_stop():
                         break
                     yield self._end_epoch(*measured)
                 if not self.finished:
@@ -157,8 +205,8 @@ class Trainer:
                 position = self.state.position
                 self.log.event("stop", finished=self.finished, epoch=position.epoch, step=position.step)
 
-    def _train_epoch(self, progress: bool, stop: Callable[[], bool]) -> None:
-        """Train from the current position to the end of the epoch, or until `stop` returns True."""
+    def _train_epoch(self, progress: bool) -> None:
+        """Train from the current position to the end of the epoch, or until the ranks stop."""
         self.model.train()
         position, epochs = self.state.position, self.config.epochs
         all_steps = epochs * len(self.train_loader)
@@ -173,7 +221,7 @@ class Trainer:
                 position.step += 1
                 if self.schedule.steps % self.log_every == 0:
                     self.log.step(self.schedule.steps, loss=loss, gradient_norm=norm, lr=position.lr)
-                if self.checkpoints.is_due(self.schedule.steps):
+                if self.agreement.is_save_due if self.group.size > 1 else self.checkpoints.is_due(self.schedule.steps):
                     self._save()
                 now = time.perf_counter()
                 position.seconds += now - before
@@ -183,21 +231,25 @@ class Trainer:
                 text = f"loss {position.loss:.3f}, accuracy {position.accuracy:.1f} %, {speed:.0f} images/s"
                 bar.set_postfix_str(text, refresh=False)
                 bar.update()
-                if stop():
+                if self.agreement.must_stop():
                     return
 
     def train_step(self, batch: Batch) -> tuple[float, float]:
         """Take one step. Return the loss (nats) and the norm of the gradient before clipping.
 
-        In mixed precision a step whose gradient overflowed is left out: neither weights nor the schedule move.
+        batch: this rank's share. The loss and the norm are those of the whole batch. In mixed precision a step whose
+        gradient overflowed is left out: neither weights nor the schedule move.
         """
         images, labels = batch
         scale = 1.0 if self.state.loss_scale is None else self.state.loss_scale.scale
         self.optimizer.zero_grad()
+        if self.group.size > 1:  # dropout differs between ranks, and needs no state in the checkpoint
+            key = (_DROPOUT, self.schedule.steps, self.group.rank)
+            manual_seed(int(np.random.SeedSequence(self.config.seed, spawn_key=key).generate_state(1)[0]))
+        whole = len(images) if self.group.size == 1 else self.config.batch_size
         losses: list[Tensor] = []  # of each part, weighted by its share of the batch
         correct: list[Tensor] = []
-        image_parts = np.array_split(images, self.config.accumulate)
-        label_parts = np.array_split(labels, self.config.accumulate)
+        image_parts, label_parts = self._in_parts(images), self._in_parts(labels)
         # Where float16 overflows, the norm of the gradient will say so.
         is_mixed = self.state.loss_scale is not None
         with np.errstate(over="ignore", invalid="ignore") if is_mixed else contextlib.nullcontext():
@@ -206,18 +258,18 @@ class Trainer:
                 with autocast(is_mixed):
                     outputs = self.model(x)
                     loss = models.classification_loss(outputs, y, self.config.label_smoothing)
-                loss = loss * (len(image_part) / len(images))
-                (loss * scale).backward()
+                loss = loss * (len(image_part) / whole)
+                with self.parallel.sending() if len(losses) == len(image_parts) - 1 else contextlib.nullcontext():
+                    (loss * scale).backward()
                 losses.append(loss.detach())
                 correct.append(count_correct(models.logits_of(outputs).detach(), y))
-        *values, norm = read_together([*losses, *correct, gradient_norm(self.model.parameters())])
+        count, total_loss, total_correct, norm = self._measure(len(images), losses, correct)
         norm /= scale
-        total_loss, total_correct = sum(values[: len(losses)]), sum(values[len(losses) :])
         is_good = self.state.loss_scale is None or not math.isfinite(total_loss) or self.state.loss_scale.update(norm)
         for name, value in (("loss", total_loss), ("gradient norm", norm)):
             if is_good and not math.isfinite(value):
                 self._stop_not_finite(name, value, images, labels)
-        self.state.position.add(len(images), total_loss, total_correct)
+        self.state.position.add(count, total_loss, total_correct)
         if not is_good:
             self.log.event("overflow", step=self.schedule.steps, loss_scale=scale)
             return total_loss, norm
@@ -228,18 +280,58 @@ class Trainer:
             self.average.update()
         return total_loss, norm
 
+    def _in_parts(self, array: Array) -> list[Array]:
+        """Cut this rank's images, or their labels, as the batch is cut. Photographs that can't be read may lack."""
+        sizes = self.share.sizes(self.config.batch_size)
+        if len(array) != sum(sizes):
+            return np.array_split(array, self.config.accumulate)
+        return np.split(array, np.cumsum(sizes)[:-1])
+
+    def _measure(self, images: int, losses: list[Tensor], correct: list[Tensor]) -> tuple[int, float, float, float]:
+        """Sum over parts and ranks, gradients too; return images, loss, how many are right, and the gradient's norm."""
+        parts = len(losses)
+        if self.group.size == 1:
+            *values, norm = read_together([*losses, *correct, gradient_norm(self.model.parameters())])
+            return images, sum(values[:parts]), sum(values[parts:]), norm
+        values = read_together([*losses, *correct])
+        is_save_due = self.checkpoints.is_due(self.schedule.steps + 1)
+        own = [images, sum(values[:parts]), sum(values[parts:])]
+        total = self.parallel.exchange(np.concatenate([own, self.agreement.numbers(is_save_due)]))
+        self.agreement.learn(total[3:])
+        count, loss, right = total[:3].tolist()
+        if count != self.config.batch_size:  # photographs could not be read: their weight goes to the others
+            loss *= self.config.batch_size / count
+            scale_gradients(self.model.parameters(), self.config.batch_size / count)
+        return int(count), loss, right, gradient_norm(self.model.parameters()).item()
+
     def _stop_not_finite(self, name: str, value: float, images: Array, labels: Array) -> None:
         position = self.state.position
         where = {"epoch": position.epoch, "step": position.step}
         self.log.event("not finite", what=name, value=str(value), **where)
         note = self.log.save_batch({"images": images, "labels": labels}, {name: str(value), **where})
         place = f"in epoch {position.epoch}, step {position.step}"
-        raise MiniskError(f"the {name} became {value} {place}: try a smaller learning rate than {self.config.lr}{note}")
+        problem = f"the {name} became {value} {place}: try a smaller learning rate than {self.config.lr}{note}"
+        raise fail_together(self.group, MiniskError(problem))
 
-    def _evaluate(self, stop: Callable[[], bool]) -> tuple[float, float]:
-        """Return test loss and accuracy, of the averaged weights if there are any; meaningless if stopped."""
+    def _evaluate(self) -> tuple[float, float]:
+        """Return test loss and accuracy, of the averaged weights if there are any; meaningless if stopped.
+
+        Each rank measures every size-th batch. The sums are taken batch by batch, so they do not depend on the ranks.
+        """
+        rank, size, count = self.group.rank, self.group.size, len(self.test_loader)
+        rows = np.zeros((count, 3))
         with self.average.in_place() if self.average is not None else contextlib.nullcontext():
-            return evaluate(self.model, takewhile(lambda _: not stop(), self.test_loader), self.device)
+            batches = self.test_loader.epoch(0, min(rank, count), size)
+            going = takewhile(lambda _: not self.agreement.asked(), batches)
+            for number, measured in enumerate(batch_metrics(self.model, going, self.device)):
+                rows[rank + number * size] = measured
+        total = np.concatenate([rows.reshape(-1), self.agreement.numbers()])
+        self.group.sum(total)
+        self.agreement.learn(total[3 * count :])
+        mean = RunningMean()
+        for images, loss, correct in total[: 3 * count].reshape(count, 3):
+            mean.add(int(images), loss, correct)
+        return mean.loss, mean.accuracy
 
     def _end_epoch(self, test_loss: float, test_accuracy: float) -> Metrics:
         position = self.state.position
@@ -267,11 +359,14 @@ class Trainer:
         self._save(must=self.finished)
         if self.finished and not measurable:
             problem = f"the test loss was never finite: try a smaller learning rate than {self.config.lr}"
-            raise MiniskError(problem)
+            raise fail_together(self.group, MiniskError(problem))
         return metrics
 
     def _save(self, must: bool = False) -> None:
-        self.checkpoints.save(self.state, self._about(), must)
+        arrays = self.state.to_checkpoint()[0]
+        require_same_state(self.group, arrays)
+        if self.group.rank == 0:
+            self.checkpoints.save(self.state, self._about(), must)
 
     def _about(self) -> dict[str, Any]:
         return {

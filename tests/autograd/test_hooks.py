@@ -122,3 +122,37 @@ def test_saved_number_is_refused():
 
     with pytest.raises(DtypeError, match="save_for_backward of 'save': a float"):
         Save.apply(leaf())
+
+
+def test_hook_of_a_leaf_runs_as_soon_as_its_last_gradient_has_come():
+    early, late, order = leaf(), leaf(), []
+    first = late * 2
+    first.register_hook(lambda g: order.append("inner tensor below"))
+    y = first * early + early  # two edges lead to early, and none of them through `first`
+    early.register_hook(lambda g: order.append(("early", g.numpy().tolist())))
+    late.register_hook(lambda g: order.append("late"))
+    y.sum().backward()
+    assert order == [("early", [3.0, 5.0]), "inner tensor below", "late"]
+
+
+def test_hook_of_a_leaf_that_is_its_own_root_runs_once():
+    x, calls = leaf(), []
+    x.register_hook(lambda g: calls.append(g.numpy().tolist()))
+    x.backward(ms.tensor([5.0, 6.0]))
+    assert calls == [[5, 6]] and x.grad.numpy().tolist() == [5, 6]
+
+
+def test_hook_of_a_leaf_runs_although_one_of_its_paths_gives_no_gradient():
+    class Left(ms.Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            return a + b
+
+        @staticmethod
+        def backward(ctx, dout):
+            return dout, None
+
+    x, other, calls = leaf(), leaf(), []
+    x.register_hook(lambda g: calls.append(g.numpy().tolist()))
+    (Left.apply(other, x) + x).sum().backward()
+    assert calls == [[1, 1]]

@@ -27,7 +27,6 @@ from minisk.data import make_shapes
 from minisk.models.sknet import ResidualNet, Stage, cifar_stem
 from minisk.serialization import load_checkpoint
 from minisk.training import Config, Trainer, images
-from minisk.training import trainer as train
 
 REPOSITORY = Path(__file__).parents[2]
 SPLITS = {"train": make_shapes(16, seed=1), "test": make_shapes(8, seed=2)}
@@ -130,14 +129,15 @@ def test_every_setting_reaches_the_config(tiny, run, tmp_path):
         "device": "cpu",
     }
     of_photographs = {"image_size": None, "least_area": 0.08, "lighting": 0.0, "max_broken": 0}
-    others = {"mirror", "init", "freeze_bn", "momentum"}
+    others = {"mirror", "init", "freeze_bn", "momentum", "sync_bn"}
     assert given.keys() | others | of_photographs.keys() == {field.name for field in dataclasses.fields(Config)}
     flags = (part for k, v in given.items() for part in (f"--{k.replace('_', '-')}", v))
-    assert run(*flags, "--no-mirror")[0] == 0
+    assert run(*flags, "--no-mirror", "--no-sync-bn")[0] == 0
     assert load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["config"] == {
         **given,
         **of_photographs,
         "mirror": False,
+        "sync_bn": False,
         "init": None,
         "freeze_bn": False,
         "momentum": 0.9,  # the default: adamw refuses a momentum
@@ -157,15 +157,15 @@ def test_help_describes_every_setting_and_its_default(capsys):
 
 
 def test_an_interrupted_run_exits_with_130_names_resume_and_can_be_resumed(tiny, run, tmp_path, monkeypatch):
-    real, calls = train.evaluate, []
+    real, calls = Trainer._evaluate, []
 
-    def interrupted_in_the_second_epoch(*arguments):
-        calls.append(arguments)
+    def interrupted_in_the_second_epoch(self):
+        calls.append(self)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(self)
 
-    monkeypatch.setattr(train, "evaluate", interrupted_in_the_second_epoch)
+    monkeypatch.setattr(Trainer, "_evaluate", interrupted_in_the_second_epoch)
     status, out, err = run()
     assert status == 130 and out.count("epoch   1/2") == 1 and "epoch   2/2" not in out
     assert "--resume" in err and str(tmp_path / "run") in err and "Traceback" not in err

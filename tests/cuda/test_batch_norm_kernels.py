@@ -29,6 +29,10 @@ def train(*args: Any) -> tuple[np.ndarray, ...]:
     return out, statistics.mean, statistics.var
 
 
+def moments(x: np.ndarray) -> np.ndarray:
+    return kernels.batch_norm_moments(x).astype(x.dtype)  # the comparison allows what x's dtype does
+
+
 def layer(n: int, c: int, spatial: int, dtype: str = "d", seed: int = 0) -> tuple[np.ndarray, ...]:
     """Return x, weight, bias and dout; the channels of x differ in mean and deviation."""
     rng = np.random.default_rng(seed)
@@ -55,6 +59,7 @@ def test_forward_agrees_with_the_reference(
         patch.setattr(launcher, "PART", values)
         assert_agrees(mode, train, x, weight, bias, 1e-5, relu)
         assert_agrees(mode, kernels.batch_norm_apply, x, weight, bias, statistics_of(x), 1e-5, relu)
+        assert_agrees(mode, moments, x)
 
 
 @MODES
@@ -71,6 +76,10 @@ def test_backward_agrees_with_the_reference(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launcher, "PART", values)
         assert_agrees(mode, kernels.batch_norm_backward, dout, *given, 1e-5, relu, depends)
+        if depends:
+            means = np.stack([bias, weight]) / 7
+            assert_agrees(mode, kernels.batch_norm_gradient_sums, dout, *given, 1e-5, relu)
+            assert_agrees(mode, kernels.batch_norm_input_grad, dout, *given, 1e-5, relu, means)
 
 
 @PARTS

@@ -7,6 +7,8 @@ CORE = [
     "cli/test_info.py::test_json_has_every_fact",
     "cuda/test_sgd_kernels.py",
     "data/test_data.py",
+    "distributed/test_launch.py",
+    "distributed/test_data_parallel.py::test_a_gradient_that_one_rank_lacks",
     "docs/",
     "evaluation/test_predict_report.py",
     "gradient_check/test_gradcheck_documentation.py",

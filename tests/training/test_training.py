@@ -17,11 +17,10 @@ from minisk import models, nn
 from minisk.data import Loader
 from minisk.errors import CheckpointError, DeviceError, MiniskError
 from minisk.evaluation import load_classifier
+from minisk.evaluation.metrics import evaluate
 from minisk.serialization import load_checkpoint, save_checkpoint, weights_of
 from minisk.training import SCHEDULES, Config, Metrics, Trainer, images
-from minisk.training import trainer as train
 from minisk.training.images import check_classes
-from minisk.training.trainer import evaluate
 
 FILES = ["best.safetensors", "config.json", "last.safetensors", "lock", "log.jsonl", "metrics.csv"]
 
@@ -68,7 +67,7 @@ def test_an_epoch_is_saved_before_it_is_yielded(tmp_path):
 
 def test_best_holds_the_weights_of_the_epoch_with_the_highest_test_accuracy(tmp_path, monkeypatch):
     accuracies, kept = iter([30.0, 50.0, 40.0]), []
-    monkeypatch.setattr(train, "evaluate", lambda *args: (1.0, next(accuracies)))
+    monkeypatch.setattr(Trainer, "_evaluate", lambda self: (1.0, next(accuracies)))
     trainer = Trainer(config(epochs=3), tmp_path)
     for _ in trainer.run(progress=False):
         kept.append(weights(trainer))
@@ -132,9 +131,9 @@ def test_the_seed_decides_the_initial_weights(tmp_path):
 def test_every_epoch_has_its_own_order_also_after_resuming(tmp_path, monkeypatch):
     epochs, real = [], Loader.epoch
 
-    def noted(self, epoch, start=0):
-        epochs.append((epoch, self.shuffle))
-        return real(self, epoch, start)
+    def noted(self, *which):
+        epochs.append((which[0], self.shuffle))
+        return real(self, *which)
 
     monkeypatch.setattr(Loader, "epoch", noted)
     trained(tmp_path, epochs=3, stop_after=2)
@@ -245,13 +244,13 @@ def test_resuming_on_other_software_is_reported(tmp_path, caplog):
 
 def test_an_epoch_whose_test_loss_is_not_finite_is_never_the_best(tmp_path, monkeypatch):
     results = iter([(1.0, 20.0), (float("nan"), 99.0), (2.0, 10.0)])
-    monkeypatch.setattr(train, "evaluate", lambda *arguments: next(results))
+    monkeypatch.setattr(Trainer, "_evaluate", lambda self: next(results))
     trained(tmp_path, epochs=3)
     assert load_checkpoint(tmp_path / "best.safetensors")[1]["history"][-1]["epoch"] == 1
 
 
 def test_a_run_without_any_finite_test_loss_ends_with_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "evaluate", lambda *arguments: (float("nan"), 10.0))
+    monkeypatch.setattr(Trainer, "_evaluate", lambda self: (float("nan"), 10.0))
     with pytest.raises(MiniskError, match=r"the test loss was never finite: try a smaller learning rate than 0\.1"):
         trained(tmp_path)
     assert not (tmp_path / "best.safetensors").exists()

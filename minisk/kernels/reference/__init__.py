@@ -5,7 +5,14 @@ file whose formulas it holds.
 """
 
 from .axpy import axpy, channel_add, channel_dot, channel_scale, plane_mean
-from .batch_norm import batch_norm_apply, batch_norm_backward, batch_norm_train
+from .batch_norm import (
+    batch_norm_apply,
+    batch_norm_backward,
+    batch_norm_gradient_sums,
+    batch_norm_input_grad,
+    batch_norm_moments,
+    batch_norm_train,
+)
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .cross_entropy import cross_entropy, cross_entropy_grad
 from .elementwise import add, add_relu, relu, relu_grad, sigmoid, total
@@ -24,6 +31,9 @@ __all__ = [
     "axpy",
     "batch_norm_apply",
     "batch_norm_backward",
+    "batch_norm_gradient_sums",
+    "batch_norm_input_grad",
+    "batch_norm_moments",
     "batch_norm_train",
     "bilinear",
     "bilinear_adjoint",

@@ -21,13 +21,13 @@ from .precision import masked, narrow, precise_sum, widen
 
 def batch_norm_train(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, BatchStatistics]:
     """Return out, and the statistics of the batch."""
-    x3, count = _per_channel(x)
-    center = precise_sum(x3, (0, 2)) / count
-    centred = x3 - center[:, None]
-    # A second pass corrects the rounding error of the first mean: float32 is then enough for data such as 1e4 ± 1.
-    rest = precise_sum(centred, (0, 2)) / count
-    statistics = BatchStatistics(center, rest, precise_sum(centred * centred, (0, 2)) / count - rest * rest)
+    centred, statistics = _centred(x)
     return _affine(centred, weight, bias, statistics, eps, relu, like=x), statistics
+
+
+def batch_norm_moments(x: Array) -> Array:
+    """Return mean and biased variance of each channel, float64 (2, C)."""
+    return _centred(x)[1].in_float64()
 
 
 def batch_norm_apply(
@@ -48,22 +48,62 @@ def batch_norm_backward(
     depends: bool,
 ) -> tuple[Array, Array, Array]:
     """Return dx, dweight, dbias; depends: whether the statistics are those of x, or constants."""
-    (x3, count), (g, _) = _per_channel(x), _per_channel(dout)
-    dx = x3 - statistics.center[:, None]
-    inv_std, scale, shift = _coefficients(weight, bias, statistics, eps)
-    if relu:
-        g = masked(g, ~(dx * scale[:, None] + shift[:, None] <= 0))
-    dbias = precise_sum(g, (0, 2))
-    dweight = _less_rest(precise_sum(g * dx, (0, 2)), statistics, dbias) * inv_std
+    sums = batch_norm_gradient_sums(dout, x, weight, bias, statistics, eps, relu)
+    dbias, dweight = (narrow(total, like=weight) for total in sums)
     if depends:
-        slope = -inv_std * dweight / count
-        dx *= slope[:, None]
-        dx += g
-        dx -= (dbias / count + slope * statistics.rest)[:, None]
-        dx *= scale[:, None]
-    else:  # without these terms: times 0 they would be NaN for one infinite element of the channel
-        dx = scale[:, None] * g
-    return narrow(dx, like=x).reshape(x.shape), narrow(dweight, like=weight), narrow(dbias, like=weight)
+        means = sums / _per_channel(x)[1]
+        return batch_norm_input_grad(dout, x, weight, bias, statistics, eps, relu, means), dweight, dbias
+    # Without the two terms: times 0 they would be NaN for one infinite element of the channel.
+    g, _ = _masked_gradient(dout, x, weight, bias, statistics, eps, relu)
+    dx = _coefficients(weight, bias, statistics, eps)[1][:, None] * g
+    return narrow(dx, like=x).reshape(x.shape), dweight, dbias
+
+
+def batch_norm_gradient_sums(
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
+) -> Array:
+    """Return dbias and dweight, (2, C)."""
+    g, centred = _masked_gradient(dout, x, weight, bias, statistics, eps, relu)
+    inv_std = _coefficients(weight, bias, statistics, eps)[0]
+    dbias = precise_sum(g, (0, 2))
+    dweight = _less_rest(precise_sum(g * centred, (0, 2)), statistics, dbias) * inv_std
+    return array_module(x).stack([dbias, dweight])
+
+
+def batch_norm_input_grad(
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool, means: Array
+) -> Array:
+    """Return dx; means: dbias / m and dweight / m, (2, C), over all m elements that the statistics are of."""
+    g, dx = _masked_gradient(dout, x, weight, bias, statistics, eps, relu)
+    inv_std, scale, _ = _coefficients(weight, bias, statistics, eps)
+    mean_dbias, mean_dweight = means.astype(dx.dtype, copy=False)
+    slope = -inv_std * mean_dweight
+    dx *= slope[:, None]
+    dx += g
+    dx -= (mean_dbias + slope * statistics.rest)[:, None]
+    dx *= scale[:, None]
+    return narrow(dx, like=x).reshape(x.shape)
+
+
+def _centred(x: Array) -> tuple[Array, BatchStatistics]:
+    """Return x - center, (N, C, S), and the statistics of x."""
+    x3, count = _per_channel(x)
+    center = precise_sum(x3, (0, 2)) / count
+    centred = x3 - center[:, None]
+    # A second pass corrects the rounding error of the first mean: float32 is then enough for data such as 1e4 ± 1.
+    rest = precise_sum(centred, (0, 2)) / count
+    return centred, BatchStatistics(center, rest, precise_sum(centred * centred, (0, 2)) / count - rest * rest)
+
+
+def _masked_gradient(
+    dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool
+) -> tuple[Array, Array]:
+    """Return g and x - center, (N, C, S) each; g is dout itself without relu."""
+    g, centred = _per_channel(dout)[0], _per_channel(x)[0] - statistics.center[:, None]
+    if relu:
+        _, scale, shift = _coefficients(weight, bias, statistics, eps)
+        g = masked(g, ~(centred * scale[:, None] + shift[:, None] <= 0))
+    return g, centred
 
 
 def _coefficients(weight: Array, bias: Array, statistics: BatchStatistics, eps: float) -> tuple[Array, Array, Array]:

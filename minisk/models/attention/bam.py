@@ -43,7 +43,7 @@ class BAM(Module):
 
     def forward(self, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
         """Return the weighted x, or its sum with the shortcut; x, shortcut: (N, C, H, W)."""
-        if self.training and not self.fc1_norm.frozen and x.shape[0] < 2:
+        if self.training and not self.fc1_norm.frozen and x.shape[0] * self.fc1_norm.processes < 2:
             reason = "the channel branch's batch_norm normalises over the batch alone"
             raise ShapeError(f"BAM: x {x.shape} is one image, and {reason}: training needs a larger batch")
         channel = self.fc2(self.fc1_norm(self.fc1(ops.global_avg_pool2d(x))))

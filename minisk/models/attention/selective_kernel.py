@@ -91,7 +91,7 @@ class SKConv(Module):
         self.attention: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and not self.fc1_norm.frozen and x.shape[0] < 2:
+        if self.training and not self.fc1_norm.frozen and x.shape[0] * self.fc1_norm.processes < 2:
             needed = "training needs a larger batch (or evaluation mode, or fc1_norm.freeze())"
             reason = "the squeeze's batch_norm normalises over the batch alone"
             raise ShapeError(f"SKConv: x {x.shape} is one image, and {reason}: {needed}")
