@@ -61,7 +61,7 @@ def expanded_headers() -> dict[str, str]:
 def words_of(header: str, expanded: str) -> list[str]:
     """Return the words that a header defines for kernels, in its order."""
     found = dict.fromkeys(_DEFINE.findall((HEADERS / header).read_text(encoding="utf-8")))
-    for scope, statement in statements([Token(match[0], match.start()) for match in _TOKEN.finditer(expanded)]):
+    for scope, statement, _ in statements([Token(match[0], match.start()) for match in _TOKEN.finditer(expanded)]):
         if not scope.startswith("minisk") and statement:
             prefix = "" if scope in ("", '"C"') else scope
             found.update(dict.fromkeys(prefix + name for name in _names(statement)))

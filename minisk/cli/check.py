@@ -2,12 +2,14 @@
 
 import argparse
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..errors import KernelError
+from ..runtime.nvrtc import ARCHITECTURES
 from ..sanitizer import (
     CheckReport,
     FileResult,
@@ -20,13 +22,15 @@ from ..sanitizer import (
     costliest_site,
     counts_table,
     exit_status,
+    host_code_left_out,
     own_kernel_files,
     request_picture,
 )
-from .signals import ended_by_ctrl_c
 from .text import add_command
 
 _STATUSES = "exit status: 0 no findings, 1 findings, 2 a file cannot be checked, 3 a kernel was not tried"
+_DEFAULT_ARCHITECTURE = 80
+_STATUS_OF_CTRL_C = 130  # 128 + SIGINT, as a shell gives it
 
 
 def add_to(commands: Any) -> None:
@@ -34,7 +38,7 @@ def add_to(commands: Any) -> None:
     parser = add_command(commands, "check", "find races, bad accesses and slow ones in CUDA kernels, without a GPU")
     parser.epilog = _STATUSES
     parser.add_argument(
-        "files", nargs="+", help=".cu files with `check:` lines above their kernels, or `all`: minisk's own"
+        "files", nargs="*", help=".cu files with `check:` lines above their kernels, or `all`: minisk's own"
     )
     parser.add_argument("--kernel", help="check only this kernel")
     parser.add_argument(
@@ -44,11 +48,18 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--picture", action="store_true", help="draw the costliest request: lanes and addresses")
     parser.add_argument(
         "--gpu",
-        type=int,
+        type=_architecture_or_file,
         nargs="?",
-        const=80,
-        choices=[75, 80, 86, 89, 90, 100, 120],
+        const=_DEFAULT_ARCHITECTURE,
+        metavar="ARCHITECTURE",
         help="also compile with NVRTC, by default for sm_80: what nvcc refuses, registers, spills, occupancy",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=60,
+        metavar="SECONDS",
+        help="end a launch that takes longer, as a finding (default: 60; 0: never)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the results as JSON")
@@ -56,12 +67,38 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-@ended_by_ctrl_c()
+def _architecture_or_file(text: str) -> int | str:
+    """Return an architecture as a number; the name of a file, as in `--gpu FILE`, unchanged."""
+    if not text.isdigit():
+        return text
+    if int(text) not in ARCHITECTURES:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(map(str, ARCHITECTURES))}, not {text}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, not {text!r}")
+    return seconds
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Check the kernels of the files and print the results; the exit status is that of the worst one."""
     is_text = not (arguments.json or arguments.sarif)
     files = [str(path) for path in own_kernel_files()] if arguments.files == ["all"] else arguments.files
-    results = [_check(file, arguments, is_text) for file in files]
+    if isinstance(arguments.gpu, str):
+        files, arguments.gpu = [arguments.gpu, *files], _DEFAULT_ARCHITECTURE
+    if not files:
+        raise KernelError("expected at least one FILE.cu, or `all`")
+    try:
+        results = [_check(file, arguments, is_text) for file in files]
+    except KeyboardInterrupt as interruption:
+        print(f"minisk check: {interruption or 'interrupted by Ctrl-C'}", file=sys.stderr)
+        sys.exit(_STATUS_OF_CTRL_C)
     if arguments.json:
         print(as_json(results))
     elif arguments.sarif:
@@ -75,8 +112,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _check(file: str, arguments: argparse.Namespace, is_text: bool) -> FileResult:
     checks: list[KernelCheck] = []
-    gpu, error = None, ""
+    left_out: list[str] = []
+    gpu, error, refusal = None, "", ""
     try:
+        left_out = host_code_left_out(file)
+        if is_text and left_out:
+            print(f"{Path(file).name}: host code is left out: {', '.join(left_out)}")
         for check in _checks(file, arguments):
             checks.append(check)
             if is_text:
@@ -86,22 +127,24 @@ def _check(file: str, arguments: argparse.Namespace, is_text: bool) -> FileResul
         if is_text:
             print(f"minisk check: {error}", file=sys.stderr)
     if arguments.gpu:
-        gpu, error = _compile(file, arguments, error)
+        gpu, refusal = _compile(file, arguments)
         if is_text and gpu:
             print(f"{Path(file).name} {gpu}")
-    return FileResult(file, checks, gpu, error)
+        if is_text and refusal and refusal != error:
+            print(f"minisk check: {refusal}", file=sys.stderr)
+    return FileResult(file, checks, gpu, error or refusal, left_out)
 
 
 def _checks(file: str, arguments: argparse.Namespace) -> Iterator[KernelCheck]:
-    return check_file(file, arguments.kernel, arguments.dtype)
+    return check_file(file, arguments.kernel, arguments.dtype, arguments.timeout or None)
 
 
-def _compile(file: str, arguments: argparse.Namespace, error: str) -> tuple[GpuReport | None, str]:
-    """Compile a file for a GPU; return the report and the first error."""
+def _compile(file: str, arguments: argparse.Namespace) -> tuple[GpuReport | None, str]:
+    """Compile a file for a GPU; return the report, or why there is none."""
     try:
-        return compile_file(file, arguments.dtype, arguments.gpu), error
+        return compile_file(file, arguments.dtype, arguments.gpu), ""
     except KernelError as problem:
-        return None, error or str(problem)
+        return None, str(problem)
 
 
 def _print_check(check: KernelCheck, arguments: argparse.Namespace) -> None:
@@ -125,4 +168,6 @@ def _print_report(report: CheckReport, counts: bool, picture: bool) -> None:
 def _print_summary(results: list[FileResult]) -> None:
     launches = sum(result.launches for result in results)
     problems = sum(check.problems for result in results for check in result.checks)
-    print(f"launches checked: {launches}; with findings, or kernels not tried: {problems}")
+    refused = sum(bool(result.error) for result in results)
+    files = f"; files not checked: {refused}" if refused else ""
+    print(f"launches checked: {launches}; with findings, or kernels not tried: {problems}{files}")

@@ -95,6 +95,9 @@ def _batch_norm(name: str, draw: Draw) -> Examples:
                 "batch_norm_train": (x, weight, bias, EPS, relu),
                 "batch_norm_apply": (x, weight, bias, statistics, EPS, relu),
                 "batch_norm_backward": (dout, x, weight, bias, statistics, EPS, relu, True),
+                "batch_norm_moments": (x,),
+                "batch_norm_gradient_sums": (dout, x, weight, bias, statistics, EPS, relu),
+                "batch_norm_input_grad": (dout, x, weight, bias, statistics, EPS, relu, draw(2, channels)),
             }[name]
 
 
@@ -133,6 +136,7 @@ _FAMILIES: tuple[tuple[tuple[str, ...], Callable[[str, Draw], Examples]], ...] =
     (("softmax", "log_softmax", "softmax_grad", "log_softmax_grad"), _softmax),
     (("cross_entropy", "cross_entropy_grad"), _cross_entropy),
     (("batch_norm_train", "batch_norm_apply", "batch_norm_backward"), _batch_norm),
+    (("batch_norm_moments", "batch_norm_gradient_sums", "batch_norm_input_grad"), _batch_norm),
     (("conv2d", "conv2d_input_grad", "conv2d_weight_grad"), _convolution),
     (("max_pool2d", "max_pool2d_scatter", "max_pool2d_gather", "avg_pool2d", "avg_pool2d_spread"), _pooling),
     (("bilinear", "bilinear_adjoint"), _resize),

@@ -23,6 +23,7 @@ from .compiler import find_compiler, run_compiler
 from .explain import explain
 from .exports import exports
 from .includes import included_files
+from .left_out import device_text
 from .objects import extern_shared_arguments
 from .preprocess import HEADERS, INCLUDED, PACKAGE
 from .signature import read_source
@@ -60,7 +61,7 @@ FLAGS = {
 _OPENMP_PROGRAM = "#include <omp.h>\nint minisk_threads() { return omp_get_max_threads(); }\n"
 _EMPTY_PROGRAM = "int minisk_threads() { return 1; }\n"
 # Part of every key; another number gives up all libraries that were built before.
-_CACHE_VERSION = "2"
+_CACHE_VERSION = "3"
 
 
 class BuildError(KernelError):
@@ -152,13 +153,19 @@ def _has_openmp(compiler: str) -> bool:
 
 def _build(source: Path, flags: list[str], library: Path) -> None:
     """Compile the kernels of a file into the cache. Raises BuildError or OSError."""
-    unit = f'#include "cuda_on_cpu.h"\n#include "{source}"\n{exports(source)}'
+    unit = f'#include "cuda_on_cpu.h"\n{_included(source)}{exports(source)}'
     remove_leftovers(library.parent)
-    content, error = _compile(unit, flags)
+    content, error = _compile(unit, [*flags, f"-iquote{source.parent}"])
     if error:
         raise BuildError(explain(source, error) or f"{source.name} does not compile:\n{error}")
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=BUILD_PREFIX) as folder:
         store(content, Path(folder) / library.name, library)
+
+
+def _included(source: Path) -> str:
+    """Return the lines of a unit that include a kernel file, or its text without host code that uses CUDA's runtime."""
+    text, left_out = device_text(source)
+    return f'#line 1 "{source}"\n{text}\n#line 1 "exports"\n' if left_out else f'#include "{source}"\n'
 
 
 def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
@@ -185,8 +192,8 @@ def compiler_warnings(source: Path, mode: str, defines: Sequence[str], kinds: Se
     """Return the compiler's warnings about a kernel file; "" for none. kinds: such as "uninitialized"."""
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text = Path(folder) / "unit.cpp"
-        text.write_text(f'#include "cuda_on_cpu.h"\n#include "{source}"\n', encoding="utf-8")
-        flags = [flag for flag in [*_BASE, *_flags(mode)] if flag != "-w"]
+        text.write_text(f'#include "cuda_on_cpu.h"\n{_included(source)}', encoding="utf-8")
+        flags = [f"-iquote{source.parent}"] + [flag for flag in [*_BASE, *_flags(mode)] if flag != "-w"]
         wanted = [*(f"-Werror={kind}" for kind in kinds), *(f"-D{define}" for define in defines)]
         return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
 

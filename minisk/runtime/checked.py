@@ -5,7 +5,6 @@ memory, barriers that some threads miss. The counts are those of a GPU profiler;
 """
 
 import ctypes
-import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,11 +16,13 @@ from ..errors import KernelError
 from .addresses import Addresses
 from .build import compiler_warnings
 from .cpu import Args, HostKernel, Three
-from .findings import SHARED_MEMORY, CheckReport, Finding, Site
+from .findings import SHARED_MEMORY, CheckReport, Finding, Site, place_in
 from .late_findings import largest_local, never_set, too_much_shared, unwritten, with_barrier_mistakes
 from .memory import MemoryCopy, copy_arrays
 from .objects import Variable
+from .positions import with_cuda_types, with_short_positions, without_trailing
 from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
+from .time_limit import limit_reached, time_limit
 
 _VERBS = {"read": "reads", "write": "writes", "atomic": "updates"}
 _NO_ARRAY = -(2**30)
@@ -51,7 +52,13 @@ class CheckedKernel(HostKernel):
             raise KernelError(str(report))
 
     def examine(
-        self, grid: Three, block: Three, args: Args, dynamic_shared: int, uninitialised: Collection[str]
+        self,
+        grid: Three,
+        block: Three,
+        args: Args,
+        dynamic_shared: int,
+        uninitialised: Collection[str],
+        timeout: float | None = None,
     ) -> CheckReport:
         """Run the kernel once and return the report.
 
@@ -61,14 +68,15 @@ class CheckedKernel(HostKernel):
             args: the kernel's arguments; arrays are NumPy arrays, outputs are written to.
             dynamic_shared: bytes of dynamic shared memory.
             uninitialised: names of the arrays whose contents are undefined before the launch.
+            timeout: seconds after which the launch is ended, with a finding; None for no limit.
         """
         self.check_outputs(args)
         copies, watched = copy_arrays(args)
         known = self._register(copies, uninitialised)
-        error = self.call(grid, block, watched, dynamic_shared)
-        for i in self.outputs:
-            if isinstance(args[i], np.ndarray):  # not a null pointer
-                args[i][...] = watched[i]
+        with time_limit(timeout):
+            error = self.call(grid, block, watched, dynamic_shared)
+        error = limit_reached(error, timeout)
+        self._copy_outputs(watched, args)
         found = fetch(self.library.minisk_check_finding, MiniskFinding)
         sites = fetch(self.library.minisk_check_site, MiniskSite)
         places = Addresses(self.path)
@@ -81,7 +89,7 @@ class CheckedKernel(HostKernel):
             writers = self._writing_places(sites, places)
             findings += unwritten(self.parameters, known, watched, writers, self.source)
         findings += too_much_shared([self._variable(s.array) for s in sites if s.array <= -2], self.source)
-        name = f"{self.name}<<<{_without_trailing(1, grid)}, {_without_trailing(1, block)}>>>"
+        name = f"{self.name}<<<{without_trailing(1, grid)}, {without_trailing(1, block)}>>>"
         sizes = {
             p.name: arg.nbytes for p, arg in zip(self.parameters, args, strict=True) if isinstance(arg, np.ndarray)
         }
@@ -93,6 +101,11 @@ class CheckedKernel(HostKernel):
         if recorded is not None:
             recorded.append(report)
         return report
+
+    def _copy_outputs(self, watched: Args, args: Args) -> None:
+        for i in self.outputs:
+            if isinstance(args[i], np.ndarray):  # not a null pointer
+                args[i][...] = watched[i]
 
     def _register(
         self, copies: Sequence[MemoryCopy], uninitialised: Collection[str]
@@ -156,16 +169,21 @@ class CheckedKernel(HostKernel):
         return found
 
     def _findings(self, found: Sequence[MiniskFinding], places: Addresses) -> list[Finding]:
-        findings = []
+        findings: dict[tuple[Any, ...], Finding] = {}
         for each in found:
             kind, is_write = KINDS[each.kind].replace("_", " "), ACCESSES[each.here.access] == "write"
-            sentence = self._sentence(each, kind, places)
-            finding = Finding(kind, sentence, each.count, places.place(each.here.address), bool(each.is_hint))
-            if kind == "uninitialised" and is_write:
-                findings += never_set(finding, self._warnings("uninitialized", "maybe-uninitialized"), self.source)
+            sentence, here = self._sentence(each, kind, places), places.place(each.here.address)
+            finding = Finding(kind, sentence, each.count, here or place_in(sentence), bool(each.is_hint))
+            # The compiler makes several copies of a line in a loop: the same mistake once more.
+            key = kind, here, places.place(each.other.address), each.array, each.here.access, each.text
+            if key in findings:
+                findings[key] = findings[key]._replace(times=findings[key].times + each.count)
+            elif kind == "uninitialised" and is_write:
+                named = never_set(finding, self._warnings("uninitialized", "maybe-uninitialized"), self.source)
+                findings |= {key: named[0]} if named else {}
             else:
-                findings.append(finding)
-        return findings
+                findings[key] = finding
+        return list(findings.values())
 
     def _warnings(self, *kinds: str) -> str:
         return compiler_warnings(self.source, self.mode, self.defines, kinds)
@@ -173,26 +191,32 @@ class CheckedKernel(HostKernel):
     def _sentence(self, finding: MiniskFinding, kind: str, places: Addresses) -> str:
         place, thread = places.place(finding.here.address), _thread(finding.here)
         if finding.text:
-            text = finding.text.decode(errors="replace")
+            text = with_short_positions(with_cuda_types(finding.text.decode(errors="replace")))
             return f"{place}: {text} ({thread})" if place else text
         here, size = _action(finding.here, places), f"{finding.bytes} bytes ({thread})"
         if finding.array == _NO_ARRAY:
             is_null = 0 <= finding.offset < _SMALLEST_ADDRESS
             return f"{here} {'a null pointer' if is_null else 'far from every array'}, {size}"
-        array = self._array(finding.array)
+        array, where = self._array(finding.array), f"byte {finding.offset}{self._element(finding)}"
         if finding.other.address:
             other, other_thread = _action(finding.other, places), _thread(finding.other)
             end = ", the same value" if kind == "same value" else ", in no order"
-            return f"{here} {array}, byte {finding.offset} ({thread}), {other} it too ({other_thread}){end}"
-        return f"{here} {array}, byte {finding.offset}, {size}"
+            return f"{here} {array}, {where} ({thread}), {other} it too ({other_thread}){end}"
+        if kind == "misaligned":
+            size = f"no multiple of {size}"
+        return f"{here} {array}, {where}, {size}"
+
+    def _element(self, finding: MiniskFinding) -> str:
+        """Return which element of an argument it is about, as in " = element 3"; "" if the elements are bytes."""
+        size = self.dtypes[finding.array].itemsize if finding.array >= 0 else 1
+        return f" = element {finding.offset // size}" if size > 1 else ""
 
 
 def _stopped(error: str, findings: Sequence[Finding]) -> list[Finding]:
     """Return a finding for the executor's error, unless it refers to the findings or is one of them."""
     if not error or error.endswith("findings") or any(error == finding.sentence for finding in findings):
         return []
-    place = re.match(r"([^:\s]+:\d+): ", error)
-    return [Finding("stopped", error, 1, place[1] if place else "")]
+    return [Finding("stopped", error, 1, place_in(error))]
 
 
 def _action(accessor: MiniskAccessor, places: Addresses) -> str:
@@ -200,12 +224,4 @@ def _action(accessor: MiniskAccessor, places: Addresses) -> str:
 
 
 def _thread(accessor: MiniskAccessor) -> str:
-    return f"thread {_without_trailing(0, accessor.thread)} of block {_without_trailing(0, accessor.block)}"
-
-
-def _without_trailing(value: int, three: Sequence[int]) -> str:
-    """Format x, y, z without components at the end that equal value: (3, 0, 0) is "3", (3, 2, 0) is "(3, 2)"."""
-    kept = [int(size) for size in three]
-    while len(kept) > 1 and kept[-1] == value:
-        kept.pop()
-    return str(kept[0]) if len(kept) == 1 else str(tuple(kept))
+    return f"thread {without_trailing(0, accessor.thread)} of block {without_trailing(0, accessor.block)}"

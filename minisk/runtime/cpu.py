@@ -24,6 +24,7 @@ from .description import Described, parameters_of, variable_in
 from .exports import symbol, word
 from .memory import MemoryCopy, address_of, copy_arrays
 from .objects import Variable, variables
+from .positions import with_short_positions
 from .signature import Parameter, kernels_in, read_source, signature
 from .structures import MiniskLaunch
 
@@ -105,7 +106,8 @@ class HostKernel:
         launch = MiniskLaunch(grid, block, dynamic_shared, schedule, seed)
         if not self.function(ctypes.byref(launch), pointers):
             return ""
-        error, place = launch.error.decode(errors="replace"), Addresses(self.path).place(launch.address)
+        error, places = with_short_positions(launch.error.decode(errors="replace")), Addresses(self.path)
+        place = places.place(launch.address) or places.place(launch.access)
         message = f"{place}: {error}" if place else error
         if error.endswith("Ctrl-C"):
             raise KeyboardInterrupt(f"{self.name}: {message}")

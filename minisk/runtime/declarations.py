@@ -16,6 +16,8 @@ _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _QUALIFIERS = {"static", "inline", "extern", '"C"', "void", "__global__", "__forceinline__", "__noinline__"}
 _WITH_ARGUMENTS = {"__launch_bounds__", "__attribute__", "__cluster_dims__"}
 _TYPE_QUALIFIERS = {"const", "volatile", "__restrict__", "__restrict", "restrict", "__grid_constant__", "struct"}
+STRUCT_KEYWORDS = {"struct", "class", "union"}
+_ALIGNMENTS = {"__align__", "alignas", "__attribute__"}
 _VARIABLES = {"__constant__", "__device__", "__managed__"}
 _NOT_VARIABLES = {"__shared__", "__host__", "template", "using", "typedef", "operator"}
 
@@ -25,6 +27,14 @@ class Token(NamedTuple):
 
     text: str
     position: int
+
+
+class Statement(NamedTuple):
+    """A declaration: its scope ("ns::"), its words without the body, and the body of a function or a struct, or []."""
+
+    scope: str
+    words: list[Token]
+    body: list[Token]
 
 
 class DeclaredParameter(NamedTuple):
@@ -69,6 +79,11 @@ def without_directives(code: str) -> str:
     return _DIRECTIVE.sub(_blanked, code)
 
 
+def directives(code: str) -> list[tuple[int, int]]:
+    """Return where the lines of the preprocessor begin and end."""
+    return [found.span() for found in _DIRECTIVE.finditer(code)]
+
+
 def _blanked(found: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", found[0])
 
@@ -76,8 +91,10 @@ def _blanked(found: re.Match[str]) -> str:
 def declarations(code: str) -> Declarations:
     """Return what a text without comments and directives declares."""
     found = Declarations([], [])
-    for scope, statement in statements([Token(match[0], match.start()) for match in _WORD.finditer(code)]):
+    for scope, statement, body in statements(tokens_of(code)):
         words = {token.text for token in statement}
+        if body and opens_struct(statement):
+            continue
         if "__global__" in words:
             kernel = _kernel(scope, statement)
             found.kernels.extend([kernel] if kernel else [])
@@ -86,37 +103,74 @@ def declarations(code: str) -> Declarations:
     return found
 
 
-def statements(tokens: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
-    """Yield the declarations at file scope and in namespaces, each with its scope ("ns::"), without bodies."""
+def tokens_of(code: str) -> list[Token]:
+    """Return the words of a text without comments and directives."""
+    return [Token(match[0], match.start()) for match in _WORD.finditer(code)]
+
+
+def statements(tokens: Sequence[Token]) -> Iterator[Statement]:
+    """Yield the declarations at file scope and in namespaces."""
     scopes: list[str] = []
-    statement: list[Token] = []
+    words: list[Token] = []
+    body: list[Token] = []  # of a struct
     has_value = False  # whether an initialiser has begun: braces after it belong to the statement
     i = 0
     while i < len(tokens):
         text = tokens[i].text
-        if text == "{" and (scope := _scope_opened(statement)) is not None:
+        if text == "{" and (scope := _scope_opened(words)) is not None:
             scopes.append(scope)
-            statement = []
+            words = []
         elif text in ("(", "{"):
-            end = _end(tokens, i)
+            end = closing_bracket(tokens, i)
             if text == "(":
-                statement += tokens[i:end]
-            elif not has_value and statement and statement[0].text != "struct":  # the body of a function
-                yield "".join(scopes), statement
-                statement = []
+                words += tokens[i:end]
+            elif words and not has_value and opens_struct(words):
+                body = list(tokens[i:end])
+            elif words and not has_value:  # the body of a function
+                yield Statement("".join(scopes), words, list(tokens[i:end]))
+                words = []
             i = end
             continue
         elif text in (";", "}"):
             if text == ";":
-                yield "".join(scopes), [*statement, tokens[i]]
+                yield Statement("".join(scopes), [*words, tokens[i]], body)
             else:
                 scopes[-1:] = []
-            statement, has_value = [], False
+            words, body, has_value = [], [], False
         else:
-            statement.append(tokens[i])
-            is_operator = any(token.text == "operator" for token in statement[-3:])
-            has_value |= text == "=" and statement[0].text != "template" and not is_operator
+            words.append(tokens[i])
+            is_operator = any(token.text == "operator" for token in words[-3:])
+            has_value |= text == "=" and words[0].text != "template" and not is_operator
         i += 1
+
+
+def opens_struct(words: Sequence[Token]) -> bool:
+    """Return whether these words, before a brace, begin the definition of a struct."""
+    texts = [token.text for token in without_alignment(after_template(words)[1])]
+    texts = texts[1:] if texts[:1] == ["typedef"] else texts
+    return texts[:1] != [] and texts[0] in STRUCT_KEYWORDS and "(" not in texts
+
+
+def after_template(words: Sequence[Token]) -> tuple[list[Token] | None, list[Token]]:
+    """Return the parameters of a template, or None, and what follows them."""
+    if [token.text for token in words[:2]] != ["template", "<"]:
+        return None, list(words)
+    end = closing_bracket(words, 1)
+    return list(words[2 : end - 1]), list(words[end:])
+
+
+def without_alignment(tokens: Sequence[Token]) -> list[Token]:
+    """Return the words without `__align__(16)` and the like."""
+    kept: list[Token] = []
+    i = 0
+    while i < len(tokens):
+        has_argument = [token.text for token in tokens[i + 1 : i + 2]] == ["("]
+        if tokens[i].text in _ALIGNMENTS and has_argument:
+            i = closing_bracket(tokens, i + 1)
+        else:
+            kept.append(tokens[i])
+            i += 1
+    return kept
 
 
 def _scope_opened(statement: Sequence[Token]) -> str | None:
@@ -129,7 +183,7 @@ def _scope_opened(statement: Sequence[Token]) -> str | None:
     return "".join(f"{token.text}::" for token in statement if token.text not in ("inline", "namespace", "::"))
 
 
-def _end(tokens: Sequence[Token], start: int) -> int:
+def closing_bracket(tokens: Sequence[Token], start: int) -> int:
     """Return the index after the bracket that closes the one at `start`."""
     opening, closing, depth = tokens[start].text, _CLOSING[tokens[start].text], 0
     for i in range(start, len(tokens)):
@@ -146,15 +200,15 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
     if words[-1].text == ";" and not is_instantiation:
         return None
     while [word.text for word in words[:2]] == ["template", "<"]:
-        end = _end(words, 1)
-        template = _joined(words[2 : end - 1])
+        end = closing_bracket(words, 1)
+        template = joined(words[2 : end - 1])
         words = words[end:]
     i = 0
     while i < len(words):
         if words[i].text in _WITH_ARGUMENTS and [word.text for word in words[i + 1 : i + 2]] == ["("]:
-            end = _end(words, i + 1)
+            end = closing_bracket(words, i + 1)
             if words[i].text == "__launch_bounds__":
-                bounds = _joined(words[i + 2 : end - 1])
+                bounds = joined(words[i + 2 : end - 1])
             del words[i:end]
         else:
             i += 1
@@ -165,9 +219,9 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
     if opening is None:
         return None
     name = _name([word.text for word in words[:opening]])
-    inner = words[opening + 1 : _end(words, opening) - 1]
+    inner = words[opening + 1 : closing_bracket(words, opening) - 1]
     parameters = tuple(
-        _parameter(number, part) for number, part in enumerate(split(inner)) if _joined(part) not in ("", "void")
+        _parameter(number, part) for number, part in enumerate(split(inner)) if joined(part) not in ("", "void")
     )
     if template == "":  # template <>: a specialisation is an instantiation
         template = None
@@ -189,7 +243,7 @@ def _name(words: list[str]) -> str:
         start -= 1
     while start >= 2 and words[start - 1] == "::":
         start -= 2
-    return _spaced(words[start:])
+    return spaced(words[start:])
 
 
 def split(tokens: Sequence[Token]) -> list[list[Token]]:
@@ -215,7 +269,7 @@ def _parameter(number: int, tokens: list[Token]) -> DeclaredParameter:
     words = [word for word in words if word not in _TYPE_QUALIFIERS]
     is_named = len(words) > 1 and words[-1].isidentifier() and words[-2] != "::"
     name = words.pop() if is_named else f"argument{number}"
-    return DeclaredParameter(name, _spaced([word for word in words if word != "*"]), pointers, is_const)
+    return DeclaredParameter(name, spaced([word for word in words if word != "*"]), pointers, is_const)
 
 
 def _variables(scope: str, statement: list[Token]) -> Iterator[str]:
@@ -229,29 +283,12 @@ def _variables(scope: str, statement: list[Token]) -> Iterator[str]:
             yield scope.replace('"C"', "") + words[-1]
 
 
-def fields(code: str, struct: str) -> list[str]:
-    """Return the names of a struct's fields; empty if the text does not define it, or not as a plain list of fields."""
-    found = re.search(rf"\bstruct\s+(?:\w+\s*\([^)]*\)\s*)*{re.escape(struct)}\s*(?={{)", code)
-    if found is None:
-        return []
-    tokens = [Token(match[0], match.start()) for match in _WORD.finditer(code, found.end())]
-    body = tokens[1 : _end(tokens, 0) - 1]
-    members: list[list[Token]] = [[]]
-    for token in body:
-        if token.text in ("{", ":", "(", "operator", "static"):  # functions, bit fields, access specifiers
-            return []
-        if token.text == ";":
-            members.append([])
-        else:
-            members[-1].append(token)
-    return [name for member in members for name in _variables("", member)]
+def joined(tokens: Sequence[Token]) -> str:
+    """Join tokens as C++ is written."""
+    return spaced([token.text for token in tokens])
 
 
-def _joined(tokens: Sequence[Token]) -> str:
-    return _spaced([token.text for token in tokens])
-
-
-def _spaced(words: Sequence[str]) -> str:
+def spaced(words: Sequence[str]) -> str:
     """Join words as C++ is written: a space between two names, and after a comma."""
     text = ""
     for word in words:

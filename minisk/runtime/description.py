@@ -3,6 +3,7 @@
 import ctypes
 import operator
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,9 +47,12 @@ def accepts(dtype: np.dtype[Any], given: np.dtype[Any]) -> bool:
     """Return whether an array may be passed for a pointer to elements of a dtype.
 
     A vector such as float4 takes arrays of its components, float2 also complex64; void and an unknown struct take any.
+    A struct takes bytes, and records of its size.
     """
     if dtype.kind == "V" and dtype.names is None and dtype.subdtype is None:
         return True
+    if dtype.names is not None:
+        return given == np.uint8 or (given.kind == "V" and given.itemsize == dtype.itemsize)
     is_complex = (
         given.kind == "c" and dtype.base.kind == "f" and given.itemsize == dtype.itemsize and dtype.shape == (2,)
     )
@@ -60,7 +64,7 @@ def scalar(dtype: np.dtype[Any], value: Any) -> Any:
 
     Args:
         dtype: of the parameter.
-        value: a number; for a vector or struct a sequence of its components or fields, or bytes.
+        value: a number; for a vector or struct a sequence of its components or fields, a dict of fields, or bytes.
 
     Raises:
         TypeError, ValueError, OverflowError: the value does not fit the dtype.
@@ -70,11 +74,55 @@ def scalar(dtype: np.dtype[Any], value: Any) -> Any:
         return dtype.type(value)
     if kind != "V":
         return dtype.type(operator.index(value))
-    if not isinstance(value, bytes):
-        value = np.array(tuple(value) if dtype.names else value, dtype.base).tobytes()
+    if getattr(value, "dtype", np.dtype("u1")).names:  # a record of NumPy's
+        value = value.tobytes()
+    elif isinstance(value, dict) and value.keys() == set(dtype.names or ()):
+        value = _packed(dtype, [value[name] for name in dtype.names or ()])
+    elif not isinstance(value, bytes):
+        value = _packed(dtype, value)
     if len(value) != dtype.itemsize:
         raise ValueError(f"{len(value)} bytes, expected {dtype.itemsize}")
     return value
+
+
+def _packed(dtype: np.dtype[Any], value: Any) -> bytes:
+    """Return the components of a vector, or the fields of a struct in their order, as bytes. Raises as `scalar`."""
+    places, numbers = list(_numbers_of(dtype)), list(_flat(value))
+    if not places:
+        raise TypeError("its fields are not known")
+    if len(numbers) != len(places):
+        what = f"the fields {', '.join(dtype.names)}" if dtype.names else "components"
+        count = "1 value" if len(numbers) == 1 else f"{len(numbers)} values"
+        raise ValueError(f"{count}, expected {len(places)}: {what}")
+    memory = bytearray(dtype.itemsize)
+    for (offset, number_type), number in zip(places, numbers, strict=True):
+        is_null = number is None and number_type == np.uint64
+        packed = scalar(number_type, 0 if is_null else number).tobytes()
+        memory[offset : offset + len(packed)] = packed
+    return bytes(memory)
+
+
+def _numbers_of(dtype: np.dtype[Any], start: int = 0) -> Iterator[tuple[int, np.dtype[Any]]]:
+    """Yield the offset and the type of each number in a vector or a struct."""
+    if dtype.subdtype is not None:
+        step = dtype.base.itemsize
+        for offset in range(start, start + dtype.itemsize, step):
+            yield from _numbers_of(dtype.base, offset)
+    elif dtype.names is not None:
+        for name in dtype.names:
+            field, offset = dtype.fields[name][:2]  # type: ignore[index]
+            yield from _numbers_of(field, start + offset)
+    elif dtype.kind != "V":
+        yield start, dtype
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """Yield the numbers of nested sequences."""
+    if isinstance(value, Sequence) or hasattr(value, "__len__"):
+        for each in value:
+            yield from _flat(each)
+    else:
+        yield value
 
 
 def _described(text: str) -> Described:

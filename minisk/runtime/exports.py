@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .declarations import fields, without_comments
-from .signature import Signature, kernels_in, read_source
+from .signature import FileKernels, Signature, kernels_in
+from .structs import Struct
 
 
 def exports(source: Path) -> str:
@@ -18,21 +18,33 @@ def exports(source: Path) -> str:
 
 def _lines(source: Path) -> Iterator[str]:
     found = kernels_in(source)
-    code = without_comments(read_source(source))
-    types = {parameter.type for signature in found.kernels.values() for parameter in signature.parameters}
-    for name in sorted(types):
-        if name.isidentifier() and (names := fields(code, name)):
-            listed = " ".join(
-                f'describe_field<decltype({name}::{f})>(words, "{f}", offsetof({name}, {f}));' for f in names
-            )
-            body = f"static constexpr bool are_known = true; static void list(Words& words) {{ {listed} }}"
-            yield f"template <> struct minisk::Fields<{name}> {{ {body} }};"
+    for struct in _passed_by_value(found):
+        listed = " ".join(
+            f'describe_field<decltype(Self::{field.name})>(words, "{field.name}", offsetof(Self, {field.name}));'
+            for field in struct.fields
+        )
+        known = f"using Self = {struct.name}; static constexpr bool are_known = true;"
+        body = f"{known} static void list(Words& words) {{ {listed} }}"
+        yield f"template <{struct.template or ''}> struct minisk::Fields<{struct.name}> {{ {body} }};"
     for name, signature in found.kernels.items():
         if signature.template is None:
             yield f"MINISK_EXPORT_AS({word(name)}, {name})"
     for name in found.variables:
         yield f"MINISK_EXPORT_VARIABLE({word(name)}, {name})"
     yield "#ifdef MINISK_INSTANCE\nMINISK_EXPORT_AS(instance, MINISK_INSTANCE)\n#endif"
+
+
+def _passed_by_value(found: FileKernels) -> list[Struct]:
+    """Return the structs whose fields are known and that a parameter names, or a field of such a struct."""
+    waiting = [parameter.type for signature in found.kernels.values() for parameter in signature.parameters]
+    waiting += found.kernels  # the arguments of an instantiation
+    numbers: dict[int, None] = {}
+    while waiting:
+        for number in found.structs_of(waiting.pop()):
+            if number not in numbers and not found.structs[number].problem:
+                numbers[number] = None
+                waiting += [field.type for field in found.structs[number].fields]
+    return [found.structs[number] for number in sorted(numbers)]
 
 
 def symbol(name: str, signature: Signature) -> str:

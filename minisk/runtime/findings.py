@@ -1,5 +1,6 @@
 """What a checked launch reports: findings (mistakes) and sites (what each line's memory accesses cost)."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,12 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         text = f"{self.kind}: {self.sentence}" + (f" ({self.times} times)" if self.times > 1 else "")
         return f"hint: {text}" if self.is_hint else text
+
+
+def place_in(sentence: str) -> str:
+    """Return the place with which a sentence begins, as "file.cu:7"; "" if it begins with none."""
+    place = re.match(r"([^:\s]+:\d+)(?: called at [^:\s]+:\d+)?: ", sentence)
+    return place[0].removesuffix(": ") if place else ""
 
 
 class Site(NamedTuple):

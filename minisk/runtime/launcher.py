@@ -25,7 +25,7 @@ from .exports import instance_define
 from .findings import CheckReport
 from .gpu import GpuKernel
 from .mode import kernel_mode
-from .signature import REAL, Parameter, locate, signature, type_names
+from .signature import REAL, Parameter, kernels_in, locate, signature, type_names
 
 _LARGEST_INDEX = 2**31 - 1
 _LARGEST_YZ = 65535  # CUDA's limit for y and z of a grid
@@ -155,36 +155,52 @@ def examine(
     args: Args,
     dynamic_shared: int = 0,
     uninitialised: Collection[str] = (),
+    timeout: float | None = None,
 ) -> CheckReport:
     """Run a kernel once on NumPy arrays with every memory access instrumented, and return the report.
 
     Args:
         kernel, grid, block, args, dynamic_shared: as for `launch`.
         uninitialised: names of the arrays whose contents are undefined; reading them before writing is a finding.
+        timeout: seconds after which the launch is ended, with a finding; None for no limit.
 
     Raises:
         as `launch`, except that mistakes of the kernel are returned.
     """
     run, blocks, threads, values = _prepare(kernel, grid, block, args, target="check")
     assert isinstance(run, CheckedKernel)
-    return run.examine(blocks, threads, values, dynamic_shared, uninitialised)
+    return run.examine(blocks, threads, values, dynamic_shared, uninitialised, timeout)
 
 
 def _prepare(
     kernel: Kernel, grid: Sizes | int, block: Sizes | int, args: Args, target: str | None = None
 ) -> tuple[Callable[..., None], Three, Three, list[Any]]:
     """Check a launch; return the compiled kernel, the grid, the block and the arguments with their declared types."""
-    parameters, most_threads = kernel.signature.parameters, kernel.signature.most_threads
     arrays, real = _arrays_and_dtype(kernel, args)
+    blocks, threads = _sizes(kernel, grid, block)
+    is_huge = any(array.size > _LARGEST_INDEX for array in arrays)
+    dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, is_huge)
+    values = [_typed(kernel, *each) for each in zip(kernel.signature.parameters, args, dtypes, strict=True)]
+    return run, blocks, threads, values
+
+
+def check_launch(
+    kernel: Kernel, grid: Sizes | int, block: Sizes | int, args: Args, dtypes: Sequence[np.dtype[Any]]
+) -> None:
+    """Raise what `launch` raises before the kernel runs, without compiling it. dtypes: those of the arguments."""
+    _arrays_and_dtype(kernel, args)
+    _sizes(kernel, grid, block)
+    for parameter, arg, dtype in zip(kernel.signature.parameters, args, dtypes, strict=True):
+        _typed(kernel, parameter, arg, dtype)
+
+
+def _sizes(kernel: Kernel, grid: Sizes | int, block: Sizes | int) -> tuple[Three, Three]:
     blocks, threads = _three(kernel, "grid", grid), _three(kernel, "block", block)
-    count = math.prod(threads)
+    count, most_threads = math.prod(threads), kernel.signature.most_threads
     if count > most_threads:
         given = block if isinstance(block, int) else tuple(block)
         raise KernelError(f"{kernel.name}: block {given} has {count} threads, it takes {most_threads} at most")
-    is_huge = any(array.size > _LARGEST_INDEX for array in arrays)
-    dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, is_huge)
-    values = [_typed(kernel, *each) for each in zip(parameters, args, dtypes, strict=True)]
-    return run, blocks, threads, values
+    return blocks, threads
 
 
 def _arrays_and_dtype(kernel: Kernel, args: Args) -> tuple[list[Array], str]:
@@ -219,14 +235,37 @@ def _typed(kernel: Kernel, parameter: Parameter, arg: Any, dtype: np.dtype[Any] 
         if not hasattr(arg, "dtype"):
             return 0  # a null pointer
         if arg.dtype != dtype and not accepts(dtype, arg.dtype):
-            raise DtypeError(f"{kernel.name}: argument {parameter.name} is {arg.dtype}, expected {dtype}")
+            raise DtypeError(
+                f"{kernel.name}: argument {parameter.name} is {arg.dtype}, expected {_in_words(parameter, dtype)}"
+            )
         if not arg.flags.c_contiguous:
             raise ShapeError(f"{kernel.name}: argument {parameter.name}, shape {arg.shape}, is not C-contiguous")
         return arg
     try:
         return scalar(dtype, arg)
     except (TypeError, OverflowError, ValueError) as error:
-        raise KernelError(f"{kernel.name}: argument {parameter.name} is {arg!r}, not a {parameter.type}") from error
+        reason = str(error) if isinstance(error, ValueError) else f"expected {parameter.type}"
+        if dtype.kind == "V" and dtype.names is None and dtype.subdtype is None:
+            reason = f"expected {dtype.itemsize} bytes: {_why_unknown(kernel, parameter)}"
+        raise KernelError(f"{kernel.name}: argument {parameter.name} is {arg!r}, {reason}") from error
+
+
+def _in_words(parameter: Parameter, dtype: np.dtype[Any]) -> str:
+    """Return the dtype that a pointer takes, with CUDA's name where it is another: "float32 for float4"."""
+    if dtype.kind != "V":
+        return str(dtype)
+    base = "records or bytes" if dtype.names else str(dtype.base)
+    return f"{base} ({parameter.type})"
+
+
+def _why_unknown(kernel: Kernel, parameter: Parameter) -> str:
+    """Return why the fields of a parameter's type are not known, with the place of its definition if that is known."""
+    found = kernels_in(kernel.path)
+    for number in found.structs_of(parameter.type):
+        file, line = found.places[number]
+        problem = found.structs[number].problem
+        return f"the fields of {parameter.type}, {file.name}:{line}, are not known, because {problem}"
+    return f"{kernel.path.name} does not define {parameter.type} at file scope"
 
 
 def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:

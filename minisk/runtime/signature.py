@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import KernelError
 from .declarations import Declaration, DeclaredParameter, declarations, without_comments, without_directives
 from .preprocess import PACKAGE, Source, as_written, condition_at, needs_preprocessor, preprocessed
+from .structs import Struct, structs
 
 _MOST_THREADS = 1024  # CUDA's limit for a block
 
@@ -71,7 +72,8 @@ class Signature(NamedTuple):
 
     any_block: marked ANY_BLOCK, so it is right for every block size; most_threads: the largest block it declares;
     line: the line of the file on which it begins, from 1; file: the .cu, or a header that it includes; template: the
-    parameters of a template, such as "typename T, int N", or None; is_c: extern "C", so its name is not mangled.
+    parameters of a template, such as "typename T, int N", or None; is_c: extern "C", so its name is not mangled;
+    has_bounds: the largest block is declared, by __launch_bounds__.
     """
 
     parameters: tuple[Parameter, ...]
@@ -81,6 +83,7 @@ class Signature(NamedTuple):
     file: Path
     template: str | None = None
     is_c: bool = True
+    has_bounds: bool = False
 
 
 class PassedOver(NamedTuple):
@@ -97,11 +100,19 @@ class FileKernels(NamedTuple):
     kernels: by name, in the order of the file. A template is among them: a launch names an instantiation, "k<float>".
     passed_over: kernels that are not among them, and templates that the file does not instantiate.
     variables: the names of its `__constant__` and `__device__` variables.
+    structs: the structs that it and its headers define; places: the file and the line of each.
     """
 
     kernels: dict[str, Signature]
     passed_over: list[PassedOver]
     variables: list[str]
+    structs: list[Struct]
+    places: list[tuple[Path, int]]
+
+    def structs_of(self, type_: str) -> list[int]:
+        """Return the numbers of the structs that a type as written names, such as "const ns::Size<int>"."""
+        words = set(re.findall(r"\w+", type_))
+        return [number for number, struct in enumerate(self.structs) if words & set(struct.words)]
 
 
 def type_names(real: str, is_huge: bool = False) -> dict[str, str]:
@@ -117,6 +128,8 @@ def locate(file: str | Path) -> Path:
     path = Path(file)
     own = PACKAGE / path
     path = own if path.name == str(file) and own.is_file() else path.resolve()
+    if path.is_dir():
+        raise KernelError(f"{str(file)!r} is a folder; expected files in it: {file}/*.cu")
     if not path.is_file():
         raise KernelError(f"kernel file {str(file)!r} is neither in {PACKAGE} nor a path that exists")
     if re.search(r'["\\\n]', str(path)):
@@ -173,14 +186,42 @@ def _kernels_in(path: Path, text: str) -> FileKernels:
             kernels[kernel.name] = signature
         else:
             passed_over.append(PassedOver(kernel.name, signature.line, reason))
-    instantiated = {re.sub("<.*", "", name) for name in kernels if "<" in name}
+    instances = instantiations(kernels)
+    kernels |= {name: _with_names(kernels[name], kernels[base]) for name, base in instances.items()}
     for name, known in kernels.items():
-        if known.template is not None and name not in instantiated:
+        if known.template is not None and name not in instances.values():
             reason = f"it is a template; {_how_to_instantiate(name, known.template)}"
             passed_over.append(PassedOver(name, known.line, reason))
     if source is not None:
         passed_over += _switched_off(code, written, {kernel.name for kernel in found.kernels})
-    return FileKernels(kernels, sorted(passed_over, key=operator.attrgetter("line")), found.variables)
+    defined = structs((source or written).text)
+    if source is None:
+        defined = [_with_condition(struct, code) for struct in defined]
+    places = [(source or written).place(struct.position) for struct in defined]
+    passed_over.sort(key=operator.attrgetter("line"))
+    return FileKernels(kernels, passed_over, found.variables, defined, places)
+
+
+def _with_condition(struct: Struct, code: str) -> Struct:
+    """Return a struct of a text that the preprocessor has not seen; under `#if`, its fields are not known."""
+    condition = condition_at(code, struct.position)
+    return struct if condition is None else struct._replace(problem=f"`{condition.directive}` decides on it")
+
+
+def instantiations(kernels: Mapping[str, Signature]) -> dict[str, str]:
+    """Return the explicit instantiations among the kernels of a file, each with the name of its template."""
+    return {name: base for name in kernels if "<" in name and (base := name.partition("<")[0]) in kernels}
+
+
+def _with_names(instance: Signature, template: Signature) -> Signature:
+    """Return an instantiation with the names of the template's parameters where it gives none of its own."""
+    if len(instance.parameters) != len(template.parameters):
+        return instance
+    named = (
+        own._replace(name=known.name) if re.fullmatch(r"argument\d+", own.name) else own
+        for own, known in zip(instance.parameters, template.parameters, strict=True)
+    )
+    return instance._replace(parameters=tuple(named))
 
 
 def _switched_off(code: str, written: Source, seen: set[str]) -> list[PassedOver]:
@@ -206,20 +247,28 @@ def _why_passed_over(kernel: Declaration, kernels: Sequence[Declaration]) -> str
 
 
 def _how_to_instantiate(name: str, template: str) -> str:
-    example = [_example_argument(part) for part in re.sub(r"=[^,]*", "", template).split(",")]
-    return f"a launch names an instantiation, such as {name}<{', '.join(example)}>"
+    return f"a launch names an instantiation, such as {name}<{example_arguments(template)}>"
+
+
+def example_arguments(template: str) -> str:
+    """Return arguments for the parameters of a template, such as "typename T, int N = 32": its defaults."""
+    parts = re.findall(r"(?:[^,<(]|<[^>]*>|\([^)]*\))+", template)
+    return ", ".join(map(_example_argument, parts))
 
 
 def _example_argument(parameter: str) -> str:
-    first = parameter.split()[0] if parameter.split() else ""
-    return {"typename": "float", "class": "float", "bool": "true"}.get(first, "128")
+    kind, _, default = parameter.partition("=")
+    first = kind.split()[0] if kind.split() else ""
+    known = {"typename": "float", "class": "float", "bool": "true"}
+    return default.strip() or known.get(first, "128")
 
 
 def _signature(kernel: Declaration, source: Source, constants: Mapping[str, str]) -> Signature:
     file, line = source.place(kernel.position)
     most_threads = _most_threads(kernel.bounds, constants)
+    has_bounds = kernel.bounds is not None and most_threads < _MOST_THREADS
     parameters = tuple(map(_parameter, kernel.parameters))
-    return Signature(parameters, kernel.any_block, most_threads, line, file, kernel.template, kernel.is_c)
+    return Signature(parameters, kernel.any_block, most_threads, line, file, kernel.template, kernel.is_c, has_bounds)
 
 
 def _parameter(written: DeclaredParameter) -> Parameter:

@@ -31,6 +31,7 @@ class MiniskLaunch(ctypes.Structure):
         ("seed", ctypes.c_uint),
         ("error", ctypes.c_char * 512),
         ("address", ctypes.c_uint64),
+        ("access", ctypes.c_uint64),
     )
 
 

@@ -2,7 +2,7 @@
 
 from ..runtime.findings import CheckReport, Finding, Site
 from .cases import Case, cases
-from .check import KernelCheck, check_file, own_kernel_files
+from .check import KernelCheck, check_file, host_code_left_out, own_kernel_files
 from .expressions import ExpressionError
 from .gpu import GpuReport, compile_file
 from .ladder import Ladder, Step, climb, ladder_names, ladder_table
@@ -29,6 +29,7 @@ __all__ = [
     "costliest_site",
     "counts_table",
     "exit_status",
+    "host_code_left_out",
     "ladder_names",
     "ladder_table",
     "own_kernel_files",

@@ -5,7 +5,7 @@
 Between <<< and >>> stand grid, block and optionally bytes of dynamic shared memory (64*real: room for 64 elements).
 Then comes every scalar with its value, and every array with its length, each without spaces:
 
-    n=5                   a scalar; a name that is no argument is a macro to compile with
+    n=5                   a scalar, or + - * / of those before it; a name that is no argument is a macro to compile with
     x[6*n]                an array: random if the kernel declares it const, otherwise uninitialised
     x[n]=random           normally distributed elements
     x[n]=below(9)         random integers, 0 to 8
@@ -26,18 +26,21 @@ it, each after the kernel's name. Empty lines and lines that begin with # are sk
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import KernelError
-from ..runtime import Kernel
-from ..runtime.signature import Parameter, locate, read_source, signatures
+from ..errors import KernelError, MiniskError
+from ..runtime import BuildError, Kernel
+from ..runtime.launcher import check_launch
+from ..runtime.signature import Parameter, locate, read_source, signature, signatures
+from .available_memory import check_memory
 from .expressions import Number, parse_number, parse_numbers, parse_sizes
 
 _COMMENT = re.compile(r"\s*//\s*check:(?P<text>.*)")
+_WITHOUT_COLON = re.compile(r"\s*//\s*check\s*<<<")
 _CASE_FILE_LINE = re.compile(r"(?P<kernel>\w+)\s*:(?P<text>.*)")
 _CASE = re.compile(r"\s*(?P<name>\w.*?)?\s*<<<(?P<sizes>.*?)>>>(?P<values>.*)")
 _VALUE = re.compile(r"(?P<name>\w+)(?:\[(?P<length>[^\]]+)\])?(?:=(?P<value>\S+))?")
@@ -87,11 +90,14 @@ def cases(file: str | Path, dtype: str = "float32") -> dict[str, list[Case]]:
     """
     path = locate(file)
     found: dict[str, list[Case]] = {name: [] for name in signatures(path)}
-    for line in [*_lines_above_kernels(path), *_lines_of_case_file(path)]:
+    headers = {signature.file for signature in signatures(path).values()} - {path}
+    above = [line for file in [path, *sorted(headers)] for line in _lines_above_kernels(path, file)]
+    for line in [*above, *_lines_of_case_file(path)]:
         try:
-            found[line.kernel].append(_case(path, line, np.dtype(dtype)))
+            case = _case(path, line, np.dtype(dtype))
         except ValueError as error:
             raise KernelError(f"{line.place}: {line.kernel}: {error}") from error
+        found[case.kernel.name if case.kernel.name in found else line.kernel].append(case)
     return found
 
 
@@ -114,18 +120,20 @@ def read_case(file: str | Path, place: str, kernel: str, text: str, dtype: str =
         raise KernelError(f"{place}: {kernel}: {error}") from error
 
 
-def _lines_above_kernels(path: Path) -> Iterator[_Line]:
-    """Yield the `check:` lines of a kernel file; each belongs to the next kernel below it."""
+def _lines_above_kernels(path: Path, file: Path) -> Iterator[_Line]:
+    """Yield the `check:` lines of a kernel file or of its header; each belongs to the next kernel below it."""
     found = signatures(path).items()
-    kernels = sorted((signature.line, name) for name, signature in found if signature.file == path)
-    for number, text in enumerate(read_source(path).splitlines(), start=1):
-        match = _COMMENT.match(text)
+    kernels = sorted((signature.line, name) for name, signature in found if signature.file == file)
+    for number, text in enumerate(read_source(file).splitlines(), start=1):
+        place, match = f"{file.name}:{number}", _COMMENT.match(text)
         if match is None:
+            if _WITHOUT_COLON.match(text):
+                raise KernelError(f"{place}: expected `// check: <<<…>>>`, with a colon, not {text.strip()!r}")
             continue
         below = [name for line, name in kernels if line > number]
         if not below:
-            raise KernelError(f"{path.name}:{number}: no `__global__` kernel stands below this `check:` line")
-        yield _Line(f"{path.name}:{number}", below[0], match["text"])
+            raise KernelError(f"{place}: no `__global__` kernel stands below this `check:` line")
+        yield _Line(place, below[0], match["text"])
 
 
 def _lines_of_case_file(path: Path) -> Iterator[_Line]:
@@ -149,34 +157,87 @@ def _case(path: Path, line: _Line, real: np.dtype[Any]) -> Case:
     match = _CASE.fullmatch(line.text)
     if match is None:
         raise ValueError(f"expected `<<<grid, block>>> values`, not {line.text.strip()!r}")
-    grid, block, dynamic_shared = parse_sizes(match["sizes"], {"real": real.itemsize})
     values = _values(match["values"])
-    parameters, random = signatures(path)[line.kernel].parameters, np.random.default_rng(0)
-    names = {parameter.name for parameter in parameters}
-    macros: dict[str, Any] = {name: value for name, value in values.scalars.items() if name not in names}
-    kernel = Kernel(path, match["name"] or line.kernel, **macros)
+    grid, block, dynamic_shared = parse_sizes(match["sizes"], {"real": real.itemsize, **values.scalars})
+    kernel = _kernel(path, match["name"] or line.kernel, values.scalars)
+    try:
+        args, uninitialised = _arguments(kernel, values, real)
+        check_launch(kernel, grid, block, args, kernel.dtypes(real.char))
+    except BuildError as error:
+        raise BuildError(f"{line.place}: {error}{macros_note(kernel)}") from error
+    except ValueError as error:
+        raise ValueError(f"{error}{macros_note(kernel)}") from error
+    except MiniskError as error:
+        raise KernelError(f"{line.place}: {error}") from error
+    return Case(kernel, grid, block, tuple(args), dynamic_shared, frozenset(uninitialised))
+
+
+def _kernel(path: Path, name: str, scalars: Mapping[str, Number]) -> Kernel:
+    """Return the kernel of a case; the scalars that are none of its arguments are macros. Raises ValueError."""
+    known = {re.sub(r"\s", "", each): each for each in signatures(path)}
+    name = known.get(re.sub(r"\s", "", name), name)
+    try:
+        names = {parameter.name for parameter in signature(path, name).parameters}
+    except KernelError as error:
+        raise ValueError(error) from error
+    macros: dict[str, Any] = {name: value for name, value in scalars.items() if name not in names}
+    return Kernel(path, name, **macros)
+
+
+def macros_note(kernel: Kernel) -> str:
+    """Return which constants of a kernel are perhaps misspelt arguments: no preprocessor line of its file has them."""
+    asked = set(re.findall(r"\w+", " ".join(re.findall(r"^[ \t]*#.*", read_source(kernel.path), re.MULTILINE))))
+    unknown = [name for name in kernel.constants if name not in asked]
+    if not unknown:
+        return ""
+    names = ", ".join(parameter.name for parameter in kernel.signature.parameters) or "none"
+    return f"; {kernel.name} has no argument {', '.join(unknown)} (but {names}): taken as a macro"
+
+
+def _arguments(kernel: Kernel, values: _Values, real: np.dtype[Any]) -> tuple[list[Any], set[str]]:
+    """Return the arguments of a case, and the names of the arrays that are not initialised. Raises ValueError."""
+    parameters, random = kernel.signature.parameters, np.random.default_rng(0)
+    dtypes = kernel.dtypes(real.char)
+    _check_names(parameters, dtypes, values)
+    check_memory(_lengths(parameters, dtypes, values))
     args: list[Any] = []
     uninitialised = set()
-    for parameter, dtype in zip(parameters, kernel.dtypes(real.char), strict=True):
+    for parameter, dtype in zip(parameters, dtypes, strict=True):
         name = parameter.name
         if not parameter.is_array:
-            if name not in values.scalars and name not in values.lists:
-                example = "5" if dtype.subdtype is None and dtype.names is None else "5,5"
-                raise ValueError(f"the argument {name} has no value; expected {name}={example}, for example")
             args.append(values.scalars[name] if name in values.scalars else values.lists[name])
-            continue
-        if values.scalars.get(name) == 0:
+        elif name not in values.arrays:
             args.append(None)
-            continue
-        if name not in values.arrays:
+        else:
+            length, elements = values.arrays[name]
+            if elements is None and not parameter.is_const:
+                uninitialised.add(name)
+            args.append(_array(parameter, dtype, length, elements, values.scalars, random))
+    return args, uninitialised
+
+
+def _check_names(parameters: Sequence[Parameter], dtypes: Sequence[np.dtype[Any]], values: _Values) -> None:
+    """Raise ValueError if an argument has no value, or an array no length; or if there is no such array."""
+    for parameter, dtype in zip(parameters, dtypes, strict=True):
+        name = parameter.name
+        if parameter.is_array and name not in values.arrays and values.scalars.get(name) != 0:
             raise ValueError(f"the array {name} has no length; expected {name}[5], for example")
-        length, elements = values.arrays.pop(name)
-        if elements is None and not parameter.is_const:
-            uninitialised.add(name)
-        args.append(_array(parameter, dtype, length, elements, values.scalars, random))
-    for name in values.arrays:
+        if not parameter.is_array and name not in values.scalars and name not in values.lists:
+            example = "5" if dtype.subdtype is None and dtype.names is None else "5,5"
+            raise ValueError(f"the argument {name} has no value; expected {name}={example}, for example")
+    for name in values.arrays.keys() - {parameter.name for parameter in parameters}:
         raise ValueError(f"the kernel has no array {name}")
-    return Case(kernel, grid, block, tuple(args), dynamic_shared, frozenset(uninitialised))
+
+
+def _lengths(
+    parameters: Sequence[Parameter], dtypes: Sequence[np.dtype[Any]], values: _Values
+) -> dict[str, tuple[Number, int]]:
+    """Return the length of each array, and the bytes of an element."""
+    return {
+        parameter.name: (parse_number(values.arrays[parameter.name][0], values.scalars), dtype.itemsize)
+        for parameter, dtype in zip(parameters, dtypes, strict=True)
+        if parameter.name in values.arrays
+    }
 
 
 def _values(text: str) -> _Values:
@@ -184,8 +245,12 @@ def _values(text: str) -> _Values:
     values = _Values({}, {}, {})
     for word in text.split():
         match = _VALUE.fullmatch(word)
+        if word.endswith(",") or word.startswith(","):
+            raise ValueError(f"expected spaces between the values, without commas, not {word!r}")
+        if word.endswith("=") or word.startswith("="):
+            raise ValueError("expected name=value without spaces around the =")
         if match is None:
-            raise ValueError(f"expected name=value or name[length], not {word!r}")
+            raise ValueError(f"expected name=value or name[length], without spaces inside, not {word!r}")
         name, length, value = match["name"], match["length"], match["value"]
         if length is not None:
             values.arrays[name] = length, value
@@ -193,6 +258,8 @@ def _values(text: str) -> _Values:
             values.lists[name] = parse_numbers(value, values.scalars)
         elif value is not None:
             values.scalars[name] = parse_number(value, values.scalars)
+        elif f"{name} = " in text:
+            raise ValueError(f"expected {name}=value without spaces around the =")
         else:
             raise ValueError(f"{name} has neither a value ({name}=5) nor a length ({name}[5])")
     return values

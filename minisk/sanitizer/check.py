@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import KernelError
-from ..runtime import examine
+from ..runtime import BuildError, examine
 from ..runtime.findings import CheckReport
+from ..runtime.left_out import device_text
 from ..runtime.preprocess import PACKAGE
-from ..runtime.signature import kernels_in, locate
-from .cases import cases
+from ..runtime.signature import instantiations, kernels_in, locate
+from .cases import Case, cases, macros_note
 from .host_use import host_code_in_device_code
 from .promise import copied, with_promise
 from .suggestion import suggested_line
@@ -34,13 +35,16 @@ class KernelCheck(NamedTuple):
         return sum(not report.ok for report in self.reports) + bool(self.not_tried)
 
 
-def check_file(file: str | Path, kernel: str | None = None, dtype: str = "float32") -> Iterator[KernelCheck]:
+def check_file(
+    file: str | Path, kernel: str | None = None, dtype: str = "float32", timeout: float | None = None
+) -> Iterator[KernelCheck]:
     """Run the cases of a file's kernels and yield the reports, kernel by kernel; then the kernels that were not tried.
 
     Args:
         file: the name of a file of minisk's own, or the path of yours.
         kernel: the only kernel to check; None for all.
         dtype: the stored dtype, `real`: float16, float32 or float64.
+        timeout: seconds after which a launch is ended, with a finding; None for no limit.
 
     Raises:
         KernelError: the file has no kernel, or not this one; or the file or a case cannot be read or compiled.
@@ -57,7 +61,7 @@ def check_file(file: str | Path, kernel: str | None = None, dtype: str = "float3
             reports = []
             for case in found:
                 before = copied(case)
-                reports.append(with_promise(examine(*case), case, before))
+                reports.append(with_promise(_examined(case, timeout), case, before))
             reports[0] = reports[0]._replace(findings=[*misuse, *reports[0].findings])
             misuse = []
             yield KernelCheck(name, reports)
@@ -66,9 +70,18 @@ def check_file(file: str | Path, kernel: str | None = None, dtype: str = "float3
             yield untried
 
 
+def _examined(case: Case, timeout: float | None) -> CheckReport:
+    try:
+        return examine(*case, timeout=timeout)
+    except BuildError as error:
+        raise BuildError(f"{error}{macros_note(case.kernel)}") from error
+
+
 def _not_tried(path: Path, tried: set[str]) -> list[KernelCheck]:
     """Return the kernels of a file that have no case, with the reason, in the order of their lines."""
     found = kernels_in(path)
+    instances = instantiations(found.kernels)
+    tried = {*tried, *instances.values()}  # of these templates, the instantiations are listed
     reasons = {each.name: (each.reason, path.name, each.line) for each in found.passed_over}
     for name, known in found.kernels.items():
         reasons.setdefault(name, ("no `check:` line stands above it", known.file.name, known.line))
@@ -79,6 +92,15 @@ def _not_tried(path: Path, tried: set[str]) -> list[KernelCheck]:
             suggestion = suggested_line(name, known_as, path) if known_as else ""
             untried.append(KernelCheck(name, [], reason, f"{file}:{line}", suggestion))
     return untried
+
+
+def host_code_left_out(file: str | Path) -> list[str]:
+    """Return the host code of a file that is not compiled, because it uses CUDA's runtime, such as "main (line 12)".
+
+    Raises:
+        KernelError: there is no such file.
+    """
+    return [f"{part.name} (line {part.line})" for part in device_text(locate(file))[1]]
 
 
 def own_kernel_files() -> list[Path]:

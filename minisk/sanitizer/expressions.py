@@ -1,6 +1,7 @@
-"""The arithmetic of `check:` lines: integers and floats, names, + - * // and parentheses, lists and tuples of them.
+"""The arithmetic of `check:` lines: integers and floats, names, + - * / and parentheses, lists and tuples of them.
 
-Python's parser reads the text; only these nodes of its syntax tree are evaluated.
+Python's parser reads the text; only these nodes of its syntax tree are evaluated. As in C++, / of two integers is an
+integer without the remainder.
 """
 
 import ast
@@ -11,7 +12,20 @@ from typing import TypeAlias
 Number: TypeAlias = int | float
 Names: TypeAlias = Mapping[str, Number]
 
-_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv}
+
+def _divide(left: Number, right: Number) -> Number:
+    if isinstance(left, int) and isinstance(right, int):
+        return abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
+    return left / right
+
+
+_OPERATORS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: _divide,
+    ast.FloorDiv: operator.floordiv,
+}
 
 
 class ExpressionError(ValueError):
@@ -59,7 +73,7 @@ def _evaluate(node: ast.expr, names: Names) -> Number:
         return -_evaluate(node.operand, names)
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         left, right = _evaluate(node.left, names), _evaluate(node.right, names)
-        if isinstance(node.op, ast.FloorDiv) and right == 0:
+        if isinstance(node.op, ast.Div | ast.FloorDiv) and right == 0:
             raise ExpressionError(f"{ast.unparse(node)!r} divides by zero")
         return _OPERATORS[type(node.op)](left, right)
     raise ExpressionError(f"{ast.unparse(node)!r} is not a number, a name, or a sum or product of them")

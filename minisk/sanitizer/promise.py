@@ -1,5 +1,10 @@
 """Try what ANY_BLOCK promises: that a kernel gives the same results with one thread a block, as mode `cpu` runs it."""
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from ..errors import KernelError
@@ -52,10 +57,23 @@ def _run(case: Case, args: list[object]) -> str | None:
     A text that refuses to be compiled for one thread, by a static_assert, promises nothing with these constants.
     """
     try:
-        with in_mode("cpu"):
+        with in_mode("cpu"), _ended_by_ctrl_c():
             launch(case.kernel, case.grid, case.block, args, case.dynamic_shared)
     except BuildError:
         return None
     except KernelError as error:
         return str(error).removeprefix(f"{case.kernel.name}: ")
     return ""
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end the process at once: Python's own handler would wait for a loop that may never end here."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set a handler
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,6 +1,7 @@
 """The results of `minisk check` for programs: JSON, and SARIF 2.1.0 for the code scanning of GitHub and others."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +13,16 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 class FileResult(NamedTuple):
-    """What was found in one file. error: why it could not be checked, or ""."""
+    """What was found in one file.
+
+    error: why it could not be checked, or ""; left_out: the host code that was not compiled, such as "main (line 12)".
+    """
 
     file: str
     checks: list[KernelCheck]
     gpu: GpuReport | None
     error: str
+    left_out: Sequence[str] = ()
 
     @property
     def findings(self) -> list[Finding]:
@@ -72,6 +77,7 @@ def _file(result: FileResult) -> dict[str, Any]:
         for check in result.not_tried
     ]
     fields: dict[str, Any] = {"file": result.file, "launches": launches, "not_tried": not_tried}
+    fields["left_out"] = list(result.left_out)
     if result.gpu:
         usages = [
             {"kernel": each.kernel, "block": each.block, "occupancy": each.occupancy, **each.usage._asdict()}
@@ -90,8 +96,12 @@ def _finding(finding: Finding, file: str) -> dict[str, Any]:
 
 
 def _location(finding: Finding, file: str) -> tuple[str, int]:
-    """Return the file and the line of a finding; line 1 of the kernel file if it has none."""
-    name, _, line = finding.place.partition(":")
+    """Return the file and the line of a finding; line 1 of the kernel file if it has none.
+
+    In a function called at another line, it is the line within the function.
+    """
+    place, _, _ = finding.place.partition(" called at ")
+    name, _, line = place.partition(":")
     if not line.isdigit():
         return file, 1
     if name == Path(file).name:

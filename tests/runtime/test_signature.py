@@ -11,8 +11,9 @@ from host_library import needs_compiler
 
 from minisk.errors import DtypeError, KernelError
 from minisk.runtime import Kernel, launch
-from minisk.runtime.declarations import declarations, fields, without_comments, without_directives
+from minisk.runtime.declarations import declarations, without_comments, without_directives
 from minisk.runtime.signature import FileKernels, kernels_in
+from minisk.runtime.structs import structs
 
 
 def found_in(folder: Path, text: str) -> FileKernels:
@@ -105,7 +106,8 @@ def test_device_variables_and_the_fields_of_structs_are_found() -> None:
     extern "C" { __device__ unsigned count; }
     """
     assert declarations(code).variables == ["taps", "bias", "shape", "count"]
-    assert (fields(code, "Shape"), fields(code, "Hidden")) == (["h", "w", "scale"], [])
+    named = {struct.name: [field.name for field in struct.fields] for struct in structs(code)}
+    assert named == {"Shape": ["h", "w", "scale"], "Hidden": ["x"]}
 
 
 PASSED_OVER = """

@@ -77,7 +77,10 @@ def test_minisk_check_runs_the_cases_of_the_case_file(file: Path, capsys: pytest
         ("shift: <<<3, 32>>> n=5", "two.cu has no kernel 'shift'; it has scale, steps"),
         ("scale: <<<3>>> n=5", "scale: '3' must be grid, block and, optionally, bytes"),
         ("scale: 3, 32 n=5", "scale: expected `<<<grid, block>>> values`, not '3, 32 n=5'"),
-        ("scale: <<<3, 32>>> n=5 x[n out[n]", "scale: expected name=value or name[length], not 'x[n'"),
+        (
+            "scale: <<<3, 32>>> n=5 x[n out[n]",
+            "scale: expected name=value or name[length], without spaces inside, not 'x[n'",
+        ),
         ("scale: <<<3, 32>>> n=5 x[n]", "scale: the array out has no length"),
         ("scale: <<<3, 32>>> n=5 x[n] y[n] out[n]", "scale: the kernel has no array y"),
         ("scale: <<<3, 32>>> n=5 x[n]=1,2 out[n]", "scale: the array x has the length 5, but 2 values"),

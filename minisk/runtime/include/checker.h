@@ -164,6 +164,7 @@ MINISK_UNWATCHED static Region* watch(void* pointer, size_t bytes, minisk_access
     const uintptr_t address = uintptr_t(pointer);
     if (current == no_thread || is_local(address)) return nullptr;
     if (is_in_library(address) && !region_of(address, bytes)) return nullptr;  // threadIdx, constants of the compiler
+    last_access = return_address;
     settle();
     Site& site = site_at(uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start));  // − 1: in the call, not after it
     wait_for_room(site);

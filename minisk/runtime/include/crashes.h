@@ -15,7 +15,7 @@ static bool is_launching() { return is_in_launch; }
 static pthread_t launching_thread;
 MINISK_UNWATCHED static bool is_launching() { return pthread_equal(pthread_self(), launching_thread); }
 #endif
-static struct sigaction interrupt_before;
+static struct sigaction interrupt_before, expire_before;
 
 // Reports what the running thread did, at an instruction of this library.
 MINISK_UNWATCHED static void report_thread(const char* what, uintptr_t instruction) {
@@ -49,17 +49,22 @@ public:
     MINISK_UNWATCHED ~SignalStack() { sigaltstack(&before, nullptr); }
 };
 
-// Ctrl-C. Python's own handler would wait until the launch is over. A function of the C library may hold a lock: there,
-// the thread goes on until it waits, or until Ctrl-C comes again.
+// Ctrl-C (SIGINT), or the time limit of a launch (SIGURG, which a process ignores if it comes too late). Python's own
+// handler would wait until the launch is over. A function of the C library may hold a lock: there, the thread goes on
+// until it waits, or until the signal comes again.
 MINISK_UNWATCHED static void interrupt(int signal, siginfo_t* cause, void* context) {
+    const bool is_ctrl_c = signal == SIGINT;
     if (!is_launching()) {
-        if (interrupt_before.sa_flags & SA_SIGINFO) interrupt_before.sa_sigaction(signal, cause, context);
-        else interrupt_before.sa_handler(signal);
+        const struct sigaction& before = is_ctrl_c ? interrupt_before : expire_before;
+        if (before.sa_flags & SA_SIGINFO) before.sa_sigaction(signal, cause, context);
+        else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) before.sa_handler(signal);
         return;
     }
-    if (current == no_thread) return report(*running, "interrupted by Ctrl-C");
+    if (last_access && !running->access) running->access = uintptr_t(last_access) - 1 - uintptr_t(__ehdr_start);
+    const char* const what = is_ctrl_c ? "is interrupted by Ctrl-C" : "is still running";
+    if (current == no_thread) return report(*running, "the launch %s", what);
     const uintptr_t instruction = instruction_of(context);
-    report_thread("is interrupted by Ctrl-C", instruction);
+    report_thread(what, instruction);
     if (!is_in_library(instruction)) return;
     running->address = instruction - uintptr_t(__ehdr_start);
     wait(State::exited, {});
@@ -84,10 +89,13 @@ public:
         handles_interrupt = interrupt_before.sa_handler != SIG_DFL && interrupt_before.sa_handler != SIG_IGN;
         action.sa_sigaction = interrupt;
         if (handles_interrupt) sigaction(SIGINT, &action, nullptr);
+        sigaction(SIGURG, &action, &expire_before);
+        last_access = nullptr;
     }
     MINISK_UNWATCHED ~CrashGuard() {
         for (Crash& crash : crashes) sigaction(crash.signal, &crash.before, nullptr);
         if (handles_interrupt) sigaction(SIGINT, &interrupt_before, nullptr);
+        sigaction(SIGURG, &expire_before, nullptr);
     }
 };
 

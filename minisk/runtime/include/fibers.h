@@ -107,6 +107,7 @@ MINISK_STATE void* scheduler_stack_pointer;
 MINISK_STATE Bytes dynamic_shared;
 MINISK_STATE char* dynamic_shared_above;  // the stacks; for files without extern arrays
 MINISK_STATE uint32_t seed;
+MINISK_STATE void* last_access;           // the instruction after the last watched access, in mode "check"
 MINISK_STATE bool has_progress;  // since yielded threads were last resumed, some thread did more than poll
 
 // The checker is notified of these events; without MINISK_CHECK they are ignored.

@@ -15,6 +15,7 @@ struct minisk_launch {
     unsigned seed;
     char error[512];
     uint64_t address;            // where in the library's code the error arose, for addr2line; 0 if that is not known
+    uint64_t access;             // the same of the last memory access before an interruption, in mode "check"; or 0
 };
 
 // Marks functions of the executor: only the kernel itself is instrumented.
@@ -96,7 +97,7 @@ template <auto kernel> MINISK_UNWATCHED void call_untyped(void** arguments) {
 
 template <auto kernel> int launch_kernel(Launch& launch, void** arguments) {
     launch.error[0] = 0;
-    launch.address = 0;
+    launch.address = launch.access = 0;
     if (fits_a_gpu(launch)) run_grid(launch, {call_untyped<kernel>, arguments});
     return launch.error[0] != 0;
 }

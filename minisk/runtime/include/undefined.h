@@ -32,6 +32,15 @@ MINISK_UNWATCHED static void find_overflow(const void* data, const char* sign, v
               operand(type, right), type->name);
 }
 
+// bytes: the alignment of the type.
+MINISK_UNWATCHED static void find_misaligned(const Region& region, uintptr_t address, size_t bytes, bool is_store,
+                                             void* return_address) {
+    const Site& site = site_at(uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start));
+    const minisk_access access = is_store ? minisk_write : minisk_read;
+    find(minisk_misaligned, &region, address, bytes, {now, unsigned(current), unsigned(&site - sites), unsigned(access)});
+    stop("a misaligned access");
+}
+
 }  // namespace minisk
 
 MINISK_VISIBLE void __ubsan_handle_add_overflow(void* data, void* left, void* right) {
@@ -68,7 +77,12 @@ MINISK_VISIBLE void __ubsan_handle_out_of_bounds(void* data, void* index) {
 }
 MINISK_VISIBLE void __ubsan_handle_type_mismatch_v1(void* data, void* pointer) {
     const auto& known = *static_cast<minisk::BadPointer*>(data);
-    if (minisk::is_local(uintptr_t(pointer)) || !pointer) return;
+    const uintptr_t address = uintptr_t(pointer);
+    if (minisk::is_local(address) || !pointer) return;
+    if (const minisk::Region* const region = minisk::region_of(address, 1)) {
+        const size_t alignment = size_t(1) << known.log_alignment;
+        return minisk::find_misaligned(*region, address, alignment, known.kind == 1, __builtin_return_address(0));
+    }
     minisk::find_text(minisk_misaligned, false, __builtin_return_address(0),
                       "the address of a value of type %s is no multiple of %d", known.type->name,
                       1 << known.log_alignment);

@@ -81,7 +81,11 @@ template <class Format> struct Short {
     }
 };
 
-template <class Format> struct alignas(4) ShortPair { Short<Format> x, y; };
+template <class Format> struct alignas(4) ShortPair {
+    Short<Format> x, y;
+    ShortPair() = default;
+    ShortPair(Short<Format> x, Short<Format> y) : x(x), y(y) {}
+};
 
 template <class Format> struct NumberName<Short<Format>> { static constexpr const char* text = Format::name; };
 template <class Format> struct Components<ShortPair<Format>> {

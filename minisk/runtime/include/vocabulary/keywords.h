@@ -14,7 +14,8 @@
 
 #ifndef MINISK_SCAN  // runtime/preprocess.py finds kernels and variables by these words in the preprocessed text
 #ifdef MINISK_BLOCKS
-#define __global__ inline
+// Compiled into a loop (launch.h), as an inline function could be. An explicit instantiation must not be `inline`.
+#define __global__ __attribute__((visibility("hidden")))
 #else
 #define __global__ __attribute__((noinline))
 #endif
