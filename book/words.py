@@ -18,7 +18,7 @@ EVERYDAY = {
     *("unit", "step", "stage", "stem", "mode", "mix", "budget", "real", "wide", "edge", "branch", "plane", "reference"),
     *("recipe", "freed", "node", "leaf", "observer", "anomaly", "finding", "operation", "select", "squeeze", "split"),
     *("fuse", "graph", "tap", "staged", "tile", "race", "mutant", "probe", "verdict", "attention", "composition"),
-    *("kernel", "launcher", "fiber"),
+    *("kernel", "launcher", "fiber", "share", "view"),
 }
 # Words of the field that a chapter has to explain if it uses them, beside those of docs/glossary.md.
 FIELD = {

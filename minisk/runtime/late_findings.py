@@ -47,7 +47,7 @@ def unwritten(
 
 
 def _index_set(array: str, place: str, source: Path) -> str:
-    """Return where the index of a write was set, as in "; its index i is set on line 5"; "" if that is not plain.
+    """Return where the index of a write was set, as in ", at index i, set on kernel.cu:5"; "" if that is not plain.
 
     Args:
         array: the name of the array that is written.
@@ -61,7 +61,7 @@ def _index_set(array: str, place: str, source: Path) -> str:
         return ""
     assigned = re.compile(rf"\b{index[1]}\s*=[^=]")
     lines = (line for line in range(number, 0, -1) if assigned.search(above[line - 1]))
-    return next((f", at the index {index[1]} set on {source.name}:{line}" for line in lines), "")
+    return next((f", at index {index[1]}, set on {source.name}:{line}" for line in lines), "")
 
 
 def too_much_shared(used: Collection[Variable], source: Path) -> list[Finding]:

@@ -109,7 +109,7 @@ extern "C" __global__ void tail(const int n, const float* x, float* out) {
     (finding,) = reported(tmp_path, text).findings
     assert finding.kind == "unwritten" and finding.place == "kernel.cu:5"
     assert finding.sentence.startswith("6 of the 70 elements of out are never written, from element 64 on; kernel.cu:5")
-    assert "kernel.cu:5 writes to it, at the index i set on kernel.cu:4 (if" in finding.sentence
+    assert "kernel.cu:5 writes to it, at index i, set on kernel.cu:4 (if" in finding.sentence
     inline = text.replace("out[i]", "out[blockIdx.x * 32 + threadIdx.x]")
     assert "kernel.cu:5 writes to it (if" in reported(tmp_path, inline).findings[0].sentence
     assert reported(tmp_path, text.replace("out[n]", "out[n]=0")).ok
