@@ -136,7 +136,7 @@ OPTIONS = ("caffe_pool", "count_include_pad", "auxiliary")
 
 def info(name: str) -> ModelInfo:
     """Return what is known of the model with this name. Raises MiniskError if there is none."""
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise MiniskError(f"model {name!r} is not known: expected one of {', '.join(NAMES)}")
     return MODELS[name]
 

@@ -95,11 +95,6 @@ KNOWN = [
         spreads=True,
     ),
     KnownDifference(
-        "interpolate: a pixel of weight 0 is not read, where PyTorch computes 0 · inf = NaN",
-        lambda program, d: program.style == "special" and d.operation == "interpolate" and "nan" in d.expected,
-        spreads=True,
-    ),
-    KnownDifference(
         "cross entropy: a class of share 0 has no part, where PyTorch computes 0 · inf = NaN",
         lambda program, d: program.style == "special" and d.operation == "cross_entropy" and "nan" in d.expected,
         spreads=True,
