@@ -96,14 +96,14 @@ def zeros(
     *shape: int | Sequence[int], dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a Tensor of this shape filled with 0."""
-    return _leaf(np.zeros(as_sizes(shape), _or_float32(dtype)), None, device, requires_grad)
+    return _leaf(np.zeros(as_sizes("zeros", shape), _or_float32(dtype)), None, device, requires_grad)
 
 
 def ones(
     *shape: int | Sequence[int], dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a Tensor of this shape filled with 1."""
-    return _leaf(np.ones(as_sizes(shape), _or_float32(dtype)), None, device, requires_grad)
+    return _leaf(np.ones(as_sizes("ones", shape), _or_float32(dtype)), None, device, requires_grad)
 
 
 def full(
@@ -198,7 +198,8 @@ def rand(
 ) -> Tensor:
     """Return a Tensor of this shape, uniform in [0, 1), from minisk's generator (`ms.manual_seed`)."""
     generator = random_generator(full_device_name(device))
-    return _leaf(generator.random(as_sizes(shape), _drawn_dtype(dtype)), _or_float32(dtype), None, requires_grad)
+    values = generator.random(as_sizes("rand", shape), _drawn_dtype(dtype))
+    return _leaf(values, _or_float32(dtype), None, requires_grad)
 
 
 def randn(
@@ -206,7 +207,7 @@ def randn(
 ) -> Tensor:
     """Return a Tensor of this shape, normal with mean 0 and variance 1, from minisk's generator (`ms.manual_seed`)."""
     generator = random_generator(full_device_name(device))
-    values = generator.standard_normal(as_sizes(shape), _drawn_dtype(dtype))
+    values = generator.standard_normal(as_sizes("randn", shape), _drawn_dtype(dtype))
     return _leaf(values, _or_float32(dtype), None, requires_grad)
 
 

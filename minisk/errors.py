@@ -103,5 +103,9 @@ def require_numbers(owner: str, below: float = math.inf, at_most: float = math.i
     bounds = {"below": below, "at most": at_most}
     bound = "".join(f" and {word} {limit:g}" for word, limit in bounds.items() if limit < math.inf)
     for name, value in values.items():
-        if not isinstance(value, Real) or not (0 <= float(value) < below and float(value) <= at_most):
+        try:
+            number = float(value) if isinstance(value, Real) else math.nan
+        except (TypeError, OverflowError):  # np.timedelta64 counts as a Real; an int can have 400 digits
+            number = math.nan
+        if not (0 <= number < below and number <= at_most):
             raise ArgumentError(f"{owner}: {name} {value!r} must be a finite number of at least 0{bound}")

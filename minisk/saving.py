@@ -6,6 +6,7 @@ from typing import Any
 
 from .autograd import Tensor
 from .backend import to_device
+from .errors import DtypeError
 from .serialization import read_arrays, write_arrays
 
 
@@ -18,8 +19,12 @@ def save(state: Mapping[str, Any], path: str | Path) -> None:
 
     Raises:
         CheckpointError: if the file can't be written.
+        DtypeError: if a value is neither a Tensor nor an array.
     """
     arrays = {name: x.data if isinstance(x, Tensor) else x for name, x in state.items()}
+    for name, array in arrays.items():
+        if not hasattr(array, "dtype"):
+            raise DtypeError(f"save: {name}: expected a Tensor or an array, got a {type(array).__name__}")
     write_arrays(path, arrays, "save:")
 
 

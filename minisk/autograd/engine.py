@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .. import kernels
 from ..backend import array_module
-from ..errors import GraphError, ShapeError
+from ..errors import DtypeError, GraphError, ShapeError
 from . import grad_mode
 from .grad_mode import Mode
 from .graph import Edge, LeafEdge, Node, Slot, edge_to
@@ -69,8 +69,8 @@ def grad(
         GraphError: if the derivative cannot be computed.
         ShapeError: if grad_outputs do not fit the outputs.
     """
-    roots, sources = _as_list(outputs), _as_list(inputs)
-    given = [None] * len(roots) if grad_outputs is None else _as_list(grad_outputs)
+    roots, sources = _as_list("outputs", outputs), _as_list("inputs", inputs)
+    given = [None] * len(roots) if grad_outputs is None else _as_list("grad_outputs", grad_outputs, or_none=True)
     if len(given) != len(roots):
         raise ShapeError(f"grad: {len(given)} grad_outputs for {len(roots)} outputs")
     seeds = [_seed(root, gradient) for root, gradient in zip(roots, given, strict=True)]
@@ -86,8 +86,13 @@ def grad(
     return tuple(results)
 
 
-def _as_list(tensors: Any) -> list[Any]:
-    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+def _as_list(name: str, given: Any, or_none: bool = False) -> list[Any]:
+    """Return one Tensor or several as a list. Raises DtypeError, naming the argument, for anything else."""
+    listed = [given] if isinstance(given, Tensor) or not isinstance(given, Iterable) else list(given)
+    for x in listed:
+        if not isinstance(x, Tensor) and not (or_none and x is None):
+            raise DtypeError(f"grad: {name}: expected Tensors, got a {type(x).__name__}")
+    return listed
 
 
 def _seed(root: Tensor, gradient: Tensor | None) -> tuple[Slot, Tensor]:

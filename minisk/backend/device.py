@@ -41,7 +41,7 @@ def cuda_available() -> bool:
 
 def parse_device(device: str) -> tuple[str, int]:
     """Split "cpu", "cuda" or "cuda:1" into kind and index. Raises DeviceError for anything else, or without a GPU."""
-    kind, _, index = device.partition(":")
+    kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
     if kind not in ("cpu", "cuda") or (index and not (kind == "cuda" and index.isdigit())):
         raise DeviceError(f"device {device!r} is not known: expected 'cpu', 'cuda' or 'cuda:1'")
     if kind == "cuda" and not cuda_available():

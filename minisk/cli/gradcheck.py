@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -75,6 +76,10 @@ def load(target: str) -> tuple[Any, Any]:
         raise MiniskError(f"{target!r}: {error}") from error
     if not callable(factory):
         raise MiniskError(f"{target!r}: {module_name} has no function {name!r}")
+    try:
+        inspect.signature(factory).bind()
+    except (TypeError, ValueError) as error:  # ValueError: a function in C that has no signature
+        raise MiniskError(f"{target!r} must be callable without arguments: {error}") from None
     made = factory()
     if not isinstance(made, tuple) or len(made) != 2:
         raise MiniskError(f"{target!r} must return two values, the function and its inputs, not {type(made).__name__}")

@@ -17,6 +17,8 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
         name: stands before the error message, which is written to stderr.
         work: parses the arguments and does everything else; None counts as 0.
     """
+    if sys.stdout is None:  # closed by the caller, as in `minisk info >&-`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
     if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal gets \\xd7 for ×, not a traceback
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import MiniskError
+from ..errors import MiniskError, require_integers
 from .block_attention import (
     resnext29_bam,
     resnext29_cbam,
@@ -131,12 +131,13 @@ _MODELS = (
 MODELS: Mapping[str, ModelInfo] = {model.name: model for model in sorted(_MODELS, key=lambda model: model.name)}
 NAMES = tuple(MODELS)
 # Arguments that decide on how a network computes, and so belong to its weights.
+_MOST_CLASSES = 2**31 - 1  # NumPy refuses the size of a larger layer before it asks for memory
 OPTIONS = ("caffe_pool", "count_include_pad", "auxiliary")
 
 
 def info(name: str) -> ModelInfo:
     """Return what is known of the model with this name. Raises MiniskError if there is none."""
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise MiniskError(f"model {name!r} is not known: expected one of {', '.join(NAMES)}")
     return MODELS[name]
 
@@ -153,6 +154,10 @@ def create(name: str, num_classes: int | None = None, **options: bool) -> Networ
         MiniskError: there is no such model, or it lacks such an option.
     """
     model = info(name)
+    if num_classes is not None:
+        require_integers(f"model {name!r}", num_classes=num_classes)
+        if num_classes > _MOST_CLASSES:
+            raise MiniskError(f"model {name!r}: num_classes {num_classes}, expected at most {_MOST_CLASSES}")
     for option, value in options.items():
         if option not in OPTIONS or option not in inspect.signature(model.make).parameters:
             raise MiniskError(f"model {name!r} has no option {option!r}")

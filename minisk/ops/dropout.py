@@ -5,7 +5,7 @@ dx = dout / (1 - p) where the mask holds, else 0. Source: Srivastava et al., *Dr
 
 from ..autograd import Tensor
 from ..backend import device_of, random_generator
-from ..errors import ShapeError
+from ..errors import require_numbers
 from .dtypes import floating_operands
 from .masked import Masked
 
@@ -19,12 +19,11 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         training: whether to change anything.
 
     Raises:
-        ShapeError: if p is not in [0, 1).
+        ArgumentError: if p is not in [0, 1).
         DtypeError: if x is not a floating Tensor.
     """
     (x,) = floating_operands("dropout", x=x)
-    if not 0 <= p < 1:
-        raise ShapeError(f"dropout: p {p} must lie in [0, 1)")
+    require_numbers("dropout", p=p, below=1)
     if not training or p == 0:
         return x
     mask = random_generator(device_of(x.data)).random(x.shape) >= p

@@ -193,6 +193,8 @@ def floating_operands(operation: str, **tensors: Tensor | None) -> list[Any]:
 
 def require_one_dtype(operation: str, tensors: Sequence[Tensor]) -> None:
     """Raise DtypeError, naming the operation, unless all are Tensors of one dtype."""
+    if not isinstance(tensors, Sequence | Tensor):
+        raise DtypeError(f"{operation}: expected several Tensors, got a {type(tensors).__name__}")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise DtypeError(f"{operation}: element {i} is a {type(x).__name__}, expected a Tensor")

@@ -32,7 +32,7 @@ class Reshape(Function):
 
 def reshape(x: Tensor, *shape: int | Sequence[int]) -> Tensor:
     """Return x in another shape of equal size, given as `2, 3` or `(2, 3)`; one axis may be -1. Raises ShapeError."""
-    sizes = as_sizes(shape)
+    sizes = as_sizes("reshape", shape)
     try:
         return Reshape.apply(x, shape=sizes)
     except ValueError:
@@ -53,18 +53,23 @@ class Transpose(Function):
 
 def transpose(x: Tensor, *axes: int | Sequence[int]) -> Tensor:
     """Return x, of any shape, with its axes in the given order; with none given, reversed. Raises ShapeError."""
-    order = as_sizes(axes) if axes else tuple(reversed(range(x.ndim)))
+    order = as_sizes("transpose", axes) if axes else tuple(reversed(range(x.ndim)))
     positive = tuple(a + x.ndim if a < 0 else a for a in order)
     if sorted(positive) != list(range(x.ndim)):
         raise ShapeError(f"transpose: {order} is not an order of the axes of {x.shape}")
     return Transpose.apply(x, axes=positive)
 
 
-def as_sizes(sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
-    """Return the sizes (or axes) of a call such as `f(x, 2, 3)` or `f(x, (2, 3))`."""
-    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
-        return tuple(sizes[0])
-    return tuple(int(size) for size in sizes)  # type: ignore[arg-type]
+def as_sizes(operation: str, sizes: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
+    """Return the sizes (or axes) of a call such as `f(x, 2, 3)` or `f(x, (2, 3))`.
+
+    Raises ShapeError, naming the operation, unless all are integers.
+    """
+    given: Sequence[Any] = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
+    try:
+        return tuple(index(size) for size in given)
+    except TypeError:
+        raise ShapeError(f"{operation}: expected integers, got {given!r}") from None
 
 
 class BroadcastTo(Function):
@@ -162,8 +167,11 @@ def normalize_axes(operation: str, axis: Axis, shape: tuple[int, ...]) -> tuple[
     """
     if axis is None:
         return tuple(range(len(shape)))
-    axes = [axis] if isinstance(axis, int | np.integer) else axis
-    positions = sorted(axis_position(operation, int(a), shape, len(shape)) for a in axes)
+    try:
+        axes = [index(a) for a in ([axis] if isinstance(axis, int | np.integer) else axis)]
+    except TypeError:
+        raise ShapeError(f"{operation}: axis {axis!r} is no integer, nor several") from None
+    positions = sorted(axis_position(operation, a, shape, len(shape)) for a in axes)
     if len(set(positions)) < len(positions):
         raise ShapeError(f"{operation}: axis {axis} names an axis of {shape} twice")
     return tuple(positions)
@@ -336,7 +344,8 @@ def pair(operation: str, name: str, value: Any, least: int) -> tuple[int, int]:
         operation, name: of the argument, for an error.
         value: one integer, or a sequence of two.
     """
-    given = (value, value) if np.ndim(value) == 0 else value
+    is_one = not isinstance(value, Sequence) and getattr(value, "ndim", 0) == 0
+    given = (value, value) if is_one else value
     try:
         height, width = (index(size) for size in given)
     except (TypeError, ValueError):

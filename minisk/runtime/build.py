@@ -82,7 +82,11 @@ def build(source: Path, mode: str, defines: Sequence[str], is_rebuilt: bool = Fa
     Raises:
         BuildError: with the compiler's message, or the reason why nothing was written.
     """
-    flags = [*_flags(mode), *(f"-D{define}" for define in defines), *shlex.split(os.environ.get("CXXFLAGS", ""))]
+    given = os.environ.get("CXXFLAGS", "")
+    try:
+        flags = [*_flags(mode), *(f"-D{define}" for define in defines), *shlex.split(given)]
+    except ValueError as error:
+        raise BuildError(f"CXXFLAGS is {given!r}: {error}") from None
     folder = cache_folder()
     library = _library(folder, source, mode, flags)
     if is_intact(library) and not is_rebuilt:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minisk as ms
-from minisk.errors import CheckpointError
+from minisk.errors import CheckpointError, DtypeError
 
 
 def test_a_state_dict_survives_saving_and_loading(tmp_path):
@@ -44,3 +44,10 @@ def test_a_missing_or_damaged_file_is_a_checkpoint_error(tmp_path):
         ms.load(tmp_path / "damaged.safetensors")
     with pytest.raises(CheckpointError, match="could not be written"):
         ms.save({}, tmp_path / "no_such_folder" / "x.safetensors")
+
+
+@pytest.mark.parametrize("value", [None, 1.0, "text", [1.0]], ids=repr)
+def test_what_is_no_array_is_refused_by_its_name(tmp_path, value):
+    with pytest.raises(DtypeError, match=r"save: weight: expected a Tensor or an array, got a"):
+        ms.save({"weight": value}, tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -335,6 +335,14 @@ def test_a_reader_that_has_ended_is_silence(arguments):
     assert done.returncode in (0, 141) and done.stderr == ""  # argparse itself ignores it for --help
 
 
+def test_a_closed_stdout_is_silence():
+    command = [sys.executable, "-m", "minisk", "table"]
+    done = subprocess.run(
+        ["sh", "-c", f"{shlex.join(command)} >&-"], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_starting_over_a_run_is_refused_and_resume_is_named(tiny, run):
     assert run("--epochs", 1)[0] == 0
     assert_error(run("--epochs", 1), "train_cifar", "holds a run already: go on with --resume, or choose another --out")
@@ -389,6 +397,7 @@ def test_a_summary_leaves_the_model_as_it_was():
         (["sknet_small", "--size", "0"], "--size 0 must be at least 1"),
         (["sknet_small", "--num-classes", "-1"], "--num-classes -1 must be at least 1"),
         (["sknet_small", "--num-classes", "0"], "--num-classes 0 must be at least 1"),
+        (["sknet_small", "--num-classes", "9" * 30], "num_classes 9{30}, expected at most 2147483647"),
     ],
 )
 def test_a_summary_that_cannot_be_made_is_one_sentence(capsys, arguments, message):

@@ -81,6 +81,7 @@ def test_right_layer_passes_as_json(capsys):
     [
         ("right_layers", "must be PACKAGE.MODULE:FACTORY"),
         ("..right_layers:right", "must be PACKAGE.MODULE:FACTORY"),
+        ("minisk.nn:Linear", "must be callable without arguments: missing a required argument: 'in_features'"),
         ("no_such_module:factory", "No module named 'no_such_module'"),
         ("right_layers:missing", "right_layers has no function 'missing'"),
         ("right_layers:nothing", "must return two values, the function and its inputs, not NoneType"),

@@ -7,7 +7,7 @@ import pytest
 
 import minisk as ms
 from minisk import ops
-from minisk.errors import DeviceError, DtypeError, MiniskError, ShapeError
+from minisk.errors import ArgumentError, DeviceError, DtypeError, MiniskError, ShapeError
 
 
 def t(*shape, dtype="float32"):
@@ -63,6 +63,9 @@ CASES = [
     ("reshape", lambda: ops.reshape(t(2, 3), 4, 2), ShapeError, ["(2, 3)", "(4, 2)"]),
     ("reshape", lambda: ops.reshape(t(2, 3), -1, 4), ShapeError, ["(2, 3)", "(-1, 4)"]),
     ("reshape", lambda: ops.reshape(t(2, 3), -1, -1), ShapeError, ["(2, 3)", "(-1, -1)"]),
+    *[("reshape", lambda s=s: ops.reshape(t(2, 3), s), ShapeError, [repr(s)]) for s in [None, "6", 6.0, [[1], [2]]]],
+    ("transpose", lambda: ops.transpose(t(2, 3), None), ShapeError, ["None"]),
+    *[("sum", lambda a=a: ops.sum(t(2, 3), a), ShapeError, [repr(a)]) for a in [0.0, "0", [0.0], [None]]],
     ("transpose", lambda: ops.transpose(t(2, 3), 0), ShapeError, ["(0,)", "(2, 3)"]),
     ("transpose", lambda: ops.transpose(t(2, 3), 0, 0), ShapeError, ["(0, 0)", "(2, 3)"]),
     ("transpose", lambda: ops.transpose(t(2, 3), 0, -3), ShapeError, ["(0, -3)", "(2, 3)"]),
@@ -79,6 +82,8 @@ CASES = [
     ("pad", lambda: ops.pad(t(2, 3), (1, 2, 3)), ShapeError, ["(1, 2, 3)", "(2, 3)"]),
     ("pad", lambda: ops.pad(t(2, 3), -1), ShapeError, ["-1"]),
     ("pad", lambda: ops.pad(t(2, 3), 1.5), MiniskError, ["1.5"]),
+    ("concatenate", lambda: ops.concatenate(None), DtypeError, ["NoneType"]),
+    ("stack", lambda: ops.stack(3), DtypeError, ["int"]),
     ("concatenate", lambda: ops.concatenate([]), ShapeError, ["[]"]),
     ("concatenate", lambda: ops.concatenate([t(2, 3), t(2, 2)]), ShapeError, ["(2, 3)", "(2, 2)"]),
     ("concatenate", lambda: ops.concatenate([t(2, 3), t(2)]), ShapeError, ["(2, 3)", "(2,)"]),
@@ -133,6 +138,7 @@ CASES = [
     ("conv2d", lambda: ops.conv2d(X4, t(3, 4, 1, 1), stride=0), ShapeError, ["stride", "0"]),
     ("conv2d", lambda: ops.conv2d(X4, t(3, 4, 1, 1), stride=(1, 0)), ShapeError, ["stride", "(1, 0)"]),
     ("conv2d", lambda: ops.conv2d(X4, t(3, 4, 1, 1), stride=(1, 1, 1)), ShapeError, ["stride", "(1, 1, 1)"]),
+    ("conv2d", lambda: ops.conv2d(X4, t(3, 4, 1, 1), stride=[[1], [1, 2]]), ShapeError, ["stride", "[[1], [1, 2]]"]),
     ("conv2d", lambda: ops.conv2d(X4, t(3, 4, 1, 1), stride=()), ShapeError, ["stride", "()"]),
     ("conv2d", lambda: ops.conv2d(X4, t(3, 4, 1, 1), stride=1.5), MiniskError, ["stride", "1.5"]),
     ("conv2d", lambda: ops.conv2d(X4, t(3, 4, 1, 1), stride=(1.5, 1)), MiniskError, ["stride", "1.5"]),
@@ -214,7 +220,9 @@ CASES = [
     ("channel_dot", lambda: ops.channel_dot(t(2, 4), t(2, 4)), ShapeError, ["(2, 4)"]),
     ("channel_dot", lambda: ops.channel_dot(X4, X4.to(dtype=DOUBLE)), DtypeError, float_and_double),
     # dropout
-    *[("dropout", lambda p=p: ops.dropout(t(2), p), ShapeError, [str(p)]) for p in [1.0, -0.1, float("nan")]],
+    *[("dropout", lambda p=p: ops.dropout(t(2), p), ArgumentError, [str(p)]) for p in [1.0, -0.1, float("nan"), None]],
+    ("dropout", lambda: ops.dropout(t(2), np.timedelta64(1, "s")), ArgumentError, ["timedelta64"]),
+    ("dropout", lambda: ops.dropout(t(2), 10**400), ArgumentError, ["below 1"]),
     ("dropout", lambda: ops.dropout(t(2, dtype=WHOLE)), DtypeError, ["int64"]),
 ]
 
@@ -254,9 +262,19 @@ def test_value_outside_the_domain_warns_as_in_numpy(name, x):
     assert not np.isfinite(y.item())
 
 
-def test_unknown_device_raises_device_error():
-    with pytest.raises(DeviceError, match=r"^device 'gpu' is not known"):
-        ops.to(t(2), "gpu")
+@pytest.mark.parametrize("device", ["gpu", 5, b"cpu", ["cpu"]], ids=repr)
+def test_unknown_device_raises_device_error(device):
+    with pytest.raises(DeviceError, match=r"^device .* is not known"):
+        ops.to(t(2), device)
+
+
+@pytest.mark.parametrize("given", [None, 3, "x", [t(2), None], [1.0]], ids=repr)
+def test_grad_of_what_is_no_tensor_names_the_argument(given):
+    x = ms.tensor(1.0, requires_grad=True)
+    with pytest.raises(DtypeError, match="grad: outputs: expected Tensors"):
+        ms.grad(given, x)
+    with pytest.raises(DtypeError, match="grad: inputs: expected Tensors"):
+        ms.grad(x * 2, given)
 
 
 def test_failed_batch_norm_does_not_change_the_running_statistics():

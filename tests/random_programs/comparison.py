@@ -149,9 +149,9 @@ def array_difference(
     if ours.shape != theirs.shape:
         return f"shape {ours.shape}", f"shape {theirs.shape}"
     is_gradient = label not in reference.clean.values
-    words = f"{np.array2string(ours, threshold=40)}", f"{np.array2string(theirs, threshold=40)}"
     if theirs.dtype.kind != "f":
-        return None if np.array_equal(ours, theirs) else words
+        return None if np.array_equal(ours, theirs) else in_words(ours, theirs)
+    given = ours, theirs
     ours = ours.astype(np.float64)
     finite = np.isfinite(theirs)
     if not label.startswith("second") and is_gradient and program.style == "special":
@@ -161,7 +161,7 @@ def array_difference(
         finite &= np.isfinite(ours)  # whether inf - inf or 0 · inf arises depends on the formula of each backward
         ours, theirs = np.where(finite, ours, 0), np.where(finite, theirs, 0)
     if not np.array_equal(np.where(finite, 0, theirs), np.where(np.isfinite(ours), 0, ours), equal_nan=True):
-        return words
+        return in_words(*given)
     scale = np.abs(theirs[finite]).max(initial=0)
     error = np.abs(ours[finite] - theirs[finite]).max(initial=0)
     name = dtype_of(reference.eps)
@@ -171,7 +171,12 @@ def array_difference(
         allowed += ROUNDINGS[name] * reference.eps * sensitivity(reference, label, theirs)
     if error <= allowed:
         return None
+    words = in_words(*given)
     return f"off by {error:.3g}\n{words[0]}", f"allowed {allowed:.3g}\n{words[1]}"
+
+
+def in_words(ours: np.ndarray, theirs: np.ndarray) -> tuple[str, str]:
+    return np.array2string(ours, threshold=40), np.array2string(theirs, threshold=40)
 
 
 def sensitivity(reference: Reference, label: str, clean: np.ndarray) -> float:

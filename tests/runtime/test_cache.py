@@ -114,6 +114,15 @@ def test_without_a_compiler_the_formulas_run_and_one_log_line_says_so(
 
 
 @needs_compiler
+def test_flags_with_an_open_quotation_mark_are_named(
+    scale: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXXFLAGS", "'")
+    with pytest.raises(BuildError, match='CXXFLAGS is "\'": No closing quotation'):
+        run(Kernel(scale, "scale"))
+
+
+@needs_compiler
 def test_without_openmp_kernels_run_on_one_processor(
     scale: Path,
     tmp_path: Path,
