@@ -85,7 +85,8 @@ def warn_of_others(folder: Path, others: Sequence[str]) -> None:
 
 def warn_of_loose_images(folder: Path) -> None:
     """Log a warning that counts the image files directly in a folder of class folders, if there are any."""
-    loose = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES) and path.is_file())
+    paths = folder.iterdir() if folder.is_dir() else ()
+    loose = sorted(path.name for path in paths if path.name.lower().endswith(SUFFIXES) and path.is_file())
     if loose:
         where, example = escaped(str(folder)), escaped(loose[0])
         log.warning(

@@ -216,7 +216,10 @@ HOSTILE = {
     "no config": (described(config=None), "damaged description: KeyError"),
     "config a number": (described(config=3), "damaged description"),
     "unknown model": (described(config={"model": "os.system", "dataset": "x"}), "'os.system' is not known"),
-    "model a list": (described(config={"model": ["sknet_small"], "dataset": "x"}), "damaged description"),
+    "model a list": (
+        described(config={"model": ["sknet_small"], "dataset": "x"}),
+        r"model \['sknet_small'\] is not known",
+    ),
     "no classes": (described(classes=None), "damaged description: KeyError"),
     "classes a number": (described(classes=10**9), "classes are not a list of names"),
     "classes a text": (described(classes="abcdef"), "classes are not a list of names"),

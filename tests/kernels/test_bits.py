@@ -115,6 +115,7 @@ def test_kernel_and_reference_agree_to_rounding(name, dtype):
 
 def test_every_function_is_in_one_list_and_the_document_names_those_that_agree_to_the_bit():
     functions = {name for name in kernels.__all__ if callable(getattr(kernels, name)) and name[0].islower()}
+    functions -= {"prove", "replaced"}  # for kernels of your own
     assert functions == TO_THE_BIT.keys() | TO_ROUNDING.keys() | WITHOUT_KERNEL
     text = (Path(__file__).parents[2] / "docs/kernels.md").read_text()
     (listed,) = re.findall(r"agree to the bit:(.*?)\.", text, re.DOTALL)

@@ -15,8 +15,8 @@ CASES = {
     "tex2D": ("", "x[0] = tex2D<float>(0, 1, 2);", "textures and surfaces"),
     "asm": ("", 'asm volatile("membar.gl;");', "PTX is not supported"),
     "nvcuda": ("", "nvcuda::wmma::fragment<int> a;", "tensor cores"),
-    "<<<": ("__global__ void k(float* x); void run(float* x) { k<<<1, 32>>>(x); }", "", "host code that launches"),
-    "cudaMalloc": ("void run() { float* x; cudaMalloc(&x, 4); }", "", "host code that calls CUDA's libraries"),
+    "<<<": ("", "k<<<1, 32>>>(x);", "host code that launches"),  # by a kernel: a host function is left out
+    "cudaMalloc": ("", "cudaMalloc(&x, 4);", "host code that calls CUDA's libraries"),
     "cub/cub.cuh": ("#include <cub/cub.cuh>", "", "CUB, Thrust"),
     "curand_kernel.h": ("#include <curand_kernel.h>", "", "cuRAND"),
     "torch/extension.h": ("#include <torch/extension.h>", "", "PyTorch's C"),

@@ -17,13 +17,14 @@ from minisk import models, nn, ops
 from minisk.backend import to_device
 from minisk.errors import DeviceError, ShapeError
 from minisk.evaluation import load_classifier
+from minisk.evaluation.metrics import evaluate
 from minisk.optim import SGD, AdamW
 from minisk.runtime.launcher import launch
 from minisk.runtime.signature import PACKAGE
 from minisk.sanitizer.cases import Case as KernelCase
 from minisk.sanitizer.cases import cases
 from minisk.serialization import load_checkpoint
-from minisk.training.trainer import Trainer, evaluate
+from minisk.training.trainer import Trainer
 
 # Two devices add in different orders; rounding separates their results by less than this.
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5, "float16": 2e-3}
