@@ -41,10 +41,11 @@ def launch_batch_norm_train(
     """Return out, and the statistics of the batch."""
     sizes, parts, block = _partition(x)
     xp, channels = array_module(x), sizes[1]
-    center = xp.empty(channels, np.promote_types(x.dtype, np.float32))
     if parts == 1:
+        center = xp.empty(channels, np.promote_types(x.dtype, np.float32))
         out, statistics = xp.empty_like(x), BatchStatistics(center, xp.empty_like(center), xp.empty_like(center))
-        launch(WHOLE, (channels,), block, (*sizes, eps, relu, x, weight, bias, out, *statistics))
+        given = x, *_in(center.dtype, weight, bias)
+        launch(WHOLE, (channels,), block, (*sizes, eps, relu, *given, out, *statistics))
         return out, statistics
     statistics = launch_batch_norm_moments(x)
     return launch_batch_norm_apply(x, weight, bias, statistics, eps, relu), statistics
@@ -65,10 +66,8 @@ def launch_batch_norm_apply(
 ) -> Array:
     """Return out for given statistics."""
     sizes, parts, block = _partition(x)
-    wide = statistics.var.dtype
-    weight, bias = weight.astype(wide, copy=False), bias.astype(wide, copy=False)
-    out = array_module(x).empty_like(x)
-    launch(APPLY, (sizes[1], parts), block, (*sizes, eps, relu, x, weight, bias, *statistics, out))
+    out, given = array_module(x).empty_like(x), (x, *_in(statistics.var.dtype, weight, bias), *statistics)
+    launch(APPLY, (sizes[1], parts), block, (*sizes, eps, relu, *given, out))
     return out
 
 
