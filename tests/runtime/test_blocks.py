@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,3 +172,23 @@ def test_libraries_share_their_stacks(tmp_path: Path, mode: str) -> None:
             assert (out == number).all()
             counts.append(len(Path("/proc/self/maps").read_text().splitlines()))
     assert counts[2] - counts[0] < 1000, counts
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="counts the ranges of memory as Linux lists them")
+def test_stacks_of_a_thread_end_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "file.cu"
+    path.write_text('extern "C" __global__ void set(int* out) { out[threadIdx.x] = 1; }')
+    kernel = Kernel(path, "set")
+
+    def work() -> None:
+        with kernel_mode("cpu"):
+            launch(kernel, (2,), (1024,), (np.zeros(1024, np.int32),))
+
+    counts = []
+    for _ in range(6):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        counts.append(len(Path("/proc/self/maps").read_text().splitlines()))
+    # Two processors keep some 4,100 ranges while they live. If stacks outlived their threads, there were 20,000 more.
+    assert counts[-1] - counts[0] < 6000, counts

@@ -49,12 +49,12 @@ static void run_block_in_a_loop() {
     current = no_thread;
 }
 
-// Waits for a block on another processor. Returns false if there is none that could change what this block waits for.
-static bool await_other_blocks() {
+// If no thread of this block got on, waits for a block on another processor, for 20 seconds at most.
+static bool may_progress() {
     using Clock = std::chrono::steady_clock;
     static thread_local Clock::time_point since;
-    if (omp_get_num_threads() == 1) return false;
     if (has_progress) since = Clock::now();
+    if (has_progress || omp_get_num_threads() == 1) return has_progress;
     sched_yield();
     return Clock::now() - since < std::chrono::seconds(20);
 }

@@ -7,6 +7,7 @@
 // Here: the state of a launch, and the functions that fibers call.
 #pragma once
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include <mutex>
 #include <numeric>
@@ -79,9 +80,15 @@ struct Bytes {
 struct Stacks {
     char* memory = nullptr;
     int number = 0;
+    MINISK_UNWATCHED void unmap() {
+        if (memory) munmap(memory, (number + 1) * stack_bytes);
+        memory = nullptr;
+        number = 0;
+    }
 };
 #ifdef MINISK_BLOCKS
-inline thread_local Stacks stacks_of_processor;
+struct StacksOfProcessor : Stacks { ~StacksOfProcessor() { unmap(); } };  // when the processor's thread ends
+inline thread_local StacksOfProcessor stacks_of_processor;
 MINISK_UNWATCHED static Stacks& mapped_stacks() { return stacks_of_processor; }
 #else
 inline Stacks stacks_of_process;

@@ -4,8 +4,6 @@
 // A block runs in rounds: each warp runs until all its lanes wait at a barrier or have exited, then the barrier opens.
 #pragma once
 #include <link.h>
-#include <sys/mman.h>
-
 
 namespace minisk {
 
@@ -167,10 +165,11 @@ MINISK_UNWATCHED static bool pass_barrier() {
     return true;
 }
 
+// Returns whether a thread that waits in a loop may see another value when it runs again.
 #ifdef MINISK_BLOCKS
-static bool await_other_blocks();
+static bool may_progress();
 #else
-static bool await_other_blocks() { return false; }  // blocks run one after the other
+static bool may_progress() { return has_progress; }  // blocks run one after the other
 #endif
 
 MINISK_UNWATCHED static char* stack_of(int thread) { return stacks + thread * stack_bytes; }
@@ -195,7 +194,7 @@ MINISK_UNWATCHED static bool resume_loops() {
         waiting = &fibers[thread];
         fibers[thread].state = State::ready;
     }
-    if (waiting && !has_progress && !await_other_blocks()) {
+    if (waiting && !may_progress()) {
         current = int(waiting - fibers);
         report_thread("waits in a loop without end: no thread of its block changes the value, and blocks run one after "
                       "the other here", uintptr_t(waiting->polled_from) - 1);
@@ -208,21 +207,20 @@ MINISK_UNWATCHED static bool resume_loops() {
 // Maps the stacks, above them the dynamic shared memory, and above that memory that may not be accessed. Launches with no
 // more threads use them again.
 static bool make_room() {
-    auto& [memory, number] = mapped_stacks();
-    if (threads > number) {
-        if (memory) munmap(memory, (number + 1) * stack_bytes);
-        memory = nullptr;
-        number = 0;
+    Stacks& mapped = mapped_stacks();
+    if (threads > mapped.number) {
+        mapped.unmap();
         const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-        void* mapped = mmap(nullptr, (threads + 1) * stack_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-        if (mapped == MAP_FAILED) return false;
-        stacks = memory = static_cast<char*>(mapped);
-        number = threads;
+        void* memory = mmap(nullptr, (threads + 1) * stack_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+        if (memory == MAP_FAILED) return false;
+        stacks = static_cast<char*>(memory);
+        mapped.memory = stacks;
+        mapped.number = threads;
         for (int thread = 0; thread < threads; ++thread) mprotect(stack_of(thread), stack_reserve, PROT_NONE);
         mprotect(stack_of(threads) + most_dynamic_shared, stack_bytes - most_dynamic_shared, PROT_NONE);
     }
-    stacks = memory;
-    dynamic_shared_above = stack_of(number);
+    stacks = mapped.memory;
+    dynamic_shared_above = stack_of(mapped.number);
     return true;
 }
 
