@@ -90,8 +90,7 @@ def launch_batch_norm_backward(
         launch(BACKWARD_WHOLE, (channels,), block, (*sizes, eps, relu, depends, *given, dx, dweight, dbias))
         return dx, *_in(weight.dtype, dweight, dbias)
     sums = launch_batch_norm_gradient_sums(dout, x, weight, bias, statistics, eps, relu)
-    dx, given = xp.empty_like(x), (dout, x, *_in(wide, weight, bias), *statistics)
-    launch(INPUT_GRAD, (channels, parts), block, (*sizes, eps, relu, depends, *given, *sums, dx))
+    dx = _input_grad(dout, x, weight, bias, statistics, eps, relu, depends, sums)
     dbias, dweight = _in(weight.dtype, *sums)
     return dx, dweight, dbias
 
@@ -112,11 +111,26 @@ def launch_batch_norm_input_grad(
     dout: Array, x: Array, weight: Array, bias: Array, statistics: BatchStatistics, eps: float, relu: bool, means: Array
 ) -> Array:
     """Return dx for given means of g and of g · xhat, (2, C), over all that the statistics are of."""
+    sums = means * (x.size // x.shape[1])  # the kernel divides by the number of elements of this x
+    return _input_grad(dout, x, weight, bias, statistics, eps, relu, True, sums)
+
+
+def _input_grad(
+    dout: Array,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    statistics: BatchStatistics,
+    eps: float,
+    relu: bool,
+    depends: bool,
+    sums: Array,
+) -> Array:
+    """Return dx for given sums of g and of g · xhat, (2, C)."""
     sizes, parts, block = _partition(x)
     dx = array_module(x).empty_like(x)
-    sums = means * (sizes[0] * sizes[2])  # the kernel divides by the number of elements of this x
     given = (dout, x, *_in(statistics.var.dtype, weight, bias, *statistics, *sums))
-    launch(INPUT_GRAD, (sizes[1], parts), block, (*sizes, eps, relu, True, *given, dx))
+    launch(INPUT_GRAD, (sizes[1], parts), block, (*sizes, eps, relu, depends, *given, dx))
     return dx
 
 

@@ -241,7 +241,8 @@ class Trainer:
         gradient overflowed is left out: neither weights nor the schedule move.
         """
         images, labels = batch
-        scale = 1.0 if self.state.loss_scale is None else self.state.loss_scale.scale
+        scaling = self.state.loss_scale
+        scale = 1.0 if scaling is None else scaling.scale
         self.optimizer.zero_grad()
         if self.group.size > 1:  # dropout differs between ranks, and needs no state in the checkpoint
             key = (_DROPOUT, self.schedule.steps, self.group.rank)
@@ -251,11 +252,10 @@ class Trainer:
         correct: list[Tensor] = []
         image_parts, label_parts = self._in_parts(images), self._in_parts(labels)
         # Where float16 overflows, the norm of the gradient will say so.
-        is_mixed = self.state.loss_scale is not None
-        with np.errstate(over="ignore", invalid="ignore") if is_mixed else contextlib.nullcontext():
+        with contextlib.nullcontext() if scaling is None else np.errstate(over="ignore", invalid="ignore"):
             for image_part, label_part in zip(image_parts, label_parts, strict=True):
                 x, y = Tensor(image_part).to(self.device), Tensor(label_part).to(self.device)
-                with autocast(is_mixed):
+                with autocast(scaling is not None):
                     outputs = self.model(x)
                     loss = models.classification_loss(outputs, y, self.config.label_smoothing)
                 loss = loss * (len(image_part) / whole)
@@ -265,12 +265,12 @@ class Trainer:
                 correct.append(count_correct(models.logits_of(outputs).detach(), y))
         count, total_loss, total_correct, norm = self._measure(len(images), losses, correct)
         norm /= scale
-        is_good = self.state.loss_scale is None or not math.isfinite(total_loss) or self.state.loss_scale.update(norm)
+        overflowed = scaling is not None and math.isfinite(total_loss) and not scaling.update(norm)
         for name, value in (("loss", total_loss), ("gradient norm", norm)):
-            if is_good and not math.isfinite(value):
+            if not math.isfinite(value) and not overflowed:
                 self._stop_not_finite(name, value, images, labels)
         self.state.position.add(count, total_loss, total_correct)
-        if not is_good:
+        if overflowed:
             self.log.event("overflow", step=self.schedule.steps, loss_scale=scale)
             return total_loss, norm
         clip_gradients(self.model.parameters(), norm, self.config.clip_norm, scale)

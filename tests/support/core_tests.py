@@ -1,4 +1,4 @@
-"""The tests of `pytest -m core`: every package in about 30 seconds. Tests that carry the mark themselves join them."""
+"""The tests of `pytest -m core`: every package in about a minute. Tests that carry the mark themselves join them."""
 
 # An entry is the beginning of node ids: a folder, a file, or a test, without "tests/".
 CORE = [
