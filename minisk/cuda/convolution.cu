@@ -173,6 +173,18 @@ __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found,
     }
 }
 
+// Adds the products of a tile that has `left` positions up to its row's end: of no more vectors than these fill.
+template <int VECTORS>
+__device__ __forceinline__ void add_tile(const Plan& plan, const Tap* found, const int out_row, const int position,
+                                         const int left, const real* staged, const real* w,
+                                         lanes (*sum)[TILE_VECTORS]) {
+    if constexpr (VECTORS > 1) {
+        if (left <= (VECTORS - 1) * STEP)
+            return add_tile<VECTORS - 1>(plan, found, out_row, position, left, staged, w, sum);
+    }
+    add_products<VECTORS>(plan, found, out_row, position, staged, w, sum);
+}
+
 // Forward and input gradient. A block takes IMAGES images, one group and one band of rows; bands vary fastest. A team
 // takes tile after tile.
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const real* __restrict__ x,
@@ -205,10 +217,7 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
             const real *seen = staged + row * plan.pitch, *w = packed + (group * out_tiles + out_tile) * weights;
             const int end = positions - (first_row + row < rows.out - 1 ? 0 : plan.missing * IMAGES);
             lanes sum[TILE_OUT][TILE_VECTORS] = {};
-            if (end - position > HALF * STEP)
-                add_products<TILE_VECTORS>(plan, found, first_row + row, position, seen, w, sum);
-            else
-                add_products<HALF>(plan, found, first_row + row, position, seen, w, sum);
+            add_tile<TILE_VECTORS>(plan, found, first_row + row, position, end - position, seen, w, sum);
             real* line = out + (slot * plan.outputs + out_tile * TILE_OUT) * plan.out_plane() + column_part;
             line += (long long)((first_row + row) * rows.in_step + row_part) * columns.out;
             for (int o = 0; o < TILE_OUT && out_tile * TILE_OUT + o < plan.outputs; o++)

@@ -11,22 +11,24 @@ too long to stage, and for so few products that packing the weights would take l
 
 import ctypes
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backend import Array
-from ..runtime import kernel_mode
+from ..runtime import kernel_mode, vector_bytes
 from .geometry import ConvGeometry
 
 MOST_TAPS = 64  # as in convolution.cu
 # Mode auto uses matrix products below this many products. Above it OpenBLAS would use several threads, which keep
 # spinning afterwards and take the processors from the kernels' threads.
 FEW_PRODUCTS = 1 << 18
-HALF_TILE = 0.625  # time of half a tile, in that of a whole one: each weight that is read meets half as many pixels
+WEIGHT_TIME = 2 / 3  # time to read the weights of an input, in that of multiplying one vector of pixels by them
 FEWEST_BLOCKS = 4  # of a weight gradient: interleaving more images leaves fewer blocks
 POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
 CACHE_LINE = 16  # elements of float32
+LONG_ROW = 128  # positions of a plane that a weight gradient sums at once
 IMAGES_TOGETHER = (1, 2, 4, 8, 16)
 
 
@@ -35,6 +37,9 @@ class Target(NamedTuple):
 
     threads: int  # of a block
     lanes: int  # threads of a team
+    vector: int  # bytes that a thread multiplies at once; 0: one element
+    sums: int  # vectors of a tile, as in lanes.cuh
+    tile_out: int  # channels of a tile
     weight_lanes: int  # threads of a team that sums weight gradients
     most_staged: int  # bytes of staged rows
     most_staged_for_weights: int  # bytes
@@ -47,6 +52,9 @@ class Target(NamedTuple):
 CPU = Target(
     threads=1,
     lanes=1,
+    vector=64,
+    sums=16,
+    tile_out=8,
     weight_lanes=1,
     most_staged=768 << 10,  # staged rows stay in the second-level cache
     most_staged_for_weights=8 << 20,  # fetching rows from further away costs less than summing tiles more often
@@ -58,6 +66,9 @@ CPU = Target(
 GPU = Target(
     threads=256,
     lanes=8,
+    vector=0,
+    sums=32,
+    tile_out=8,
     weight_lanes=32,  # a whole warp
     most_staged=46 << 10,  # a block has 48 KiB, which also hold a table of taps
     most_staged_for_weights=46 << 10,
@@ -66,6 +77,13 @@ GPU = Target(
     weights=64 * MOST_TAPS,
     blocks=512,
 )
+
+# Processors by the bytes of their vectors.
+CPUS = {
+    64: CPU,
+    32: CPU._replace(vector=32, sums=12, tile_out=4),  # 16 registers: 3 vectors and a weight beside the sums
+    16: CPU._replace(vector=16),
+}
 
 
 class AxisFields(ctypes.Structure):
@@ -153,8 +171,8 @@ class Axis(NamedTuple):
 class Layout(NamedTuple):
     """How blocks share a convolution: each takes `images` images and `band` rows, in tiles of `tile_out` channels.
 
-    inputs, outputs: channels of a group; width: half a tile, of which a row's positions are a multiple;
-    missing: pixels that the last row lacks.
+    inputs, outputs: channels of a group; width: positions that a team reads at once, of which a row has a multiple;
+    widths: of a whole tile; missing: pixels that the last row lacks.
     """
 
     target: Target
@@ -165,6 +183,7 @@ class Layout(NamedTuple):
     outputs: int
     tile_out: int
     width: int
+    widths: int
     images: int = 1
     band: int = 1
     missing: int = 0
@@ -221,17 +240,20 @@ class Layout(NamedTuple):
     def work(self) -> float:
         """Return the time per column of output, in that of a column in a whole tile.
 
-        Tiles are filled up, half a tile at a row's end takes longer than half the time, and taps that see only padding
-        are skipped.
+        Vectors are filled up, a part of a tile reads as many weights as a whole one, and taps that see only padding are
+        skipped.
         """
-        columns, tile, total = self.columns, 2 * self.width // self.images, 0.0
+        columns, tile, total = self.columns, self.widths * self.width, 0.0
         step, lefts = columns.out_step, [tap * columns.tap_step + columns.shift for tap in range(columns.taps)]
         whole_rows, last_row = (self.rows.part - 1, columns.part), (1, columns.part - self.missing)
         for count, length in (whole_rows, last_row):
-            for start in range(0, length, tile):
-                cost = count * tile * (HALF_TILE if length - start <= tile / 2 else 1)
-                total += cost * sum(-(start + tile) * step < left < columns.size - start * step for left in lefts)
-        return round(total / columns.taps / (self.rows.part * columns.part - self.missing), 2)
+            for start in range(0, length * self.images, tile):
+                widths = min(self.widths, -(-(length * self.images - start) // self.width))
+                first, end = start // self.images, -(-(start + widths * self.width) // self.images)
+                seen = sum(-end * step < left < columns.size - first * step for left in lefts)
+                total += count * (widths + WEIGHT_TIME) * seen
+        whole = (self.widths + WEIGHT_TIME) * self.images / tile  # a column's
+        return round(total / whole / columns.taps / (self.rows.part * columns.part - self.missing), 2)
 
 
 def forward_layout(x: Array, weight: Array, geometry: ConvGeometry) -> Layout | None:
@@ -286,7 +308,8 @@ def _reversed_axes(geometry: ConvGeometry, size: tuple[int, ...], kernel: tuple[
 
 
 def _target(x: Array) -> Target:
-    return CPU if isinstance(x, np.ndarray) and kernel_mode() not in ("threads", "check") else GPU
+    is_cpu = isinstance(x, np.ndarray) and kernel_mode() not in ("threads", "check")
+    return CPUS[vector_bytes()] if is_cpu else GPU
 
 
 def _fewest_products() -> int:
@@ -312,10 +335,9 @@ def _layout(
         return None
     if pixels * groups * outputs * inputs * taps < fewest_products:
         return None
-    tile_out = 4 if 0 < outputs % 8 <= 4 else 8
-    vector = 64 // itemsize if target is CPU else 32 if for_weights else 16
-    width = vector if for_weights else vector * 8 // tile_out
-    layout = Layout(target, rows, columns, groups, inputs, outputs, tile_out, width)
+    tile_out = 4 if 0 < outputs % 8 <= 4 else target.tile_out
+    width = (target.weight_lanes if for_weights else target.lanes) * max(1, target.vector // itemsize)
+    layout = Layout(target, rows, columns, groups, inputs, outputs, tile_out, width, target.sums // tile_out)
     return fit(layout, images, itemsize, for_weights)
 
 
@@ -363,7 +385,7 @@ def _fit_pixels(candidates: list[Layout], images: int) -> tuple[Layout, int]:
 
 
 def _cut(layout: Layout, for_weights: bool) -> Layout:
-    """Cut the planes of a pointwise kernel into rows that fill a tile; the last row may be shorter.
+    """Cut the planes of a pointwise kernel into rows that fill whole tiles; the last row may be shorter.
 
     A weight gradient sums any number of vectors in a row and starts anew at each row: its rows are longer.
     """
@@ -371,7 +393,9 @@ def _cut(layout: Layout, for_weights: bool) -> Layout:
         return layout
     rows, columns = layout.rows, layout.columns
     pixels = rows.out * columns.out
-    length = min(pixels, max(1, (8 if for_weights else 2) * layout.width // layout.images))
+    tile = layout.widths * layout.width
+    positions = max(LONG_ROW, 8 * layout.width) if for_weights else math.lcm(tile, layout.images)
+    length = min(pixels, positions // layout.images)
     count = -(-pixels // length)
     rows, columns = rows._replace(size=count, out=count), columns._replace(size=length, out=length)
     return layout._replace(rows=rows, columns=columns, missing=count * length - pixels)

@@ -2,7 +2,7 @@
 //
 //   LANES         threads of a team, which read neighbouring positions
 //   lanes         what a thread multiplies at once: one element on a GPU, a vector register of VECTOR elements on a CPU
-//   SUMS          registers that hold a tile's sums
+//   SUMS          registers that hold a tile's sums; convolution_layout.py has the same numbers
 //   TILE_VECTORS  `lanes` of a tile's row: a tile is TILE_OUT channels × TILE_VECTORS lanes
 //   TILE_TAPS     the other side of the weight gradient's tile
 //   STEP, SPAN    positions that a team reads at once; positions of a tile
@@ -29,21 +29,15 @@ __device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(
 #define LANES 1
 #endif
 static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of one: LANES=1");
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#define SUMS 16
-#define TILE_TAPS 3
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#define SUMS 8
-#define TILE_TAPS 1
+#if MINISK_VECTOR_BYTES == 32  // AVX2 has 16 registers: 12 sums, 3 vectors of pixels and a weight
+#define SUMS 12
+#define TILE_TAPS (TILE_OUT > 4 ? 1 : 3)
 #else
-#define VECTOR_BYTES 16
 #define SUMS 16
-#define TILE_TAPS 2
+#define TILE_TAPS (MINISK_VECTOR_BYTES == 64 ? 3 : 2)
 #endif
-#define VECTOR (VECTOR_BYTES / (int)sizeof(real))
-typedef real lanes __attribute__((vector_size(VECTOR_BYTES)));
+#define VECTOR (MINISK_VECTOR_BYTES / (int)sizeof(real))
+typedef real lanes __attribute__((vector_size(MINISK_VECTOR_BYTES)));
 
 static inline lanes load(const real* p) {
     lanes value;
@@ -67,7 +61,6 @@ static inline wide team_sum(lanes value) {
 #define TILE_VECTORS (SUMS / TILE_OUT)
 #define STEP (LANES * VECTOR)
 #define SPAN (STEP * TILE_VECTORS)
-#define HALF ((TILE_VECTORS + 1) / 2)  // vectors of a tile at a row's end, where half of it is enough
 
 __device__ __forceinline__ int team() { return threadIdx.x / LANES; }
 __device__ __forceinline__ int teams() { return blockDim.x / LANES; }
@@ -82,8 +75,9 @@ __device__ __forceinline__ void write(const lanes* sum, const long long image, c
     memcpy(values, sum, sizeof values);
     line += position / IMAGES * step;
     const int count = min(SPAN, positions - position);
-    if (SPAN < IMAGES) {  // short vectors: a tile is a part of one pixel's images, position a multiple of SPAN
-        for (int k = 0; k < count; k++) line[(position % IMAGES + k) * image] = values[k];
+    if (SPAN % IMAGES) {  // a tile begins or ends between the images of a pixel
+        const int first = position % IMAGES;
+        for (int k = 0; k < count; k++) line[(first + k) % IMAGES * image + (first + k) / IMAGES * step] = values[k];
     } else if (step == 1 && count == SPAN) {  // numbers known to the compiler, which shuffles vectors then
         for (int i = 0; i < IMAGES; i++)
             for (int c = 0; c < SPAN / IMAGES; c++) line[i * image + c] = values[c * IMAGES + i];

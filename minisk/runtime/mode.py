@@ -11,6 +11,7 @@ The variable is read at every launch.
 """
 
 import contextlib
+import ctypes
 import functools
 import logging
 import os
@@ -53,11 +54,25 @@ def why_no_kernels() -> str | None:
     """Return why NumPy arrays cannot use compiled kernels, or None if they can. Tries the compiler once."""
     try:
         find_compiler()
-        load_library(locate("axpy.cu"), "cpu", ("REAL=float", "INDEX=int"))
+        _any_library()
     except (KernelError, OSError) as error:
         log.warning("NumPy formulas in use instead of compiled kernels: %s", error)
         return str(error)
     return None
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """Return the bytes of a vector register, as the compiler uses them in mode cpu: 64, 32 or 16.
+
+    Raises:
+        KernelError: there is no compiler.
+    """
+    return int(_any_library().minisk_vector_bytes())
+
+
+def _any_library() -> ctypes.CDLL:
+    return load_library(locate("axpy.cu"), "cpu", ("REAL=float", "INDEX=int"))[1]
 
 
 def kernels_in_use(device: str) -> str:

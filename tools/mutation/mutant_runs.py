@@ -262,7 +262,8 @@ def run_batch(run: Run, batch: Batch) -> dict[int, str]:
                 affected_cases = [(case, right) for case, right in pairs if case.kernel.name in kernels]
                 try:
                     found = in_child(functools.partial(verdict, library, number, run.mode, affected_cases))
-                except (ValueError, MemoryError, SystemError):  # it overwrote memory of Python or NumPy
+                # The kernel crashed, or it overwrote memory of Python or NumPy.
+                except (KernelError, ValueError, MemoryError, SystemError):
                     found = None
                 verdicts[number] = "crash" if found is None else found
     return verdicts

@@ -9,6 +9,16 @@
 
 #define __shared__ thread_local
 
+// Bytes of a vector register. convolution_layout.py asks for them, to choose the tile.
+#if defined(__AVX512F__)
+#define MINISK_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define MINISK_VECTOR_BYTES 32
+#else
+#define MINISK_VECTOR_BYTES 16
+#endif
+extern "C" inline __attribute__((used)) int minisk_vector_bytes() { return MINISK_VECTOR_BYTES; }
+
 static constexpr dim3 blockDim{1, 1, 1};
 static constexpr uint3 threadIdx{0, 0, 0};
 static thread_local uint3 blockIdx;
