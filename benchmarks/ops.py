@@ -116,12 +116,14 @@ def torch_batch_norm(
     x: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor,
-    running_mean: torch.Tensor,
-    running_var: torch.Tensor,
+    *,
+    running: Any,
+    training: bool,
+    eps: float,
     relu: bool,
-    **settings: Any,
 ) -> torch.Tensor:
-    out = F.batch_norm(x, running_mean, running_var, weight, bias, **settings)
+    mean, var = (torch.from_numpy(statistic.data) for statistic in (running.mean, running.var))
+    out = F.batch_norm(x, mean, var, weight, bias, training, running.momentum, eps)
     return torch.relu_(out) if relu else out
 
 
@@ -148,6 +150,9 @@ IN_PYTORCH: dict[str, Callable[..., torch.Tensor]] = {
     "add_relu": lambda a, b: torch.relu_(a + b),
     "max_pool2d": torch_max_pool2d,
     "avg_pool2d": torch_avg_pool2d,
+    "axpy": lambda scale, x, y: scale[..., None, None] * x + y,
+    "sigmoid": torch.sigmoid,
+    "mul": torch.mul,
     "concatenate": lambda *parts, axis: torch.cat(parts, axis),
     "global_avg_pool2d": lambda x: x.mean((2, 3)),
     "add": torch.add,
