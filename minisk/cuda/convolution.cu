@@ -26,7 +26,9 @@
 // zeros for the padding, so that the loop over products has no conditions:
 //   - pixels a stride apart in the image become neighbours: there is one *part* for each remainder by the stride, up to
 //     the largest that a tap reads (a 1×1 kernel reads one part only);
-//   - IMAGES images are interleaved pixel by pixel, so that the rows of small planes fill a tile too.
+//   - IMAGES images are interleaved pixel by pixel, so that the rows of small planes fill a tile too;
+//   - rows of a channel follow each other, but in a 1×1 kernel's forward the channels of a row do (row_step is then the
+//     larger distance): what a tile reads lies in one piece, which stays in a CPU's first-level cache.
 // A *position* is a place in a staged row: column · IMAGES + image. So each tap is one distance, the same for all.
 //
 // Cases for `minisk check`: cases/convolution.txt.
@@ -66,6 +68,7 @@ struct Plan {
     int groups, inputs, outputs;             // channels of a group
     int band;                                // rows of a part of the output that a block takes
     int staged_rows, pitch;                  // rows of a part, and positions of a row, in shared memory
+    int row_step;                            // staged elements from a row to the next
     int channel_size, gradient_size;         // staged elements of a channel, of x and of dout
     int missing;                             // pixels that the last row of a 1×1 kernel's plane lacks
     __device__ long long in_plane() const { return (long long)rows.size * columns.size - missing; }
@@ -88,7 +91,7 @@ __device__ __forceinline__ void find_taps(const Plan& plan, const int row, const
         const int top = down / y.in_step, left = right / x.in_step, r = top - y.first, c = left - x.first;
         const int part = r % y.out_step * x.parts + c % x.out_step;
         Tap& t = found[tap];
-        t.distance = (part * plan.staged_rows + r / y.out_step) * plan.pitch + c / x.out_step * IMAGES;
+        t.distance = (part * plan.staged_rows + r / y.out_step) * plan.row_step + c / x.out_step * IMAGES;
         t.from_row = ceil_div(-top, y.out_step);
         t.to_row = falls_between ? t.from_row : ceil_div(y.size - top, y.out_step);
         t.from_column = ceil_div(-left, x.out_step);
@@ -111,7 +114,7 @@ __device__ __forceinline__ void stage_row(const real* __restrict__ row, const lo
 // the next; size: elements of a staged channel.
 __device__ __forceinline__ void stage(const real* planes, const long long image, const int channels, const Axis& y,
                                       const Axis& x, const int missing, const int first_row, const int rows,
-                                      const int pitch, const int size, real* staged) {
+                                      const int pitch, const int row_step, const int size, real* staged) {
     const long long plane = (long long)y.size * x.size - missing;
     for (int part = 0; part < y.parts * x.parts; part++) {
         const int top = y.first + first_row * y.out_step + part / x.parts, left = x.first + part % x.parts;
@@ -126,7 +129,7 @@ __device__ __forceinline__ void stage(const real* planes, const long long image,
             const int end = in_row < y.size - 1 ? seen : seen - missing;
             const int to = in_row < 0 || in_row >= y.size ? from : max(from, end);
             const real* source = planes + channel * plane + (long long)in_row * x.size + left;
-            real* target = staged + channel * size + (part * rows + row) * pitch;
+            real* target = staged + channel * size + (part * rows + row) * row_step;
             if (x.out_step == 1) stage_row(source, image, 1, from, to, columns, target);  // copies at full speed
             else stage_row(source, image, x.out_step, from, to, columns, target);
         }
@@ -197,7 +200,7 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
     const int group = blockIdx.x / bands % plan.groups;
     const long long slot = (long long)(blockIdx.x / bands / plan.groups) * IMAGES * plan.groups + group;
     stage(x + slot * plan.inputs * plan.in_plane(), plan.groups * plan.inputs * plan.in_plane(), plan.inputs, rows,
-          columns, plan.missing, first_row, plan.staged_rows, plan.pitch, plan.channel_size, staged);
+          columns, plan.missing, first_row, plan.staged_rows, plan.pitch, plan.row_step, plan.channel_size, staged);
 
     const int out_tiles = ceil_div(plan.outputs, TILE_OUT);
     const long long out_image = plan.groups * plan.outputs * plan.out_plane();
@@ -214,7 +217,7 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
             const int out_tile = tile % out_tiles, row = tile / out_tiles / row_tiles;
             const int position = tile / out_tiles % row_tiles * SPAN;
             const long long weights = (long long)rows.taps * columns.taps * plan.inputs * TILE_OUT;
-            const real *seen = staged + row * plan.pitch, *w = packed + (group * out_tiles + out_tile) * weights;
+            const real *seen = staged + row * plan.row_step, *w = packed + (group * out_tiles + out_tile) * weights;
             const int end = positions - (first_row + row < rows.out - 1 ? 0 : plan.missing * IMAGES);
             lanes sum[TILE_OUT][TILE_VECTORS] = {};
             add_tile<TILE_VECTORS>(plan, found, first_row + row, position, end - position, seen, w, sum);
@@ -295,9 +298,9 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
         for (int row = 0; row < rows.out; row += plan.band, is_first = false) {
             __syncthreads();  // all threads have read the last rows
             stage(x + slot * x_group, plan.groups * x_group, plan.inputs, rows, columns, plan.missing, row,
-                  plan.staged_rows, plan.pitch, plan.channel_size, staged);
+                  plan.staged_rows, plan.pitch, plan.row_step, plan.channel_size, staged);
             stage(dout + slot * dout_group, plan.groups * dout_group, plan.outputs, own_rows, own_columns, plan.missing,
-                  row, plan.band, plan.pitch, plan.gradient_size, gradient);
+                  row, plan.band, plan.pitch, plan.pitch, plan.gradient_size, gradient);
             __syncthreads();
             for (int tile = team(); tile < tiles; tile += teams()) {
                 const int first = tile / (chunk * out_tiles) * chunk, width = min(chunk, in_tiles - first);

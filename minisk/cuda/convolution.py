@@ -1,4 +1,4 @@
-"""Launch the kernels of convolution.cu, as convolution_layout.py laid the convolution out.
+"""Launch the kernels of convolution.cu, as convolution_layout.py lays the convolution out.
 
 x: (N, C, H, W); weight: (O, C / groups, kh, kw); dout: (N, O, Ho, Wo); all C-contiguous.
 """
@@ -11,23 +11,72 @@ import numpy as np
 
 from ..backend import Array, array_module, device_of
 from ..runtime import Kernel, launch
-from .convolution_layout import POSITIONS, Layout
+from .convolution_layout import POSITIONS, Layout, forward_layout, input_grad_layout, weight_grad_layout
+from .geometry import ConvGeometry
 
 MOST_PARTIAL = 8 << 20  # elements of partial weight gradients
 
 
-def launch_conv2d(x: Array, weight: Array, layout: Layout, size: tuple[int, int]) -> Array:
-    """Return the convolution, (N, O, Ho, Wo), as `forward_layout` laid it out; size: (Ho, Wo)."""
+def launch_conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array | None:
+    """Return the convolution, (N, O, Ho, Wo), or None if matrix products (BLAS, cuBLAS) are faster."""
+    if geometry.skips_pixels(weight.shape[2:]):
+        x, geometry = _every_stride(x, geometry), geometry.dense()
+    layout = forward_layout(x, weight, geometry)
+    if layout is None:
+        return None
+    size = geometry.output_size(x.shape[2:], weight.shape[2:])
     return _convolve(layout, x, weight, layout.inputs, 1, (len(x), len(weight), *size))
 
 
-def launch_conv2d_input_grad(dout: Array, weight: Array, layout: Layout, shape: tuple[int, ...]) -> Array:
-    """Return dx of this shape, as `input_grad_layout` laid it out."""
-    return _convolve(layout, dout, weight, 1, layout.outputs, shape)
+def launch_conv2d_input_grad(
+    dout: Array, weight: Array, geometry: ConvGeometry, shape: tuple[int, ...]
+) -> Array | None:
+    """Return dx of this shape, or None if matrix products are faster."""
+    if geometry.skips_pixels(weight.shape[2:]):
+        dx = array_module(dout).zeros(shape, dout.dtype)
+        seen = geometry.every_stride(dx)
+        gradient = launch_conv2d_input_grad(dout, weight, geometry.dense(), seen.shape)
+        if gradient is None:
+            return None
+        seen[...] = gradient
+        return dx
+    layout = input_grad_layout(dout, weight, geometry, shape)
+    return None if layout is None else _convolve(layout, dout, weight, 1, layout.outputs, shape)
 
 
-def launch_conv2d_weight_grad(x: Array, dout: Array, layout: Layout, shape: tuple[int, ...]) -> Array:
-    """Return dweight of this shape, as `weight_grad_layout` laid it out."""
+def launch_conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array | None:
+    """Return dweight of this shape, or None if matrix products are faster."""
+    if geometry.skips_pixels(shape[2:]):
+        x, geometry = _every_stride(x, geometry), geometry.dense()
+    layout = weight_grad_layout(x, geometry, shape)
+    if layout is None:
+        return None
+    if layout.is_pointwise and layout.groups == 1 and len(x) * math.prod(x.shape[2:]) <= POSITIONS:
+        planes, slopes = _weight_grad_as_convolution(x, dout)
+        out = launch_conv2d(planes, slopes, geometry)
+        return None if out is None else out.reshape(shape)
+    return _correlate(layout, x, dout, shape)
+
+
+def _every_stride(x: Array, geometry: ConvGeometry) -> Array:
+    """Return the pixels that a 1×1 kernel sees as an array of their own: neighbouring pixels fill the tiles."""
+    return array_module(x).ascontiguousarray(geometry.every_stride(x))
+
+
+def _weight_grad_as_convolution(x: Array, dout: Array) -> tuple[Array, Array]:
+    """Return the x and weight whose 1×1 convolution, (1, O, C, 1), is the weight gradient of a 1×1 kernel.
+
+    Pixels take the place of channels, and inputs that of pixels. Each lane of a vector then holds a weight of its own:
+    with few pixels, adding a vector's lanes would take as long as the products.
+    """
+    xp = array_module(x)
+    planes, slopes = x.transpose(0, 2, 3, 1), dout.transpose(1, 0, 2, 3)
+    planes, slopes = planes.reshape(1, -1, x.shape[1], 1), slopes.reshape(dout.shape[1], -1, 1, 1)
+    return xp.ascontiguousarray(planes), xp.ascontiguousarray(slopes)
+
+
+def _correlate(layout: Layout, x: Array, dout: Array, shape: tuple[int, ...]) -> Array:
+    """Launch the weight gradient of this shape: slices of the batch, which are added in order."""
     xp, target, sets = array_module(x), layout.target, x.shape[0] // layout.images
     # Enough blocks for all processors: slices cost memory, and shares of a group's outputs stage x several times.
     slices = min(sets, -(-target.blocks // layout.groups), max(1, MOST_PARTIAL // math.prod(shape)))
@@ -39,23 +88,6 @@ def launch_conv2d_weight_grad(x: Array, dout: Array, layout: Layout, shape: tupl
     grid = (layout.groups, slices, -(-layout.outputs // share))
     launch(kernel, grid, (target.threads,), args, layout.staged(for_weights=True) * x.itemsize)
     return partial[0] if slices == 1 and partial.dtype == x.dtype else partial.sum(axis=0).astype(x.dtype)
-
-
-def is_weight_grad_a_convolution(x: Array, layout: Layout) -> bool:
-    """Return whether a weight gradient is better computed as a 1×1 convolution, by `weight_grad_as_convolution`.
-
-    It has so few pixels that adding a vector's lanes would take as long as the products.
-    """
-    return layout.is_pointwise and layout.groups == 1 and len(x) * math.prod(x.shape[2:]) <= POSITIONS
-
-
-def weight_grad_as_convolution(x: Array, dout: Array) -> tuple[Array, Array]:
-    """Return the x and weight whose 1×1 convolution, (1, O, C, 1), is the weight gradient of a 1×1 kernel.
-
-    Pixels take the place of channels, and inputs that of pixels. Each lane of a vector then holds a weight of its own.
-    """
-    planes, slopes = x.transpose(0, 2, 3, 1), dout.transpose(1, 0, 2, 3)
-    return planes.reshape(1, -1, x.shape[1], 1), slopes.reshape(dout.shape[1], -1, 1, 1)
 
 
 @functools.cache

@@ -114,6 +114,7 @@ class PlanFields(ctypes.Structure):
         ("band", ctypes.c_int),
         ("staged_rows", ctypes.c_int),
         ("pitch", ctypes.c_int),
+        ("row_step", ctypes.c_int),
         ("channel_size", ctypes.c_int),
         ("gradient_size", ctypes.c_int),
         ("missing", ctypes.c_int),
@@ -172,7 +173,8 @@ class Layout(NamedTuple):
     """How blocks share a convolution: each takes `images` images and `band` rows, in tiles of `tile_out` channels.
 
     inputs, outputs: channels of a group; width: positions that a team reads at once, of which a row has a multiple;
-    widths: of a whole tile; missing: pixels that the last row lacks.
+    widths: of a whole tile; missing: pixels that the last row lacks; is_panel: whether the channels of a staged row
+    follow each other, and not the rows of a channel.
     """
 
     target: Target
@@ -187,6 +189,7 @@ class Layout(NamedTuple):
     images: int = 1
     band: int = 1
     missing: int = 0
+    is_panel: bool = False
 
     @property
     def is_pointwise(self) -> bool:
@@ -204,6 +207,8 @@ class Layout(NamedTuple):
     @property
     def channel_size(self) -> int:
         """Staged elements of a channel of x."""
+        if self.is_panel:
+            return self.pitch
         return _odd_lines(self.rows.parts * self.columns.parts * (self.band + self.rows.reach) * self.pitch)
 
     @property
@@ -219,6 +224,8 @@ class Layout(NamedTuple):
 
     def staged(self, for_weights: bool) -> int:
         """Return the elements in shared memory."""
+        if self.is_panel:
+            return self.band * self.inputs * self.pitch
         return self.inputs * self.channel_size + for_weights * self.outputs * self.gradient_size
 
     def plan(self) -> PlanFields:
@@ -232,6 +239,7 @@ class Layout(NamedTuple):
             band=self.band,
             staged_rows=self.band + self.rows.reach,
             pitch=self.pitch,
+            row_step=self.inputs * self.pitch if self.is_panel else self.pitch,
             channel_size=self.channel_size,
             gradient_size=self.gradient_size,
             missing=self.missing,
@@ -398,7 +406,7 @@ def _cut(layout: Layout, for_weights: bool) -> Layout:
     length = min(pixels, positions // layout.images)
     count = -(-pixels // length)
     rows, columns = rows._replace(size=count, out=count), columns._replace(size=length, out=length)
-    return layout._replace(rows=rows, columns=columns, missing=count * length - pixels)
+    return layout._replace(rows=rows, columns=columns, missing=count * length - pixels, is_panel=not for_weights)
 
 
 def _odd_lines(size: int) -> int:

@@ -22,6 +22,18 @@ class ConvGeometry(NamedTuple):
         free = [size[a] + 2 * self.padding[a] - self.dilation[a] * (kernel[a] - 1) - 1 for a in range(2)]
         return free[0] // self.stride[0] + 1, free[1] // self.stride[1] + 1
 
+    def skips_pixels(self, kernel: tuple[int, ...]) -> bool:
+        """Whether a kernel (kh, kw) sees single pixels, a stride apart, and no others: 1×1 without padding."""
+        return kernel == (1, 1) and self.padding == (0, 0) and self.stride != (1, 1)
+
+    def dense(self) -> "ConvGeometry":
+        """Return the geometry of a kernel that moves over neighbouring pixels."""
+        return self._replace(stride=(1, 1))
+
+    def every_stride(self, x: Array) -> Array:
+        """Return the pixels a stride apart, from the first one on, as a view of x, (N, C, H, W)."""
+        return x[:, :, :: self.stride[0], :: self.stride[1]]
+
 
 class PoolWindow(NamedTuple):
     """How a window moves over images of shape (N, C, H, W); `out` is the number of windows, (Ho, Wo).

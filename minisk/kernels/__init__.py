@@ -14,14 +14,7 @@ from ..cuda.batch_norm import (
     launch_batch_norm_moments,
     launch_batch_norm_train,
 )
-from ..cuda.convolution import (
-    is_weight_grad_a_convolution,
-    launch_conv2d,
-    launch_conv2d_input_grad,
-    launch_conv2d_weight_grad,
-    weight_grad_as_convolution,
-)
-from ..cuda.convolution_layout import forward_layout, input_grad_layout, weight_grad_layout
+from ..cuda.convolution import launch_conv2d, launch_conv2d_input_grad, launch_conv2d_weight_grad
 from ..cuda.cross_entropy import launch_cross_entropy, launch_cross_entropy_grad
 from ..cuda.elementwise import launch_add, launch_add_relu, launch_relu, launch_relu_grad, launch_sigmoid
 from ..cuda.geometry import BatchStatistics, ConvGeometry, Pair, PoolWindow
@@ -394,40 +387,26 @@ def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
 
     x: (N, C, H, W); weight: (O, C / groups, kh, kw); the result: (N, O, Ho, Wo).
     """
-    if not use_kernel(x, weight):
-        return reference.conv2d(x, weight, geometry)
-    x, weight = contiguous(x), contiguous(weight)
-    layout = forward_layout(x, weight, geometry)
-    if layout is None:  # BLAS: its matrix products are faster, or the kernel cannot take this shape
-        return reference.conv2d(x, weight, geometry)
-    return launch_conv2d(x, weight, layout, geometry.output_size(x.shape[2:], weight.shape[2:]))
+    out = launch_conv2d(contiguous(x), contiguous(weight), geometry) if use_kernel(x, weight) else None
+    return reference.conv2d(x, weight, geometry) if out is None else out
 
 
 @with_fallback
 def conv2d_input_grad(dout: Array, weight: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     """Return dx of this shape, (N, C, H, W), from dout, (N, O, Ho, Wo), and weight, (O, C / groups, kh, kw)."""
-    if not use_kernel(dout, weight):
-        return reference.conv2d_input_grad(dout, weight, geometry, shape)
-    dout, weight = contiguous(dout), contiguous(weight)
-    layout = input_grad_layout(dout, weight, geometry, shape)
-    if layout is None:  # BLAS: its matrix products are faster, or the kernel cannot take this shape
-        return reference.conv2d_input_grad(dout, weight, geometry, shape)
-    return launch_conv2d_input_grad(dout, weight, layout, shape)
+    dx = None
+    if use_kernel(dout, weight):
+        dx = launch_conv2d_input_grad(contiguous(dout), contiguous(weight), geometry, shape)
+    return reference.conv2d_input_grad(dout, weight, geometry, shape) if dx is None else dx
 
 
 @with_fallback
 def conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array:
     """Return dweight of this shape, (O, C / groups, kh, kw), from x, (N, C, H, W), and dout, (N, O, Ho, Wo)."""
-    if not use_kernel(x, dout):
-        return reference.conv2d_weight_grad(x, dout, geometry, shape)
-    x, dout = contiguous(x), contiguous(dout)
-    layout = weight_grad_layout(x, geometry, shape)
-    if layout is None:  # BLAS: its matrix products are faster, or the kernel cannot take this shape
-        return reference.conv2d_weight_grad(x, dout, geometry, shape)
-    if is_weight_grad_a_convolution(x, layout):
-        planes, slopes = weight_grad_as_convolution(x, dout)
-        return conv2d(planes, slopes, geometry).reshape(shape)
-    return launch_conv2d_weight_grad(x, dout, layout, shape)
+    dweight = None
+    if use_kernel(x, dout):
+        dweight = launch_conv2d_weight_grad(contiguous(x), contiguous(dout), geometry, shape)
+    return reference.conv2d_weight_grad(x, dout, geometry, shape) if dweight is None else dweight
 
 
 @with_fallback

@@ -116,6 +116,8 @@ SAME = Shape(2, 2, 16, 16, (9, 16), (3, 3), (1, 1), (1, 1), (1, 1))
         ),  # few pixels: the weight gradient is a convolution
         SAME._replace(groups=1, kernel=(1, 1), padding=(1, 2), stride=(2, 1)),  # padding larger than the kernel
         SAME._replace(kernel=(2, 2), stride=(3, 3), padding=(0, 0)),  # inputs that no output sees
+        SAME._replace(kernel=(1, 1), stride=(2, 3), padding=(0, 0)),  # only single pixels
+        SAME._replace(groups=1, kernel=(1, 1), stride=(2, 1), padding=(0, 0)),
         SAME._replace(stride=(2, 2), dilation=(2, 2), padding=(2, 2)),  # and every other row and column
     ],
     ids=str,
