@@ -8,6 +8,17 @@ TRIES = [
         "the gradient is set, not added", {LOOP: "each.gradient = node.gradient * slope"}, "the two parts must be added"
     ),
     Try("the slope is left out", {LOOP: "each.gradient += node.gradient"}, "pass on gradient times slope"),
+    Try("only the last slope is passed on", {LOOP: "each.gradient += slope"}, "instead of 35"),
+    Try("a slope without its comma", {"(1 - y * y,)": "(1 - y * y)"}, "a tuple of one needs a comma"),
+    Try("an input without its comma", {"(y, (x,), ": "(y, x, "}, "a tuple of one needs a comma"),
+    Try(
+        "looks for the youngest node again and again",
+        {
+            "    for node in reversed(nodes):\n": "    while nodes:\n"
+            "        node = max(nodes, key=lambda node: node.birth)\n        nodes.remove(node)\n"
+        },
+        "Sort once, before the visits",
+    ),
     Try("the root's gradient stays 0", {"    root.gradient = 1.0\n": ""}, "with respect to itself is 1"),
     Try(
         "nodes in the order in which they are found",
