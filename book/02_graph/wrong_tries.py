@@ -17,7 +17,17 @@ TRIES = [
             "    for node in reversed(nodes):\n": "    while nodes:\n"
             "        node = max(nodes, key=lambda node: node.birth)\n        nodes.remove(node)\n"
         },
-        "Sort once, before the visits",
+        "so sort once, before the visits",
+    ),
+    Try(
+        "looks for a node in a list of those found",
+        {
+            "    found = {}\n": "    found = []\n",
+            "if id(node) not in found": "if node not in found",
+            "found[id(node)] = node": "found.append(node)",
+            "list(found.values())": "found",
+        },
+        "in a dictionary or a set",
     ),
     Try("the root's gradient stays 0", {"    root.gradient = 1.0\n": ""}, "with respect to itself is 1"),
     Try(
