@@ -59,6 +59,16 @@ TRIES = [
         },
         "RecursionError: replace the recursion by a loop",
     ),
+    Try(
+        "reachable by recursion, with a higher limit",
+        {
+            "    to_visit = [root]\n    while to_visit:\n        node = to_visit.pop()\n": "    import sys\n\n"
+            "    sys.setrecursionlimit(10**6)\n\n    def visit(node):\n",
+            "            to_visit.extend(node.inputs)\n": "            for each in node.inputs:\n"
+            "                visit(each)\n\n    visit(root)\n",
+        },
+        "ends Python itself",
+    ),
     Try("predicts a product for each node", {"BACKWARD = 40": "BACKWARD = 21"}, "one for each edge"),
     Try("predicts a product for each call", {"2**21 - 2": "2**21 - 1"}, "but the first"),
     Try("runs before predicting", {"BACKWARD = 40": "BACKWARD = None"}, "Predict before you run: PRODUCTS_OF_BACKWARD"),

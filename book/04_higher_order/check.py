@@ -45,6 +45,12 @@ def check_product(hessian_product):
     error = np.abs(result - expected).max()
     if error < 1e-10:
         return
+    if np.allclose(result, hessian.sum(axis=1)):
+        raise Wrong("The result is the row sums of H, without v: differentiate the sum of g times v.")
+    if np.allclose(result, expected + hessian @ x):
+        raise Wrong(
+            "The result is H·v plus the first gradient: the second backward adds to x.grad, so set it to None in between."
+        )
     if np.allclose(result, hessian.sum(axis=1) * V):
         raise Wrong(
             "The result is the row sums of H times v: multiply the gradient by v before you sum and differentiate."

@@ -12,6 +12,16 @@ TRIES = [
         {SECOND: "gradient.sum(), point)", "product.numpy()": "product.numpy() * v"},
         "row sums",
     ),
+    Try("forgets v", {SECOND: "gradient.sum(), point)"}, "without v"),
+    Try(
+        "collects both gradients in .grad",
+        {
+            "(gradient,) = ms.grad(f(point), point, create_graph=True)": "f(point).backward(create_graph=True)",
+            "(product,) = ms.grad((gradient * ms.tensor(v)).sum(), point)": "(point.grad * ms.tensor(v)).sum().backward()",
+            "product.numpy()": "point.grad.numpy()",
+        },
+        "plus the first gradient",
+    ),
     Try(
         "returns g · v",
         {"return product.numpy()": "return (gradient.detach().numpy() * v).sum()"},
