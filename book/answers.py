@@ -88,6 +88,8 @@ def _sentence_about(error: BaseException, answer: Answer) -> str:
     message = " ".join(str(error).split()).rstrip(".")
     if isinstance(error, SyntaxError):
         return f"Python cannot read line {error.lineno} of {Path(error.filename or '').name}: {error.msg}."
+    if not frames and "NoneType" in message:
+        return "A function of exercise.py returned None where the check needs a result: is a `return` missing?"
     if not frames:
         return f"The check cannot use what exercise.py returned: {type(error).__name__}: {message}."
     place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}"

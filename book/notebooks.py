@@ -10,6 +10,7 @@ from base64 import b64encode
 from typing import Any
 
 from .chapters import ROOT, Chapter
+from .progress import reader_folder
 
 FIRST_CELL = """```python
 import os
@@ -17,6 +18,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, {root!r})  # the clone of minisk that this notebook comes from
+os.environ["MINISK_BOOK"] = {folder!r}  # your folder, for book.mine
 os.chdir(tempfile.mkdtemp())
 ```
 """
@@ -29,7 +31,8 @@ def notebook(chapter: Chapter) -> Any:
     text = re.sub(r"^```cuda (\S+)$", r"```python\n%%writefile \1", chapter.text, flags=re.MULTILINE)
     text = re.sub(r"\]\((pictures/[^)]+\.svg)\)", lambda match: f"]({_embedded(chapter, match[1])})", text)
     title, rest = text.split("\n", 1)
-    made = jupytext.reads(f"{title}\n\n{FIRST_CELL.format(root=str(ROOT))}\n{rest}", fmt="md")
+    first = FIRST_CELL.format(root=str(ROOT), folder=str(reader_folder().resolve()))
+    made = jupytext.reads(f"{title}\n\n{first}\n{rest}", fmt="md")
     made.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return made
 

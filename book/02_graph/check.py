@@ -1,6 +1,8 @@
 """The check of exercise 2."""
 
 import math
+import sys
+import time
 
 import numpy as np
 
@@ -11,6 +13,14 @@ DEEP = 100_000
 
 
 def check(answer):
+    limit = sys.getrecursionlimit()
+    try:
+        check_all(answer, limit)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def check_all(answer, limit):
     predictions = answer.predictions("PRODUCTS_OF_FOLLOW", "PRODUCTS_OF_BACKWARD")
     value, tanh, backward = (answer.get(name) for name in ("Value", "tanh", "backward"))
     check_tanh(value, tanh)
@@ -19,6 +29,12 @@ def check(answer):
     check_order(value, backward)
     check_second_call(value, backward)
     check_visits(value, backward)
+    if sys.getrecursionlimit() > limit:
+        raise Wrong(
+            "backward raises the recursion limit, which only moves the end: a deep enough recursion ends Python itself, "
+            "so replace the recursion by a loop."
+        )
+    check_time(value, backward)
     check_depth(value, backward)
     check_program(value, tanh, backward)
     check_prediction(*predictions)
@@ -29,6 +45,12 @@ def check_tanh(value, tanh):
     y = tanh(x)
     if not isinstance(y, value):
         raise Wrong(f"tanh returns a {type(y).__name__}, but it must return a Value, so that the graph goes on.")
+    for name, kept in (("inputs", y.inputs), ("slopes", y.slopes)):
+        if not isinstance(kept, tuple | list):
+            raise Wrong(
+                f"The Value that tanh returns keeps a {type(kept).__name__} as its {name}: `{name}` is a tuple, and a "
+                "tuple of one needs a comma, as in (x,)."
+            )
     if abs(y.number - math.tanh(0.5)) > 1e-12:
         raise Wrong(f"tanh(0.5) is {math.tanh(0.5):.4f}, but the Value holds {y.number:.4f}.")
     if len(y.inputs) != 1 or y.inputs[0] is not x:
@@ -49,6 +71,13 @@ def check_chain_rule(value, backward):
         )
     if x.gradient != 5:
         raise Wrong(f"For y = x·5, x.gradient is {x.gradient:g} instead of 5: pass on gradient times slope.")
+    x = value(3.0)
+    backward(x * value(5.0) * value(7.0))
+    if x.gradient == 5:
+        raise Wrong(
+            f"For y = (x·5)·7, x.gradient is {x.gradient:g} instead of 35: a node passes on its own gradient, times the "
+            "slope of the edge."
+        )
 
 
 def check_diamond(value, backward):
@@ -111,10 +140,36 @@ def check_visits(value, backward):
         )
 
 
-def check_depth(value, backward):
+def chain(value, n):
+    """Return x and the last Value of a chain that adds x to itself n times."""
     x = y = value(1.0)
-    for _ in range(DEEP):
+    for _ in range(n):
         y = y + x
+    return x, y
+
+
+def check_time(value, backward):
+    """Raise Wrong if the time of a backward grows as the square of the number of nodes."""
+
+    def seconds(n):
+        _, y = chain(value, n)
+        start = time.process_time()
+        backward(y)
+        return time.process_time() - start
+
+    try:
+        few, many = min(seconds(500) for _ in range(3)), seconds(8000)
+    except RecursionError:
+        return  # check_depth has the sentence
+    if many > 0.1 and many > 50 * few:
+        raise Wrong(
+            f"For 16 times as many nodes, backward takes {many / few:.0f} times as long: something at each visit looks "
+            "through all nodes, so sort once, before the visits, and keep what was found in a dictionary or a set."
+        )
+
+
+def check_depth(value, backward):
+    x, y = chain(value, DEEP)
     try:
         backward(y)
     except RecursionError:

@@ -8,6 +8,27 @@ TRIES = [
         "the gradient is set, not added", {LOOP: "each.gradient = node.gradient * slope"}, "the two parts must be added"
     ),
     Try("the slope is left out", {LOOP: "each.gradient += node.gradient"}, "pass on gradient times slope"),
+    Try("only the last slope is passed on", {LOOP: "each.gradient += slope"}, "instead of 35"),
+    Try("a slope without its comma", {"(1 - y * y,)": "(1 - y * y)"}, "a tuple of one needs a comma"),
+    Try("an input without its comma", {"(y, (x,), ": "(y, x, "}, "a tuple of one needs a comma"),
+    Try(
+        "looks for the youngest node again and again",
+        {
+            "    for node in reversed(nodes):\n": "    while nodes:\n"
+            "        node = max(nodes, key=lambda node: node.birth)\n        nodes.remove(node)\n"
+        },
+        "so sort once, before the visits",
+    ),
+    Try(
+        "looks for a node in a list of those found",
+        {
+            "    found = {}\n": "    found = []\n",
+            "if id(node) not in found": "if node not in found",
+            "found[id(node)] = node": "found.append(node)",
+            "list(found.values())": "found",
+        },
+        "in a dictionary or a set",
+    ),
     Try("the root's gradient stays 0", {"    root.gradient = 1.0\n": ""}, "with respect to itself is 1"),
     Try(
         "nodes in the order in which they are found",
@@ -37,6 +58,16 @@ TRIES = [
             "                visit(each)\n\n    visit(root)\n",
         },
         "RecursionError: replace the recursion by a loop",
+    ),
+    Try(
+        "reachable by recursion, with a higher limit",
+        {
+            "    to_visit = [root]\n    while to_visit:\n        node = to_visit.pop()\n": "    import sys\n\n"
+            "    sys.setrecursionlimit(10**6)\n\n    def visit(node):\n",
+            "            to_visit.extend(node.inputs)\n": "            for each in node.inputs:\n"
+            "                visit(each)\n\n    visit(root)\n",
+        },
+        "ends Python itself",
     ),
     Try("predicts a product for each node", {"BACKWARD = 40": "BACKWARD = 21"}, "one for each edge"),
     Try("predicts a product for each call", {"2**21 - 2": "2**21 - 1"}, "but the first"),

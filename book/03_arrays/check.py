@@ -32,7 +32,16 @@ def check_sum_to(sum_to):
     for shape, full in BROADCASTS:
         x, g = rng.normal(size=shape), rng.normal(size=full)
         kept = g.copy()
-        result = np.asarray(sum_to(g, shape))
+        try:
+            result = sum_to(g, shape)
+        except ValueError as error:
+            raise Wrong(
+                f"sum_to from {full} to {shape} raises {type(error).__name__}, {' '.join(str(error).split())}: "
+                "write the two shapes one below the other, aligned on the right."
+            ) from None
+        if result is None:
+            raise Wrong("sum_to returns None: is a `return` missing?")
+        result = np.asarray(result)
         if result.shape != shape:
             raise Wrong(
                 f"sum_to from {full} to {shape} returns shape {result.shape}{hint_for_shape(shape, full, result)}."
@@ -50,6 +59,8 @@ def check_sum_to(sum_to):
 
 def hint_for_shape(shape, full, result):
     """Return what the wrong shape shows."""
+    if shape == full:
+        return ": nothing was repeated, so there is nothing to sum"
     if result.ndim > len(shape):
         return (
             ": it does not sum" if result.shape == full else f": axes that {shape} lacks must go, not stay with size 1"
@@ -75,14 +86,15 @@ def check_pair(mul, shape_a, shape_b):
     def backward(dout, a, b):
         ctx = SimpleNamespace()
         mul.forward(ctx, a, b)
-        return mul.backward(ctx, dout)
+        gradients = mul.backward(ctx, dout)
+        return tuple(gradients) if isinstance(gradients, list) else gradients
 
     product = forward(a, b)
     if not np.array_equal(product, a * b):
         raise Wrong(f"Mul.forward {where} does not return a · b.")
     dout = rng.normal(size=product.shape)
     gradients = backward(dout, a, b)
-    if not isinstance(gradients, tuple) or len(gradients) != 2:
+    if not isinstance(gradients, tuple | list) or len(gradients) != 2:
         raise Wrong("Mul.backward must return two gradients, of a and of b.")
     check_gradients(gradients, dout, a, b, where)
     report = ms.gradcheck((forward, backward), [a, b], raise_on_failure=False)
@@ -97,7 +109,7 @@ def check_gradients(gradients, dout, a, b, where):
             raise Wrong(f"Mul.backward returns None as the gradient of {name}.")
         if np.shape(gradient) != own.shape:
             raise Wrong(
-                f"The gradient of {name} has shape {np.shape(gradient)} {where}, but {name} has {own.shape}: use sum_to."
+                f"The gradient of {name} has shape {np.shape(gradient)} {where}, but {name} has {own.shape}: call sum_to on the product, last."
             )
         axes = tuple(range(dout.ndim - own.ndim))
         full = dout * other
@@ -116,7 +128,7 @@ def check_gradients(gradients, dout, a, b, where):
 
 
 def check_prediction(axes):
-    if tuple(sorted(np.atleast_1d(axes).tolist())) != (0, 2):
+    if sorted(axis % 3 if isinstance(axis, int) else axis for axis in np.atleast_1d(axes).tolist()) != [0, 2]:
         raise Wrong(
             f"You predict the axes {axes}; write (2, 1) below (4, 2, 3), aligned on the right, and find the axes "
             "that it lacks or where it has size 1."

@@ -32,7 +32,8 @@ def check_product(hessian_product):
     except ms.GraphError as error:
         if "does not require gradients" in str(error) or "no_grad" in str(error):
             raise Wrong(
-                "ms.grad finds no graph: the point needs requires_grad=True, and the first ms.grad create_graph=True."
+                "ms.grad finds no graph: the point needs requires_grad=True, and the first ms.grad create_graph=True, "
+                "and its result is a tuple, (gradient,)."
             ) from None
         raise
     result = result.numpy() if isinstance(result, ms.Tensor) else np.asarray(result)
@@ -44,6 +45,12 @@ def check_product(hessian_product):
     error = np.abs(result - expected).max()
     if error < 1e-10:
         return
+    if np.allclose(result, hessian.sum(axis=1)):
+        raise Wrong("The result is the row sums of H, without v: differentiate the sum of g times v.")
+    if np.allclose(result, expected + hessian @ x):
+        raise Wrong(
+            "The result is H·v plus the first gradient: the second backward adds to x.grad, so set it to None in between."
+        )
     if np.allclose(result, hessian.sum(axis=1) * V):
         raise Wrong(
             "The result is the row sums of H times v: multiply the gradient by v before you sum and differentiate."
@@ -57,30 +64,52 @@ def check_product(hessian_product):
     raise Wrong(f"H·v should be {expected}, but the product is {result}.")
 
 
+class Slopes(ms.Function):
+    """4·x³, with a count of its backwards in Counted."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return 4 * x**3
+
+    @staticmethod
+    def backward(ctx, dout):
+        (x,) = ctx.saved_tensors
+        Counted.backwards += 1
+        return 12 * x * x * dout
+
+
 class Counted(ms.Function):
-    """The sum of cubes, with a count of its backwards."""
+    """The sum of fourth powers, with a count of its backwards and of their backwards."""
 
     backwards = 0
 
     @staticmethod
     def forward(ctx, x):
         ctx.save_for_backward(x)
-        return np.asarray((x**3).sum())
+        return np.asarray((x**4).sum())
 
     @staticmethod
     def backward(ctx, dout):
         (x,) = ctx.saved_tensors
         Counted.backwards += 1
-        return 3 * x * x * dout
+        return Slopes.apply(x) * dout
 
 
 def check_count(hessian_product):
     Counted.backwards, x = 0, np.linspace(-1, 1, 50)
     result = hessian_product(Counted.apply, x, np.ones(50))
-    if np.abs(np.asarray(result) - 6 * x).max() > 1e-10:
-        raise Wrong("H·v is wrong for the sum of cubes, whose Hessian has 6·x on its diagonal.")
-    if Counted.backwards > 2:
-        raise Wrong(f"One product for 50 numbers takes {Counted.backwards} gradients of f: do not build the Hessian.")
+    result = result.numpy() if isinstance(result, ms.Tensor) else np.asarray(result)
+    error = np.abs(result - 12 * x * x).max()
+    if 1e-12 < error < 1e-2:
+        raise Wrong(
+            f"For the sum of x⁴ the product is off by {error:.0e}: differences are not needed, "
+            "ms.grad gives H·v to the last digit."
+        )
+    if not error <= 1e-12:
+        raise Wrong("H·v is wrong for the sum of x⁴, whose Hessian has 12·x² on its diagonal.")
+    if Counted.backwards > 3:
+        raise Wrong(f"One product for 50 numbers takes {Counted.backwards} backward passes: do not build the Hessian.")
 
 
 def check_softplus(softplus):
@@ -98,6 +127,14 @@ def check_slopes(softplus, x):
     """Raise Wrong unless the first and the second derivative of Softplus are right."""
     if ms.gradcheck(softplus, [x], raise_on_failure=False).verdict.value != "correct":
         raise Wrong("ms.gradcheck says that the first derivative is wrong: the slope is 1 / (1 + exp(−x)), times dout.")
+    for place, expected in ((1000.0, 1), (-1000.0, 0)):
+        far = ms.tensor(place, requires_grad=True, dtype="float64")
+        (slope,) = ms.grad(softplus.apply(far), far)
+        if slope.item() != expected:
+            raise Wrong(
+                f"The slope of Softplus at {place:g} is {slope.item():g}, not {expected}: exp(1000) is infinite, and "
+                "only 1 / (1 + exp(−x)) survives that."
+            )
     point = ms.tensor(x, requires_grad=True)
     try:
         (first,) = ms.grad(softplus.apply(point).sum(), point, create_graph=True)

@@ -12,6 +12,16 @@ TRIES = [
         {SECOND: "gradient.sum(), point)", "product.numpy()": "product.numpy() * v"},
         "row sums",
     ),
+    Try("forgets v", {SECOND: "gradient.sum(), point)"}, "without v"),
+    Try(
+        "collects both gradients in .grad",
+        {
+            "(gradient,) = ms.grad(f(point), point, create_graph=True)": "f(point).backward(create_graph=True)",
+            "(product,) = ms.grad((gradient * ms.tensor(v)).sum(), point)": "(point.grad * ms.tensor(v)).sum().backward()",
+            "product.numpy()": "point.grad.numpy()",
+        },
+        "plus the first gradient",
+    ),
     Try(
         "returns g · v",
         {"return product.numpy()": "return (gradient.detach().numpy() * v).sum()"},
@@ -29,6 +39,24 @@ TRIES = [
         "differences are not needed",
     ),
     Try(
+        "central differences of gradients",
+        {
+            "    point =": "    (ahead, behind) = (ms.tensor(x + s * 1e-5 * v, requires_grad=True) for s in (1, -1))\n"
+            "    (a,), (b,) = ms.grad(f(ahead), ahead), ms.grad(f(behind), behind)\n"
+            "    return (a.numpy() - b.numpy()) / 2e-5\n    point ="
+        },
+        "differences are not needed",
+    ),
+    Try("the tuple of ms.grad is not opened", {"    (gradient,) = ms": "    gradient = ms"}, "its result is a tuple"),
+    Try(
+        "builds the Hessian from one graph",
+        {
+            "    (product,) = ms.grad((gradient * ms.tensor(v)).sum(), point)\n    return product.numpy()": "    rows = [ms.grad(gradient[i], point, retain_graph=True)[0].numpy() for i in range(x.size)]\n"
+            "    return np.stack(rows) @ v"
+        },
+        "do not build the Hessian",
+    ),
+    Try(
         "builds the Hessian",
         {
             "    (product,) = ms.grad((gradient * ms.tensor(v)).sum(), point)\n    return product.numpy()": "    rows = [ms.grad(gradient[i], point, retain_graph=True)[0].numpy() for i in range(x.size)]\n"
@@ -37,6 +65,7 @@ TRIES = [
         "do not build the Hessian",
     ),
     Try("exp before the logarithm", {"np.logaddexp(0, x)": "np.log(1 + np.exp(x))"}, "use np.logaddexp"),
+    Try("the slope with exp(x)", {SLOPE: "return dout * x.exp() / (1 + x.exp())"}, "at 1000 is nan, not 1"),
     Try(
         "keeps the slope as an attribute",
         {

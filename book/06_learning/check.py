@@ -19,6 +19,7 @@ def check(answer):
     check_decay(sgd)
     check_two_parameters(sgd)
     check_changing_rate(sgd)
+    check_counted(sgd)
     check_schedule(cosine)
     check_ten_steps(sgd, cosine)
     check_prediction(limit)
@@ -53,9 +54,19 @@ def check_plain(sgd):
         raise Wrong(
             f"A first step from 1 with gradient 2 and lr 0.1 must end at 0.8, not {after:g}; the first velocity is 0."
         )
-    skipped = weights_after(sgd, [None, 2.0], lr=0.1)
+    try:
+        skipped = weights_after(sgd, [None, 2.0], lr=0.1)
+    except (AttributeError, TypeError) as error:
+        raise Wrong(
+            f"`step` with a gradient that is None raises {type(error).__name__}: such a parameter must stay as it is."
+        ) from None
     if skipped[0] != 1:
         raise Wrong("A parameter whose grad is None must stay as it is.")
+    p, q = (ms.tensor(np.array([1.0]), requires_grad=True) for _ in range(2))
+    q.grad = ms.tensor(np.array([2.0]))
+    sgd([p, q], lr=0.1).step()
+    if q.item() == 1:
+        raise Wrong("After a parameter whose grad is None the others stay too: skip that one only, by `continue`.")
 
 
 def check_momentum(sgd):
@@ -102,8 +113,31 @@ def check_changing_rate(sgd):
         raise Wrong("A step with lr = 0 still moves the weight: the velocity must not contain the learning rate.")
 
 
+def check_counted(sgd):
+    """Raise Wrong if the write of a step goes past the version of chapter 5."""
+    p = ms.tensor(np.array([3.0]), requires_grad=True)
+    loss = (p * p).sum()
+    p.grad = ms.tensor(np.array([1.0]))
+    sgd([p], lr=1.0).step()
+    p.grad = None
+    try:
+        loss.backward()
+    except ms.SavedValueError:
+        return
+    if p.grad.item() != 6:
+        raise Wrong(
+            "A backward that still needs the old weights now gives a wrong gradient without an error: "
+            "a write to .data is not counted (chapter 5), `p -= …` under no_grad is."
+        )
+
+
 def check_schedule(cosine):
-    rates = [cosine(step, 10, 2.0) for step in range(11)]
+    try:
+        rates = [cosine(step, 10, 2.0) for step in range(11)]
+    except ZeroDivisionError:
+        raise Wrong(
+            "cosine divides by 0 when warmup is 0, its default: without a warm-up, leave its factor out."
+        ) from None
     if abs(rates[10]) > CLOSE and abs(rates[5]) < CLOSE:
         raise Wrong("The rate rises again: half a cosine is cos(π·step/total), not cos(2π·step/total).")
     if abs(rates[0] - 2.0) > CLOSE:
@@ -121,7 +155,8 @@ def check_schedule(cosine):
     if wrong:
         i = wrong[0]
         raise Wrong(
-            f"With warmup=4, total=10 and peak 2 the rate of step {i} is {warm[i]:.4f}, expected {expected[i]:.4f}."
+            f"With warmup=4, total=10 and peak 2 the rate of step {i} is {warm[i]:.4f}, expected {expected[i]:.4f}: "
+            "the cosine counts from step 0, and the first warmup rates are multiplied by (step + 1)/warmup."
         )
 
 

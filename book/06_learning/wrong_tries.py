@@ -39,7 +39,23 @@ TRIES = [
     Try(
         "a missing gradient ends it",
         {"                if p.grad is None:\n                    continue\n": ""},
-        "'NoneType' object has no attribute 'numpy'",
+        "such a parameter must stay as it is",
+    ),
+    Try(
+        "a missing gradient ends the loop",
+        {"                    continue": "                    break"},
+        "skip that one only",
+    ),
+    Try("writes to .data", {UPDATE: "p.data -= self.lr * self.velocities[i]"}, "a write to .data is not counted"),
+    Try(
+        "the formula of the text, with a warm-up of 0",
+        {"min(1, (step + 1) / warmup) if warmup else 1": "min(1, (step + 1) / warmup)"},
+        "leave its factor out",
+    ),
+    Try(
+        "the cosine begins after the warm-up",
+        {"math.pi * step / total": "math.pi * (step - warmup) / (total - warmup)"},
+        "the cosine counts from step 0",
     ),
     Try("a whole cosine", {"math.pi * step": "2 * math.pi * step"}, "The rate rises again"),
     Try("counts steps from 1", {"math.pi * step / total": "math.pi * (step + 1) / total"}, "The first step, number 0"),

@@ -62,8 +62,8 @@ def conv_input_grad(dout, weight, shape, stride=1, padding=0, dilation=1, groups
     w, g = weight.reshape(groups, -1, *weight.shape[1:]), by_group(dout, groups)
     for p, q, view in taps(canvas, dout.shape[2:], weight.shape[2:], stride, dilation):
         view += np.einsum("goc,ngohw->ngchw", w[..., p, q], g).reshape(view.shape)
-    h, w = shape[2:]
-    return canvas[:, :, padding : padding + h, padding : padding + w]
+    rows, columns = (slice(padding, padding + size) for size in shape[2:])
+    return canvas[:, :, rows, columns]
 
 
 def conv_weight_grad(x, dout, kernel, stride=1, padding=0, dilation=1, groups=1):

@@ -15,6 +15,18 @@ TRIES = [
         {TAPS: "taps(canvas, dout.shape[2:], kernel, dilation, stride)"},
         "With stride=2",
     ),
+    Try(
+        "a convolution with dout, not cut",
+        {
+            TAPS: "taps(canvas, dout.shape[2:], tuple((canvas.shape[k + 2] - stride * (dout.shape[k + 2] - 1) - 1)"
+            " // dilation + 1 for k in (0, 1)), stride, dilation)",
+            "np.zeros((groups, outputs, inputs, *kernel))": "np.zeros((groups, outputs, inputs, 9, 9))",
+            "    return dweight.reshape(-1, inputs, *kernel)": "    return dweight[..., : p + 1, : q + 1].reshape("
+            "-1, inputs, p + 1, q + 1)",
+        },
+        "so cut the rest off",
+    ),
+    Try("forgets the return", {"    return dweight.reshape": "    dweight = dweight.reshape"}, "is a `return` missing"),
     Try("turns the window", {STORE: "dweight[..., kernel[0] - 1 - p, kernel[1] - 1 - q] ="}, "turned by 180°"),
     Try("takes the mean over the batch", {SUM: SUM + " / len(x)"}, "1/2 of what it should be"),
     Try("takes the mean over the pixels", {SUM: SUM + " / dout[0, 0].size"}, "1/9 of what it should be"),

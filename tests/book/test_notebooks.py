@@ -44,3 +44,11 @@ def test_a_notebook_prints_in_a_kernel_what_the_text_shows(chapter, tmp_path):
             after = blocks[blocks.index(block) + 1 :][:1]
             shown = after[0] if after and after[0].language == "output" else None
             assert Run(block, shown, printed).agrees, f"{chapter.name}, line {block.line} prints {printed}"
+
+
+def test_a_notebook_finds_the_readers_own_solutions(tmp_path, monkeypatch):
+    pytest.importorskip("jupytext")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINISK_BOOK", raising=False)
+    first = next(cell.source for cell in notebook(chapters()[0]).cells if cell.cell_type == "code")
+    assert f'os.environ["MINISK_BOOK"] = {str(tmp_path / "my_book")!r}' in first

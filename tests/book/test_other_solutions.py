@@ -9,7 +9,7 @@ TABLE = """
 ORDERS = [2, 4, 6]
 
 
-def derivative(f, x, h=0.05):
+def derivative(f, x, h=0.01):
     row = [(f(x + h / 2**k) - f(x - h / 2**k)) / (2 * h / 2**k) for k in range(3)]
     for m in (1, 2):
         row = [fine + (fine - coarse) / (4**m - 1) for coarse, fine in zip(row, row[1:])]
