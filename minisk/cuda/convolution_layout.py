@@ -344,7 +344,9 @@ def _layout(
     if pixels * groups * outputs * inputs * taps < fewest_products:
         return None
     tile_out = 4 if 0 < outputs % 8 <= 4 else target.tile_out
-    width = (target.weight_lanes if for_weights else target.lanes) * max(1, target.vector // itemsize)
+    # A weight gradient also sums the zeros after a row's end: they fill the longest vectors.
+    lanes, vector = (target.weight_lanes, CPU.vector) if for_weights else (target.lanes, target.vector)
+    width = lanes * (vector // itemsize if target.vector else 1)
     layout = Layout(target, rows, columns, groups, inputs, outputs, tile_out, width, target.sums // tile_out)
     return fit(layout, images, itemsize, for_weights)
 
