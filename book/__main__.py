@@ -16,7 +16,7 @@ from .progress import note_solved, reader_folder, start, state_of
 from .reading import excerpts, minutes
 from .text import run_text, updated
 
-LONGEST_CHECK = 60.0  # seconds; a loop of the reader that never ends is stopped then
+LONGEST_CHECK = 240.0  # seconds; a loop of the reader that never ends is stopped then
 
 
 def list_chapters() -> int:

@@ -50,7 +50,7 @@ def finding(report: CheckReport) -> str:
         return f"{place} still runs after {LONGEST_LAUNCH:g} seconds: does a loop there never end?"
     hint = ""
     if first.kind == "uninitialised" and "reads the shared array" in first.sentence:
-        hint = ", so look for the barrier between its write and this read"
+        hint = ", so no thread has written it, or no barrier stands between"
     return f"The checker finds a mistake of the kind {first.kind!r}: {first.sentence}{hint}."
 
 

@@ -6,7 +6,7 @@ BARRIER = "    __syncthreads();\n"
 CU = "exercise.cu"
 
 TRIES = [
-    Try("leaves the race", {BARRIER: ""}, "look for the barrier", file=CU),
+    Try("leaves the race", {BARRIER: ""}, "no barrier stands between", file=CU),
     Try(
         "a barrier that one thread reaches",
         {
