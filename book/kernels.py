@@ -48,10 +48,10 @@ def finding(report: CheckReport) -> str:
     if STILL_RUNNING in first.sentence:
         place = first.sentence.split(STILL_RUNNING)[0].strip()
         return f"{place} still runs after {LONGEST_LAUNCH:g} seconds: does a loop there never end?"
-    hint = ""
+    sentence, hint = re.sub(r" \(if that is meant, [^)]*\)", "", first.sentence), ""
     if first.kind == "uninitialised" and "reads the shared array" in first.sentence:
         hint = ", so no thread has written it, or no barrier stands between"
-    return f"The checker finds a mistake of the kind {first.kind!r}: {first.sentence}{hint}."
+    return f"The checker finds a mistake of the kind {first.kind!r}: {sentence}{hint}."
 
 
 def sectors(report: CheckReport, array: str | None = None) -> int:
