@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 
-from .answers import judge, judge_solution, tries_of
+from .answers import judge, judge_solution, sentence_about_stop, tries_of
 from .chapters import Chapter, chapter, chapters
 from .notebooks import notebook_text
 from .progress import note_solved, reader_folder, start, state_of
 from .reading import excerpts, minutes
 from .text import run_text, updated
+
+LONGEST_CHECK = 240.0  # seconds; a loop of the reader that never ends is stopped then
 
 
 def list_chapters() -> int:
@@ -33,7 +37,16 @@ def start_chapter(chosen: Chapter) -> int:
 
 def check_chapter(chosen: Chapter) -> int:
     """Check the reader's exercise, print one sentence, and note a success."""
-    wrong = judge(chosen, reader_folder() / chosen.name)
+    folder = reader_folder() / chosen.name
+    stop = threading.Timer(LONGEST_CHECK, os.kill, [os.getpid(), signal.SIGINT])
+    stop.daemon = True
+    stop.start()
+    try:
+        wrong = judge(chosen, folder)
+    except KeyboardInterrupt as error:
+        wrong = sentence_about_stop(error, folder)
+    finally:
+        stop.cancel()
     if wrong is not None:
         print(wrong)
         return 1

@@ -98,6 +98,17 @@ def _sentence_about(error: BaseException, answer: Answer) -> str:
     return f"{place} raises {type(error).__name__}: {message}."
 
 
+def sentence_about_stop(error: KeyboardInterrupt, folder: Path) -> str:
+    """Return one sentence for a check that was stopped, by Ctrl-C or since it ran too long."""
+    at = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if folder.resolve() in Path(frame.filename).parents
+    ]
+    place = str(error).removesuffix(" is interrupted by Ctrl-C")
+    if at and not place:
+        place = f"{Path(at[-1].filename).name}, line {at[-1].lineno}"
+    return f"Stopped: {place or 'the check'} was still running, so look whether every loop there ends."
+
+
 @dataclass(frozen=True)
 class Try:
     """A typical wrong try.

@@ -9,9 +9,12 @@ from typing import Any
 
 from minisk import KernelError
 from minisk.runtime import Kernel, examine
+from minisk.runtime.time_limit import STILL_RUNNING
 from minisk.sanitizer import CheckReport
 
 from .answers import Wrong
+
+LONGEST_LAUNCH = 20.0  # seconds; the launches of the exercises take one or two
 
 
 def examined(
@@ -22,7 +25,7 @@ def examined(
     Raises Wrong if there is no such kernel, if the compiler refuses it, or if the checker finds a mistake.
     """
     try:
-        report = examine(Kernel(path, name), grid, block, args, uninitialised=uninitialised)
+        report = examine(Kernel(path, name), grid, block, args, uninitialised=uninitialised, timeout=LONGEST_LAUNCH)
     except KernelError as error:
         raise Wrong(refusal(str(error))) from None
     if not report.ok:
@@ -33,13 +36,22 @@ def examined(
 def refusal(message: str) -> str:
     """Return a compiler's first error, or another message, as one sentence."""
     first = re.search(r"([^/\s]+\.cu:\d+):\d+: error: (.*)", message)
-    return f"{first[1]}: the compiler says: {first[2]}." if first else f"{message.splitlines()[0].rstrip('.')}."
+    if first:
+        return f"{first[1]}: the compiler says: {first[2]}."
+    start = message.splitlines()[0].rstrip(".:")
+    return f"{start}: is there a closing brace for each opening one?" if "does not compile" in start else f"{start}."
 
 
 def finding(report: CheckReport) -> str:
     """Return the first finding of a report as one sentence."""
     first = report.findings[0]
-    return f"The checker finds a mistake of the kind {first.kind!r}: {first.sentence}."
+    if STILL_RUNNING in first.sentence:
+        place = first.sentence.split(STILL_RUNNING)[0].strip()
+        return f"{place} still runs after {LONGEST_LAUNCH:g} seconds: does a loop there never end?"
+    sentence, hint = re.sub(r" \(if that is meant, [^)]*\)", "", first.sentence), ""
+    if first.kind == "uninitialised" and "reads the shared array" in first.sentence:
+        hint = ", so no thread has written it, or no barrier stands between"
+    return f"The checker finds a mistake of the kind {first.kind!r}: {sentence}{hint}."
 
 
 def sectors(report: CheckReport, array: str | None = None) -> int:

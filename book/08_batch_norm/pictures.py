@@ -1,6 +1,6 @@
 """The pictures of chapter 8."""
 
-from book.drawing import dot, line, svg, text
+from book.drawing import line, svg, text
 
 
 def grid():
@@ -28,7 +28,6 @@ def grid():
             )
         else:
             parts.append(line((270, top + 20), (270 + unit, top + 20), colour="orange", width=7))
-            parts.append(dot(270, top + 20, "blue", 5))
             parts.append(text(280, top - 2, answer, colour="orange"))
     return svg(640, 270, "The numbers that float32 has near 10,000 and near 100,000,000", parts)
 

@@ -21,11 +21,11 @@ class Axpy(ms.Function):
 
 def fuse(features, fc1, fc2):
     """Return the logits, (N, M, C), from M branches of shape (N, C, H, W)."""
-    squeeze = features[0].mean((2, 3))
+    means = features[0].mean((2, 3))
     for feature in features[1:]:
-        squeeze = squeeze + feature.mean((2, 3))
-    z = ops.relu(squeeze @ fc1)
-    n, c = squeeze.shape
+        means = means + feature.mean((2, 3))
+    z = ops.relu(means @ fc1)
+    n, c = means.shape
     return (z @ fc2).reshape(n, len(features), c)
 
 

@@ -22,7 +22,7 @@ def threads():
                 parts += [text(x + 18, 112, "idle", anchor="middle", size=12, colour="grey")]
     parts += [text(20, 64, "threadIdx.x", size=13, colour="grey"), text(20, 148, "element i", size=13, colour="grey")]
     parts += [
-        text(130, 190, "i = blockIdx.x · blockDim.x + threadIdx.x      if (i < n), with blockDim.x = 4 and n = 10")
+        text(130, 190, "i = blockIdx.x · blockDim.x + threadIdx.x if that is below n: here blockDim.x = 4, n = 10")
     ]
     return svg(
         690, 206, "Three blocks of four threads: thread t of block b owns element 4b + t; two threads are idle", parts

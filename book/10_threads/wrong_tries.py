@@ -24,5 +24,21 @@ TRIES = [
         file="exercise.cu",
     ),
     Try("bytes of a lane, not of a warp", {"PREDICTION = 8": "PREDICTION = 4"}, "span 256 bytes"),
+    Try(
+        "the grid's loop over one plane",
+        {RUNS: "int s = blockIdx.x * blockDim.x + threadIdx.x; s < spatial; s += gridDim.x * blockDim.x"},
+        "elements of out are never written, from element 64 on",
+        file="exercise.cu",
+    ),
+    Try(
+        "the grid's loop over all planes, with the block's scale",
+        {
+            RUNS: "int s = blockIdx.x * blockDim.x + threadIdx.x; s < gridDim.x * spatial; s += gridDim.x * blockDim.x",
+            "blockIdx.x * spatial + s;": "s;",
+        },
+        "out[0,64] is",
+        file="exercise.cu",
+    ),
+    Try("forgets the plane", {"blockIdx.x * spatial + s;": "s;"}, "'race'", file="exercise.cu"),
     Try("a mistake of C++", {"int i = ": "int i "}, "the compiler says", file="exercise.cu"),
 ]

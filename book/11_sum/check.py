@@ -15,7 +15,10 @@ def check(answer):
     if prediction is None:
         raise Wrong("First predict: replace the None of PREDICTION in exercise.py.")
     if prediction != 10:
-        raise Wrong(f"PREDICTION is {prediction}: 32 lanes need exchanges of 16, 8, 4, 2 and 1, and a warp adds twice.")
+        raise Wrong(
+            f"PREDICTION is {prediction}: 32 lanes need exchanges of 16, 8, 4, 2 and 1, and a thread of the first warp "
+            "runs that loop twice."
+        )
     path = answer.path("exercise.cu")
     check_float32(path)
     check_float16(path)
@@ -37,6 +40,8 @@ def check_float32(path):
         kept = np.arange(139) % 64 < 32
         if np.allclose(out, first_warp[:, kept].sum((1, 2)), rtol=1e-4, atol=1e-3):
             raise Wrong("Only the first warp is added: the sums of both warps lie in of_warp.")
+        if np.allclose(out, 2 * x.sum(1), rtol=1e-4, atol=1e-3):
+            raise Wrong("The sum is twice what it should be: the exchanges of a warp are 16, 8, 4, 2 and 1.")
         raise Wrong(f"The sum of plane 0 is {out[0]:.4g} instead of {x[0].sum():.4g}.")
     loads = [site for site in report.sites if site.array == "x"]
     if sum(site.requests for site in loads) > PLANES * 5:
@@ -56,6 +61,14 @@ def check_float16(path):
             f"In float16 a sum is {out[0]:g} instead of {right[0]:g}: near 256 "
             "its numbers are 1/4 apart, so small terms "
             "vanish; add in `wide`."
+        )
+    x = np.zeros((1, 256), np.float16)
+    x[0, [0, 4, 128]] = 2048, 1, -2047  # lanes 0 and 1 of the first warp, lane 0 of the second
+    out = np.zeros(1, np.float16)
+    examined(path, "plane_sum", (1,), (BLOCK,), (x.shape[1], x, out))
+    if out[0] != 2:
+        raise Wrong(
+            f"In float16 the sum of 2048, 1 and −2047 is {out[0]:g}: keep what lanes and warps pass on in `wide` too."
         )
 
 

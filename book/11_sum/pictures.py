@@ -9,7 +9,9 @@ def tree():
     counts = (8, 4, 2, 1)
     for row, count in enumerate(counts):
         top = 34 + 74 * row
-        label = "each thread's own sum" if row == 0 else f"round {row}: {count} thread{'s' if count > 1 else ''} add"
+        label = (
+            "each thread's own sum" if row == 0 else f"round {row}: {count} thread{'s add' if count > 1 else ' adds'}"
+        )
         parts.append(text(500, top + 22, label, size=13, colour="grey"))
         for place in range(8):
             x = 24 + 58 * place

@@ -6,7 +6,7 @@ BARRIER = "    __syncthreads();\n"
 CU = "exercise.cu"
 
 TRIES = [
-    Try("leaves the race", {BARRIER: ""}, "reads the shared array of_warp", file=CU),
+    Try("leaves the race", {BARRIER: ""}, "no barrier stands between", file=CU),
     Try(
         "a barrier that one thread reaches",
         {
@@ -35,5 +35,13 @@ TRIES = [
         "add in `wide`",
         file=CU,
     ),
-    Try("counts one warp", {"PREDICTION = 10": "PREDICTION = 5"}, "a warp adds twice"),
+    Try(
+        "passes on the stored type",
+        {"wide of_warp[2]": "real of_warp[2]", "of_warp[warp] = total": "of_warp[warp] = (real)total"},
+        "lanes and warps pass on",
+        file=CU,
+    ),
+    Try("exchanges with itself", {"distance = 16": "distance = 32"}, "twice what it should be", file=CU),
+    Try("counts one warp", {"PREDICTION = 10": "PREDICTION = 5"}, "runs that loop twice"),
+    Try("counts the exchanges of eight sums", {"PREDICTION = 10": "PREDICTION = 8"}, "runs that loop twice"),
 ]

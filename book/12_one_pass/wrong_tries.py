@@ -51,5 +51,15 @@ TRIES = [
         "sectors of dout",
         file=CU,
     ),
+    Try(
+        "dweights in every thread",
+        {
+            "block_sum(sum0) + (wide)dweights[first]": "block_sum(sum0 + (wide)dweights[first])",
+            "block_sum(sum1) + (wide)dweights[second]": "block_sum(sum1 + (wide)dweights[second])",
+        },
+        "add it after block_sum",
+        file=CU,
+    ),
+    Try("float for wide", {"wide e0": "float e0"}, "use `wide`", file=CU),
     Try("counts the chain", {"PREDICTION = 3": "PREDICTION = 5"}, "one pass reads"),
 ]

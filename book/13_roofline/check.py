@@ -37,7 +37,7 @@ def check_kernel(path):
         o, i, j = np.argwhere(is_wrong)[0]
         inner = is_wrong[:, 1:15, 1:15].any()
         where = (
-            "inside a tile too: look at the indices of the patch"
+            "inside a tile too: look at the indices of the patch and the weights, and at where each sum starts"
             if inner
             else "at the border of a tile only: the taps reach one pixel beyond it"
         )

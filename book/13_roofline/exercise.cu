@@ -7,6 +7,7 @@
 // The kernel is right, and reads each pixel nine times for each output. Keep the launch: blocks of 16 × 16 threads, one
 // thread for each pixel of a tile. Stage the block's patch of 18 × 18 pixels in shared memory, and the weights too.
 #define TILE 16
+#define MOST_OUTPUTS 4  // the size of an array must be a constant; `outputs` is at most this
 
 // check: <<<(2, 2), (16, 16)>>> channels=3 outputs=4 height=30 width=32 x[2880] w[108] out[3840]
 __global__ void conv(int channels, int outputs, int height, int width, const float* x, const float* w, float* out) {

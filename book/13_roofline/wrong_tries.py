@@ -53,5 +53,21 @@ TRIES = [
         "stage each channel's patch once",
         file=CU,
     ),
+    Try(
+        "weights of another channel",
+        {"w[(thread / 9 * channels + c) * 9": "w[(c * outputs + thread / 9) * 9"},
+        "and the weights",
+        file=CU,
+    ),
+    Try(
+        "leaves the border of the patch as it was",
+        {
+            "patch[e / PATCH][e % PATCH] = inside ? x[(c * height + y) * width + z] : 0;": (
+                "if (inside) patch[e / PATCH][e % PATCH] = x[(c * height + y) * width + z];"
+            )
+        },
+        "no thread has written it",
+        file=CU,
+    ),
     Try("products for all reads", {"PREDICTION = 4": "PREDICTION = 64"}, "8 + 8 reads"),
 ]

@@ -32,7 +32,10 @@ def advanced(run, steps):
 
 def check_resumed(answer, straight, kill):
     killed = advanced(answer.get("Run")(1), kill)
-    arrays, values = answer.get("capture")(killed)
+    captured = answer.get("capture")(killed)
+    if not isinstance(captured, tuple | list) or len(captured) != 2:
+        raise Wrong("`capture` must return two dictionaries: arrays by name, and values that JSON can hold.")
+    arrays, values = captured
     try:
         values = json.loads(json.dumps(values))
     except TypeError as error:
@@ -49,12 +52,22 @@ def check_resumed(answer, straight, kill):
         raise Wrong(f"After a kill at step {kill} the schedule stands at step {resumed.schedule.steps}.")
     again = advanced(answer.get("Run")(1), kill)
     for one, other in zip(velocities(again), velocities(resumed), strict=True):
-        if one.keys() != other.keys() or any(not np.array_equal(one[name], other[name]) for name in one):
+        names = one.keys() | other.keys()  # before the first step there is no velocity; 0 does the same
+        if any(
+            not np.array_equal(np.array(one.get(name, 0)) + 0 * other.get(name, 0), other.get(name, 0))
+            for name in names
+        ):
             raise Wrong(
                 f"After a kill at step {kill} the optimizer's velocities are not restored: momentum starts at 0."
             )
     if resumed.random.bit_generator.state != again.random.bit_generator.state:
         raise Wrong(f"After a kill at step {kill} the stream of batches starts anew: keep the generator's state.")
+    right, found = (run.optimizer.param_groups[0]["lr"] for run in (again, resumed))
+    if right != found:
+        raise Wrong(
+            f"After a kill at step {kill} the learning rate is {found:.4g}, not {right:.4g}: `schedule.go_to(step)` sets "
+            "it, and so do the optimizer's groups."
+        )
     advanced(resumed, STEPS - kill)
     if resumed.loss != straight.loss:
         raise Wrong(
@@ -79,20 +92,31 @@ def compare(right, found, kill):
             "they are in state_dict(), not in parameters()."
         )
     if differing:
-        raise Wrong(f"After a kill at step {kill} `{differing[0]}` is not what it was.")
+        raise Wrong(
+            f"After a kill at step {kill} `{differing[0]}` is not what it was: "
+            "`run.model.load_state_dict` copies arrays into a model."
+        )
 
 
 def check_write(write):
     path = Path("checkpoint.bin")
     path.write_bytes(b"old" * 300)
-    new, seen = b"new" * 500, []  # less than a buffer: what is not flushed is not in the file
-    really = os.replace
+    new, seen, synced = b"new" * 500, [], []  # less than a buffer: what is not flushed is not in the file
+    really, really_sync = os.replace, os.fsync
+
+    def sync(file):
+        synced.append(os.fstat(file if isinstance(file, int) else file.fileno()).st_size)
+        really_sync(file)
 
     def replace(source, target, **options):
-        seen.append((path.read_bytes() if path.exists() else b"", Path(source).read_bytes()))
+        if not os.path.samefile(Path(source).absolute().parent, Path.cwd()):
+            raise Wrong(
+                "The new file lies in another folder: one step renames only within a disk, so write it beside the old."
+            )
+        seen.append((path.read_bytes() if path.exists() else b"", Path(source).read_bytes(), len(new) in synced))
         really(source, target, **options)
 
-    with mock.patch("os.replace", replace), mock.patch("os.rename", replace):
+    with mock.patch("os.replace", replace), mock.patch("os.rename", replace), mock.patch("os.fsync", sync):
         write(path, new)
     if path.read_bytes() != new:
         raise Wrong("After `write`, the file does not hold the new content.")
@@ -107,3 +131,7 @@ def check_write(write):
         )
     if seen[0][1] != new:
         raise Wrong("The new file is renamed before all of it is written: close it, or flush it, first.")
+    if not seen[0][2]:
+        raise Wrong(
+            "The new file may not be on the disk when it is renamed: call file.flush() and os.fsync(file.fileno()) first."
+        )

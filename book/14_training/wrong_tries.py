@@ -33,5 +33,20 @@ TRIES = [
         {"        file.flush()\n        os.fsync(file.fileno())\n    os.replace": "        os.replace"},
         "before all of it is written",
     ),
+    Try("does not wait for the disk", {"        os.fsync(file.fileno())\n": ""}, "os.fsync(file.fileno())"),
+    Try(
+        "a temporary file elsewhere",
+        {'temporary = Path(f"{path}.partial")': 'temporary = Path(__file__).with_suffix(".partial")'},
+        "in another folder",
+    ),
+    Try("one result", {"    return arrays, values": "    return arrays"}, "must return two dictionaries"),
+    Try(
+        "sets the schedule's count only",
+        {
+            'run.schedule.go_to(values["schedule"])': 'run.schedule.steps = values["schedule"]',
+            '"state": state})': '"state": state, "groups": run.optimizer.state_dict()["groups"]})',
+        },
+        "the learning rate is",
+    ),
     Try("counts two velocities", {"PREDICTION = 57": "PREDICTION = 114"}, "one velocity"),
 ]

@@ -111,8 +111,9 @@ class Optimizer:
         start = f"{type(self).__name__}: saved state"
         groups, states, steps = (len(saved.get(key, ())) for key in ("groups", "state", "steps"))
         if groups != len(self.param_groups) or states != len(parameters) or steps != len(parameters):
+            found = f"has {groups} groups and {states} parameters, with {steps} update counts"
             expected = f"expected {len(self.param_groups)} and {len(parameters)}"
-            raise CheckpointError(f"{start} has {groups} groups and {states} parameters, {expected}")
+            raise CheckpointError(f"{start} {found}, {expected}")
         for i, (parameter, state) in enumerate(zip(parameters, saved["state"], strict=True)):
             if any(name not in self.state_names or array.shape != parameter.shape for name, array in state.items()):
                 raise CheckpointError(f"{start} of parameter {i} does not fit {parameter.shape}")

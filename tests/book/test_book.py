@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from book import __main__ as commands
 from book import progress, reading, text, words
 from book.__main__ import main
 from book.answers import Try, Wrong, judge, judge_solution
@@ -127,6 +128,14 @@ def test_update_leaves_a_text_that_agrees_as_it_is(tmp_path):
 def test_a_wrong_try_is_answered_in_one_sentence(small, tmp_path, source, sentence):
     (tmp_path / "exercise.py").write_text(source)
     assert sentence in judge(small, tmp_path)
+
+
+def test_a_loop_that_never_ends_is_stopped_in_one_sentence(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MINISK_BOOK", str(tmp_path))
+    monkeypatch.setattr(commands, "LONGEST_CHECK", 0.5)
+    (small.folder / "exercise.py").write_text("def add(a, b):\n    while True:\n        a += b\n")
+    assert commands.check_chapter(small) == 1
+    assert "Stopped: exercise.py, line" in capsys.readouterr().out
 
 
 def test_a_missing_exercise_is_answered(small, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from book.chapters import chapters
 from book.notebooks import notebook, notebook_text
 from book.text import Run, blocks_of
+from minisk.runtime import why_no_kernels
 
 every_chapter = pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.name)
 
@@ -30,10 +31,13 @@ def test_the_pictures_are_inside_the_notebook():
 
 
 @every_chapter
-def test_a_notebook_prints_in_a_kernel_what_the_text_shows(chapter, tmp_path):
+def test_a_notebook_prints_in_a_kernel_what_the_text_shows(chapter, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINISK_BOOK", str(tmp_path))
     pytest.importorskip("jupytext")
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
+    if chapter.number in range(10, 15) and (why := why_no_kernels()) is not None:
+        pytest.skip(f"chapter {chapter.number} runs CUDA: {why}")
     made = notebook(chapter)
     nbclient.NotebookClient(made, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     cells = [cell for cell in made.cells if cell.cell_type == "code"][1:]

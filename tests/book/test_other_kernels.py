@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from agreement import needs_compiler
 
+from book import kernels
 from book.answers import judge, solution_of
 from book.chapters import chapter
 
@@ -70,6 +71,20 @@ def judged(number: int, source: str, file: str, folder: Path) -> str | None:
 )
 def test_another_right_program_passes(number: int, source: str, tmp_path: Path) -> None:
     assert judged(number, source, "exercise.py", tmp_path) is None
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("s += blockDim.x", "s += 0", "still runs after 1 seconds"),
+        ("    }\n}", "    }\n", "is there a closing brace for each opening one?"),
+    ],
+)
+def test_a_kernel_without_an_end_is_answered(old, new, sentence, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(kernels, "LONGEST_LAUNCH", 1.0)
+    source = solution_of(chapter(10), "exercise.cu").read_text(encoding="utf-8")
+    assert sentence in judged(10, source.replace(old, new), "exercise.cu", tmp_path)
 
 
 @needs_compiler
