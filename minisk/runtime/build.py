@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import KernelError
+from ..errors import KernelError, visible
 from .cache import BUILD_PREFIX, cache_folder, is_intact, is_library, remove_leftovers, store
 from .compiler import find_compiler, run_compiler
 from .explain import explain
@@ -206,4 +206,4 @@ def _announce(message: str) -> None:
     """Log the message, and print it at a terminal: compiling takes seconds."""
     log.info("%s", message)
     if sys.stderr.isatty():
-        print(f"minisk: {message}", file=sys.stderr)
+        print(f"minisk: {visible(message)}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -123,6 +124,8 @@ def test_an_incomplete_line_is_an_error_that_names_file_and_line(
         ("empty.cu", b"", [], "empty.cu has no kernel: expected `__global__"),
         ("scale.cu", SCALE.encode(), ["--kernel", "foo"], "scale.cu has no kernel 'foo': it has scale"),
         ('a"b.cu', SCALE.encode(), [], "cannot include a path with a quote"),
+        ("a\rb.cu", SCALE.encode(), [], "cannot include a path with a quote, \\, a line end"),
+        (os.fsdecode(b"a\xff.cu"), SCALE.encode(), [], "or a byte that is not UTF-8"),
     ],
 )
 def test_a_file_without_the_kernel_is_an_error(
