@@ -64,6 +64,9 @@ _EMPTY_PROGRAM = "int minisk_threads() { return 1; }\n"
 _CACHE_VERSION = "3"
 
 
+_BYTES = "surrogateescape"  # how Python keeps the bytes of a path that is not UTF-8: they are written as they were
+
+
 class BuildError(KernelError):
     """A kernel file was not built, or its library cannot be loaded."""
 
@@ -119,7 +122,7 @@ def _key(source: Path, flags: list[str]) -> str:
     folders = [PACKAGE, HEADERS, *(Path(flag[2:]) for flag in flags if flag.startswith("-I"))]
     own = [f"{path}\n{read_source(path)}" for path in included_files(source, folders)]
     texts = [_CACHE_VERSION, str(source), read_source(source), *own, *_headers(), *compiler]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
+    return hashlib.sha256("\0".join(texts).encode(errors=_BYTES)).hexdigest()[:24]
 
 
 @functools.cache
@@ -180,7 +183,7 @@ def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
     """
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text, compiled, linked = (Path(folder) / name for name in ("unit.cpp", "unit.o", "unit.so"))
-        text.write_text(unit, encoding="utf-8")
+        text.write_text(unit, encoding="utf-8", errors=_BYTES)
         openmp = [flag for flag in flags if flag == _OPENMP]
         compiling = [*_BASE, *INCLUDED, *flags, "-c", str(text), "-o", str(compiled)]
         linking = ["-shared", "-fPIC", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
@@ -196,7 +199,7 @@ def compiler_warnings(source: Path, mode: str, defines: Sequence[str], kinds: Se
     """Return the compiler's warnings about a kernel file; "" for none. kinds: such as "uninitialized"."""
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text = Path(folder) / "unit.cpp"
-        text.write_text(f'#include "cuda_on_cpu.h"\n{_included(source)}', encoding="utf-8")
+        text.write_text(f'#include "cuda_on_cpu.h"\n{_included(source)}', encoding="utf-8", errors=_BYTES)
         flags = [f"-iquote{source.parent}"] + [flag for flag in [*_BASE, *_flags(mode)] if flag != "-w"]
         wanted = [*(f"-Werror={kind}" for kind in kinds), *(f"-D{define}" for define in defines)]
         return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
