@@ -9,6 +9,9 @@
 Packages and tools that not every program needs (`ms.nn`, `ms.optim`, `ms.gradcheck`, …) are imported on first use.
 """
 
+from . import interrupts  # noqa: F401 (must be first: Ctrl-C may come during the imports)
+
+# isort: split
 import importlib
 from typing import TYPE_CHECKING, Any
 

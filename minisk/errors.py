@@ -15,13 +15,17 @@ _LONGEST = 4000  # characters of a message; a tensor's name in a file may have a
 
 
 def escaped(text: str) -> str:
-    """Return the text with backslash escapes for all that could move a terminal's cursor or cannot be encoded.
-
-    Of a text of more than 4,000 characters, only start and end are kept. Line ends and tabs stay. Text of a file may be
-    a stranger's: the names of tensors, classes and settings, for example.
-    """
+    """Return the text as `visible` does; of more than 4,000 characters, only start and end."""
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    return visible(text)
+
+
+def visible(text: str) -> str:
+    """Return the text with backslash escapes for all that could move a terminal's cursor or cannot be encoded.
+
+    Line ends and tabs stay. Names of files, tensors, classes and settings may be a stranger's.
+    """
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 

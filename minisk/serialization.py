@@ -6,6 +6,7 @@ numbers always come from the same moment. Reading a file never executes anything
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -23,8 +24,16 @@ FORMAT = 2  # of checkpoints. 2: also holds the position within an epoch, random
 
 
 def atomic_write(path: str | Path, content: bytes) -> None:
-    """Write a file in one step: at any time it has the old content or the new. Raises OSError with the file's name."""
-    target = Path(path)
+    """Write a file in one step: at any time it has the old content or the new. Raises OSError with the file's name.
+
+    A link stays, and the file it leads to is written. A device or a pipe is refused: it would become a regular file,
+    for root even /dev/null.
+    """
+    target = Path(os.path.realpath(path))
+    if not str(path) or not target.name:  # "" or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise OSError(errno.EINVAL, "is a device or a pipe, expected a regular file", str(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with open(temporary, "wb") as file:
@@ -38,7 +47,7 @@ def atomic_write(path: str | Path, content: bytes) -> None:
         if isinstance(
             error, OSError
         ):  # of a full disk, it names no file; of a folder that is missing, the temporary one
-            raise OSError(error.errno, error.strerror, str(target)) from error
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     if os.name == "posix":  # only there can a folder be opened, to write its new entry to the disk
         descriptor = os.open(target.parent, os.O_RDONLY)

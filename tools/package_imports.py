@@ -34,6 +34,7 @@ PACKAGES = (
     ("notebook", "base", "HTML of arrays and modules (one file)"),
     ("backend", "base", "NumPy or CuPy, random numbers, threads"),
     ("errors", "base", "every error by name"),
+    ("interrupts", "base", "Ctrl-C at a command's start (one file)"),
 )
 
 

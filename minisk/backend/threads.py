@@ -41,12 +41,15 @@ class _Choice(NamedTuple):
 # that BLAS's threads need.
 # By default glibc returns each freed array to the system and fetches it again page by page, which takes a third of a
 # convolution's time. 32 MB is the largest threshold that glibc accepts.
+# Threads would have heaps of their own, in pieces of 64 MB, which never reach the trim threshold. What one thread has
+# freed would be of no use to the next.
 _CHOICES = {
     OPENBLAS: _Choice(20, "BLAS threads spin 2**20 cycles for the next product, then sleep"),
     OPENMP: _Choice(20000, "OpenMP threads spin 20,000 rounds for the next kernel, then sleep"),
     "M_MMAP_THRESHOLD": _Choice(32 << 20, "freed arrays of up to 32 MB are kept for the next array", -3),
-    "M_TRIM_THRESHOLD": _Choice(256 << 20, "up to 256 MB at the end of each heap stays with the process", -1),
+    "M_TRIM_THRESHOLD": _Choice(256 << 20, "up to 256 MB at the end of the heap stays with the process", -1),
     "M_TOP_PAD": _Choice(64 << 20, "the heap grows by 64 MB at a time", -2),
+    "M_ARENA_MAX": _Choice(1, "all threads share one heap, so that memory freed by one serves the others", -8),
 }
 
 

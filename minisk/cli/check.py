@@ -26,7 +26,7 @@ from ..sanitizer import (
     own_kernel_files,
     request_picture,
 )
-from .text import add_command
+from .text import add_command, show
 
 _STATUSES = "exit status: 0 no findings, 1 findings, 2 a file cannot be checked, 3 a kernel was not tried"
 _DEFAULT_ARCHITECTURE = 80
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         results = [_check(file, arguments, is_text) for file in files]
     except KeyboardInterrupt as interruption:
-        print(f"minisk check: {interruption or 'interrupted by Ctrl-C'}", file=sys.stderr)
+        print(f"minisk check: {str(interruption) or 'interrupted by Ctrl-C'}", file=sys.stderr)
         sys.exit(_STATUS_OF_CTRL_C)
     if arguments.json:
         print(as_json(results))
@@ -117,7 +117,7 @@ def _check(file: str, arguments: argparse.Namespace, is_text: bool) -> FileResul
     try:
         left_out = host_code_left_out(file)
         if is_text and left_out:
-            print(f"{Path(file).name}: host code is left out: {', '.join(left_out)}")
+            show(f"{Path(file).name}: host code is left out: {', '.join(left_out)}")
         for check in _checks(file, arguments):
             checks.append(check)
             if is_text:
@@ -129,7 +129,7 @@ def _check(file: str, arguments: argparse.Namespace, is_text: bool) -> FileResul
     if arguments.gpu:
         gpu, refusal = _compile(file, arguments)
         if is_text and gpu:
-            print(f"{Path(file).name} {gpu}")
+            show(f"{Path(file).name} {gpu}")
         if is_text and refusal and refusal != error:
             print(f"minisk check: {refusal}", file=sys.stderr)
     return FileResult(file, checks, gpu, error or refusal, left_out)
@@ -149,20 +149,20 @@ def _compile(file: str, arguments: argparse.Namespace) -> tuple[GpuReport | None
 
 def _print_check(check: KernelCheck, arguments: argparse.Namespace) -> None:
     if check.not_tried:
-        print(f"{check.place}: {check.kernel} was not tried: {check.not_tried}")
+        show(f"{check.place}: {check.kernel} was not tried: {check.not_tried}")
         if check.suggestion:
-            print(f"    a guess, to correct: {check.suggestion}")
+            show(f"    a guess, to correct: {check.suggestion}")
     for report in check.reports:
         _print_report(report, arguments.counts, arguments.picture)
 
 
 def _print_report(report: CheckReport, counts: bool, picture: bool) -> None:
-    print(report)
+    show(report)
     if counts:
-        print(counts_table(report))
+        show(counts_table(report))
     costliest = costliest_site(report)
     if picture and costliest is not None:
-        print(request_picture(costliest))
+        show(request_picture(costliest))
 
 
 def _print_summary(results: list[FileResult]) -> None:

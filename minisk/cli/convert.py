@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MiniskError
-from .text import add_command
+from .text import add_command, printable
 
 _INTERPOLATIONS = ("bilinear", "bicubic")
 _LARGEST_LIST = 16 << 20  # bytes of a file of class names
@@ -55,12 +55,12 @@ def run(arguments: argparse.Namespace) -> None:
     found.network()  # raises if an array does not fit, before anything is written
     names = None if arguments.classes is None else _class_names(arguments.classes)
     models.save_pretrained(found, arguments.out, names, Path(arguments.file).name)
-    print(f"{arguments.file}: {found.model} with the names of {found.source}, {found.classes:,} classes")
+    print(f"{printable(arguments.file)}: {found.model} with the names of {found.source}, {found.classes:,} classes")
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (pixels.mean, pixels.std))
     print(f"pixels: mean {mean}, std {std}; crop {pixels.crop:g}, {pixels.interpolation}")
     if found.note and arguments.mean is None:
         print(f"note: {found.note}")
-    print(f"written: {arguments.out}")
+    print(f"written: {printable(arguments.out)}")
 
 
 def _class_names(path: str) -> list[str]:

@@ -5,7 +5,7 @@ import os
 from typing import Any
 
 from ..errors import MiniskError
-from .text import add_command, require_positive
+from .text import add_command, printable, require_positive
 
 
 def add_to(commands: Any) -> None:
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     shapes = f"(batch, 3, {size}, {size}) → (batch, {proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value})"
     megabytes = os.path.getsize(arguments.file) / 1e6
     weights = about["weights"]
-    print(f"{arguments.file}: {about['model']} with {weights} weights, {about['input']} {shapes}, ", end="")
+    print(f"{printable(arguments.file)}: {about['model']} with {weights} weights, {about['input']} {shapes}, ", end="")
     print(f"{len(proto.graph.node)} nodes, {megabytes:.1f} MB, checked by onnx")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import MiniskError
 from ..gradient_check import gradcheck
 from ..gradient_check.user_frames import describe_place, user_frames
-from .text import add_command
+from .text import add_command, show
 
 
 def add_to(commands: Any) -> None:
@@ -47,10 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
         frames = user_frames(error)
         if not frames:
             raise
-        print(f"minisk gradcheck: {type(error).__name__} in {describe_place(frames)}: {error}", file=sys.stderr)
-        print(*traceback.format_list(frames), sep="", end="", file=sys.stderr)
+        show(f"minisk gradcheck: {type(error).__name__} in {describe_place(frames)}: {error}", sys.stderr)
+        show("".join(traceback.format_list(frames)).rstrip("\n"), sys.stderr)
         return 2
-    print(report.to_json() if arguments.json else report)
+    show(report.to_json() if arguments.json else report)
     if arguments.picture:
         report.save_picture(arguments.picture)
     return 0 if report.ok else 1

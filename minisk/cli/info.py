@@ -21,7 +21,7 @@ from ..backend import cuda_available, process_settings
 from ..runtime import kernel_mode, kernels_in_use
 from ..runtime.cache import cache_folder
 from ..runtime.compiler import find_compiler
-from .text import add_command
+from .text import add_command, show
 
 _VARIABLES = re.compile(r"MINISK_|CUDA_|CUPY_|CXX(FLAGS)?$|[A-Z]+_NUM_THREADS$|VECLIB_MAXIMUM_THREADS$")
 _PACKAGES = ["pillow", "safetensors", "tqdm", "matplotlib", "tensorboardX", "onnx"]
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     for name, value in facts.items():
         lines = [f"{k} {v}" for k, v in value.items()] if isinstance(value, dict) else value
-        print(f"{name:<10}", lines if isinstance(lines, str) else f"\n{'':<11}".join(lines) or "none")
+        show(f"{name:<10} " + (lines if isinstance(lines, str) else f"\n{'':<11}".join(lines) or "none"))
 
 
 def gather() -> dict[str, Any]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from ..errors import MiniskError, escaped
+from ..interrupts import end_at_interrupt, raise_at_interrupt
 
 BROKEN_PIPE = 141  # 128 + SIGPIPE, the status of a program that this signal ended
 
@@ -22,6 +23,7 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal gets \\xd7 for ×, not a traceback
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        raise_at_interrupt()
         try:
             return int(work() or 0)
         finally:
@@ -34,6 +36,8 @@ def run_command(name: str, work: Callable[[], int | None]) -> int:
     except (MiniskError, OSError, MemoryError) as error:
         _report(name, error)
         return 1
+    finally:
+        end_at_interrupt()
 
 
 def _report(name: str, error: Exception) -> None:

@@ -1,10 +1,11 @@
 """`minisk scaling MODEL`: predict the time of a data-parallel step for 2 to 1,024 ranks."""
 
 import argparse
+import math
 from typing import Any
 
 from ..errors import MiniskError
-from .text import add_command, flag, require_positive
+from .text import MOST, add_command, flag, require_positive
 
 _RANKS = [2**power for power in range(11)]
 
@@ -34,10 +35,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     require_positive(arguments, "batch_size", "size")
     for name in ("images_per_second", "bandwidth", "bucket_mb"):
-        if not getattr(arguments, name) > 0:
-            raise MiniskError(f"{flag(name)} {getattr(arguments, name)} must be above 0")
-    if not arguments.latency >= 0 or min(arguments.ranks) < 1:
-        raise MiniskError(f"--latency {arguments.latency} must be at least 0, and --ranks at least 1")
+        if not 0 < getattr(arguments, name) < math.inf:
+            raise MiniskError(f"{flag(name)} {getattr(arguments, name)} must be above 0, and finite")
+    if not 0 <= arguments.latency < math.inf:
+        raise MiniskError(f"--latency {arguments.latency} must be at least 0, and finite")
+    if min(arguments.ranks) < 1 or max(arguments.ranks) > MOST:
+        raise MiniskError(f"--ranks must be from 1 to {MOST:,}")
     layers = layers_of(arguments.model, arguments.size)
     machine = Machine(arguments.images_per_second, 1e9 * arguments.bandwidth, 1e-6 * arguments.latency)
     size = 4 * sum(layer.parameters for layer in layers)

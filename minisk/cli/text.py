@@ -1,9 +1,12 @@
 """Text that more than one command prints."""
 
 import argparse
-from typing import Any
+from typing import Any, TextIO
 
-from ..errors import MiniskError
+from ..errors import MiniskError, visible
+
+# A power of ten far above every use. 2,048 channels of its square are 2·10¹⁷ numbers, whose bytes an int64 counts.
+MOST = 10_000_000
 
 
 def add_command(commands: Any, name: str, summary: str) -> argparse.ArgumentParser:
@@ -14,11 +17,21 @@ def add_command(commands: Any, name: str, summary: str) -> argparse.ArgumentPars
 
 
 def require_positive(arguments: argparse.Namespace, *settings: str) -> None:
-    """Raise MiniskError, naming the flag, if a setting that was given is below 1."""
+    """Raise MiniskError, naming the flag, if a setting that was given is below 1, or too large for an array."""
     for name in settings:
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise MiniskError(f"{flag(name)} {value} must be at least 1")
+        if value is not None and value > MOST:
+            raise MiniskError(f"{flag(name)} {value} must be at most {MOST:,}")
+
+
+def show(text: object, stream: TextIO | None = None) -> None:
+    """Print lines that may hold a stranger's names, such as a file's, with escapes for what moves a terminal's cursor.
+
+    stream: by default stdout.
+    """
+    print(visible(str(text)), file=stream)
 
 
 def printable(text: str) -> str:

@@ -146,8 +146,9 @@ def _shared_config(program: Program, arguments: argparse.Namespace, group: Group
     def make() -> dict[str, Any] | None:
         if group.rank > 0:
             return None
-        if not arguments.out:
-            raise MiniskError("--out is empty, expected a folder")
+        for name, expected in (("out", "a folder"), ("config", "a file"), ("eval", "a checkpoint")):
+            if getattr(arguments, name) == "":
+                raise MiniskError(f"{flag(name)} is empty, expected {expected}")
         config = config_from(arguments, program)
         if arguments.download:
             if config.data_dir is None:

@@ -22,8 +22,8 @@ class Addresses:
         if not wanted:
             return
         command = ["addr2line", "-a", "-i", "-e", str(self.library), *map(hex, wanted)]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        for part in text.split("0x"):
+        done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", check=True)
+        for part in done.stdout.split("0x"):
             if part:
                 address, *frames = part.split()
                 self._places[int(address, 16)] = _place(frames)

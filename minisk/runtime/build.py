@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import KernelError
+from ..errors import KernelError, visible
 from .cache import BUILD_PREFIX, cache_folder, is_intact, is_library, remove_leftovers, store
 from .compiler import find_compiler, run_compiler
 from .explain import explain
@@ -62,6 +62,9 @@ _OPENMP_PROGRAM = "#include <omp.h>\nint minisk_threads() { return omp_get_max_t
 _EMPTY_PROGRAM = "int minisk_threads() { return 1; }\n"
 # Part of every key; another number gives up all libraries that were built before.
 _CACHE_VERSION = "3"
+
+
+_BYTES = "surrogateescape"  # how Python keeps the bytes of a path that is not UTF-8: they are written as they were
 
 
 class BuildError(KernelError):
@@ -119,7 +122,7 @@ def _key(source: Path, flags: list[str]) -> str:
     folders = [PACKAGE, HEADERS, *(Path(flag[2:]) for flag in flags if flag.startswith("-I"))]
     own = [f"{path}\n{read_source(path)}" for path in included_files(source, folders)]
     texts = [_CACHE_VERSION, str(source), read_source(source), *own, *_headers(), *compiler]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
+    return hashlib.sha256("\0".join(texts).encode(errors=_BYTES)).hexdigest()[:24]
 
 
 @functools.cache
@@ -180,7 +183,7 @@ def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
     """
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text, compiled, linked = (Path(folder) / name for name in ("unit.cpp", "unit.o", "unit.so"))
-        text.write_text(unit, encoding="utf-8")
+        text.write_text(unit, encoding="utf-8", errors=_BYTES)
         openmp = [flag for flag in flags if flag == _OPENMP]
         compiling = [*_BASE, *INCLUDED, *flags, "-c", str(text), "-o", str(compiled)]
         linking = ["-shared", "-fPIC", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
@@ -196,7 +199,7 @@ def compiler_warnings(source: Path, mode: str, defines: Sequence[str], kinds: Se
     """Return the compiler's warnings about a kernel file; "" for none. kinds: such as "uninitialized"."""
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text = Path(folder) / "unit.cpp"
-        text.write_text(f'#include "cuda_on_cpu.h"\n{_included(source)}', encoding="utf-8")
+        text.write_text(f'#include "cuda_on_cpu.h"\n{_included(source)}', encoding="utf-8", errors=_BYTES)
         flags = [f"-iquote{source.parent}"] + [flag for flag in [*_BASE, *_flags(mode)] if flag != "-w"]
         wanted = [*(f"-Werror={kind}" for kind in kinds), *(f"-D{define}" for define in defines)]
         return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
@@ -206,4 +209,4 @@ def _announce(message: str) -> None:
     """Log the message, and print it at a terminal: compiling takes seconds."""
     log.info("%s", message)
     if sys.stderr.isatty():
-        print(f"minisk: {message}", file=sys.stderr)
+        print(f"minisk: {visible(message)}", file=sys.stderr)

@@ -53,9 +53,10 @@ def is_intact(library: Path) -> bool:
         descriptor = os.open(library, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
+    if _why_not_trusted(os.fstat(descriptor), is_folder=False):
+        os.close(descriptor)
+        return False
     with open(descriptor, "rb") as file:
-        if _why_not_trusted(os.fstat(descriptor), is_folder=False):
-            return False
         content = file.read()
     return is_library(content) and hashlib.sha256(content[:-_DIGEST]).digest() == content[-_DIGEST:]
 

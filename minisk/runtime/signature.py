@@ -132,8 +132,8 @@ def locate(file: str | Path) -> Path:
         raise KernelError(f"{str(file)!r} is a folder; expected files in it: {file}/*.cu")
     if not path.is_file():
         raise KernelError(f"kernel file {str(file)!r} is neither in {PACKAGE} nor a path that exists")
-    if re.search(r'["\\\n]', str(path)):
-        raise KernelError(f"kernel file {str(path)!r}: C++ cannot include a path with a quote, \\ or newline")
+    if re.search(r'["\\\n\r]', str(path)):
+        raise KernelError(f"kernel file {str(path)!r}: C++ cannot include a path with a quote, \\ or a line end")
     return path
 
 

@@ -11,6 +11,7 @@ import pytest
 from minisk.backend import process_settings
 
 NAMES = ["OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT", "M_MMAP_THRESHOLD", "M_TRIM_THRESHOLD", "M_TOP_PAD"]
+NAMES += ["M_ARENA_MAX"]
 LIST = """
 import minisk.backend as backend
 from minisk.backend.threads import OPENMP, keep_freed_memory, variable
@@ -51,7 +52,7 @@ def test_settings_of_the_user_are_kept() -> None:
     found = listed(OPENBLAS_THREAD_TIMEOUT="4", MALLOC_ARENA_MAX="1")
     assert found["OPENBLAS_THREAD_TIMEOUT"] == "4 user"
     assert found["GOMP_SPINCOUNT"] == "20000 minisk"
-    assert [found[name] for name in NAMES[2:]] == ["- user"] * 3
+    assert [found[name] for name in NAMES[2:]] == ["- user"] * 4
 
 
 def test_one_variable_switches_all_off() -> None:
@@ -85,3 +86,25 @@ print(filled - before >> 20, resident() - before >> 20)
     filled, kept = map(int, done.stdout.split())
     assert filled >= 470
     assert kept <= 330  # 256 MB, and 64 MB of M_TOP_PAD
+
+
+@linux
+def test_memory_that_a_thread_has_freed_serves_the_next_thread() -> None:
+    code = """
+import threading
+import numpy as np
+from minisk.backend.threads import keep_freed_memory
+keep_freed_memory()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+def work():
+    arrays = [np.ones(1 << 20) for _ in range(60)]
+before = resident()
+for _ in range(3):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+print(resident() - before >> 20)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 480 + 64  # what one thread used, and M_TOP_PAD; two heaps would keep 960 MB

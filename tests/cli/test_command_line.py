@@ -269,6 +269,8 @@ def test_resuming_needs_no_settings_but_those_given_must_be_the_runs(tiny, run, 
         (["--dataset", "cifar10"], "no folder was given: --data-dir"),
         (["--dataset", "cifar10", "--data-dir", "{tmp}/nowhere"], "cifar10: '.*nowhere' is not a folder; looked for"),
         (["--out", ""], "--out is empty, expected a folder"),
+        (["--config", ""], "--config is empty, expected a file"),
+        (["--eval", ""], "--eval is empty, expected a checkpoint"),
         (["--init", "{tmp}/none.safetensors"], r"weights file .*none\.safetensors does not exist"),
         (["--save-minutes", "nan"], "--save-minutes nan must be at least 0"),
         (["--cutout", "33"], "--cutout 33 must be at most 32"),
@@ -397,7 +399,8 @@ def test_a_summary_leaves_the_model_as_it_was():
         (["sknet_small", "--size", "0"], "--size 0 must be at least 1"),
         (["sknet_small", "--num-classes", "-1"], "--num-classes -1 must be at least 1"),
         (["sknet_small", "--num-classes", "0"], "--num-classes 0 must be at least 1"),
-        (["sknet_small", "--num-classes", "9" * 30], "num_classes 9{30}, expected at most 2147483647"),
+        (["sknet_small", "--num-classes", "9" * 30], "--num-classes 9{30} must be at most 10,000,000"),
+        (["sknet_small", "--size", "2147483648"], "--size 2147483648 must be at most 10,000,000"),
     ],
 )
 def test_a_summary_that_cannot_be_made_is_one_sentence(capsys, arguments, message):

@@ -56,7 +56,11 @@ def test_command_prints_a_row_for_each_number_of_ranks(capsys):
     [
         (["--batch-size", "0"], "--batch-size 0 must be at least 1"),
         (["--batch-size", "1", "--bandwidth", "0"], "--bandwidth 0.0 must be above 0"),
-        (["--batch-size", "1", "--ranks", "0"], "--ranks at least 1"),
+        (["--batch-size", "1", "--ranks", "0"], "--ranks must be from 1 to 10,000,000"),
+        (["--batch-size", "1", "--ranks", "9" * 400], "--ranks must be from 1 to 10,000,000"),
+        (["--batch-size", "9" * 400], "must be at most 10,000,000"),
+        (["--batch-size", "1", "--images-per-second", "1e400"], "--images-per-second inf must be above 0, and finite"),
+        (["--batch-size", "1", "--latency", "nan"], "--latency nan must be at least 0, and finite"),
     ],
 )
 def test_command_refuses_numbers_out_of_range(flags, message, capsys):

@@ -318,6 +318,7 @@ def test_the_command_exports_a_model_with_random_weights_of_any_size(onnx, tmp_p
         (["sknet_small", "--num-classes", "-1"], "--num-classes -1 must be at least 1"),
         ([TRAINED, "--num-classes", "3"], "--num-classes 3 is for models with random weights, not for sknet_small"),
         (["sknet_small", "--include-normalization"], "sknet_small has no normalization; give a checkpoint"),
+        (["sknet_small", "--size", "9" * 30], "must be at most 10,000,000"),
         ([__file__], "is damaged or not a safetensors file"),
     ],
 )

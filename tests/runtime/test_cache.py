@@ -201,6 +201,16 @@ def test_a_library_that_others_could_write_is_built_again(
 
 
 @needs_compiler
+def test_a_folder_in_the_place_of_a_library_is_named(scale: Path, fresh_cache: Path) -> None:
+    run(Kernel(scale, "scale"))
+    (library,) = fresh_cache.glob("scale-*.so")
+    library.unlink()
+    library.mkdir()
+    with pytest.raises(BuildError, match=rf"scale\.cu cannot be built in .*Is a directory.*{library.name}"):
+        run(Kernel(scale, "scale"))
+
+
+@needs_compiler
 def test_the_folder_and_its_libraries_are_private_whatever_the_umask(scale: Path, fresh_cache: Path) -> None:
     before = os.umask(0)
     try:

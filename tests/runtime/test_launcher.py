@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from agreement import kernel_mode, needs_compiler
-from scale_kernel import SCALE, X, run
+from scale_kernel import SCALE, X, run, separate_process
 
 from minisk.errors import DtypeError, KernelError, ShapeError
 from minisk.runtime import Kernel, launch
@@ -24,6 +26,13 @@ def test_scalars_are_converted_to_the_declared_type(scale: Path, mode: str) -> N
         out = np.zeros(5)
         launch(Kernel(scale, "scale"), (1,), (32,), (5, 0.1, X.astype(float), out))
     np.testing.assert_array_equal(out, 0.1 * X.astype(float))
+
+
+@needs_compiler
+def test_more_threads_than_openmp_can_start_are_not_asked_for(scale: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "100000"}
+    done = subprocess.run(separate_process(scale), env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, str((2 * X).tolist())), done.stderr
 
 
 def test_a_missing_kernel_or_file_is_an_error(scale: Path) -> None:

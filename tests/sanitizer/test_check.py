@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -115,6 +116,14 @@ def test_an_incomplete_line_is_an_error_that_names_file_and_line(
     assert message in seen.out + seen.err
 
 
+@needs_compiler
+def test_a_path_that_is_not_utf_8_is_compiled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff.cu")
+    path.write_text('// check: <<<1, 32>>> x[32]\nextern "C" __global__ void k(float* x) { x[threadIdx.x] = 1; }\n')
+    assert main(["check", str(path)]) == 0
+    assert "k<<<1, 32>>>: clean" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
@@ -123,6 +132,7 @@ def test_an_incomplete_line_is_an_error_that_names_file_and_line(
         ("empty.cu", b"", [], "empty.cu has no kernel: expected `__global__"),
         ("scale.cu", SCALE.encode(), ["--kernel", "foo"], "scale.cu has no kernel 'foo': it has scale"),
         ('a"b.cu', SCALE.encode(), [], "cannot include a path with a quote"),
+        ("a\rb.cu", SCALE.encode(), [], "cannot include a path with a quote, \\ or a line end"),
     ],
 )
 def test_a_file_without_the_kernel_is_an_error(

@@ -160,6 +160,29 @@ def test_a_first_write_that_fails_leaves_nothing(path, monkeypatch, function):
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize("path", ["/", ".", ""])
+def test_a_path_without_a_name_is_refused(path):
+    with pytest.raises(IsADirectoryError):
+        atomic_write(path, b"content")
+
+
+def test_a_pipe_and_a_link_to_it_stay_what_they_are(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(OSError, match="is a device or a pipe, expected a regular file"):
+            atomic_write(path, b"content")
+    assert pipe.is_fifo() and link.is_symlink()
+
+
+def test_a_file_behind_a_link_is_written_and_the_link_stays(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "file")
+    atomic_write(link, b"content")
+    assert link.is_symlink() and (tmp_path / "file").read_bytes() == b"content"
+
+
 def test_the_new_content_is_on_disk_before_it_takes_the_old_ones_place(path, monkeypatch):
     seen = []
     path.write_bytes(b"old")
