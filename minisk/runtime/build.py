@@ -37,11 +37,13 @@ _NATIVE = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"]
 # One thread a block: sums may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
 _FAST = [*_NATIVE, "-fassociative-math", "-fno-signed-zeros"]
 _OPENMP = "-fopenmp"
+# A template that declares `extern thread_local` would call an initialiser that is defined nowhere (g++ 12).
+_NO_INITIALISER = "-fno-extern-tls-init"
 FLAGS = {
-    "cpu": ["-DMINISK_ONE_THREAD", *_FAST, _OPENMP],
+    "cpu": ["-DMINISK_ONE_THREAD", *_FAST, _NO_INITIALISER, _OPENMP],
     # Each page of a large stack frame is touched, so that none jumps over the end of the stack.
-    "threads": ["-DMINISK_FIBERS", "-O2", "-fstack-clash-protection"],
-    "blocks": ["-DMINISK_FIBERS", "-DMINISK_BLOCKS", *_NATIVE, "-fstack-clash-protection", _OPENMP],
+    "threads": ["-DMINISK_FIBERS", "-O2", "-fstack-clash-protection", _NO_INITIALISER],
+    "blocks": ["-DMINISK_FIBERS", "-DMINISK_BLOCKS", *_NATIVE, "-fstack-clash-protection", _NO_INITIALISER, _OPENMP],
     # The calls that the sanitizers' instrumentation makes are defined by include/instrumentation.h and undefined.h.
     # Registers that are read before they are written hold a pattern. Vectors are accessed whole, as on a GPU.
     "check": [
@@ -56,8 +58,10 @@ FLAGS = {
         "-fstack-clash-protection",
         "-ftrivial-auto-var-init=pattern",
         "-fno-delete-null-pointer-checks",
+        _NO_INITIALISER,
     ],
 }
+_UNKNOWN_TO_CLANG = {"-fno-tree-sra", _NO_INITIALISER}
 _OPENMP_PROGRAM = "#include <omp.h>\nint minisk_threads() { return omp_get_max_threads(); }\n"
 _EMPTY_PROGRAM = "int minisk_threads() { return 1; }\n"
 # Part of every key; another number gives up all libraries that were built before.
@@ -107,7 +111,7 @@ def _flags(mode: str) -> list[str]:
     """Return the flags of a mode as the compiler names them. clang does not split vectors into their members."""
     if "clang" not in find_compiler()[1]:
         return FLAGS[mode]
-    return [flag.replace("bounds-strict", "array-bounds") for flag in FLAGS[mode] if flag != "-fno-tree-sra"]
+    return [flag.replace("bounds-strict", "array-bounds") for flag in FLAGS[mode] if flag not in _UNKNOWN_TO_CLANG]
 
 
 def _library(folder: Path, source: Path, mode: str, flags: list[str]) -> Path:
