@@ -14,7 +14,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import KernelError
@@ -23,7 +23,7 @@ from .compiler import find_compiler, run_compiler
 from .explain import explain
 from .exports import exports
 from .includes import included_files
-from .left_out import device_text
+from .left_out import device_files
 from .objects import extern_shared_arguments
 from .preprocess import HEADERS, INCLUDED, PACKAGE
 from .signature import read_source
@@ -161,30 +161,36 @@ def _has_openmp(compiler: str) -> bool:
 
 def _build(source: Path, flags: list[str], library: Path) -> None:
     """Compile the kernels of a file into the cache. Raises BuildError or OSError."""
-    unit = f'#include "cuda_on_cpu.h"\n{_included(source)}{exports(source)}'
+    text, headers = _unit(source)
     remove_leftovers(library.parent)
-    content, error = _compile(unit, [*flags, f"-iquote{source.parent}"])
+    content, error = _compile(text + exports(source), [*flags, f"-iquote{source.parent}"], headers)
     if error:
         raise BuildError(explain(source, error) or f"{source.name} does not compile:\n{error}")
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=BUILD_PREFIX) as folder:
         store(content, Path(folder) / library.name, library)
 
 
-def _included(source: Path) -> str:
-    """Return the lines of a unit that include a kernel file, or its text without host code that uses CUDA's runtime."""
-    text, left_out = device_text(source)
-    return f'#line 1 "{source}"\n{text}\n#line 1 "exports"\n' if left_out else f'#include "{source}"\n'
+def _unit(source: Path) -> tuple[str, dict[str, str]]:
+    """Return the text that includes a kernel file, or its text without host code; and the headers for that text."""
+    files = device_files(source)
+    if not any(each.left_out for each in files.values()):
+        return f'#include "cuda_on_cpu.h"\n#include "{source}"\n', {}
+    texts = {each.name: f'#line 1 "{path}"\n{each.text}\n' for path, each in files.items()}
+    text = texts.pop(files[source].name)
+    return f'#include "cuda_on_cpu.h"\n{text}#line 1 "exports"\n', texts
 
 
-def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
+def _compile(unit: str, flags: list[str], headers: Mapping[str, str] | None = None) -> tuple[bytes, str]:
     """Compile and link a program; return the library's bytes and the error message, "" if there was none.
+
+    headers: texts by the names that the program includes.
 
     In two steps, so that a library of mode `check` is not linked with ThreadSanitizer's runtime. The compiler's own
     temporary files lie in the same folder as its output, which is removed with them.
     """
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text, compiled, linked = (Path(folder) / name for name in ("unit.cpp", "unit.o", "unit.so"))
-        text.write_text(unit, encoding="utf-8")
+        _write({text.name: unit, **(headers or {})}, folder)
         openmp = [flag for flag in flags if flag == _OPENMP]
         compiling = [*_BASE, *INCLUDED, *flags, "-c", str(text), "-o", str(compiled)]
         linking = ["-shared", "-fPIC", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
@@ -200,10 +206,16 @@ def compiler_warnings(source: Path, mode: str, defines: Sequence[str], kinds: Se
     """Return the compiler's warnings about a kernel file; "" for none. kinds: such as "uninitialized"."""
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text = Path(folder) / "unit.cpp"
-        text.write_text(f'#include "cuda_on_cpu.h"\n{_included(source)}', encoding="utf-8")
+        unit, headers = _unit(source)
+        _write({text.name: unit, **headers}, folder)
         flags = [f"-iquote{source.parent}"] + [flag for flag in [*_BASE, *_flags(mode)] if flag != "-w"]
         wanted = [*(f"-Werror={kind}" for kind in kinds), *(f"-D{define}" for define in defines)]
         return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
+
+
+def _write(texts: Mapping[str, str], folder: str) -> None:
+    for name, text in texts.items():
+        (Path(folder) / name).write_text(text, encoding="utf-8")
 
 
 def _announce(message: str) -> None:
