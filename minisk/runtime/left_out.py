@@ -5,17 +5,19 @@ A C++ compiler does not know `cudaMalloc` and `<<<`. The kernels of such a file 
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from .declarations import (
     Statement,
+    Token,
     declared_name,
     directives,
     opens_struct,
     statements,
     tokens_of,
+    without_alignment,
     without_comments,
     without_directives,
 )
@@ -74,8 +76,8 @@ def _device_files(written: tuple[tuple[Path, str], ...]) -> dict[Path, DeviceFil
     declared = [
         _declared(path, each, code)
         for path, code in codes.items()
-        for each in statements(tokens_of(code))
-        if _is_of_the_host(each)
+        for statement in statements(tokens_of(code))
+        for each in _of_the_host(statement)
     ]
     removed = _using_the_runtime(declared, [name for code in commented.values() for name in _macros(code)])
     files = {}
@@ -105,11 +107,30 @@ def _macros(code: str) -> list[str]:
     return [found[1] for line in lines if _RUNTIME.search(line) and (found := _MACRO.match(line))]
 
 
-def _is_of_the_host(statement: Statement) -> bool:
-    words = {token.text for token in statement.words}
-    if statement.body and opens_struct(statement.words):
-        words |= {token.text for token in statement.body}
-    return not words & _DEVICE
+def _of_the_host(statement: Statement) -> Iterator[Statement]:
+    """Yield a declaration that has no word of the device, or the functions of a struct that have none.
+
+    A field of a struct is never left out: the struct would have another size.
+    """
+    if not _DEVICE & {token.text for token in [*statement.words, *statement.body]}:
+        yield statement
+    elif statement.body and opens_struct(statement.words):
+        for member in statements(statement.body[1:-1]):
+            words = _without_label(member.words)
+            if _is_function(words):
+                yield from _of_the_host(Statement(member.scope, words, member.body))
+
+
+def _is_function(member: Sequence[Token]) -> bool:
+    texts = [token.text for token in without_alignment(member)]
+    before_value = texts[: texts.index("=")] if "=" in texts and "operator" not in texts else texts
+    return "(" in before_value and not opens_struct(member)
+
+
+def _without_label(words: list[Token]) -> list[Token]:
+    """Return the words of a member without a preceding `public:`."""
+    texts = [token.text for token in words[:2]]
+    return words[2:] if texts[:1] and texts[0] in ("public", "private", "protected") and texts[1:] == [":"] else words
 
 
 def _declared(path: Path, statement: Statement, code: str) -> _Declared:

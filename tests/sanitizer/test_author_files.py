@@ -244,6 +244,36 @@ int main() { twice(nullptr); }
 """
 
 
+MATRIX = """#include <cstdlib>
+struct Matrix {
+    double* data;
+    int rows;
+  public:
+    Matrix(int n) : data(nullptr), rows(n) { if (cudaMalloc(&data, 8 * n)) abort(); }
+    ~Matrix() { release(); }
+    void release() { cudaFree(data); }
+    int bytes() const { return 8 * rows; }
+    __host__ __device__ double at(int i) const { return i < rows ? 1 : 0; }
+};
+// check: <<<1, 32>>> m=0,20 out[32]
+__global__ void rows(const Matrix m, double* out) { out[threadIdx.x] = m.at(threadIdx.x); }
+"""
+
+
+def test_functions_of_a_struct_are_left_out_one_by_one_and_its_fields_stay(tmp_path: Path) -> None:
+    file = written(tmp_path, MATRIX)
+    left_out = device_files(file)[file].left_out
+    assert [(part.name, part.line) for part in left_out] == [("Matrix", 6), ("Matrix", 7), ("release", 8)]
+    (check,) = check_file(file)
+    assert [str(report) for report in check.reports] == ["rows<<<1, 32>>>: clean"]
+    out = np.zeros(32)
+    launch(Kernel(file, "rows"), (1,), (32,), ((0, 20), out))
+    assert out.tolist() == [1] * 20 + [0] * 12
+    with_a_field = written(tmp_path, MATRIX.replace("int rows;", "int rows; cudaStream_t stream;"), "f.cu")
+    with pytest.raises(KernelError, match=r"f.cu:4: `cudaStream_t`: host code that calls CUDA's libraries"):
+        list(check_file(with_a_field))
+
+
 @pytest.fixture
 def areas(tmp_path: Path) -> Path:
     """A kernel file whose header has a class that allocates, and a macro of a further header that it uses."""
