@@ -87,7 +87,7 @@ class CheckedKernel(HostKernel):
         findings += _stopped(error, findings)
         if not findings:
             writers = self._writing_places(sites, places)
-            findings += unwritten(self.parameters, known, watched, writers, self.source)
+            findings += unwritten(self.parameters, self.dtypes, known, watched, writers, self.source)
         findings += too_much_shared([self._variable(s.array) for s in sites if s.array <= -2], self.source)
         name = f"{self.name}<<<{without_trailing(1, grid)}, {without_trailing(1, block)}>>>"
         sizes = {

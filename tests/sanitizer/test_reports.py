@@ -147,6 +147,16 @@ extern "C" __global__ void tail(const int n, const float* x, float* out) {
     assert "70 of the 70 elements of out are never written, from element 0 on; no line writes to it" in str(finding)
 
 
+def test_elements_are_those_of_the_pointers_type(tmp_path: Path) -> None:
+    text = """// check: <<<1, 32>>> out[64]
+__global__ void half_of_some(float2* out) {
+    out[threadIdx.x] = make_float2(1, 2);
+    if (threadIdx.x < 16) out[threadIdx.x + 32].y = 1;
+}"""
+    (finding,) = reported(tmp_path, text).findings
+    assert finding.sentence.startswith("32 of the 64 elements of out are never written, from element 32 on")
+
+
 def test_a_variable_that_is_never_set_is_named(tmp_path: Path) -> None:
     text = """// check: <<<1, 32>>> n=3 out[64]
 extern "C" __global__ void forgot(const int n, float* out) {
