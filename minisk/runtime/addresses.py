@@ -14,11 +14,11 @@ class Addresses:
 
     def __init__(self, library: Path) -> None:
         self.library = library
-        self._places: dict[int, str] = {0: ""}
+        self._frames: dict[int, list[str]] = {0: []}
 
     def look_up(self, addresses: Collection[int]) -> None:
         """Find the places of many addresses at once: one run of addr2line takes 10 ms."""
-        wanted = sorted(set(addresses) - self._places.keys())
+        wanted = sorted(set(addresses) - self._frames.keys())
         if not wanted:
             return
         command = ["addr2line", "-a", "-i", "-e", str(self.library), *map(hex, wanted)]
@@ -26,15 +26,19 @@ class Addresses:
         for part in done.stdout.split("0x"):
             if part:
                 address, *frames = part.split()
-                self._places[int(address, 16)] = _place(frames)
+                self._frames[int(address, 16)] = frames
 
-    def place(self, address: int) -> str:
-        """Return "file:line": the innermost frame in the kernel file, then its caller if it was inlined.
+    def place(self, address: int, caller: int = 0) -> str:
+        """Return "file:line": the innermost frame in the kernel file, then the one that called it.
 
         Frames of the executor's own headers are left out. "" if the address is in none of the kernel's lines.
+
+        Args:
+            address: in the library.
+            caller: where the function at `address` was called, if it was not inlined; 0 if that is not known.
         """
-        self.look_up([address])
-        return self._places[address]
+        self.look_up([address, caller])
+        return _place([*self._frames[address], *self._frames[caller]])
 
 
 def _place(frames: list[str]) -> str:

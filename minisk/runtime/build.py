@@ -14,7 +14,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import KernelError, visible
@@ -23,7 +23,7 @@ from .compiler import find_compiler, run_compiler
 from .explain import explain
 from .exports import exports
 from .includes import included_files
-from .left_out import device_text
+from .left_out import device_files
 from .objects import extern_shared_arguments
 from .preprocess import HEADERS, INCLUDED, PACKAGE
 from .signature import read_source
@@ -37,11 +37,13 @@ _NATIVE = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"]
 # One thread a block: sums may be reassociated, so that they vectorise; NaN and infinity keep their meaning.
 _FAST = [*_NATIVE, "-fassociative-math", "-fno-signed-zeros"]
 _OPENMP = "-fopenmp"
+# A template that declares `extern thread_local` would call an initialiser that is defined nowhere (g++ 12).
+_NO_INITIALISER = "-fno-extern-tls-init"
 FLAGS = {
-    "cpu": ["-DMINISK_ONE_THREAD", *_FAST, _OPENMP],
+    "cpu": ["-DMINISK_ONE_THREAD", *_FAST, _NO_INITIALISER, _OPENMP],
     # Each page of a large stack frame is touched, so that none jumps over the end of the stack.
-    "threads": ["-DMINISK_FIBERS", "-O2", "-fstack-clash-protection"],
-    "blocks": ["-DMINISK_FIBERS", "-DMINISK_BLOCKS", *_NATIVE, "-fstack-clash-protection", _OPENMP],
+    "threads": ["-DMINISK_FIBERS", "-O2", "-fstack-clash-protection", _NO_INITIALISER],
+    "blocks": ["-DMINISK_FIBERS", "-DMINISK_BLOCKS", *_NATIVE, "-fstack-clash-protection", _NO_INITIALISER, _OPENMP],
     # The calls that the sanitizers' instrumentation makes are defined by include/instrumentation.h and undefined.h.
     # Registers that are read before they are written hold a pattern. Vectors are accessed whole, as on a GPU.
     "check": [
@@ -56,8 +58,10 @@ FLAGS = {
         "-fstack-clash-protection",
         "-ftrivial-auto-var-init=pattern",
         "-fno-delete-null-pointer-checks",
+        _NO_INITIALISER,
     ],
 }
+_UNKNOWN_TO_CLANG = {"-fno-tree-sra", _NO_INITIALISER}
 _OPENMP_PROGRAM = "#include <omp.h>\nint minisk_threads() { return omp_get_max_threads(); }\n"
 _EMPTY_PROGRAM = "int minisk_threads() { return 1; }\n"
 # Part of every key; another number gives up all libraries that were built before.
@@ -110,7 +114,7 @@ def _flags(mode: str) -> list[str]:
     """Return the flags of a mode as the compiler names them. clang does not split vectors into their members."""
     if "clang" not in find_compiler()[1]:
         return FLAGS[mode]
-    return [flag.replace("bounds-strict", "array-bounds") for flag in FLAGS[mode] if flag != "-fno-tree-sra"]
+    return [flag.replace("bounds-strict", "array-bounds") for flag in FLAGS[mode] if flag not in _UNKNOWN_TO_CLANG]
 
 
 def _library(folder: Path, source: Path, mode: str, flags: list[str]) -> Path:
@@ -160,30 +164,36 @@ def _has_openmp(compiler: str) -> bool:
 
 def _build(source: Path, flags: list[str], library: Path) -> None:
     """Compile the kernels of a file into the cache. Raises BuildError or OSError."""
-    unit = f'#include "cuda_on_cpu.h"\n{_included(source)}{exports(source)}'
+    text, headers = _unit(source)
     remove_leftovers(library.parent)
-    content, error = _compile(unit, [*flags, f"-iquote{source.parent}"])
+    content, error = _compile(text + exports(source), [*flags, f"-iquote{source.parent}"], headers)
     if error:
         raise BuildError(explain(source, error) or f"{source.name} does not compile:\n{error}")
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=BUILD_PREFIX) as folder:
         store(content, Path(folder) / library.name, library)
 
 
-def _included(source: Path) -> str:
-    """Return the lines of a unit that include a kernel file, or its text without host code that uses CUDA's runtime."""
-    text, left_out = device_text(source)
-    return f'#line 1 "{source}"\n{text}\n#line 1 "exports"\n' if left_out else f'#include "{source}"\n'
+def _unit(source: Path) -> tuple[str, dict[str, str]]:
+    """Return the text that includes a kernel file, or its text without host code; and the headers for that text."""
+    files = device_files(source)
+    if not any(each.left_out for each in files.values()):
+        return f'#include "cuda_on_cpu.h"\n#include "{source}"\n', {}
+    texts = {each.name: f'#line 1 "{path}"\n{each.text}\n' for path, each in files.items()}
+    text = texts.pop(files[source].name)
+    return f'#include "cuda_on_cpu.h"\n{text}#line 1 "exports"\n', texts
 
 
-def _compile(unit: str, flags: list[str]) -> tuple[bytes, str]:
+def _compile(unit: str, flags: list[str], headers: Mapping[str, str] | None = None) -> tuple[bytes, str]:
     """Compile and link a program; return the library's bytes and the error message, "" if there was none.
+
+    headers: texts by the names that the program includes.
 
     In two steps, so that a library of mode `check` is not linked with ThreadSanitizer's runtime. The compiler's own
     temporary files lie in the same folder as its output, which is removed with them.
     """
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text, compiled, linked = (Path(folder) / name for name in ("unit.cpp", "unit.o", "unit.so"))
-        text.write_text(unit, encoding="utf-8", errors=_BYTES)
+        _write({text.name: unit, **(headers or {})}, folder)
         openmp = [flag for flag in flags if flag == _OPENMP]
         compiling = [*_BASE, *INCLUDED, *flags, "-c", str(text), "-o", str(compiled)]
         linking = ["-shared", "-fPIC", "-Wl,-Bsymbolic", *openmp, str(compiled), "-o", str(linked)]
@@ -199,10 +209,16 @@ def compiler_warnings(source: Path, mode: str, defines: Sequence[str], kinds: Se
     """Return the compiler's warnings about a kernel file; "" for none. kinds: such as "uninitialized"."""
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=BUILD_PREFIX) as folder:
         text = Path(folder) / "unit.cpp"
-        text.write_text(f'#include "cuda_on_cpu.h"\n{_included(source)}', encoding="utf-8", errors=_BYTES)
+        unit, headers = _unit(source)
+        _write({text.name: unit, **headers}, folder)
         flags = [f"-iquote{source.parent}"] + [flag for flag in [*_BASE, *_flags(mode)] if flag != "-w"]
         wanted = [*(f"-Werror={kind}" for kind in kinds), *(f"-D{define}" for define in defines)]
         return run_compiler([*flags, *wanted, *INCLUDED, "-S", str(text), "-o", f"{folder}/unit.s"], folder)
+
+
+def _write(texts: Mapping[str, str], folder: str) -> None:
+    for name, text in texts.items():
+        (Path(folder) / name).write_text(text, encoding="utf-8", errors=_BYTES)
 
 
 def _announce(message: str) -> None:

@@ -80,14 +80,14 @@ class CheckedKernel(HostKernel):
         found = fetch(self.library.minisk_check_finding, MiniskFinding)
         sites = fetch(self.library.minisk_check_site, MiniskSite)
         places = Addresses(self.path)
-        places.look_up({a.address for f in found for a in (f.here, f.other)} | {site.address for site in sites})
+        places.look_up(_addresses(found) | {site.address for site in sites})
         findings = self._findings(found, places)
         if error.endswith(STACK_OVERFLOW):
             error += largest_local(self._warnings("larger-than=16384"), self.source)
         findings += _stopped(error, findings)
         if not findings:
             writers = self._writing_places(sites, places)
-            findings += unwritten(self.parameters, known, watched, writers, self.source)
+            findings += unwritten(self.parameters, self.dtypes, known, watched, writers, self.source)
         findings += too_much_shared([self._variable(s.array) for s in sites if s.array <= -2], self.source)
         name = f"{self.name}<<<{without_trailing(1, grid)}, {without_trailing(1, block)}>>>"
         sizes = {
@@ -172,10 +172,10 @@ class CheckedKernel(HostKernel):
         findings: dict[tuple[Any, ...], Finding] = {}
         for each in found:
             kind, is_write = KINDS[each.kind].replace("_", " "), ACCESSES[each.here.access] == "write"
-            sentence, here = self._sentence(each, kind, places), places.place(each.here.address)
+            sentence, here = self._sentence(each, kind, places), _place(each.here, places)
             finding = Finding(kind, sentence, each.count, here or place_in(sentence), bool(each.is_hint))
             # The compiler makes several copies of a line in a loop: the same mistake once more.
-            key = kind, here, places.place(each.other.address), each.array, each.here.access, each.text
+            key = kind, here, _place(each.other, places), each.array, each.here.access, each.text
             if key in findings:
                 findings[key] = findings[key]._replace(times=findings[key].times + each.count)
             elif kind == "uninitialised" and is_write:
@@ -189,7 +189,7 @@ class CheckedKernel(HostKernel):
         return compiler_warnings(self.source, self.mode, self.defines, kinds)
 
     def _sentence(self, finding: MiniskFinding, kind: str, places: Addresses) -> str:
-        place, thread = places.place(finding.here.address), _thread(finding.here)
+        place, thread = _place(finding.here, places), _thread(finding.here)
         if finding.text:
             text = with_short_positions(with_cuda_types(finding.text.decode(errors="replace")))
             return f"{place}: {text} ({thread})" if place else text
@@ -219,8 +219,17 @@ def _stopped(error: str, findings: Sequence[Finding]) -> list[Finding]:
     return [Finding("stopped", error, 1, place_in(error))]
 
 
+def _addresses(findings: Sequence[MiniskFinding]) -> set[int]:
+    accessors = [accessor for each in findings for accessor in (each.here, each.other)]
+    return {address for each in accessors for address in (each.address, each.caller)}
+
+
+def _place(accessor: MiniskAccessor, places: Addresses) -> str:
+    return places.place(accessor.address, accessor.caller)
+
+
 def _action(accessor: MiniskAccessor, places: Addresses) -> str:
-    return f"{places.place(accessor.address)} {_VERBS[ACCESSES[accessor.access]]}"
+    return f"{_place(accessor, places)} {_VERBS[ACCESSES[accessor.access]]}"
 
 
 def _thread(accessor: MiniskAccessor) -> str:

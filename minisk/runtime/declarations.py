@@ -218,7 +218,7 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
     opening = next((i for i, text in enumerate(texts) if text == "(" and i > start), None)
     if opening is None:
         return None
-    name = _name([word.text for word in words[:opening]])
+    name = declared_name([word.text for word in words[:opening]])
     inner = words[opening + 1 : closing_bracket(words, opening) - 1]
     parameters = tuple(
         _parameter(number, part) for number, part in enumerate(split(inner)) if joined(part) not in ("", "void")
@@ -230,7 +230,7 @@ def _kernel(scope: str, statement: list[Token]) -> Declaration | None:
     return Declaration(scope.replace('"C"', "") + name, parameters, template, bounds, any_block, is_c, first)
 
 
-def _name(words: list[str]) -> str:
+def declared_name(words: list[str]) -> str:
     """Return the last word before the parameters, with template arguments and namespaces if it has any."""
     start = len(words) - 1
     if words[start] == ">":

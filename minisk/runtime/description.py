@@ -47,12 +47,14 @@ def accepts(dtype: np.dtype[Any], given: np.dtype[Any]) -> bool:
     """Return whether an array may be passed for a pointer to elements of a dtype.
 
     A vector such as float4 takes arrays of its components, float2 also complex64; void and an unknown struct take any.
-    A struct takes bytes, and records of its size.
+    A struct takes bytes and records of its size. One of equal numbers, such as four floats, takes arrays of them.
     """
     if dtype.kind == "V" and dtype.names is None and dtype.subdtype is None:
         return True
     if dtype.names is not None:
-        return given == np.uint8 or (given.kind == "V" and given.itemsize == dtype.itemsize)
+        numbers = [number for _, number in numbers_of(dtype)]
+        is_of_equal_numbers = set(numbers) == {given} and len(numbers) * given.itemsize == dtype.itemsize
+        return given == np.uint8 or (given.kind == "V" and given.itemsize == dtype.itemsize) or is_of_equal_numbers
     is_complex = (
         given.kind == "c" and dtype.base.kind == "f" and given.itemsize == dtype.itemsize and dtype.shape == (2,)
     )
@@ -87,7 +89,7 @@ def scalar(dtype: np.dtype[Any], value: Any) -> Any:
 
 def _packed(dtype: np.dtype[Any], value: Any) -> bytes:
     """Return the components of a vector, or the fields of a struct in their order, as bytes. Raises as `scalar`."""
-    places, numbers = list(_numbers_of(dtype)), list(_flat(value))
+    places, numbers = list(numbers_of(dtype)), list(_flat(value))
     if not places:
         raise TypeError("its fields are not known")
     if len(numbers) != len(places):
@@ -102,16 +104,16 @@ def _packed(dtype: np.dtype[Any], value: Any) -> bytes:
     return bytes(memory)
 
 
-def _numbers_of(dtype: np.dtype[Any], start: int = 0) -> Iterator[tuple[int, np.dtype[Any]]]:
+def numbers_of(dtype: np.dtype[Any], start: int = 0) -> Iterator[tuple[int, np.dtype[Any]]]:
     """Yield the offset and the type of each number in a vector or a struct."""
     if dtype.subdtype is not None:
         step = dtype.base.itemsize
         for offset in range(start, start + dtype.itemsize, step):
-            yield from _numbers_of(dtype.base, offset)
+            yield from numbers_of(dtype.base, offset)
     elif dtype.names is not None:
         for name in dtype.names:
             field, offset = dtype.fields[name][:2]  # type: ignore[index]
-            yield from _numbers_of(field, start + offset)
+            yield from numbers_of(field, start + offset)
     elif dtype.kind != "V":
         yield start, dtype
 

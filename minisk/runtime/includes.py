@@ -1,7 +1,7 @@
 """The headers that a kernel file includes: they decide its compiled code as much as the file does."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .signature import read_source
@@ -26,6 +26,16 @@ def included_files(source: Path, folders: Sequence[Path]) -> list[Path]:
                 found[header] = None
                 waiting.append(header)
     return sorted(found)
+
+
+def with_renamed_includes(text: str, folder: Path, names: Mapping[Path, str]) -> str:
+    """Return a text that includes some headers by other names. folder: of the text's file."""
+
+    def renamed(found: re.Match[str]) -> str:
+        name = names.get((folder / found["quoted"]).resolve()) if found["quoted"] else None
+        return f'#include "{name}"' if name else found[0]
+
+    return _INCLUDE.sub(renamed, text)
 
 
 def _included_by(file: Path, folders: Sequence[Path]) -> Iterator[Path]:

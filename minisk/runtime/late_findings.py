@@ -16,6 +16,7 @@ _MOST_STATIC_SHARED = 48 * 1024  # bytes of a block, of every GPU
 
 def unwritten(
     parameters: Sequence[Parameter],
+    dtypes: Sequence[np.dtype[Any]],
     known: Mapping[int, np.ndarray[Any, Any]],
     args: Sequence[Any],
     places: Mapping[int, Collection[str]],
@@ -25,6 +26,7 @@ def unwritten(
 
     Args:
         parameters: those of the kernel.
+        dtypes: of the elements they point at; that of an array may be of their components.
         known: for the index of an uninitialised array, one byte for each byte of it: 0 if it was not written.
         args: the arguments of the launch.
         places: for the index of an array, the lines that write to it.
@@ -33,14 +35,17 @@ def unwritten(
     findings = []
     for index, bytes_ in known.items():
         name, array = parameters[index].name, args[index]
-        missing = np.flatnonzero(~bytes_.reshape(array.size, -1).any(axis=1)) if array.size else np.empty(0, int)
+        components = max(1, dtypes[index].itemsize // array.itemsize)
+        written = bytes_.reshape(array.size, -1).any(axis=1) if array.size else np.empty(0, bool)
+        missing = np.unique(np.flatnonzero(~written) // components)
         if missing.size == 0:
             continue
         lines = sorted(places.get(index, ()))
         writers = "".join(f"; {line} writes to it{_index_set(name, line, source)}" for line in lines)
+        which = f"{missing.size} of the {array.size // components} elements of {name}"
         sentence = (
-            f"{missing.size} of the {array.size} elements of {name} are never written, from element {missing[0]} on"
-            f"{writers or '; no line writes to it'} (if that is meant, give {name} a value in the check: line)"
+            f"{which} are never written, from element {missing[0]} on{writers or '; no line writes to it'} "
+            f"(if that is meant, give {name} a value in the check: line)"
         )
         findings.append(Finding("unwritten", sentence, 1, lines[0] if lines else ""))
     return findings

@@ -9,12 +9,13 @@ import importlib.util
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import KernelError
 from .host_code import blank_declaration
+from .left_out import device_files
 from .preprocess import PACKAGE
 
 _REGISTERS = 65536  # of a multiprocessor, on all of ARCHITECTURES
@@ -127,22 +128,31 @@ def compile_for(path: Path, defines: Sequence[str], architecture: int, names: Se
     Raises:
         KernelError: NVRTC is not installed.
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
-    headers = dict.fromkeys(_EMPTY_HEADERS, "") | {"stdint.h": _INTEGERS, "cstdint": _INTEGERS}
+    files = {str(each): found for each, found in device_files(path).items()}
+    texts = {file: found.text for file, found in files.items()}
+    host = {
+        part.name: part.line for found in files.values() for part in found.left_out
+    }  # the lines of what is left out
+    empty = dict.fromkeys(_EMPTY_HEADERS, "") | {"stdint.h": _INTEGERS, "cstdint": _INTEGERS}
     options = [f"-arch=sm_{architecture}", "-std=c++17", "-Xptxas", "-v", *(f"-D{define}" for define in defines)]
-    options += [f"-I{folder}" for folder in (path.parent, PACKAGE, *_header_folders())]
-    host: dict[str, int] = {}  # the lines of what is left out
+    options += [f"-I{folder}" for folder in (path.parent, PACKAGE, *header_folders())]
     for _ in range(_MOST_ATTEMPTS):
-        build = _compile(text, path.name, headers, options, names)
-        missing = {found[1] for error in build.errors if (found := _MISSING.search(error.text))} - headers.keys()
-        lines = [e.line for e in build.errors if _HOST.search(e.text) and e.file == path.name]
-        if not missing and not lines:
+        own = {found.name: f'#line 1 "{file}"\n{texts[file]}' for file, found in files.items()}
+        build = _compile(own.pop(path.name), path.name, empty | own, options, names)
+        missing = {found[1] for error in build.errors if (found := _MISSING.search(error.text))} - empty.keys()
+        refused = {(e.file, e.line) for e in build.errors if _HOST.search(e.text) and e.file in files}
+        if not missing and not refused:
             break
-        headers |= dict.fromkeys(missing, "")
-        for line in sorted(set(lines), reverse=True):
-            text, name = blank_declaration(text, line)
+        empty |= dict.fromkeys(missing, "")
+        for file, line in sorted(refused, reverse=True):
+            texts[file], name = blank_declaration(texts[file], line)
             host[name.rpartition("::")[2]] = line
-    return build._replace(errors=[_explained(error, host) for error in build.errors])
+    return build._replace(errors=[_explained(_with_short_name(error, files), host) for error in build.errors])
+
+
+def _with_short_name(error: GpuError, files: Collection[str]) -> GpuError:
+    """Return an error with the name of its file if that is the kernel file or one of its headers."""
+    return error._replace(file=Path(error.file).name) if error.file in files else error
 
 
 def _compile(
@@ -207,9 +217,11 @@ def _cuda_folder() -> Path:
     return Path(os.environ.get("CUDA_HOME") or "/usr/local/cuda")
 
 
-def _header_folders() -> list[Path]:
+def header_folders() -> list[Path]:
     """Return the folders of NVIDIA's own headers, such as cuda_fp16.h, from its packages or from CUDA's folder."""
     found = importlib.util.find_spec("nvidia")
     folders = [Path(folder) for folder in (found.submodule_search_locations or [])] if found else []
     candidates = [path for folder in folders for path in folder.glob("*/include")] + [_cuda_folder() / "include"]
-    return [folder for folder in candidates if (folder / "cuda_fp16.h").is_file()]
+    found_folders = [folder for folder in candidates if (folder / "cuda_fp16.h").is_file()]
+    # CUDA 13 keeps cuda/std/…, which cooperative_groups.h includes, in a folder of its own.
+    return [each for folder in found_folders for each in (folder, folder / "cccl") if each.is_dir()]

@@ -40,6 +40,7 @@ class MiniskAccessor(ctypes.Structure):
 
     _fields_ = (
         ("address", ctypes.c_uint64),
+        ("caller", ctypes.c_uint64),
         ("block", ctypes.c_uint * 3),
         ("thread", ctypes.c_uint * 3),
         ("access", ctypes.c_int),

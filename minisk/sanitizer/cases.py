@@ -10,7 +10,7 @@ Then comes every scalar with its value, and every array with its length, each wi
     x[n]=random           normally distributed elements
     x[n]=below(9)         random integers, 0 to 8
     x[n]=0                one value for all elements
-    x[2]=5,n              one value for each element
+    x[2]=5,n              one value for each element (for structs, for each number of each element)
     x=0                   a null pointer
     v=1,2                 the components of a vector argument, or the fields of a struct
 
@@ -34,6 +34,7 @@ import numpy as np
 
 from ..errors import KernelError, MiniskError
 from ..runtime import BuildError, Kernel
+from ..runtime.description import numbers_of
 from ..runtime.launcher import check_launch
 from ..runtime.signature import Parameter, locate, read_source, signature, signatures
 from .available_memory import check_memory
@@ -275,15 +276,42 @@ def _array(
 ) -> np.ndarray[Any, Any]:
     """Return an array of a case: of a length in elements of the dtype, filled as `elements` says.
 
-    A vector such as float4 is four numbers; a struct, or what `void*` points at, is filled with zeros.
+    A vector such as float4 is four numbers. What `void*` points at is filled with zeros.
     """
     size = parse_number(length, names)
     if not isinstance(size, int) or size < 0:
         raise ValueError(f"the array {parameter.name} has the length {size}")
+    if dtype.names is not None:
+        return _records(parameter, dtype, size, elements, names, random)
     if dtype.base.kind == "V":
-        return np.zeros(size, dtype.base if dtype.names else np.dtype((np.uint8, dtype.itemsize)))
+        return np.zeros(size, np.dtype((np.uint8, dtype.itemsize)))
     numbers = _numbers(parameter, size * math.prod(dtype.shape), elements, names, random)
     return numbers.astype(dtype.base)
+
+
+def _records(
+    parameter: Parameter,
+    dtype: np.dtype[Any],
+    size: int,
+    elements: str | None,
+    names: Mapping[str, Number],
+    random: np.random.Generator,
+) -> np.ndarray[Any, Any]:
+    """Return an array of structs, filled as `elements` says.
+
+    Integers are 0 unless `elements` is given: they may be indices. Pointers, and other numbers of type uint64, are 0
+    unless every number is given.
+    """
+    places = list(numbers_of(dtype))
+    is_listed = elements is not None and "," in elements
+    numbers = _numbers(parameter, size * len(places), elements, names, random).reshape(size, len(places))
+    memory = np.zeros((size, dtype.itemsize), np.uint8)
+    for (offset, number_type), column in zip(places, numbers.T, strict=True):
+        is_filled = number_type.kind == "f" or is_listed or (elements is not None and number_type != np.uint64)
+        if is_filled:
+            column = np.ascontiguousarray(column.astype(number_type)).view(np.uint8).reshape(size, -1)
+            memory[:, offset : offset + number_type.itemsize] = column
+    return memory.reshape(-1).view(dtype)
 
 
 def _numbers(

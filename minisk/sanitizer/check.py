@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..errors import KernelError
 from ..runtime import BuildError, examine
 from ..runtime.findings import CheckReport
-from ..runtime.left_out import device_text
+from ..runtime.left_out import device_files
 from ..runtime.preprocess import PACKAGE
 from ..runtime.signature import instantiations, kernels_in, locate
 from .cases import Case, cases, macros_note
@@ -42,7 +42,7 @@ def check_file(
 
     Args:
         file: the name of a file of minisk's own, or the path of yours.
-        kernel: the only kernel to check; None for all.
+        kernel: the only kernel to check, or the only instantiation of a template, "k<float>"; None for all.
         dtype: the stored dtype, `real`: float16, float32 or float64.
         timeout: seconds after which a launch is ended, with a finding; None for no limit.
 
@@ -53,13 +53,15 @@ def check_file(
     names = [*known, *(each.name for each in kernels_in(path).passed_over)]
     if not names:
         raise KernelError(f"{file} has no kernel: expected `__global__ void name(…)`")
-    if kernel is not None and kernel not in names:
-        raise KernelError(f"{file} has no kernel {kernel!r}: it has {', '.join(dict.fromkeys(names))}")
+    launched = [case.kernel.name for found in known.values() for case in found]
+    if kernel is not None and not any(_is_same(kernel, name) for name in [*names, *launched]):
+        raise KernelError(f"{file} has no kernel {kernel!r}: it has {', '.join(dict.fromkeys([*names, *launched]))}")
     misuse = host_code_in_device_code(path)
     for name, found in known.items():
-        if found and kernel in (None, name):
+        wanted = [case for case in found if kernel in (None, name) or _is_same(kernel, case.kernel.name)]
+        if wanted:
             reports = []
-            for case in found:
+            for case in wanted:
                 before = copied(case)
                 reports.append(with_promise(_examined(case, timeout), case, before))
             reports[0] = reports[0]._replace(findings=[*misuse, *reports[0].findings])
@@ -68,6 +70,11 @@ def check_file(
     for untried in _not_tried(path, {name for name, found in known.items() if found}):
         if kernel in (None, untried.kernel):
             yield untried
+
+
+def _is_same(name: str | None, other: str) -> bool:
+    """Return whether two names of kernels differ by spaces only: k<float, 4> and k<float,4>."""
+    return name is not None and "".join(name.split()) == "".join(other.split())
 
 
 def _examined(case: Case, timeout: float | None) -> CheckReport:
@@ -95,12 +102,19 @@ def _not_tried(path: Path, tried: set[str]) -> list[KernelCheck]:
 
 
 def host_code_left_out(file: str | Path) -> list[str]:
-    """Return the host code of a file that is not compiled, because it uses CUDA's runtime, such as "main (line 12)".
+    """Return the host code of a file and its headers that is not compiled, because it uses CUDA's runtime.
+
+    Such as "main (line 12)", or "Buffer (line 3 of buffers.cuh)".
 
     Raises:
         KernelError: there is no such file.
     """
-    return [f"{part.name} (line {part.line})" for part in device_text(locate(file))[1]]
+    path = locate(file)
+    return [
+        f"{part.name} (line {part.line}{'' if each == path else f' of {each.name}'})"
+        for each, text in device_files(path).items()
+        for part in text.left_out
+    ]
 
 
 def own_kernel_files() -> list[Path]:

@@ -113,6 +113,23 @@ def test_dynamic_shared_memory_belongs_to_a_block(file: Path) -> None:
     np.testing.assert_array_equal(out, X[:, ::-1])
 
 
+@pytest.mark.parametrize("mode", ["cpu", "threads", "check"])
+def test_a_template_may_declare_dynamic_shared_memory(tmp_path: Path, mode: str) -> None:
+    # No other function of the file declares it: g++ 12 made a template of this kind call an address of no function.
+    text = """
+template <typename T, int N> __global__ void reversed(const T* x, T* out) {
+    extern __shared__ T words[];
+    words[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    out[threadIdx.x] = words[N - 1 - threadIdx.x];
+}"""
+    (tmp_path / "kernel.cu").write_text(text)
+    x, out = np.arange(40, dtype=np.float32), np.zeros(40, np.float32)
+    with kernel_mode(mode):
+        Kernel(tmp_path / "kernel.cu", "reversed<float, 40>")((1,), (40,), (x, out), shared_mem=160)
+    assert out.tolist() == x[::-1].tolist()
+
+
 def test_lanes_exchange_registers(file: Path) -> None:
     x = X.ravel()[: 96 * 100]
     out = np.zeros(300, np.float32)

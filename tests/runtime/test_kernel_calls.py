@@ -28,6 +28,12 @@ extern "C" __global__ void smooth(const int n, const float* x, float* out) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i > 0 && i < n) out[i] = x[i] + x[i - 1];
 }
+struct Box { float x, y, w, h; };
+struct Labelled { float x; int label; };
+extern "C" __global__ void areas(const Box* boxes, float* out) {
+    out[threadIdx.x] = boxes[threadIdx.x].w * boxes[threadIdx.x].h;
+}
+extern "C" __global__ void labels(const Labelled* boxes, float* out) { out[threadIdx.x] = boxes[threadIdx.x].label; }
 extern "C" __global__ void wide_loads(const float* x, float* out) {
     const float4 v = reinterpret_cast<const float4*>(x)[threadIdx.x];
     out[threadIdx.x] = v.x + v.y + v.z + v.w;
@@ -71,6 +77,15 @@ def test_a_template_is_named_by_its_arguments(mode: str) -> None:
     out = np.zeros(3, np.float64)
     Kernel(TEXT, "fill<double, 7>")(1, 3, (out,))
     np.testing.assert_array_equal(out, 7)
+
+
+def test_a_struct_of_equal_numbers_takes_arrays_of_them(mode: str) -> None:
+    boxes, out = np.arange(8, dtype=np.float32).reshape(2, 4), np.zeros(2, np.float32)
+    Kernel(TEXT, "areas")(1, 2, (boxes, out))
+    assert out.tolist() == [2 * 3, 6 * 7]
+    for kernel, array in (("areas", boxes.astype(np.float64)), ("labels", boxes)):
+        with pytest.raises(DtypeError, match=rf"argument boxes is {array.dtype}, expected records or bytes"):
+            Kernel(TEXT, kernel)(1, 2, (array, out))
 
 
 def test_empty_arrays_may_be_passed(mode: str) -> None:

@@ -14,12 +14,14 @@ from agreement import kernel_mode, needs_compiler
 
 from minisk.errors import DtypeError, KernelError, MiniskError
 from minisk.runtime import Kernel, examine, launch
-from minisk.runtime.left_out import device_text
+from minisk.runtime.left_out import device_files
+from minisk.runtime.nvrtc import header_folders, nvrtc
 from minisk.runtime.signature import kernels_in
-from minisk.sanitizer import available_memory, check_file
+from minisk.sanitizer import available_memory, check_file, compile_file
 from minisk.sanitizer.cases import cases
 
 pytestmark = needs_compiler
+needs_nvrtc = pytest.mark.skipif(nvrtc() is None, reason="NVRTC is not installed (extra nvrtc)")
 
 TEMPLATE = """
 LINE_ABOVE
@@ -201,12 +203,118 @@ int start() {
 int main() { CHECK(cudaDeviceSynchronize()); return start(); }
 """
     file = written(tmp_path, text)
-    blanked, left_out = device_text(file)
+    _, blanked, left_out = device_files(file)[file]
     assert [(part.name, part.line) for part in left_out] == [("Timer", 4), ("run", 10), ("start", 12), ("main", 20)]
     assert "int answer() { return 42; }" in blanked and blanked.count("\n") == text.count("\n")
     ended = minisk_check(file)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "k.cu: host code is left out: Timer (line 4), run (line 10), start (line 12), main (line 20)" in ended.stdout
+
+
+BUFFERS = """#pragma once
+#include <vector>
+#include "common/errors.h"
+template <typename T> class Buffer {
+  public:
+    explicit Buffer(size_t n) { GPU_OK(cudaMalloc(&data, n)); }
+    T* data;
+};
+struct Pool { Buffer<float> first, second; };
+inline int blocks(int n) { return (n + 31) / 32; }
+struct Box {
+    float x, y, w, h;
+    __host__ __device__ float area() const { return w * h; }
+};
+__device__ inline float half_of(const float* x, int i) { return x[i] / 2; }
+"""
+AREAS = """#include "buffers.cuh"
+// check: <<<2, 32>>> boxes[50] out[50] n=50
+__global__ void areas(const Box* boxes, float* out, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) out[i] = boxes[i].area();
+}
+// check: <<<2, 32>>> x[50] out[64]
+__global__ void halves(const float* x, float* out) {
+    out[blockIdx.x * 32 + threadIdx.x] = half_of(x, blockIdx.x * 32 + threadIdx.x);
+}
+template <typename T> void measure(T* boxes, int n) { Buffer<float> out(n); areas<<<2, 32>>>(boxes, out.data, n); }
+template void measure<Box>(Box*, int);
+void twice(Box* boxes) { measure<Box>(boxes, 5); GPU_OK(1); }
+int main() { twice(nullptr); }
+"""
+
+
+MATRIX = """#include <cstdlib>
+struct Matrix {
+    double* data;
+    int rows;
+  public:
+    Matrix(int n) : data(nullptr), rows(n) { if (cudaMalloc(&data, 8 * n)) abort(); }
+    ~Matrix() { release(); }
+    void release() { cudaFree(data); }
+    int bytes() const { return 8 * rows; }
+    __host__ __device__ double at(int i) const { return i < rows ? 1 : 0; }
+};
+// check: <<<1, 32>>> m=0,20 out[32]
+__global__ void rows(const Matrix m, double* out) { out[threadIdx.x] = m.at(threadIdx.x); }
+"""
+
+
+def test_functions_of_a_struct_are_left_out_one_by_one_and_its_fields_stay(tmp_path: Path) -> None:
+    file = written(tmp_path, MATRIX)
+    left_out = device_files(file)[file].left_out
+    assert [(part.name, part.line) for part in left_out] == [("Matrix", 6), ("Matrix", 7), ("release", 8)]
+    (check,) = check_file(file)
+    assert [str(report) for report in check.reports] == ["rows<<<1, 32>>>: clean"]
+    out = np.zeros(32)
+    launch(Kernel(file, "rows"), (1,), (32,), ((0, 20), out))
+    assert out.tolist() == [1] * 20 + [0] * 12
+    with_a_field = written(tmp_path, MATRIX.replace("int rows;", "int rows; cudaStream_t stream;"), "f.cu")
+    with pytest.raises(KernelError, match=r"f.cu:4: `cudaStream_t`: host code that calls CUDA's libraries"):
+        list(check_file(with_a_field))
+
+
+@pytest.fixture
+def areas(tmp_path: Path) -> Path:
+    """A kernel file whose header has a class that allocates, and a macro of a further header that it uses."""
+    (tmp_path / "common").mkdir()
+    written(tmp_path / "common", "#pragma once\n#define GPU_OK(call) if ((call) != cudaSuccess) abort()\n", "errors.h")
+    written(tmp_path, BUFFERS, "buffers.cuh")
+    return written(tmp_path, AREAS)
+
+
+def test_host_code_in_headers_is_left_out_and_findings_keep_their_lines(areas: Path) -> None:
+    ended = minisk_check(areas)
+    assert ended.returncode == 1, ended.stderr
+    assert (
+        "k.cu: host code is left out: measure (line 11), measure<Box> (line 12), twice (line 13), main (line 14), "
+        "Buffer (line 4 of buffers.cuh), Pool (line 9 of buffers.cuh)\nareas<<<2, 32>>>: clean\n"
+    ) in ended.stdout
+    assert "out of bounds: buffers.cuh:15 called at k.cu:9 reads x, byte 200 = element 50" in ended.stdout
+
+
+@needs_nvrtc
+def test_host_code_of_headers_and_instantiations_of_launchers_are_no_findings_of_nvcc(areas: Path) -> None:
+    report = compile_file(areas)
+    assert not report.findings and {each.kernel for each in report.usages} == {"areas", "halves"}
+    (areas.parent / "buffers.cuh").write_text(BUFFERS.replace("w * h", "blocks(w)"))
+    (refused,) = compile_file(areas).findings
+    assert str(refused) == "refused by nvcc: buffers.cuh:13: device code uses blocks, line 10, which has no __device__"
+
+
+@needs_nvrtc
+def test_nvrtc_finds_the_headers_of_cooperative_groups(tmp_path: Path) -> None:
+    if not any((folder / "cuda/std/type_traits").is_file() for folder in header_folders()):
+        pytest.skip("CUDA's C++ headers are not installed")
+    text = """#include <cooperative_groups.h>
+#include <cooperative_groups/reduce.h>
+namespace cg = cooperative_groups;
+__global__ void sums(float* x) {
+    auto tile = cg::tiled_partition<32>(cg::this_thread_block());
+    x[threadIdx.x] = cg::reduce(tile, x[threadIdx.x], cg::plus<float>());
+}"""
+    report = compile_file(written(tmp_path, text))
+    assert not report.findings and [each.kernel for each in report.usages] == ["sums"]
 
 
 LINES = {

@@ -62,6 +62,37 @@ def test_arrays_are_filled_as_the_line_says(file: Path) -> None:
 
 
 @needs_compiler
+def test_arrays_of_structs_are_filled_number_by_number(tmp_path: Path) -> None:
+    (tmp_path / "structs.cu").write_text("""
+struct Box { float corners[4]; double score; int kind; float* mask; };
+// check: <<<1, 32>>> boxes[50] few[2]=below(9) listed[1]=1,2,3,4,5,6,0 out[2]
+__global__ void k(const Box* boxes, const Box* few, const Box* listed, Box* out) {}
+""")
+    (case,) = cases(tmp_path / "structs.cu")["k"]
+    boxes, few, listed, out = case.args
+    assert len(set(boxes["corners"].ravel())) == 200 and len(set(boxes["score"])) == 50
+    assert not boxes["kind"].any() and not boxes["mask"].any()  # an index, a pointer
+    assert set(few["corners"].ravel()) <= set(range(9)) and few["kind"].any() and not few["mask"].any()
+    assert listed["corners"].tolist() == [[1, 2, 3, 4]] and listed[0].tolist()[1:] == (5, 6, 0)
+    assert not out.view(np.uint8).any() and case.uninitialised == {"out"}
+
+
+@needs_compiler
+def test_an_instantiation_may_be_the_only_kernel_to_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "k.cu").write_text("""
+// check: copy<float, 4><<<2, 32>>> x[64] out[64]
+// check: copy<double, 8><<<2, 32>>> x[64] out[64]
+template <typename T, int N> __global__ void copy(const T* x, T* out) {
+    out[blockIdx.x * 32 + threadIdx.x] = x[blockIdx.x * 32 + threadIdx.x] + N;
+}
+""")
+    assert main(["check", str(tmp_path / "k.cu"), "--kernel", "copy<double,8>"]) == 0
+    assert "copy<double, 8><<<2, 32>>>: clean\nlaunches checked: 1;" in capsys.readouterr().out
+    with pytest.raises(KernelError, match=r"no kernel 'copy<int, 8>': it has copy, copy<float, 4>, copy<double, 8>"):
+        list(check_file(tmp_path / "k.cu", "copy<int, 8>"))
+
+
+@needs_compiler
 def test_minisk_check_runs_the_cases_of_the_case_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(file)]) == 0
     printed = capsys.readouterr().out

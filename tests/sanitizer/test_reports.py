@@ -53,6 +53,36 @@ extern "C" __global__ void names(int* out) {
     assert {f.place for f in report.findings} == {"kernel.cu:8", "kernel.cu:9", "kernel.cu:3 called at kernel.cu:10"}
 
 
+HELPERS = """
+#define OF_ITS_OWN __attribute__((noinline)) __device__
+OF_ITS_OWN float at(const float* x, int i) { return x[i]; }
+OF_ITS_OWN void put(float* x, int i, float value) { x[i] = value; }
+OF_ITS_OWN int shifted(int bits) { return 1 << bits; }
+// check: <<<2, 32>>> x[50] out[64]
+__global__ void k(const float* x, float* out) {
+    __shared__ float values[32];
+    const int i = blockIdx.x * 32 + threadIdx.x;
+    put(values, threadIdx.x, at(x, 0));
+    if (threadIdx.x % 2) put(values, 0, 1);
+    out[i] = at(values, 31 - threadIdx.x) + shifted(threadIdx.x + 1) + at(x, i);
+}
+"""
+
+
+def test_a_finding_in_a_function_names_the_line_of_its_call(tmp_path: Path) -> None:
+    report = reported(tmp_path, HELPERS)
+    assert {(finding.kind, finding.place) for finding in report.findings} == {
+        ("race", "kernel.cu:5 called at kernel.cu:11"),
+        ("race", "kernel.cu:5 called at kernel.cu:12"),
+        ("race", "kernel.cu:4 called at kernel.cu:13"),
+        ("uninitialised", "kernel.cu:4 called at kernel.cu:13"),
+        ("undefined behaviour", "kernel.cu:6 called at kernel.cu:13"),
+        ("out of bounds", "kernel.cu:4 called at kernel.cu:13"),
+    }
+    (race,) = (f.sentence for f in report.findings if (f.kind, f.place[:11]) == ("race", "kernel.cu:4"))
+    assert ", kernel.cu:5 writes it too" in race  # earlier, from which of its two calls is not recorded
+
+
 FORMS = """
 __shared__ float at_file[4];
 namespace other { __device__ float first() { extern __shared__ float words[]; return words[0]; } }
@@ -115,6 +145,16 @@ extern "C" __global__ void tail(const int n, const float* x, float* out) {
     assert reported(tmp_path, text.replace("out[n]", "out[n]=0")).ok
     (finding,) = reported(tmp_path, text.replace("out[i] =", "const float y =")).findings
     assert "70 of the 70 elements of out are never written, from element 0 on; no line writes to it" in str(finding)
+
+
+def test_elements_are_those_of_the_pointers_type(tmp_path: Path) -> None:
+    text = """// check: <<<1, 32>>> out[64]
+__global__ void half_of_some(float2* out) {
+    out[threadIdx.x] = make_float2(1, 2);
+    if (threadIdx.x < 16) out[threadIdx.x + 32].y = 1;
+}"""
+    (finding,) = reported(tmp_path, text).findings
+    assert finding.sentence.startswith("32 of the 64 elements of out are never written, from element 32 on")
 
 
 def test_a_variable_that_is_never_set_is_named(tmp_path: Path) -> None:

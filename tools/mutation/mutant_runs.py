@@ -275,7 +275,7 @@ def _prepare_process() -> None:
     compiler.FLAGS["check"] += ["-g0"]
     compiler.FLAGS["cpu"] += ["-O1", "-g0", *bounds, ""]
     os.environ.update(OMP_NUM_THREADS="1", LC_ALL="C")
-    Addresses.look_up = lambda self, addresses: self._places.update(dict.fromkeys(addresses, ""))  # type: ignore[method-assign]
+    Addresses.look_up = lambda self, addresses: self._frames.update({each: [] for each in addresses})  # type: ignore[method-assign]
 
 
 class Work:

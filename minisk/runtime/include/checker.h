@@ -166,8 +166,10 @@ MINISK_UNWATCHED static Region* watch(void* pointer, size_t bytes, minisk_access
     if (is_in_library(address) && !region_of(address, bytes)) return nullptr;  // threadIdx, constants of the compiler
     last_access = return_address;
     settle();
-    Site& site = site_at(uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start));  // − 1: in the call, not after it
+    Site& site = site_at(call_before(return_address));
     wait_for_room(site);
+    last_caller = caller();
+    note_caller(site, last_caller);
     const Record mine{now, unsigned(current), unsigned(&site - sites), unsigned(access)};
 
     Region* const region = accessed_region(site, address, bytes, mine);
@@ -219,7 +221,7 @@ MINISK_UNWATCHED static void mark_guesses(const Cell& cell) {
 MINISK_UNWATCHED static inline void watch_atomic(void* address, size_t bytes, bool is_exchange, void* return_address) {
     const Region* const region = watch(address, bytes, minisk_atomic, return_address);
     if (region && is_exchange) {
-        site_at(uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start)).is_exchange = true;
+        site_at(call_before(return_address)).is_exchange = true;
         mark_guesses(region->cells[(uintptr_t(address) - region->start) / region->unit]);
     }
     if (region) order_by_update(uintptr_t(address));
@@ -247,6 +249,7 @@ MINISK_UNWATCHED static void launch_begins() {
     add_region(dynamic_shared.start, dynamic_shared.size, -1, true, true, nullptr);
     for (int i = 0; i < region_count; ++i) refine(regions[i], 4);
     pending = {};
+    memset(calls, 0, sizeof calls);
     order_begins_launch();
 }
 

@@ -31,9 +31,29 @@ struct Request {
     uint64_t offset[32];  // from the array's start: on a GPU that is a multiple of 256 bytes, here not always
 };
 
+// The calls in progress in each thread, outermost first: the return addresses that -fsanitize=thread gives.
+constexpr int most_calls = 16;
+struct Calls {
+    void* from[most_calls];
+    int depth;
+};
+static Calls calls[most_threads];
+
+// Returns the offset in the library of a call, for addr2line: one byte before its return address. 0 for no call.
+MINISK_UNWATCHED static uint64_t call_before(void* return_address) {
+    return return_address ? uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start) : 0;
+}
+// Returns the call of the function that the running thread is in; 0 if it is not known.
+MINISK_UNWATCHED static uint64_t caller() {
+    const Calls& mine = calls[current];
+    return mine.depth > 0 && mine.depth <= most_calls ? call_before(mine.from[mine.depth - 1]) : 0;
+}
+
 // A place in the source that accesses memory.
 struct Site {
     minisk_site result;
+    uint64_t caller;                // the call of the function that holds it, if it is always the same
+    bool has_callers;               // it is not
     Region* region;
     int64_t worst_excess;
     bool is_exchange, is_guess;     // an atomicCAS; a plain read whose value an atomicCAS compares with
@@ -59,6 +79,11 @@ MINISK_UNWATCHED static Site& site_at(uint64_t address) {
         site_table[slot]->worst_excess = -1;
     }
     return *site_table[slot];
+}
+
+MINISK_UNWATCHED static void note_caller(Site& site, uint64_t caller) {
+    site.has_callers |= site.caller && site.caller != caller;
+    site.caller = caller;
 }
 
 MINISK_UNWATCHED static void wait_for_room(const Site& site) {

@@ -9,9 +9,10 @@ enum minisk_kind {
     minisk_undefined_behaviour, minisk_synchronisation, minisk_same_value
 };
 
-// One access: `address` is the call's offset in the library, for addr2line -i.
+// One access: `address` is the call's offset in the library, for addr2line -i; `caller` that of the call of the function
+// that holds it, or 0.
 struct minisk_accessor {
-    uint64_t address;
+    uint64_t address, caller;
     unsigned block[3], thread[3];
     int access;  // minisk_access
 };
@@ -38,10 +39,12 @@ struct Found {
 static Found findings[most_findings];
 static int finding_count;
 
-MINISK_UNWATCHED static void locate(const Record& record, minisk_accessor& accessor) {
+static uint64_t last_caller;  // of the last watched access
+
+MINISK_UNWATCHED static void locate(const Record& record, uint64_t caller, minisk_accessor& accessor) {
     const uint3 block = position(block_at(record.time), gridDim), thread = fibers[record.thread].index;
     const uint64_t address = sites[record.site].result.address;
-    accessor = {address, {block.x, block.y, block.z}, {thread.x, thread.y, thread.z}, int(record.access)};
+    accessor = {address, caller, {block.x, block.y, block.z}, {thread.x, thread.y, thread.z}, int(record.access)};
 }
 
 // Adds a finding. Those of one kind from the same lines are counted as one; at most 20 are kept.
@@ -66,8 +69,8 @@ MINISK_UNWATCHED static minisk_finding* find(minisk_kind kind, const Region* reg
     result.offset = region ? int64_t(address - region->start) : int64_t(address);
     result.bytes = unsigned(bytes);
     result.count = 1;
-    locate(here, result.here);
-    if (other.time) locate(other, result.other);
+    locate(here, last_caller, result.here);
+    if (other.time) locate(other, sites[other.site].has_callers ? 0 : sites[other.site].caller, result.other);
     return &result;
 }
 
@@ -81,7 +84,7 @@ MINISK_UNWATCHED static bool same_place(const char* a, const char* b) {
 // begins with the place. Those of one kind at one place are counted as one.
 __attribute__((format(printf, 4, 5))) MINISK_UNWATCHED static void find_text(minisk_kind kind, bool is_hint,
                                                                             void* return_address, const char* format, ...) {
-    const uint64_t address = return_address ? uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start) : 0;
+    const uint64_t address = call_before(return_address);
     minisk_finding finding{};
     va_list values;
     va_start(values, format);
@@ -99,7 +102,8 @@ __attribute__((format(printf, 4, 5))) MINISK_UNWATCHED static void find_text(min
     finding.count = 1;
     if (current != no_thread) {
         const uint3 thread = fibers[current].index;
-        finding.here = {address, {blockIdx.x, blockIdx.y, blockIdx.z}, {thread.x, thread.y, thread.z}, minisk_read};
+        finding.here = {address, address ? caller() : 0, {blockIdx.x, blockIdx.y, blockIdx.z},
+                        {thread.x, thread.y, thread.z}, minisk_read};
     }
     findings[finding_count++] = {finding, 0, 0};
 }

@@ -82,6 +82,13 @@ MINISK_VISIBLE void __tsan_read_range(void* start, size_t bytes) {
 MINISK_VISIBLE void __tsan_write_range(void* start, size_t bytes) {
     minisk::watch_range(start, bytes, minisk_write, __builtin_return_address(0));
 }
-MINISK_VISIBLE void __tsan_func_entry(void*) {}
-MINISK_VISIBLE void __tsan_func_exit() {}
+MINISK_VISIBLE void __tsan_func_entry(void* return_address) {
+    if (minisk::current == minisk::no_thread) return;
+    minisk::Calls& mine = minisk::calls[minisk::current];
+    if (mine.depth < minisk::most_calls) mine.from[mine.depth] = return_address;
+    ++mine.depth;
+}
+MINISK_VISIBLE void __tsan_func_exit() {
+    if (minisk::current != minisk::no_thread) --minisk::calls[minisk::current].depth;
+}
 MINISK_VISIBLE void __tsan_init() {}

@@ -35,7 +35,8 @@ MINISK_UNWATCHED static void find_overflow(const void* data, const char* sign, v
 // bytes: the alignment of the type.
 MINISK_UNWATCHED static void find_misaligned(const Region& region, uintptr_t address, size_t bytes, bool is_store,
                                              void* return_address) {
-    const Site& site = site_at(uintptr_t(return_address) - 1 - uintptr_t(__ehdr_start));
+    const Site& site = site_at(call_before(return_address));
+    last_caller = caller();
     const minisk_access access = is_store ? minisk_write : minisk_read;
     find(minisk_misaligned, &region, address, bytes, {now, unsigned(current), unsigned(&site - sites), unsigned(access)});
     stop("a misaligned access");
