@@ -120,14 +120,11 @@ def _listing(name: str, folder: Path) -> Listing:
 
 
 def _warn_of_animations(name: str, folder: Path, files: dict[str, list[str]]) -> None:
-    """Count the GIFs with several frames in one log line. Only files with this suffix are opened, so listing is fast."""
+    """Count the GIFs with several frames in one log line. Other files are not opened, so that listing stays fast."""
     paths = [folder / below / file for below, names in files.items() for file in names if file.lower().endswith(".gif")]
-    animated = [path for path in paths if has_several_frames(path)]
-    if animated:
-        example = escaped(str(animated[0]))
-        log.warning(
-            "%s: animated GIFs, of which only the first frame is read: %d, such as %s", name, len(animated), example
-        )
+    if animated := [path for path in paths if has_several_frames(path)]:
+        count, example = len(animated), escaped(str(animated[0]))
+        log.warning("%s: animated GIFs, of which only the first frame is read: %d, such as %s", name, count, example)
 
 
 def _cache_file(folder: Path) -> Path | None:
