@@ -36,7 +36,11 @@ def file_of(network, folder):
     return write(folder, "x.pth", pth_of_arrays(state, lambda s: {"epoch": 90, "state_dict": s}))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+# ResNeXt-101 takes its time to draw and to store; its rules are also read in the tests of names.
+CASES = [pytest.param(name, marks=pytest.mark.large) if "101" in name else name for name in NETWORKS]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_a_file_of_the_source_gives_its_logits(port, torch, tmp_path, name):
     source, make = NETWORKS[name]
     theirs = port.drawn(make(port))  # with values that the file holds in float32
