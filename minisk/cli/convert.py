@@ -20,7 +20,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument("file", metavar="FILE", help=".safetensors, .pth, .npz or .caffemodel")
     parser.add_argument("out", metavar="OUT", help="the checkpoint to write, such as sknet50.safetensors")
     parser.add_argument("--model", metavar="NAME", help="minisk's name (default: found by names and shapes)")
-    source = "who named the arrays: timm, torchvision, pytorchcv, caffe or minisk (default: found by the names)"
+    names = "timm, torchvision, pytorchcv, caffe, attention-module, ResidualAttentionNetwork-pytorch or minisk"
+    source = f"who named the arrays: {names} (default: found by the names)"
     parser.add_argument("--source", metavar="NAME", help=source)
     parser.add_argument("--classes", metavar="FILE", help="names of the classes, one a line, in label order")
     pixels = parser.add_argument_group("preprocessing of photographs, where it differs from the source's usual one")

@@ -81,6 +81,15 @@ def read_view(path: str | Path, view: View, rng: Random, content: bytes | None =
         return np.ascontiguousarray(np.asarray(view.cut(upright, box)).transpose(2, 0, 1))
 
 
+def has_several_frames(path: str | Path) -> bool:
+    """Return whether a file is an animation; False for one that can't be read, which decoding reports."""
+    try:
+        with _checked(path) as image:
+            return bool(getattr(image, "is_animated", False))
+    except DataError:
+        return False
+
+
 @contextmanager
 def _checked(path: str | Path, content: bytes | None = None, size: tuple[int, int] | None = None) -> Iterator[Any]:
     """Yield the image of a file, with its header read and its size checked. Every exception becomes a DataError."""

@@ -26,6 +26,7 @@ from ..errors import DataError, escaped
 from ..serialization import atomic_write
 from .class_files import class_titles, labels_of_flat_folder
 from .dataset import check_split
+from .decode import has_several_frames
 from .folder import SUFFIXES, class_folders, warn_of_loose_images, warn_of_others
 from .photos import Listing, Photos
 from .views import View
@@ -110,11 +111,20 @@ def _listing(name: str, folder: Path) -> Listing:
     stored = None if cached is None else _read_cached(cached, folder)
     if stored is None:
         stored = _list_tree(name, folder)
+        _warn_of_animations(name, folder, stored["files"])
         _keep(cached, stored, folder)
     classes = tuple(stored["files"])
     files = [f"{class_name}/{file}" for class_name, names in stored["files"].items() for file in names]
     labels = np.repeat(np.arange(len(classes)), [len(names) for names in stored["files"].values()])
     return Listing(files, labels.astype(np.int64), classes)
+
+
+def _warn_of_animations(name: str, folder: Path, files: dict[str, list[str]]) -> None:
+    """Count the GIFs with several frames in one log line. Other files are not opened, so that listing stays fast."""
+    paths = [folder / below / file for below, names in files.items() for file in names if file.lower().endswith(".gif")]
+    if animated := [path for path in paths if has_several_frames(path)]:
+        count, example = len(animated), escaped(str(animated[0]))
+        log.warning("%s: animated GIFs, of which only the first frame is read: %d, such as %s", name, count, example)
 
 
 def _cache_file(folder: Path) -> Path | None:

@@ -17,6 +17,7 @@ from functools import cached_property
 
 from ..backend import Array
 from ..errors import CheckpointError
+from .attention import CBAM_PARTS, NOT_USED, bam_modules, residual_attention_modules
 from .inception import inception_resnet_v2_modules, inception_v3_modules, inception_v4_modules
 
 
@@ -63,27 +64,30 @@ class Source:
     note: str = ""
 
     def rename(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the arrays under minisk's names. A name without a rule stays.
+        """Return the arrays under minisk's names. A name without a rule stays; arrays that are not used are left out.
 
         Raises:
             CheckpointError: two arrays get one name.
         """
         renamed: dict[str, Array] = {}
         for name, array in arrays.items():
-            new_name = self.new_name(name) or name
+            new_name = self.new_name(name)
+            if new_name == NOT_USED:
+                continue
+            new_name = new_name or name
             if new_name in renamed:
                 raise CheckpointError(f"two arrays become {new_name[:80]!r}; the second is {name[:80]!r}")
             renamed[new_name] = array
         return renamed
 
     def new_name(self, name: str) -> str | None:
-        """Return minisk's name for a name of this source; None if no rule fits."""
+        """Return minisk's name for a name of this source; NOT_USED if minisk lacks it; None if no rule fits."""
         module, _, leaf = _as_torch_does(name).rpartition(".")
         for pattern, target in self._patterns:
             match = pattern.fullmatch(module)
             if match is not None:
                 numbers = {key: int(text) - self.first.get(key, 0) for key, text in match.groupdict().items()}
-                return f"{target.format(**numbers)}.{leaf}"
+                return f"{target.format(**numbers)}.{leaf}" if target != NOT_USED else NOT_USED
         return None
 
     @cached_property
@@ -275,6 +279,37 @@ SOURCES: tuple[Source, ...] = (
         note="the authors state neither the pixels' scale nor the order of the channels: ImageNet's mean and "
         "deviation, red first, are assumed",
     ),
+    Source(
+        "attention-module",
+        ("resnet50_cbam", "resnext50_cbam", "resnext101_cbam"),
+        _TORCHVISION_MODULES,
+        "layer{stage}.{unit}.",
+        (*_TORCHVISION_PARTS, *CBAM_PARTS),
+        {"stage": 1},
+        Preprocessing(interpolation="bilinear"),
+    ),
+    *[
+        Source(
+            "attention-module",
+            models,
+            (*_TORCHVISION_MODULES, *bam_modules(units)),
+            "layer{stage}.{unit}.",
+            _TORCHVISION_PARTS,
+            {"stage": 1},
+            Preprocessing(interpolation="bilinear"),
+        )
+        for models, units in ((("resnet50_bam", "resnext50_bam"), (3, 4, 6)), (("resnext101_bam",), (3, 4, 23)))
+    ],
+    *[
+        Source(
+            "ResidualAttentionNetwork-pytorch",
+            (model,),
+            residual_attention_modules(modules),
+            preprocessing=Preprocessing(interpolation="bilinear"),
+            options={"caffe_pool": False, "extra_sums": True},
+        )
+        for model, modules in (("attention56", (1, 1, 1)), ("attention92", (1, 2, 3)))
+    ],
 )
 SOURCE_NAMES = tuple(dict.fromkeys(source.name for source in SOURCES))
 

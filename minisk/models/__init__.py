@@ -6,6 +6,8 @@ a trained one.
 
 from .attention import BAM, CBAM, Branch, SKConv, SqueezeExcitation
 from .block_attention import (
+    resnet50_bam,
+    resnet50_cbam,
     resnext29_bam,
     resnext29_cbam,
     resnext50_bam,
@@ -39,5 +41,6 @@ __all__ += ["AuxiliaryOutputs", "DualPathNet", "InceptionResNetV2", "InceptionV3
 __all__ += ["classification_loss", "logits_of"]
 __all__ += ["dpn92", "dpn98", "inception_resnet_v2", "inception_v3", "inception_v4"]
 __all__ += ["attention56", "attention92", "attentionnext56", "seresnext29", "seresnext50", "seresnext101"]
+__all__ += ["resnet50_bam", "resnet50_cbam"]
 __all__ += ["resnext29_bam", "resnext29_cbam", "resnext50_bam", "resnext50_cbam", "resnext101_bam", "resnext101_cbam"]
 __all__ += ["small_bam", "small_cbam", "small_plain", "small_se"]

@@ -1,4 +1,4 @@
-"""ResNeXt with CBAM or BAM: attention over channels and over pixels.
+"""ResNeXt and ResNet with CBAM or BAM: attention over channels and over pixels.
 
     CBAM  x ─┬─ 1×1 ─ BN ─ ReLU ─ 3×3 in groups ─ BN ─ ReLU ─ 1×1 ─ BN ─ channels ─ pixels ─ + ─ ReLU ─
              └─ shortcut ────────────────────────────────────────────────────────────────────┘
@@ -7,12 +7,24 @@
     BAM   stem ─ stage 1 ─ BAM ─ stage 2 ─ BAM ─ stage 3 ─ BAM ─ stage 4 ─ mean ─ classifier
           between plain stages, see attention/bam.py
 
+The authors publish weights of ResNet-50, whose 3×3 convolutions have one group and half the width.
+
 Source: Woo et al., *CBAM*, ECCV 2018, and Park et al., *BAM*, BMVC 2018; MODELS/model_resnet.py
 (github.com/Jongchan/attention-module).
 """
 
 from .attention import BAM, CBAM
 from .residual import CIFAR_STAGES, ResidualNet, cifar_stem, grouped_units, imagenet_stages, imagenet_stem
+
+
+def resnet50_cbam(num_classes: int = 1000) -> ResidualNet:
+    """Return ResNet-50 with CBAM for ImageNet: 28.1 M parameters, 4.1 G multiply-adds at 224 pixels."""
+    return ResidualNet(imagenet_stem(), 64, imagenet_stages((3, 4, 6, 3), 64), grouped_units(1, CBAM), num_classes)
+
+
+def resnet50_bam(num_classes: int = 1000) -> ResidualNet:
+    """Return ResNet-50 with BAM for ImageNet: 25.9 M parameters, 4.2 G multiply-adds at 224 pixels."""
+    return ResidualNet(imagenet_stem(), 64, imagenet_stages((3, 4, 6, 3), 64), grouped_units(1), num_classes, BAM)
 
 
 def resnext50_cbam(num_classes: int = 1000) -> ResidualNet:

@@ -10,6 +10,8 @@ from typing import Any
 
 from ..errors import MiniskError, require_integers
 from .block_attention import (
+    resnet50_bam,
+    resnet50_cbam,
     resnext29_bam,
     resnext29_cbam,
     resnext50_bam,
@@ -104,6 +106,17 @@ _MODELS = (
     _table_2(inception_v3, _INCEPTION_V3, 299, normalization=_AROUND_ZERO, smallest_size=299),
     _table_2(inception_v4, _INCEPTION_V4, 299, normalization=_AROUND_ZERO, smallest_size=75),
     _table_2(inception_resnet_v2, _INCEPTION_V4, 299, normalization=_AROUND_ZERO, smallest_size=75),
+    *[
+        ModelInfo(
+            make,
+            224,
+            1000,
+            f"{paper}; the error is that of the authors' README",
+            Published(parameters, None, {"ImageNet 224": error}),
+            _IMAGENET_PIXELS,
+        )
+        for make, paper, parameters, error in ((resnet50_bam, _BAM, 25.92, 23.14), (resnet50_cbam, _CBAM, 28.09, 22.38))
+    ],
     ModelInfo(resnext29, 32, 10, f"{_RESNEXT}, 16×32d; {_SKNET}, table 4"),
     _table_2(resnext50, f"{_RESNEXT}, 32×4d"),
     _table_2(resnext101, f"{_RESNEXT}, 32×4d"),
@@ -132,7 +145,7 @@ MODELS: Mapping[str, ModelInfo] = {model.name: model for model in sorted(_MODELS
 NAMES = tuple(MODELS)
 # Arguments that decide on how a network computes, and so belong to its weights.
 _MOST_CLASSES = 2**31 - 1  # NumPy refuses the size of a larger layer before it asks for memory
-OPTIONS = ("caffe_pool", "count_include_pad", "auxiliary")
+OPTIONS = ("caffe_pool", "count_include_pad", "auxiliary", "extra_sums")
 
 
 def info(name: str) -> ModelInfo:

@@ -173,14 +173,17 @@ def imagenet_stem(caffe_pool: bool = False) -> Sequential:
     return Sequential(Conv2d(3, 64, 7, 2, padding=3, bias=False), norm, pool)
 
 
-def imagenet_stages(units: Sequence[int]) -> list[Stage]:
+def imagenet_stages(units: Sequence[int], width: int = 128) -> list[Stage]:
     """Return four stages with these numbers of units; all but the first halve the image.
 
-    Width 128, 256, 512, 1024; the output has twice the width.
+    Outputs are 256, 512, 1024, 2048 channels.
+
+    Args:
+        units: of each stage.
+        width: inner width of the first stage's units; it doubles with each stage. 128 is ResNeXt's, 64 ResNet's.
     """
-    widths = (128, 256, 512, 1024)
     strides = (1, 2, 2, 2)
-    return [Stage(w, 2 * w, n, stride) for w, n, stride in zip(widths, units, strides, strict=True)]
+    return [Stage(width << i, 256 << i, n, stride) for i, (n, stride) in enumerate(zip(units, strides, strict=True))]
 
 
 # SKNet's CIFAR networks: three stages of three units.

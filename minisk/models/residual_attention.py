@@ -11,6 +11,13 @@ Two families differ in the unit. AttentionNeXt has ResNeXt's unit. Attention has
     x ─┬─ BN ─ ReLU ─ a ─ 1×1 → c/4 ─ BN ─ ReLU ─ 3×3 ─ BN ─ ReLU ─ 1×1 → c ─ + ─
        └─ shortcut: x, or 1×1 of a ──────────────────────────────────────────┘
 
+Two options change what is computed, not the parameters. caffe_pool=False pads each pool by 1 instead of pooling in ceil
+mode. extra_sums=True also adds dᵢ and T to the mask branch, which then has residuals around its own residual units:
+
+    u ← unit(dᵢ + unit(dᵢ) + resize(u))        the mask's first convolution takes T + resize(u)
+
+The ports to PyTorch compute so: github.com/tengshaofeng/ResidualAttentionNetwork-pytorch, and resattnet of pytorchcv.
+
 Source: Wang et al., *Residual Attention Network for Image Classification*, CVPR 2017; the prototxt files of
 github.com/fwang91/residual-attention-network.
 """
@@ -55,14 +62,19 @@ class PreActivationUnit(Module):
 
 
 class Rise(Module):
-    """One step up in the mask branch: u ← unit(unit(d) + resize(u, to the size of d)); d, u: of C channels."""
+    """One step up in the mask branch: u ← unit(unit(d) + resize(u, to the size of d)); d, u: of C channels.
 
-    def __init__(self, unit: Callable[[], Module]) -> None:
+    extra_sums: also add d itself.
+    """
+
+    def __init__(self, unit: Callable[[], Module], extra_sums: bool = False) -> None:
         self.skip = unit()
         self.merge = unit()
+        self.extra_sums = extra_sums
 
     def forward(self, d: Tensor, u: Tensor) -> Tensor:
-        return self.merge(self.skip(d) + ops.interpolate(u, d.shape[2:]))
+        total = self.skip(d) + ops.interpolate(u, d.shape[2:])
+        return self.merge(total + d if self.extra_sums else total)
 
 
 class AttentionModule(Module):
@@ -73,21 +85,31 @@ class AttentionModule(Module):
         pools: k, how often the mask branch halves the map.
         unit: returns a unit for (in_channels, width, out_channels, stride, project).
         norm: batch norm and ReLU before the mask's first 1×1 convolution, as units with pre-activation need it.
+        caffe_pool, extra_sums: see the top of the file.
 
     Raises:
         ShapeError: the map is too small to be halved k times.
     """
 
-    def __init__(self, channels: int, pools: int, unit: UnitFactory, norm: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        pools: int,
+        unit: UnitFactory,
+        norm: bool,
+        caffe_pool: bool = True,
+        extra_sums: bool = False,
+    ) -> None:
         def same() -> Module:
             return unit(channels, channels // 2, channels, 1, False)
 
         self.first = same()
         self.trunk = Sequential(same(), same())
-        self.pool = MaxPool2d(3, 2, ceil_mode=True)
+        self.pool = MaxPool2d(3, 2, ceil_mode=True) if caffe_pool else MaxPool2d(3, 2, padding=1)
         self.down = ModuleList([same() for _ in range(pools)])
         self.lowest = same()
-        self.rises = ModuleList([Rise(same) for _ in range(pools - 1)])
+        self.rises = ModuleList([Rise(same, extra_sums) for _ in range(pools - 1)])
+        self.extra_sums = extra_sums
         self.mask = Sequential(*([_norm(channels)] if norm else []))
         for layer in (_pointwise(channels), _norm(channels), _pointwise(channels), Sigmoid()):
             self.mask.append(layer)
@@ -100,7 +122,8 @@ class AttentionModule(Module):
         u = self.lowest(maps.pop())
         for rise in self.rises:
             u = rise(maps.pop(), u)
-        mask = self.mask(ops.interpolate(u, trunk.shape[2:]))
+        u = ops.interpolate(u, trunk.shape[2:])
+        mask = self.mask(u + trunk if self.extra_sums else u)
         return self.last(mask * trunk + trunk)
 
     def _descend(self, p: Tensor) -> Iterator[Tensor]:
@@ -119,25 +142,39 @@ def attentionnext56(num_classes: int = 1000) -> ResidualNet:
     return _network(grouped_units(32), False, (1, 1, 1), num_classes)
 
 
-def attention56(num_classes: int = 1000) -> ResidualNet:
-    """Return Attention-56 for ImageNet: 31.8 M parameters, 6.27 G multiply-adds at 224 pixels."""
-    return _network(pre_activation_unit, True, (1, 1, 1), num_classes)
+def attention56(num_classes: int = 1000, caffe_pool: bool = True, extra_sums: bool = False) -> ResidualNet:
+    """Return Attention-56 for ImageNet: 31.8 M parameters, 6.27 G multiply-adds at 224 pixels.
+
+    caffe_pool, extra_sums: the defaults are the authors'; see the top of the file.
+    """
+    return _network(pre_activation_unit, True, (1, 1, 1), num_classes, caffe_pool, extra_sums)
 
 
-def attention92(num_classes: int = 1000) -> ResidualNet:
-    """Return Attention-92 for ImageNet: 52.5 M parameters, 10.5 G multiply-adds at 224 pixels."""
-    return _network(pre_activation_unit, True, (1, 2, 3), num_classes)
+def attention92(num_classes: int = 1000, caffe_pool: bool = True, extra_sums: bool = False) -> ResidualNet:
+    """Return Attention-92 for ImageNet: 52.5 M parameters, 10.5 G multiply-adds at 224 pixels.
+
+    caffe_pool, extra_sums: the defaults are the authors'; see the top of the file.
+    """
+    return _network(pre_activation_unit, True, (1, 2, 3), num_classes, caffe_pool, extra_sums)
 
 
-def _network(unit: UnitFactory, norm: bool, modules: Sequence[int], num_classes: int) -> ResidualNet:
+def _network(
+    unit: UnitFactory,
+    norm: bool,
+    modules: Sequence[int],
+    num_classes: int,
+    caffe_pool: bool = True,
+    extra_sums: bool = False,
+) -> ResidualNet:
     """Return a network of units; modules: their number in each of the first three stages."""
     counts = dict(zip(POOLS, modules, strict=True))
 
     def between(channels: int) -> Module:
-        return Sequential(*[AttentionModule(channels, POOLS[channels], unit, norm) for _ in range(counts[channels])])
+        settings = (channels, POOLS[channels], unit, norm, caffe_pool, extra_sums)
+        return Sequential(*[AttentionModule(*settings) for _ in range(counts[channels])])
 
     last_norm = _norm(2048) if norm else None
-    return ResidualNet(imagenet_stem(caffe_pool=True), 64, STAGES, unit, num_classes, between, last_norm)
+    return ResidualNet(imagenet_stem(caffe_pool), 64, STAGES, unit, num_classes, between, last_norm)
 
 
 def pre_activation_unit(in_channels: int, width: int, out_channels: int, stride: int, project: bool) -> Module:

@@ -14,6 +14,7 @@ from .. import kernels
 from ..autograd import Context, Function, Tensor, is_grad_enabled
 from ..backend import Array, array_module
 from ..errors import DtypeError, ShapeError
+from . import autocast
 from .dtypes import floating_operands, rounded_once
 from .softmax import softmax
 
@@ -65,6 +66,8 @@ def cross_entropy(logits: Tensor, target: Tensor | Array, label_smoothing: float
         expected = f"must be (N, K), and target {given.shape} (N,) or (N, K)"
         raise ShapeError(f"cross_entropy: logits {logits.shape} {expected}")
     shares = _one_hot(given, logits) if given.ndim == 1 else given
+    if autocast.state.enabled and shares.dtype.kind == "f":
+        shares = shares.astype(autocast.dtype_for("cross_entropy", (logits.dtype, shares.dtype)), copy=False)
     if shares.dtype != logits.dtype:
         raise DtypeError(f"cross_entropy: target shares have dtype {shares.dtype}, but logits {logits.dtype}")
     smoothing = float(label_smoothing)  # a NumPy scalar would impose its own dtype

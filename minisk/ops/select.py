@@ -18,7 +18,7 @@ from ..autograd import Context, Function, Tensor, is_grad_enabled
 from ..backend import Array, array_module
 from ..errors import ShapeError
 from .axpy import channel_dot, channel_scale
-from .dtypes import floating_operands
+from .dtypes import floating_operands, rounded_once
 from .shape import stack
 
 
@@ -44,6 +44,7 @@ class Select(Function):
         return _dlogits(weights, da), *(channel_scale(weights[:, m], dout) for m in range(len(branches)))
 
 
+@rounded_once
 def _dlogits(weights: Tensor, da: Tensor) -> Tensor:
     return weights * (da - (weights * da).sum(1, keepdims=True))
 

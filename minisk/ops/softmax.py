@@ -9,7 +9,7 @@ from ..autograd import Context, Function, Tensor, is_grad_enabled
 from ..autograd.words import numpy_words
 from ..backend import Array
 from ..errors import ShapeError
-from .dtypes import floating
+from .dtypes import floating, rounded_once
 from .shape import normalize_axes
 
 
@@ -26,7 +26,12 @@ class Softmax(Function):
         (y,) = ctx.saved_tensors
         if not is_grad_enabled():  # no graph is recorded, so the fused kernel can be used
             return Tensor(kernels.softmax_grad(dy.data, y.data, ctx.axis))
-        return y * (dy - (dy * y).sum(ctx.axis, keepdims=True))
+        return _softmax_gradient(dy, y, axis=ctx.axis)
+
+
+@rounded_once
+def _softmax_gradient(dy: Tensor, y: Tensor, axis: int) -> Tensor:
+    return y * (dy - (dy * y).sum(axis, keepdims=True))
 
 
 class LogSoftmax(Function):
@@ -42,7 +47,12 @@ class LogSoftmax(Function):
         (y,) = ctx.saved_tensors
         if not is_grad_enabled():  # no graph is recorded, so the fused kernel can be used
             return Tensor(kernels.log_softmax_grad(dy.data, y.data, ctx.axis))
-        return dy - y.exp() * dy.sum(ctx.axis, keepdims=True)
+        return _log_softmax_gradient(dy, y, axis=ctx.axis)
+
+
+@rounded_once
+def _log_softmax_gradient(dy: Tensor, y: Tensor, axis: int) -> Tensor:
+    return dy - y.exp() * dy.sum(axis, keepdims=True)
 
 
 @numpy_words

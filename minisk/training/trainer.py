@@ -251,7 +251,7 @@ class Trainer:
         losses: list[Tensor] = []  # of each part, weighted by its share of the batch
         correct: list[Tensor] = []
         image_parts, label_parts = self._in_parts(images), self._in_parts(labels)
-        # Where float16 overflows, the norm of the gradient will say so.
+        # Where float16 overflows, the norm of the gradient will say so; ranks then also sum ∞ and -∞.
         with contextlib.nullcontext() if scaling is None else np.errstate(over="ignore", invalid="ignore"):
             for image_part, label_part in zip(image_parts, label_parts, strict=True):
                 x, y = Tensor(image_part).to(self.device), Tensor(label_part).to(self.device)
@@ -263,7 +263,7 @@ class Trainer:
                     (loss * scale).backward()
                 losses.append(loss.detach())
                 correct.append(count_correct(models.logits_of(outputs).detach(), y))
-        count, total_loss, total_correct, norm = self._measure(len(images), losses, correct)
+            count, total_loss, total_correct, norm = self._measure(len(images), losses, correct)
         norm /= scale
         overflowed = scaling is not None and math.isfinite(total_loss) and not scaling.update(norm)
         for name, value in (("loss", total_loss), ("gradient norm", norm)):

@@ -124,6 +124,21 @@ def test_a_tree_is_listed_for_a_user_without_a_home_folder(tree, monkeypatch, ca
     ]
 
 
+def test_animated_gifs_are_counted_once_when_a_tree_is_listed(tree, caplog):
+    frames = [photograph(seed) for seed in range(3)]
+    for label in ("n01", "n02"):
+        frames[0].save(tree / f"train/{label}/moving.GIF", save_all=True, append_images=frames[1:])
+    frames[0].save(tree / "train/n01/still.gif")
+    (tree / "train/n03/broken.gif").write_bytes(b"GIF89a")  # an error only when it is decoded
+    path = tree / "train/n01/moving.GIF"
+    expected = f"imagenet: animated GIFs, of which only the first frame is read: 2, such as {path}"
+    for _ in range(2):  # the second time, the list comes from the cache
+        dataset = ImageFolder(tree, "train", VIEW)
+        assert [record.getMessage() for record in caplog.records] == [expected]
+    index = dataset.files.index("n01/moving.GIF")
+    assert dataset.fetch([index])[0].shape == (1, 3, VIEW.size, VIEW.size)
+
+
 def test_class_without_validation_images_is_a_warning(tree, caplog):
     for path in (tree / "val" / "n02").iterdir():
         path.unlink()

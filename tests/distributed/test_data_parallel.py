@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import tiny_run
+from agreement import kernel_mode
 from photographs import make_tree
 from thread_group import on_ranks
 from tiny_run import assert_same_bits, config, tiny_net, weights
@@ -13,8 +14,9 @@ from minisk import models, nn, ops
 from minisk.autograd import Tensor
 from minisk.distributed import DataParallel, EndedByPeer
 from minisk.errors import CheckpointError, DataError, MiniskError
+from minisk.ops.autocast import autocast
 from minisk.serialization import load_checkpoint
-from minisk.training import Trainer, images, run_folder
+from minisk.training import LossScale, Trainer, images, run_folder
 
 # Ten steps: 64 images in batches of 16 are 4 steps an epoch.
 SETTINGS = {"epochs": 3, "lr": 0.05, "clip_norm": 1.0, "ema": 0.8, "accumulate": 2, "momentum": 0.9}
@@ -144,6 +146,60 @@ def test_a_rank_with_one_image_can_train_if_batch_norm_is_synchronised(tmp_path)
     assert trainer.schedule.steps == 1
     with pytest.raises(MiniskError, match=r"SKConv: x .* is one image"):
         train(tmp_path / "own", 2, after(1), batch_size=2, sync_bn=False)
+
+
+# --- Mixed precision ------------------------------------------------------------------------------------------
+
+
+def normalize_half(group, norm, images, dout):
+    """Normalise float16 images, this rank's share; return the output, and the gradients that all ranks agree on."""
+    x = Tensor(np.array_split(images, group.size)[group.rank], requires_grad=True)
+    parallel = DataParallel(norm, group)
+    with autocast():
+        out = norm(x)
+    out.backward(Tensor(np.array_split(dout, group.size)[group.rank]))
+    parallel.exchange(np.zeros(1))
+    return [t.numpy() for t in (out, x.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var)]
+
+
+@pytest.mark.parametrize("mode", ["numpy", "threads"])  # the modes that compute float16 without a GPU
+def test_synchronised_batch_norm_of_float16_images_keeps_statistics_and_parameters_in_float32(mode):
+    rng = np.random.default_rng(0)
+    images = (100 + rng.standard_normal((5, 3, 4, 4))).astype(np.float16)  # float16 could not hold their squares' sums
+    dout = rng.standard_normal(images.shape).astype(np.float16)
+
+    def on(size):
+        with kernel_mode(mode):
+            return on_ranks(size, lambda group: normalize_half(group, nn.BatchNorm2d(3, relu=True), images, dout))
+
+    (one,), several = on(1), on(3)
+    assert [str(array.dtype) for array in one] == ["float16"] * 2 + ["float32"] * 4
+    whole = [np.concatenate([results[i] for results in several]) for i in (0, 1)] + several[0][2:]
+    for seen, expected, tolerance in zip(whole, one, [1e-3, 1e-3, 1e-6, 1e-6, 1e-6, 1e-6], strict=True):
+        assert seen.dtype == expected.dtype
+        assert np.abs(seen - expected).max() <= tolerance * np.abs(expected).max()
+    for results in several[1:]:
+        assert [array.tobytes() for array in results[2:]] == [array.tobytes() for array in several[0][2:]]
+
+
+def test_steps_that_overflow_are_left_out_on_all_ranks_and_they_train_the_network_of_one_rank(tmp_path):
+    settings = {**SETTINGS, "precision": "mixed"}
+
+    def run(size):
+        def work(group):
+            trainer = Trainer(config(**settings), tmp_path / str(size), group=group)
+            trainer.state.loss_scale = LossScale(2.0**24)
+            list(trainer.run(progress=False))
+            return trainer
+
+        return on_ranks(size, work)
+
+    (one,), ranks = run(1), run(2)
+    assert ranks[0].state.loss_scale == ranks[1].state.loss_scale
+    assert ranks[0].schedule.steps == ranks[1].schedule.steps < 12  # of 12 batches some were left out
+    assert_same_bits(weights(ranks[0]), weights(ranks[1]))
+    losses = [[epoch.train_loss for epoch in trainer.history] for trainer in (one, ranks[0])]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 # --- Stopping, saving, going on -----------------------------------------------------------------------------

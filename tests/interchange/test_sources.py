@@ -143,7 +143,8 @@ def test_the_rules_of_an_entry_reach_every_module_of_its_models(entry):
 def test_each_source_is_found_by_its_names():
     for source in ("timm", "pytorchcv", "caffe"):
         assert matching_sources(list(SAMPLES[source]))[0].name == source
-    assert [found.name for found in matching_sources(list(SAMPLES["torchvision"]))] == ["timm", "torchvision"]
+    # The project of CBAM names a network without attention as torchvision does: its entries come last.
+    assert [found.name for found in matching_sources(list(SAMPLES["torchvision"]))][:2] == ["timm", "torchvision"]
     assert matching_sources(["stem.0.weight", "classifier.weight"]) == []
 
 

@@ -25,6 +25,12 @@ def test_attention56_has_the_exact_size_of_its_authors_file():
     assert row.macs == (6_270_836_736, 11_554_646_784, 12_795_494_400)
 
 
+@pytest.mark.parametrize(("name", "parameters"), [("resnet50_cbam", 28_089_624), ("resnet50_bam", 25_915_099)])
+def test_the_networks_with_published_weights_have_the_size_of_the_cbam_paper(name, parameters):
+    # 28.09 M and 25.92 M in its table of ImageNet results. torchvision's ResNet-50 has 25,557,032 of them.
+    assert count(name).parameters == parameters
+
+
 @pytest.mark.parametrize(
     ("make", "parameters"),
     [

@@ -29,7 +29,7 @@ ROUNDED_ONCE = {
     "interpolate",
 }
 ROUNDED_ONCE |= {"log", "log_softmax", "matmul", "mean", "mul", "neg", "pow", "softmax", "sqrt", "sub", "sum", "sum_to"}
-ROUNDED_ONCE |= {"tanh", "var"}
+ROUNDED_ONCE |= {"axpy", "select", "tanh", "var"}
 SLACK = 1e-6  # of the largest operand: float32 rounds before float16 does
 
 

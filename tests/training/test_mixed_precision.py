@@ -1,5 +1,6 @@
 """Training in mixed precision: it follows float32, an overflow costs a step, and a run resumes with the same bits."""
 
+import itertools
 import json
 
 import numpy as np
@@ -46,25 +47,62 @@ def test_losses_follow_those_of_float32(tiny, tmp_path):
     assert losses["mixed"] != losses["float32"]
 
 
-def test_steps_whose_gradient_overflows_are_left_out(tiny, tmp_path):
-    trainer = Trainer(Config(epochs=2, batch_size=8, lr=0.1, device="cpu", precision="mixed"), tmp_path)
-    trainer.state.loss_scale = LossScale(2.0**22)
-    before = weights(trainer)
-    batch = next(trainer.train_loader.epoch(1))
+def test_from_the_same_weights_loss_and_gradient_of_sknet_small_are_those_of_float32():
+    """The gradient differs by more than a rounding of float16, 5e-4, because masks of ReLU change with it.
+
+    Measured over 200 steps of training: the loss differs by 5e-4 at most; the gradient by 2 to 9 % of its norm, and
+    along float32's direction by 1 % at most. Rounding only the weights and the images to float16, and computing in
+    float32, changes the gradient by 2 to 7 %.
+    """
+    ms.manual_seed(0)
+    model = models.create("sknet_small", 10)
+    images = make_shapes(16, seed=0)
+    x = ms.tensor((images.images / 128.0 - 1).astype(np.float32))
+    losses, gradients = [], []
+    for mixed in (False, True):
+        model.zero_grad()
+        with ms.autocast(mixed):
+            loss = ops.cross_entropy(model(x), ms.tensor(images.labels))
+        (loss * 2.0**14).backward()
+        losses.append(loss.item())
+        gradients.append(np.concatenate([p.grad.numpy().ravel() for p in model.parameters()]).astype(np.float64))
+    exact, seen = gradients
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3) and losses[1] != losses[0]
+    assert np.linalg.norm(seen - exact) < 0.15 * np.linalg.norm(exact)
+    assert seen @ exact == pytest.approx(exact @ exact, rel=0.02)
+
+
+def learned(trainer):
+    """Return copies of all arrays of a checkpoint but the running statistics, which forward updates."""
+    arrays, _ = trainer.state.to_checkpoint()
+    return {name: array.copy() for name, array in arrays.items() if "running" not in name}
+
+
+def test_a_step_whose_gradient_overflows_is_left_out(tiny, tmp_path):
+    trainer = Trainer(Config(batch_size=8, lr=0.1, device="cpu", precision="mixed", ema=0.8), tmp_path)
+    first, second = itertools.islice(trainer.train_loader.epoch(1), 2)
     trainer.model.train()
-    trainer.train_step(batch)
-    assert trainer.schedule.steps == 0 and trainer.state.loss_scale.scale == 2.0**21
-    after = weights(trainer)
-    parameters = [name for name, _ in trainer.model.named_parameters()]
-    assert_same_bits({name: before[name] for name in parameters}, {name: after[name] for name in parameters})
+    trainer.train_step(first)  # momentum and average are not at their beginning
+    before, steps = learned(trainer), trainer.schedule.steps
+    trainer.state.loss_scale = LossScale(2.0**30)
+    trainer.train_step(second)
+    assert trainer.schedule.steps == steps and trainer.state.loss_scale == LossScale(2.0**29)
+    assert_same_bits(before, learned(trainer))
+
+
+def test_training_recovers_from_a_scale_of_two_to_the_30(tiny, tmp_path):
+    trainer = Trainer(Config(epochs=4, batch_size=8, lr=0.1, device="cpu", precision="mixed"), tmp_path)
+    trainer.state.loss_scale = LossScale(2.0**30)
     list(trainer.run(progress=False))
-    scale = trainer.state.loss_scale
-    assert scale.scale < 2.0**21 and 0 < scale.good_steps <= trainer.schedule.steps
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     overflows = [event["loss_scale"] for event in events if event["event"] == "overflow"]
-    assert overflows == [2.0 ** (22 - i) for i in range(len(overflows))] and scale.scale == overflows[-1] / 2
-    assert trainer.schedule.steps == 1 + 2 * 8 - len(overflows)
-    assert np.isfinite(trainer.history[-1].train_loss)
+    # Measured: 13 of 32 steps, and 2¹⁷ afterwards; the same for sknet_small with 16 images.
+    assert 8 <= len(overflows) <= 16
+    assert overflows == [2.0 ** (30 - i) for i in range(len(overflows))]
+    scale = trainer.state.loss_scale
+    assert scale.scale == overflows[-1] / 2 and scale.good_steps > 8
+    assert trainer.schedule.steps == 4 * 8 - len(overflows)
+    assert trainer.history[-1].train_loss < trainer.history[0].train_loss
 
 
 def test_a_loss_that_is_not_finite_is_still_an_error(tiny, tmp_path):

@@ -15,9 +15,9 @@ from .precision import narrow, precise_sum, widen
 
 def axpy(a: Array, x: Array, y: Array) -> Array:
     """Return a · x + y."""
-    out = channel_scale(a, x)
+    out = channel_scale(widen(a), widen(x))
     out += y
-    return out
+    return narrow(out, like=x)
 
 
 def channel_scale(a: Array, x: Array) -> Array:
