@@ -6,7 +6,6 @@ import argparse
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 
 from .answers import judge, judge_solution, sentence_about_stop, tries_of
@@ -38,15 +37,16 @@ def start_chapter(chosen: Chapter) -> int:
 def check_chapter(chosen: Chapter) -> int:
     """Check the reader's exercise, print one sentence, and note a success."""
     folder = reader_folder() / chosen.name
-    stop = threading.Timer(LONGEST_CHECK, os.kill, [os.getpid(), signal.SIGINT])
-    stop.daemon = True
-    stop.start()
+    # An alarm raises KeyboardInterrupt, as Ctrl-C does. A job in the background ignores Ctrl-C itself.
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_CHECK)
     try:
         wrong = judge(chosen, folder)
     except KeyboardInterrupt as error:
         wrong = sentence_about_stop(error, folder)
     finally:
-        stop.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     if wrong is not None:
         print(wrong)
         return 1
