@@ -34,7 +34,7 @@ def blas_core() -> str:
 def _function(name: str) -> Any:
     """Return a function of the OpenBLAS in this process, or None. It depends on the machine, not only on variables."""
     with contextlib.suppress(OSError):
-        lines = Path("/proc/self/maps").read_text().splitlines()
+        lines = Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()
         for library in sorted({line.split(maxsplit=5)[-1] for line in lines if "blas" in line}):
             for prefix in _PREFIXES:
                 with contextlib.suppress(OSError, AttributeError):

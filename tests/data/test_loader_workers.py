@@ -66,7 +66,7 @@ def long_epoch(workers):
 
 def shared_bytes():
     """Size of the files without a name that this process has mapped: the shared memory."""
-    lines = Path("/proc/self/maps").read_text().splitlines()
+    lines = Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()
     ranges = [line.split()[0].split("-") for line in lines if "/pym-" in line]
     return sum(int(end, 16) - int(start, 16) for start, end in ranges)
 

@@ -187,7 +187,7 @@ def test_libraries_share_their_stacks(tmp_path: Path, mode: str) -> None:
             out = np.full(1024, -1, np.int32)
             launch(Kernel(path, "set"), (1,), (1024,), (out,))
             assert (out == number).all()
-            counts.append(len(Path("/proc/self/maps").read_text().splitlines()))
+            counts.append(len(Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()))
     assert counts[2] - counts[0] < 1000, counts
 
 
@@ -206,6 +206,6 @@ def test_stacks_of_a_thread_end_with_it(tmp_path: Path) -> None:
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
-        counts.append(len(Path("/proc/self/maps").read_text().splitlines()))
+        counts.append(len(Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()))
     # Two processors keep some 4,100 ranges while they live. If stacks outlived their threads, there were 20,000 more.
     assert counts[-1] - counts[0] < 6000, counts
