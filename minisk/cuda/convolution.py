@@ -19,13 +19,12 @@ MOST_PARTIAL = 8 << 20  # elements of partial weight gradients
 
 def launch_conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array | None:
     """Return the convolution, (N, O, Ho, Wo), or None if matrix products (BLAS, cuBLAS) are faster."""
-    if geometry.skips_pixels(weight.shape[2:]):
-        x, geometry = _every_stride(x, geometry), geometry.dense()
-    layout = forward_layout(x, weight, geometry)
+    seen, geometry = _seen(x, weight.shape[2:], geometry)
+    layout = forward_layout(seen, weight, geometry)
     if layout is None:
         return None
-    size = geometry.output_size(x.shape[2:], weight.shape[2:])
-    return _convolve(layout, x, weight, layout.inputs, 1, (len(x), len(weight), *size))
+    shape = (len(x), len(weight), *geometry.output_size(seen.shape[2:], weight.shape[2:]))
+    return _convolve(layout, array_module(x).ascontiguousarray(seen), weight, layout.inputs, 1, shape)
 
 
 def launch_conv2d_input_grad(
@@ -33,12 +32,11 @@ def launch_conv2d_input_grad(
 ) -> Array | None:
     """Return dx of this shape, or None if matrix products are faster."""
     if geometry.skips_pixels(weight.shape[2:]):
-        dx = array_module(dout).zeros(shape, dout.dtype)
-        seen = geometry.every_stride(dx)
-        gradient = launch_conv2d_input_grad(dout, weight, geometry.dense(), seen.shape)
+        gradient = launch_conv2d_input_grad(dout, weight, geometry.dense(), (*shape[:2], *dout.shape[2:]))
         if gradient is None:
             return None
-        seen[...] = gradient
+        dx = array_module(dout).zeros(shape, dout.dtype)
+        geometry.every_stride(dx)[...] = gradient
         return dx
     layout = input_grad_layout(dout, weight, geometry, shape)
     return None if layout is None else _convolve(layout, dout, weight, 1, layout.outputs, shape)
@@ -46,11 +44,11 @@ def launch_conv2d_input_grad(
 
 def launch_conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array | None:
     """Return dweight of this shape, or None if matrix products are faster."""
-    if geometry.skips_pixels(shape[2:]):
-        x, geometry = _every_stride(x, geometry), geometry.dense()
-    layout = weight_grad_layout(x, geometry, shape)
+    seen, geometry = _seen(x, shape[2:], geometry)
+    layout = weight_grad_layout(seen, geometry, shape)
     if layout is None:
         return None
+    x = array_module(x).ascontiguousarray(seen)
     if layout.is_pointwise and layout.groups == 1 and len(x) * math.prod(x.shape[2:]) <= POSITIONS:
         planes, slopes = _weight_grad_as_convolution(x, dout)
         out = launch_conv2d(planes, slopes, geometry)
@@ -58,9 +56,14 @@ def launch_conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, sha
     return _correlate(layout, x, dout, shape)
 
 
-def _every_stride(x: Array, geometry: ConvGeometry) -> Array:
-    """Return the pixels that a 1×1 kernel sees as an array of their own: neighbouring pixels fill the tiles."""
-    return array_module(x).ascontiguousarray(geometry.every_stride(x))
+def _seen(x: Array, kernel: tuple[int, ...], geometry: ConvGeometry) -> tuple[Array, ConvGeometry]:
+    """Return x and the geometry, but of a kernel that skips pixels those that it sees, as a view, without a stride.
+
+    A copy of the view has neighbouring pixels, which fill the tiles.
+    """
+    if geometry.skips_pixels(kernel):
+        return geometry.every_stride(x), geometry.dense()
+    return x, geometry
 
 
 def _weight_grad_as_convolution(x: Array, dout: Array) -> tuple[Array, Array]:

@@ -224,9 +224,8 @@ class Layout(NamedTuple):
 
     def staged(self, for_weights: bool) -> int:
         """Return the elements in shared memory."""
-        if self.is_panel:
-            return self.band * self.inputs * self.pitch
-        return self.inputs * self.channel_size + for_weights * self.outputs * self.gradient_size
+        rows = self.band if self.is_panel else 1
+        return rows * self.inputs * self.channel_size + for_weights * self.outputs * self.gradient_size
 
     def plan(self) -> PlanFields:
         """Return what the kernels read from memory."""

@@ -143,8 +143,8 @@ _MODELS = (
 )
 MODELS: Mapping[str, ModelInfo] = {model.name: model for model in sorted(_MODELS, key=lambda model: model.name)}
 NAMES = tuple(MODELS)
-# Arguments that decide on how a network computes, and so belong to its weights.
 _MOST_CLASSES = 2**31 - 1  # NumPy refuses the size of a larger layer before it asks for memory
+# Arguments that decide on how a network computes, and so belong to its weights.
 OPTIONS = ("caffe_pool", "count_include_pad", "auxiliary", "extra_sums")
 
 

@@ -66,8 +66,6 @@ _OPENMP_PROGRAM = "#include <omp.h>\nint minisk_threads() { return omp_get_max_t
 _EMPTY_PROGRAM = "int minisk_threads() { return 1; }\n"
 # Part of every key; another number gives up all libraries that were built before.
 _CACHE_VERSION = "3"
-
-
 _BYTES = "surrogateescape"  # how Python keeps the bytes of a path that is not UTF-8: they are written as they were
 
 
