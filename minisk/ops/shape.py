@@ -199,7 +199,7 @@ class Pad(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, pad_width: tuple[tuple[int, int], ...]) -> Array:
         ctx.window = tuple(slice(before, before + size) for (before, _), size in zip(pad_width, x.shape, strict=True))
-        return array_module(x).pad(x, pad_width)
+        return array_module(x).pad(x, pad_width) if pad_width else x.copy()  # NumPy's pad refuses no axes
 
     @staticmethod
     def backward(ctx: Context, dout: Tensor) -> Tensor:
@@ -225,8 +225,6 @@ def pad(x: Tensor, pad_width: int | Sequence[Any]) -> Tensor:
         raise ShapeError(f"pad: pad_width {pad_width} does not fit the {x.ndim} axes of {x.shape}") from None
     if pairs.dtype.kind not in "iu" or (pairs < 0).any():
         raise ShapeError(f"pad: pad_width {pad_width} must hold integers of at least 0")
-    if x.ndim == 0:
-        return x  # NumPy's pad refuses it
     return Pad.apply(x, pad_width=tuple((int(a), int(b)) for a, b in pairs))
 
 

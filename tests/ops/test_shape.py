@@ -66,6 +66,13 @@ def test_pad_takes_one_number_or_one_pair_for_all_axes(torch, width, per_axis):
     assert_parity(lambda x: ops.pad(x, width), lambda x: theirs(x, per_axis * 2), distinct([(2, 3)]))
 
 
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_pad_by_nothing_is_a_copy(shape):
+    x = ms.ones(shape)
+    ops.pad(x, 0).data[...] = 5
+    assert (x.data == 1).all()
+
+
 @draws(shapes(min_dims=1, max_dims=3), st.data())
 def test_concatenate_agrees_for_parts_of_different_length(shape, data):
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))

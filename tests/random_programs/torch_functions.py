@@ -44,7 +44,10 @@ def batch_norm(
 ) -> tuple[torch.Tensor, ...]:
     """Return the output, and the running statistics after the call."""
     mean, var = mean.clone(), var.clone()
-    out = F.batch_norm(x, mean, var, weight, bias, **settings)
+    # The gradient of PyTorch 2.13 is wrong if x and the incoming gradient lie differently in memory, one transposed.
+    out = F.batch_norm(x.contiguous(), mean, var, weight, bias, **settings)
+    if out.requires_grad:
+        out.register_hook(torch.Tensor.contiguous)
     return (F.relu(out) if relu else out, mean, var)
 
 
