@@ -15,7 +15,7 @@ from . import interrupts  # noqa: F401 (must be first: Ctrl-C may come during th
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .backend import cuda_available, manual_seed  # must be first: sets up OpenBLAS before NumPy is imported
+from .backend import cuda_available, empty_cache, manual_seed  # first: sets up OpenBLAS before NumPy is imported
 
 # isort: split
 from . import ops
@@ -80,7 +80,7 @@ __all__ += ["Function", "Tensor", "detect_anomaly", "enable_grad", "grad", "is_g
 __all__ += ["autocast", "is_autocast_enabled"]
 __all__ += ["arange", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like"]
 __all__ += ["rand", "randn", "tensor", "zeros", "zeros_like"]
-__all__ += ["cuda_available", "load", "manual_seed", "save"]
+__all__ += ["cuda_available", "empty_cache", "load", "manual_seed", "save"]
 __all__ += ["GradcheckReport", "Observer", "Profile", "draw_graph", "export_onnx", "gradcheck", "observe"]
 __all__ += ["profile"]
 __all__ += ["AnomalyError", "ArgumentError", "CheckpointError", "DataError", "DeviceError", "DtypeError"]

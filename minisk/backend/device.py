@@ -7,11 +7,13 @@ and only after the driver library was found.
 import ctypes
 import functools
 import logging
+import sys
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..errors import DeviceError
+from .threads import release_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +93,14 @@ def to_device(array: Array, device: str) -> Array:
 
     cupy.cuda.Device(index).use()
     return array if device_of(array) == f"cuda:{index}" else cupy.asarray(array)
+
+
+def empty_cache() -> None:
+    """Return the memory of freed arrays to the system: glibc and CuPy keep it for the next arrays."""
+    release_freed_memory()
+    cupy = sys.modules.get("cupy")
+    if cupy is not None:
+        cupy.get_default_memory_pool().free_all_blocks()
 
 
 def storage(array: Array) -> Any:

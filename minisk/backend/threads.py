@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 OPENBLAS, OPENMP = "OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT"
+_TRIM = -1  # M_TRIM_THRESHOLD in malloc.h
+_NEVER = -1  # as its value
 
 
 class Setting(NamedTuple):
@@ -36,18 +38,26 @@ class _Choice(NamedTuple):
     number: int | None = None  # of mallopt's option in malloc.h; None for an environment variable
 
 
+def _most_kept() -> int:
+    """Return the bytes of freed memory that a process keeps: a quarter of the machine's, within mallopt's int."""
+    pages, size = (os.sysconf(name) if hasattr(os, "sysconf") else 0 for name in ("SC_PHYS_PAGES", "SC_PAGE_SIZE"))
+    return max(256 << 20, min(2**31 - 1, pages * size // 4))
+
+
 # OpenBLAS's default of 2**26 cycles (30 ms) holds processors that the kernels need; 2**20 cycles are 0.3 ms.
 # With no spin at all, waking OpenMP's threads takes longer than a small kernel runs; its default spin holds processors
 # that BLAS's threads need.
 # By default glibc returns each freed array to the system and fetches it again page by page, which takes a third of a
-# convolution's time. 32 MB is the largest threshold that glibc accepts.
+# convolution's time.
 # Threads would have heaps of their own, in pieces of 64 MB, which never reach the trim threshold. What one thread has
 # freed would be of no use to the next.
 _CHOICES = {
     OPENBLAS: _Choice(20, "BLAS threads spin 2**20 cycles for the next product, then sleep"),
     OPENMP: _Choice(20000, "OpenMP threads spin 20,000 rounds for the next kernel, then sleep"),
-    "M_MMAP_THRESHOLD": _Choice(32 << 20, "freed arrays of up to 32 MB are kept for the next array", -3),
-    "M_TRIM_THRESHOLD": _Choice(256 << 20, "up to 256 MB at the end of the heap stays with the process", -1),
+    "M_MMAP_MAX": _Choice(0, "arrays of any size come from the heap, which keeps them for the next array", -4),
+    "M_TRIM_THRESHOLD": _Choice(
+        _most_kept(), "so many bytes at the end of the heap stay with the process until ms.empty_cache()", _TRIM
+    ),
     "M_TOP_PAD": _Choice(64 << 20, "the heap grows by 64 MB at a time", -2),
     "M_ARENA_MAX": _Choice(1, "all threads share one heap, so that memory freed by one serves the others", -8),
 }
@@ -76,6 +86,27 @@ def keep_freed_memory() -> None:
     for name, choice in _CHOICES.items():
         if choice.number is not None and _value_and_origin(name)[1] == "minisk":
             _mallopt()(choice.number, choice.value)
+
+
+@contextlib.contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep all freed memory inside a `with` block, as a training does: its next step needs as much. Return it after."""
+    settles = _value_and_origin("M_TRIM_THRESHOLD")[1] == "minisk"
+    if settles:
+        keep_freed_memory()
+        _mallopt()(_TRIM, _NEVER)
+    try:
+        yield
+    finally:
+        if settles:
+            _mallopt()(_TRIM, _most_kept())
+            release_freed_memory()
+
+
+def release_freed_memory() -> None:
+    """Return the memory of freed arrays, which glibc keeps, to the system."""
+    if _mallopt() is not None:
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def process_settings() -> list[Setting]:

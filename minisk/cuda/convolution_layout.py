@@ -9,7 +9,6 @@ kernels are products large enough for cuBLAS. Matrix products remain for kernels
 too long to stage, and for so few products that packing the weights would take longer than multiplying them.
 """
 
-import ctypes
 import functools
 import math
 from typing import NamedTuple
@@ -18,6 +17,7 @@ import numpy as np
 
 from ..backend import Array
 from ..runtime import kernel_mode, vector_bytes
+from .convolution_axes import Axis, PlanFields, forward_axes, odd_lines
 from .geometry import ConvGeometry
 
 MOST_TAPS = 64  # as in convolution.cu
@@ -27,7 +27,6 @@ FEW_PRODUCTS = 1 << 18
 WEIGHT_TIME = 2 / 3  # time to read the weights of an input, in that of multiplying one vector of pixels by them
 FEWEST_BLOCKS = 4  # of a weight gradient: interleaving more images leaves fewer blocks
 POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
-CACHE_LINE = 16  # elements of float32
 LONG_ROW = 128  # positions of a plane that a weight gradient sums at once
 IMAGES_TOGETHER = (1, 2, 4, 8, 16)
 
@@ -45,6 +44,7 @@ class Target(NamedTuple):
     most_staged_for_weights: int  # bytes
     most_channels: int  # of a group; more are left to matrix products
     weight_images: int  # that a weight gradient with several taps interleaves
+    out_vectors: int  # of a tile of a weight gradient of many outputs
     weights: int  # of one input channel, at least, for which a block of a weight gradient stages the images
     blocks: int  # that keep the processor busy
 
@@ -60,6 +60,7 @@ CPU = Target(
     most_staged_for_weights=8 << 20,  # fetching rows from further away costs less than summing tiles more often
     most_channels=4096,
     weight_images=4,  # up to a third faster for rows of 17 to 56 pixels: fewer of them end within a vector
+    out_vectors=4,
     weights=256,
     blocks=16,
 )
@@ -74,6 +75,7 @@ GPU = Target(
     most_staged_for_weights=46 << 10,
     most_channels=64,
     weight_images=1,
+    out_vectors=1,
     weights=64 * MOST_TAPS,
     blocks=512,
 )
@@ -81,92 +83,11 @@ GPU = Target(
 # Processors by the bytes of their vectors.
 CPUS = {
     64: CPU,
-    32: CPU._replace(vector=32, sums=12, tile_out=4),  # 16 registers: 3 vectors and a weight beside the sums
-    16: CPU._replace(vector=16),
+    32: CPU._replace(
+        vector=32, sums=12, tile_out=4, out_vectors=2
+    ),  # 16 registers: 3 vectors and a weight beside the sums
+    16: CPU._replace(vector=16, out_vectors=2),
 }
-
-
-class AxisFields(ctypes.Structure):
-    """`struct Axis` of convolution.cu."""
-
-    _fields_ = (
-        ("size", ctypes.c_int),
-        ("out", ctypes.c_int),
-        ("taps", ctypes.c_int),
-        ("out_step", ctypes.c_int),
-        ("in_step", ctypes.c_int),
-        ("tap_step", ctypes.c_int),
-        ("shift", ctypes.c_int),
-        ("first", ctypes.c_int),
-        ("parts", ctypes.c_int),
-    )
-
-
-class PlanFields(ctypes.Structure):
-    """`struct Plan` of convolution.cu, which explains the fields."""
-
-    _fields_ = (
-        ("rows", AxisFields),
-        ("columns", AxisFields),
-        ("groups", ctypes.c_int),
-        ("inputs", ctypes.c_int),
-        ("outputs", ctypes.c_int),
-        ("band", ctypes.c_int),
-        ("staged_rows", ctypes.c_int),
-        ("pitch", ctypes.c_int),
-        ("row_step", ctypes.c_int),
-        ("channel_size", ctypes.c_int),
-        ("gradient_size", ctypes.c_int),
-        ("missing", ctypes.c_int),
-    )
-
-
-class Axis(NamedTuple):
-    """Rows or columns: output pixel o sees input pixel (o · out_step + tap · tap_step + shift) / in_step, if whole."""
-
-    size: int
-    out: int
-    taps: int
-    out_step: int
-    in_step: int
-    tap_step: int
-    shift: int
-
-    def reversed(self) -> "Axis":
-        """Return the axis of the input gradient, which reads outputs and writes inputs."""
-        return Axis(
-            size=self.out,
-            out=self.size,
-            taps=self.taps,
-            out_step=self.in_step,
-            in_step=self.out_step,
-            tap_step=-self.tap_step,
-            shift=-self.shift,
-        )
-
-    @property
-    def first(self) -> int:
-        """The first input pixel that the first outputs see."""
-        return (min(0, (self.taps - 1) * self.tap_step) + self.shift) // self.in_step
-
-    @property
-    def reach(self) -> int:
-        """Staged pixels that outputs see beyond their own number."""
-        last = (self.in_step - 1) * self.out_step + max(0, (self.taps - 1) * self.tap_step) + self.shift
-        return (last // self.in_step - self.first) // self.out_step
-
-    @property
-    def parts(self) -> int:
-        """Parts of the input, by the remainder by out_step, up to the last one that a tap reads."""
-        return 1 + max(tap * abs(self.tap_step) % self.out_step for tap in range(self.taps))
-
-    @property
-    def part(self) -> int:
-        """Outputs that share a remainder by in_step."""
-        return -(-self.out // self.in_step)
-
-    def fields(self) -> AxisFields:
-        return AxisFields(**self._asdict(), first=self.first, parts=self.parts)
 
 
 class Layout(NamedTuple):
@@ -209,12 +130,12 @@ class Layout(NamedTuple):
         """Staged elements of a channel of x."""
         if self.is_panel:
             return self.pitch
-        return _odd_lines(self.rows.parts * self.columns.parts * (self.band + self.rows.reach) * self.pitch)
+        return odd_lines(self.rows.parts * self.columns.parts * (self.band + self.rows.reach) * self.pitch)
 
     @property
     def gradient_size(self) -> int:
         """Staged elements of a channel of dout."""
-        return _odd_lines(self.band * self.pitch)
+        return odd_lines(self.band * self.pitch)
 
     @property
     def most_shares(self) -> int:
@@ -287,25 +208,6 @@ def weight_grad_layout(x: Array, geometry: ConvGeometry, shape: tuple[int, ...])
     return _layout(
         _target(x), rows, columns, outputs, inputs, geometry.groups, len(x), x.itemsize, fewest, for_weights=True
     )
-
-
-@functools.lru_cache(maxsize=1024)
-def forward_axes(geometry: ConvGeometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[Axis, Axis]:
-    """Return rows and columns of the forward convolution of images of a size (H, W)."""
-    out = geometry.output_size(size, kernel)
-    rows, columns = (
-        Axis(
-            size=size[a],
-            out=out[a],
-            taps=kernel[a],
-            out_step=geometry.stride[a],
-            in_step=1,
-            tap_step=geometry.dilation[a],
-            shift=-geometry.padding[a],
-        )
-        for a in range(2)
-    )
-    return rows, columns
 
 
 @functools.lru_cache(maxsize=1024)
@@ -408,8 +310,3 @@ def _cut(layout: Layout, for_weights: bool) -> Layout:
     count = -(-pixels // length)
     rows, columns = rows._replace(size=count, out=count), columns._replace(size=length, out=length)
     return layout._replace(rows=rows, columns=columns, missing=count * length - pixels, is_panel=not for_weights)
-
-
-def _odd_lines(size: int) -> int:
-    """Round up to an odd number of cache lines: channels a power of two apart would share one set of the cache."""
-    return (-(-size // CACHE_LINE) | 1) * CACHE_LINE

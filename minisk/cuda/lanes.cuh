@@ -4,7 +4,8 @@
 //   lanes         what a thread multiplies at once: one element on a GPU, a vector register of VECTOR elements on a CPU
 //   SUMS          registers that hold a tile's sums; convolution_layout.py has the same numbers
 //   TILE_VECTORS  `lanes` of a tile's row: a tile is TILE_OUT channels × TILE_VECTORS lanes
-//   TILE_TAPS     the other side of the weight gradient's tile
+//   TILE_TAPS     the other side of the tile of a weight gradient of few outputs
+//   OUT_SUMS      registers that hold the sums of a tile of a weight gradient of many outputs
 //   STEP, SPAN    positions that a team reads at once; positions of a tile
 //
 // The includer defines TILE_OUT and IMAGES, and includes common.cuh first.
@@ -18,10 +19,19 @@
 #define VECTOR 1
 #define SUMS 32
 #define TILE_TAPS 3
+#define OUT_SUMS 12
 typedef wide lanes;
 
 __device__ __forceinline__ lanes load(const real* p) { return (wide)*p; }
 __device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(value); }  // a team of a whole warp
+
+__device__ __forceinline__ void add_to(wide* place, const lanes value, const bool is_first) {
+    *place = is_first ? value : *place + value;
+}
+
+__device__ __forceinline__ void copy(const real* from, const int count, real* to) {
+    for (int k = threadIdx.x % LANES; k < count; k += LANES) to[k] = from[k];
+}
 
 #else  // a block of one thread: a team of one, whose elements are vector registers
 
@@ -37,6 +47,7 @@ static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of on
 #define TILE_TAPS (MINISK_VECTOR_BYTES == 64 ? 3 : 2)
 #endif
 #define VECTOR (MINISK_VECTOR_BYTES / (int)sizeof(real))
+#define OUT_SUMS (MINISK_VECTOR_BYTES == 64 ? 24 : 12)  // of 32 registers or 16: the others hold outputs and a number of x
 typedef real lanes __attribute__((vector_size(MINISK_VECTOR_BYTES)));
 
 static inline lanes load(const real* p) {
@@ -54,6 +65,23 @@ static inline wide team_sum(lanes value) {
     wide sum = 0;
     for (int k = 0; k < VECTOR; k++) sum += value[k];
     return sum;
+}
+
+static inline void store(real* p, const lanes value) { memcpy(p, &value, sizeof value); }
+
+// Adds to what is there, or writes, if it is the first sum.
+static inline void add_to(real* place, const lanes value, const bool is_first) {
+    store(place, is_first ? value : load(place) + value);
+}
+
+// Copies a row. For the short rows of an image, calling memcpy would take longer than copying.
+static inline void copy(const real* from, const int count, real* to) {
+    if (count < VECTOR) {
+        for (int k = 0; k < count; k++) to[k] = from[k];
+        return;
+    }
+    for (int k = 0; k < count - VECTOR; k += VECTOR) store(to + k, load(from + k));
+    store(to + count - VECTOR, load(from + count - VECTOR));  // overlaps the one before
 }
 
 #endif

@@ -14,7 +14,7 @@ from ..cuda.batch_norm import (
     launch_batch_norm_moments,
     launch_batch_norm_train,
 )
-from ..cuda.convolution import launch_conv2d, launch_conv2d_input_grad, launch_conv2d_weight_grad
+from ..cuda.convolution import launch_conv2d, launch_conv2d_input_grad
 from ..cuda.cross_entropy import launch_cross_entropy, launch_cross_entropy_grad
 from ..cuda.elementwise import launch_add, launch_add_relu, launch_relu, launch_relu_grad, launch_sigmoid
 from ..cuda.geometry import BatchStatistics, ConvGeometry, Pair, PoolWindow
@@ -29,6 +29,7 @@ from ..cuda.resize import are_positions_exact, launch_bilinear, launch_bilinear_
 from ..cuda.select import MOST_BRANCHES, launch_select, launch_select_grad
 from ..cuda.sgd import launch_sgd_momentum
 from ..cuda.softmax import launch_softmax, launch_softmax_grad
+from ..cuda.weight_gradient import launch_conv2d_weight_grad
 from . import reference
 from .dispatch import are_contiguous, contiguous, use_kernel, with_fallback
 from .reference import masked, total

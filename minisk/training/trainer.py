@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import models
 from ..autograd import Tensor
-from ..backend import Array, full_device_name, manual_seed
+from ..backend import Array, freed_memory_kept, full_device_name, manual_seed
 from ..data import Batch, Share
 from ..distributed import (
     DataParallel,
@@ -184,7 +184,7 @@ class Trainer:
         if self.finished:
             return
         self.agreement.asked = stop
-        with hold_folder(self.out) if self.group.rank == 0 else contextlib.nullcontext():
+        with hold_folder(self.out) if self.group.rank == 0 else contextlib.nullcontext(), freed_memory_kept():
             if self.group.rank == 0:
                 self.checkpoints.check_unchanged()
                 write_config(self.out, dataclasses.asdict(self.config))

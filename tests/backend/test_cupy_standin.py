@@ -100,6 +100,11 @@ def test_device_memory_is_apart_from_host_memory(cp):
     assert x.tolist() == [1, 7, 7]
 
 
+def test_empty_cache_frees_the_pool_of_the_gpu(ledger):
+    ms.empty_cache()
+    assert ledger.operations["free_all_blocks"] == 1
+
+
 def test_uninitialised_memory_is_nan(cp):
     assert np.isnan(cp.empty((2, 2)).get()).all() and np.isnan(cp.empty_like(cp.zeros(3)).get()).all()
 

@@ -10,7 +10,7 @@ import pytest
 
 from minisk.backend import process_settings
 
-NAMES = ["OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT", "M_MMAP_THRESHOLD", "M_TRIM_THRESHOLD", "M_TOP_PAD"]
+NAMES = ["OPENBLAS_THREAD_TIMEOUT", "GOMP_SPINCOUNT", "M_MMAP_MAX", "M_TRIM_THRESHOLD", "M_TOP_PAD"]
 NAMES += ["M_ARENA_MAX"]
 LIST = """
 import minisk.backend as backend
@@ -42,7 +42,7 @@ def test_minisk_makes_every_setting() -> None:
     assert [name for name in found if name not in ("environment", "during")] == NAMES
     assert found["OPENBLAS_THREAD_TIMEOUT"] == "20 minisk"
     assert found["GOMP_SPINCOUNT"] == "20000 minisk"
-    assert found["M_MMAP_THRESHOLD"] == f"{32 << 20} minisk"
+    assert found["M_MMAP_MAX"] == "0 minisk"
     assert found["during"] == "20000"
     assert found["environment"] == ""  # OpenBLAS and libgomp have read them: child processes must not inherit them
 
@@ -67,25 +67,82 @@ def test_every_setting_has_a_purpose() -> None:
     assert all(setting.purpose for setting in process_settings())
 
 
-@linux
-def test_freed_arrays_beyond_the_threshold_return_to_the_system() -> None:
-    # 60 arrays of 8 MB: each below the 32 MB that mmap would serve, 480 MB together
-    code = """
+# Prints the MB that the process holds beyond those at the start.
+RESIDENT = """
 import numpy as np
-from minisk.backend.threads import keep_freed_memory
-keep_freed_memory()
+import minisk as ms
+from minisk.backend.threads import freed_memory_kept, keep_freed_memory
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096
-before = resident()
-arrays = [np.ones(1 << 20) for _ in range(60)]
-filled = resident()
-del arrays
-print(filled - before >> 20, resident() - before >> 20)
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+keep_freed_memory()
+start = resident()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    filled, kept = map(int, done.stdout.split())
-    assert filled >= 470
-    assert kept <= 330  # 256 MB, and 64 MB of M_TOP_PAD
+
+
+def printed(code: str) -> list[int]:
+    done = subprocess.run([sys.executable, "-c", RESIDENT + code], capture_output=True, text=True, check=True)
+    return [int(word) for word in done.stdout.split()]
+
+
+@linux
+def test_a_freed_array_of_any_size_stays_until_the_cache_is_emptied() -> None:
+    filled, kept, emptied = printed(
+        """
+array = np.ones(100 << 17)
+print(resident() - start)
+del array
+print(resident() - start)
+ms.empty_cache()
+print(resident() - start)
+"""
+    )
+    assert filled >= 98
+    assert kept >= 98
+    assert emptied <= 10
+
+
+@linux
+def test_a_training_returns_its_memory_at_its_end() -> None:
+    inside, after = printed(
+        """
+with freed_memory_kept():
+    array = np.ones(100 << 17)
+    del array
+    print(resident() - start)
+print(resident() - start)
+"""
+    )
+    assert inside >= 98
+    assert after <= 10
+
+
+@linux
+def test_memory_beyond_the_limit_returns_at_once_but_in_a_training() -> None:
+    limited, trained = printed(
+        """
+import minisk.backend.threads as threads
+threads._mallopt()(threads._TRIM, 50 << 20)
+array = np.ones(200 << 17)
+del array
+print(resident() - start)
+with freed_memory_kept():
+    array = np.ones(200 << 17)
+    del array
+    print(resident() - start)
+"""
+    )
+    assert limited <= 80  # 64 MB of M_TOP_PAD
+    assert trained >= 198
+
+
+@linux
+def test_settings_of_the_user_hold_in_a_training() -> None:
+    code = "with freed_memory_kept():\n    array = np.ones(100 << 17)\n    del array\n    print(resident() - start)"
+    environment = {**os.environ, "MALLOC_TOP_PAD_": "0"}  # one of the user's is enough
+    done = subprocess.run(
+        [sys.executable, "-c", RESIDENT + code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) <= 10
 
 
 @linux

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from minisk import kernels
 from minisk.cuda import convolution_layout as layouts
+from minisk.cuda.convolution_axes import AxisFields, PlanFields, forward_axes
+from minisk.cuda.weight_gradient_layout import outputs_layout
 from minisk.kernels import ConvGeometry
 from minisk.runtime.signature import PACKAGE
 
@@ -66,7 +68,7 @@ SHAPES = st.builds(
     images=st.sampled_from([1, 2, 8, 48]),
     groups=st.sampled_from([1, 2, 3]),
     inputs=st.sampled_from([1, 3, 4, 8]),
-    outputs=st.sampled_from([1, 4, 8, 13]),
+    outputs=st.sampled_from([1, 4, 8, 13, 33]),
     size=st.tuples(st.integers(1, 9), st.sampled_from(WIDTHS)),
     kernel=pairs(1, 5),
     stride=pairs(1, 3),
@@ -133,7 +135,7 @@ def test_shapes_with_a_special_path_agree_with_the_reference(mode: str, shape: S
 def test_planes_of_a_1x1_kernel_are_cut_into_full_rows_and_a_last_one(
     images: int, size: tuple[int, int], for_weights: bool
 ) -> None:
-    axes = layouts.forward_axes(ConvGeometry((1, 1), (0, 0), (1, 1), 1), size, (1, 1))
+    axes = forward_axes(ConvGeometry((1, 1), (0, 0), (1, 1), 1), size, (1, 1))
     start = layouts.Layout(layouts.CPU, *axes, 1, 512, 512, tile_out=8, width=16, widths=2)
     layout = layouts.fit(start, images, 4, for_weights)
     assert layout is not None
@@ -146,7 +148,7 @@ def test_planes_of_a_1x1_kernel_are_cut_into_full_rows_and_a_last_one(
 
 def test_several_bands_of_rows_and_slices_of_the_batch_agree_with_the_reference() -> None:
     shape = SAME._replace(images=6, groups=1, size=(40, 70))
-    rows, columns = layouts.forward_axes(shape.geometry, shape.size, shape.kernel)
+    rows, columns = forward_axes(shape.geometry, shape.size, shape.kernel)
     start = layouts.Layout(layouts.CPU, rows, columns, 1, 16, 16, tile_out=8, width=16, widths=2)
     layout = layouts.fit(start, 6, 4, for_weights=True)
     assert layout is not None and layout.band < 40
@@ -181,13 +183,59 @@ def test_float16_is_summed_in_float32() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
 
 
+# Groups with many outputs: the lanes of their weight gradient are outputs.
+MANY = SAME._replace(inputs=3, outputs=40)
+# Pointwise kernels that read x where it lies, or stage small planes. Lanes are inputs, or outputs if far fewer.
+POINT = Shape(5, 1, 40, 36, (13, 11), (1, 1), (1, 1), (0, 0), (1, 1))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        MANY,
+        MANY._replace(outputs=72, size=(9, 21), stride=(2, 2)),
+        MANY._replace(images=8, size=(3, 4)),  # images are interleaved
+        MANY._replace(groups=1, inputs=2, outputs=150, size=(7, 40), images=3),  # several shares and slices
+        POINT,
+        POINT._replace(images=16, size=(6, 6)),
+        POINT._replace(groups=2, inputs=70, outputs=33),
+        POINT._replace(inputs=160, outputs=32, images=3, size=(20, 17)),
+    ],
+    ids=str,
+)
+def test_weight_gradients_of_many_outputs_agree_with_the_reference(mode: str, shape: Shape) -> None:
+    for dtype in "fd":
+        x, weight, dout = shape._replace(dtype=dtype).arrays()
+        assert_agrees(mode, kernels.conv2d_weight_grad, x, dout, shape.geometry, weight.shape)
+
+
+@pytest.mark.parametrize("vector", [16, 32, 64])
+def test_many_outputs_are_lanes_on_every_processor(vector: int) -> None:
+    target = layouts.CPUS[vector]
+    for shape, is_swapped, is_in_place in (
+        (MANY, False, False),
+        (POINT, True, True),
+        (POINT._replace(images=16, size=(6, 6)), True, False),
+        (POINT._replace(inputs=160, images=3, size=(20, 17)), False, True),
+    ):
+        axes = forward_axes(shape.geometry, shape.size, shape.kernel)
+        start = layouts.Layout(target, *axes, shape.groups, shape.inputs, shape.outputs, 4, 1, 1)
+        layout = outputs_layout(start, shape.images, 4)
+        assert layout is not None
+        assert (layout.is_swapped, layout.is_in_place) == (is_swapped, is_in_place)
+        assert layout.share % layout.span == 0 and layout.padded % layout.step == 0
+        assert layout.staged * 4 <= target.most_staged_for_weights
+        assert 1 <= layout.slices <= layout.sets and layout.sets * layout.images == shape.images
+
+
 def test_several_blocks_share_the_outputs_of_a_group() -> None:
     check("cpu", SAME._replace(images=1, groups=1, inputs=3, outputs=531, size=(4, 5)))
 
 
 def test_inputs_larger_than_a_cache_are_taken_in_chunks() -> None:
     shape = SAME._replace(images=1, groups=1, inputs=150, outputs=20, size=(32, 32), kernel=(1, 1), padding=(0, 0))
-    rows, columns = layouts.forward_axes(shape.geometry, shape.size, shape.kernel)
+    rows, columns = forward_axes(shape.geometry, shape.size, shape.kernel)
     start = layouts.Layout(layouts.CPU, rows, columns, 1, 150, 20, tile_out=4, width=16, widths=4)
     layout = layouts.fit(start, 1, 4, for_weights=True)
     assert layout is not None and 4 * layout.inputs * layout.channel_size > 2 * (256 << 10)
@@ -195,8 +243,8 @@ def test_inputs_larger_than_a_cache_are_taken_in_chunks() -> None:
 
 
 def test_python_and_cpp_declare_the_same_fields() -> None:
-    source = (PACKAGE / "convolution.cu").read_text(encoding="utf-8")
-    for name, structure in (("Axis", layouts.AxisFields), ("Plan", layouts.PlanFields)):
+    source = (PACKAGE / "convolution.cuh").read_text(encoding="utf-8")
+    for name, structure in (("Axis", AxisFields), ("Plan", PlanFields)):
         assert _fields_of(source, name) == [
             (field, "int" if kind is ctypes.c_int else "Axis") for field, kind in structure._fields_
         ]

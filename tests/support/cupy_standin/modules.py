@@ -159,6 +159,13 @@ class Event:
         LEDGER.synchronize()
 
 
+class MemoryPool:
+    """`cupy.cuda.MemoryPool`, which has nothing to free: NumPy owns the memory."""
+
+    def free_all_blocks(self) -> None:
+        LEDGER.operations["free_all_blocks"] += 1
+
+
 def _poisoned(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     def empty(*args: Any, **kwargs: Any) -> ndarray:
         bound("cupy", name, args, kwargs)
@@ -212,6 +219,7 @@ def make_cupy() -> types.ModuleType:
         empty=_poisoned(np.empty, "empty"),
         empty_like=_poisoned(np.empty_like, "empty_like"),
         RawModule=RawModule,
+        get_default_memory_pool=MemoryPool,
     )
     runtime = Strict(
         "cupy.cuda.runtime",

@@ -1,0 +1,105 @@
+// convolution.cuh: what the convolution and its gradients share: the plan, and the rows that a block stages.
+//
+// Staging. A block first copies the rows that it reads into shared memory (on a CPU: into the second-level cache), with
+// zeros for the padding, so that the loop over products has no conditions:
+//   - pixels a stride apart in the image become neighbours: there is one *part* for each remainder by the stride, up to
+//     the largest that a tap reads (a 1×1 kernel reads one part only);
+//   - IMAGES images are interleaved pixel by pixel, so that the rows of small planes fill a tile too;
+//   - rows of a channel follow each other, but in a 1×1 kernel's forward the channels of a row do (row_step is then the
+//     larger distance): what a tile reads lies in one piece, which stays in a CPU's first-level cache.
+// A *position* is a place in a staged row: column · IMAGES + image. So each tap is one distance, the same for all.
+//
+// The includer defines IMAGES and TILE_OUT, and includes common.cuh first.
+#pragma once
+
+#ifndef IMAGES
+#define IMAGES 1
+#endif
+#define MOST_TAPS 64  // kh · kw
+
+#include "lanes.cuh"
+
+// Rows or columns. Output pixel o sees input pixel (o·out_step + tap·tap_step + shift) / in_step if that is a whole
+// number. Forward: out_step = stride, in_step = 1; input gradient: out_step = 1, in_step = stride. first: the first
+// staged pixel; parts: how many parts are staged.
+struct Axis {
+    int size, out, taps, out_step, in_step, tap_step, shift, first, parts;
+};
+
+// Computed by Layout.plan in convolution_layout.py, which declares the same fields.
+struct Plan {
+    Axis rows, columns;
+    int groups, inputs, outputs;             // channels of a group
+    int band;                                // rows of a part of the output that a block takes
+    int staged_rows, pitch;                  // rows of a part, and positions of a row, in shared memory
+    int row_step;                            // staged elements from a row to the next
+    int channel_size, gradient_size;         // staged elements of a channel, of x and of dout
+    int missing;                             // pixels that the last row of a 1×1 kernel's plane lacks
+    __device__ long long in_plane() const { return (long long)rows.size * columns.size - missing; }
+    __device__ long long out_plane() const { return (long long)rows.out * columns.out - missing; }
+};
+
+// Where a tap reads: `distance` staged elements beyond the output's own place. In these rows and columns of outputs the
+// tap sees the image, elsewhere padding.
+struct Tap {
+    int distance, from_row, to_row, from_column, to_column;
+};
+
+// Computes the taps of the outputs whose row and column have these remainders by in_step.
+__device__ __forceinline__ void find_taps(const Plan& plan, const int row, const int column, Tap* found) {
+    const Axis &y = plan.rows, &x = plan.columns;
+    BLOCK_LOOP(tap, y.taps * x.taps) {
+        const int down = row * y.out_step + tap / x.taps * y.tap_step + y.shift;
+        const int right = column * x.out_step + tap % x.taps * x.tap_step + x.shift;
+        const bool falls_between = down % y.in_step || right % x.in_step;
+        const int top = down / y.in_step, left = right / x.in_step, r = top - y.first, c = left - x.first;
+        const int part = r % y.out_step * x.parts + c % x.out_step;
+        Tap& t = found[tap];
+        t.distance = (part * plan.staged_rows + r / y.out_step) * plan.row_step + c / x.out_step * IMAGES;
+        t.from_row = ceil_div(-top, y.out_step);
+        t.to_row = falls_between ? t.from_row : ceil_div(y.size - top, y.out_step);
+        t.from_column = ceil_div(-left, x.out_step);
+        t.to_column = ceil_div(x.size - left, x.out_step);
+    }
+}
+
+// Copies a row of IMAGES images, every step-th pixel from `from` to `to`, with zeros before and after.
+__device__ __forceinline__ void stage_row(const real* __restrict__ row, const long long image, const int step,
+                                          const int from, const int to, const int columns, real* __restrict__ staged) {
+    for (int c = lane(); c < from; c += LANES)
+        for (int i = 0; i < IMAGES; i++) staged[c * IMAGES + i] = 0;
+    if (IMAGES == 1 && step == 1) {
+        copy(row + from, to - from, staged + from);
+    } else {
+        for (int c = from + lane(); c < to; c += LANES)
+            for (int i = 0; i < IMAGES; i++) staged[c * IMAGES + i] = row[i * image + c * step];
+    }
+    for (int c = to + lane(); c < columns; c += LANES)
+        for (int i = 0; i < IMAGES; i++) staged[c * IMAGES + i] = 0;
+}
+
+// Stages what `rows` rows of outputs, from first_row on, read in `channels` planes. image: elements from one image to
+// the next; size: elements of a staged channel.
+__device__ __forceinline__ void stage(const real* planes, const long long image, const int channels, const Axis& y,
+                                      const Axis& x, const int missing, const int first_row, const int rows,
+                                      const int pitch, const int row_step, const int size, real* staged) {
+    const long long plane = (long long)y.size * x.size - missing;
+    for (int part = 0; part < y.parts * x.parts; part++) {
+        const int top = y.first + first_row * y.out_step + part / x.parts, left = x.first + part % x.parts;
+        const int from = max(0, ceil_div(-left, x.out_step)), columns = pitch / IMAGES;
+        const int seen = min(columns, ceil_div(x.size - left, x.out_step));
+        // A team takes every teams()-th row of all channels. Subtracting costs less than dividing.
+        int channel = 0;
+        for (int row = team(); true; row += teams()) {
+            for (; row >= rows && channel < channels; row -= rows) channel++;
+            if (channel >= channels) break;
+            const int in_row = top + row * y.out_step;
+            const int end = in_row < y.size - 1 ? seen : seen - missing;
+            const int to = in_row < 0 || in_row >= y.size ? from : max(from, end);
+            const real* source = planes + channel * plane + (long long)in_row * x.size + left;
+            real* target = staged + channel * size + (part * rows + row) * row_step;
+            if (x.out_step == 1) stage_row(source, image, 1, from, to, columns, target);  // copies at full speed
+            else stage_row(source, image, x.out_step, from, to, columns, target);
+        }
+    }
+}

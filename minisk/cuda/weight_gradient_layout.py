@@ -1,0 +1,166 @@
+"""How the weight gradient of groups with many outputs is laid out for correlate_outputs of weight_gradient.cu.
+
+Lanes are outputs there, so dout is copied to make outputs neighbours, and the result has outputs as its last axis. A
+pointwise kernel treats inputs and outputs alike: with the roles of x and dout swapped, lanes are inputs, and the result
+lies as the weight does.
+"""
+
+from typing import NamedTuple
+
+from .convolution_axes import Axis, PlanFields, odd_lines
+from .convolution_layout import IMAGES_TOGETHER, Layout, Target
+
+PANEL = 32 << 10  # bytes of a tile's outputs that stay in a first-level cache
+IN_PLACE = 128  # pixels of a plane from which on a pointwise kernel reads x where it lies
+ROW = 64  # pixels of a row then
+ENOUGH = 96  # positions: with fewer, adding a tile's sums to memory takes too long; interleaving images takes long too
+FEWEST_BLOCKS = 4
+MOST_PARTIAL = 8 << 20  # elements of partial weight gradients
+
+
+class OutputsLayout(NamedTuple):
+    """How blocks share a weight gradient: each takes a share of a group's outputs, and a slice of the batch.
+
+    inputs, outputs: channels of a group, swapped if is_swapped; step: outputs of a vector; vectors: of a tile;
+    images: interleaved; sets: of so many images; band: rows staged at once; missing: pixels that the last row lacks;
+    is_in_place: whether x is read where it lies.
+    """
+
+    target: Target
+    rows: Axis
+    columns: Axis
+    groups: int
+    inputs: int
+    outputs: int
+    step: int
+    vectors: int
+    images: int
+    sets: int
+    is_swapped: bool
+    is_in_place: bool
+    band: int = 1
+    missing: int = 0
+
+    @property
+    def span(self) -> int:
+        """Outputs of a tile."""
+        return self.step * self.vectors
+
+    @property
+    def padded(self) -> int:
+        """Outputs of a row of the result: whole vectors."""
+        return -(-self.outputs // self.step) * self.step
+
+    @property
+    def pairs(self) -> int:
+        """Inputs × taps."""
+        return self.inputs * self.rows.taps * self.columns.taps
+
+    @property
+    def pitch(self) -> int:
+        """Positions in a staged row."""
+        return (self.columns.out + self.columns.reach) * self.images
+
+    @property
+    def channel_size(self) -> int:
+        """Elements from a channel of x to the next, as the kernel reads it."""
+        if self.is_in_place:
+            return self.rows.size * self.columns.size - self.missing
+        return odd_lines(self.rows.parts * self.columns.parts * (self.band + self.rows.reach) * self.pitch)
+
+    @property
+    def most_shares(self) -> int:
+        """Most blocks that may share a group's outputs: each stages the same x, if x is staged."""
+        if self.is_in_place:
+            return -(-self.outputs // self.span)
+        return max(1, self.outputs * self.rows.taps * self.columns.taps // self.target.weights)
+
+    @property
+    def share(self) -> int:
+        """Outputs of a block."""
+        shares = min(self.most_shares, -(-self.target.blocks // self.groups))
+        return -(-self.outputs // shares // self.span) * self.span
+
+    @property
+    def shares(self) -> int:
+        return -(-self.outputs // self.share)
+
+    @property
+    def slices(self) -> int:
+        """Slices of the batch, which the caller adds: as many as processors need, if memory allows."""
+        elements = self.groups * self.pairs * self.padded
+        wanted = -(-self.target.blocks // (self.groups * self.shares))
+        return min(self.sets, wanted, max(1, MOST_PARTIAL // elements))
+
+    @property
+    def staged(self) -> int:
+        """Elements in shared memory."""
+        outputs = -(-min(self.share, self.outputs) // self.span) * self.span
+        x = 0 if self.is_in_place else self.inputs * self.channel_size
+        return x + outputs * self.band * self.columns.out * self.images
+
+    def plan(self) -> PlanFields:
+        """Return what the kernel reads from memory."""
+        axes_and_channels = (self.rows.fields(), self.columns.fields(), self.groups, self.inputs, self.outputs)
+        return PlanFields(
+            *axes_and_channels,
+            band=self.band,
+            staged_rows=self.band + self.rows.reach,
+            pitch=self.pitch,
+            row_step=0 if self.is_in_place else self.pitch,
+            channel_size=self.channel_size,
+            missing=self.missing,
+        )
+
+
+def outputs_layout(layout: Layout, images: int, itemsize: int) -> OutputsLayout | None:
+    """Return how to launch a weight gradient; None if a group has too few outputs, or not one row can be staged.
+
+    layout: as `weight_grad_layout` returns it.
+    """
+    target, rows, columns = layout.target, layout.rows, layout.columns
+    inputs, outputs, pixels = layout.inputs, layout.outputs, rows.out * columns.out - layout.missing
+    step = target.weight_lanes * max(1, target.vector // itemsize)
+    least = step * min(2, target.out_vectors)  # with fewer, the sums of a tile wait for each other
+    is_swapped = layout.is_pointwise and _is_swapped(inputs, outputs, images * pixels, least)
+    if is_swapped:
+        inputs, outputs = outputs, inputs
+    if outputs < least:
+        return None
+    vectors = min(target.out_vectors, -(-outputs // step))
+    positions = PANEL // (step * vectors * itemsize)
+    is_in_place = layout.is_pointwise and pixels >= IN_PLACE
+    if layout.is_pointwise:
+        length = ROW if is_in_place else pixels
+        count = -(-pixels // length)
+        rows, columns = rows._replace(size=count, out=count), columns._replace(size=length, out=length)
+    found = OutputsLayout(
+        target, rows, columns, layout.groups, inputs, outputs, step, vectors, 1, images, is_swapped, is_in_place
+    )
+    found = found._replace(missing=rows.out * columns.out - pixels)
+    if not is_in_place:
+        found = _interleave(found, images)
+    bands = -(-rows.out // max(1, positions // (columns.out * found.images)))
+    while (fitted := found._replace(band=-(-rows.out // bands))).staged * itemsize > target.most_staged_for_weights:
+        if fitted.band == 1:
+            return None
+        bands += 1
+    return fitted
+
+
+def _is_swapped(inputs: int, outputs: int, pixels: int, least: int) -> bool:
+    """Return whether to copy x, not dout, to make its channels neighbours: else the result is copied in turn."""
+    costs_more = pixels * (inputs - outputs) > 2 * inputs * outputs
+    return inputs >= least and not (costs_more and outputs >= least)
+
+
+def _interleave(layout: OutputsLayout, images: int) -> OutputsLayout:
+    """Interleave images until there are enough positions, while enough blocks remain."""
+    for together in IMAGES_TOGETHER:
+        if images % together == 0:
+            wider = layout._replace(images=together, sets=images // together)
+            if wider.groups * wider.sets * wider.most_shares >= FEWEST_BLOCKS or together == 1:
+                layout = wider
+            if layout.images * layout.rows.out * layout.columns.out >= ENOUGH:
+                break
+    return layout
