@@ -22,14 +22,6 @@ from .dtypes import real_array, real_dtype
 from .random import manual_seed, random_generator, random_state, seeded, set_random_state
 
 __all__ = ["DEFAULT_FLOAT", "Array", "array_module", "cuda_available", "device_of", "full_device_name"]
-__all__ += [
-    "Setting",
-    "empty_cache",
-    "freed_memory_kept",
-    "parse_device",
-    "process_settings",
-    "real_array",
-    "real_dtype",
-]
-__all__ += ["storage", "to_device"]
+__all__ += ["Setting", "empty_cache", "freed_memory_kept", "parse_device", "process_settings"]
+__all__ += ["real_array", "real_dtype", "storage", "to_device"]
 __all__ += ["manual_seed", "random_generator", "random_state", "seeded", "set_random_state"]

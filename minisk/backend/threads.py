@@ -91,14 +91,14 @@ def keep_freed_memory() -> None:
 @contextlib.contextmanager
 def freed_memory_kept() -> Iterator[None]:
     """Keep all freed memory inside a `with` block, as a training does: its next step needs as much. Return it after."""
-    settles = _value_and_origin("M_TRIM_THRESHOLD")[1] == "minisk"
-    if settles:
+    is_ours = _value_and_origin("M_TRIM_THRESHOLD")[1] == "minisk"
+    if is_ours:
         keep_freed_memory()
         _mallopt()(_TRIM, _NEVER)
     try:
         yield
     finally:
-        if settles:
+        if is_ours:
             _mallopt()(_TRIM, _most_kept())
             release_freed_memory()
 

@@ -26,13 +26,13 @@ struct Axis {
     int size, out, taps, out_step, in_step, tap_step, shift, first, parts;
 };
 
-// Computed by Layout.plan in convolution_layout.py, which declares the same fields.
+// Computed by the layouts (`plan`); convolution_axes.py declares the same fields.
 struct Plan {
     Axis rows, columns;
     int groups, inputs, outputs;             // channels of a group
     int band;                                // rows of a part of the output that a block takes
     int staged_rows, pitch;                  // rows of a part, and positions of a row, in shared memory
-    int row_step;                            // staged elements from a row to the next
+    int row_step;                            // staged elements from a row to the next; 0: x is read where it lies
     int channel_size, gradient_size;         // staged elements of a channel, of x and of dout
     int missing;                             // pixels that the last row of a 1×1 kernel's plane lacks
     __device__ long long in_plane() const { return (long long)rows.size * columns.size - missing; }

@@ -71,7 +71,7 @@ __device__ __forceinline__ void stage_outputs(const Plan& plan, const int first_
 }
 
 // Adds the products of a band to the sums of OUT_TAPS pairs and `left` outputs, of no more vectors than these fill.
-// s: x, as correlate_outputs reads it; gradient: the tile's staged outputs; target: its place in `partial`, whose rows
+// x: the band's rows, staged or where they lie; gradient: the tile's staged outputs; target: its place in `partial`, whose rows
 // have `padded` outputs.
 template <int VECTORS>
 __device__ __forceinline__ void add_to_outputs(const Plan& plan, const Tap* found, const int pair, const int left,

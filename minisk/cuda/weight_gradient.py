@@ -51,7 +51,7 @@ def _by_outputs(layout: OutputsLayout, x: Array, dout: Array, shape: tuple[int, 
     if layout.is_swapped:
         x, dout = dout, x
     partial = xp.empty((slices, groups, layout.pairs, layout.padded), np.promote_types(x.dtype, np.float32))
-    kernel = _outputs_kernel(target.weight_lanes, layout.images, layout.vectors)
+    kernel = _kernel("correlate_outputs", LANES=target.weight_lanes, IMAGES=layout.images, OUT_VECTORS=layout.vectors)
     args = (table_of(layout, device_of(x), xp), layout.sets, layout.share, x, dout, partial)
     launch(kernel, (groups, slices, layout.shares), (target.threads,), args, layout.staged * x.itemsize)
     if layout.is_swapped:  # [output, input], as the weight lies
@@ -59,7 +59,7 @@ def _by_outputs(layout: OutputsLayout, x: Array, dout: Array, shape: tuple[int, 
     dweight = xp.empty(shape, x.dtype)
     sizes = (slices, groups, layout.pairs, layout.outputs, layout.padded)
     blocks = groups * -(-layout.outputs // OUTPUTS_AT_ONCE)
-    launch(_adding_kernel(), (blocks,), (min(32, target.threads),), (*sizes, partial, dweight))
+    launch(_kernel("add_slices"), (blocks,), (min(32, target.threads),), (*sizes, partial, dweight))
     return dweight
 
 
@@ -71,7 +71,7 @@ def _correlate(layout: Layout, x: Array, dout: Array, shape: tuple[int, ...]) ->
     shares = min(-(-target.blocks // (layout.groups * slices)), layout.most_shares)
     share = -(-layout.outputs // shares // layout.tile_out) * layout.tile_out
     partial = xp.empty((slices, *shape), np.promote_types(x.dtype, np.float32))
-    kernel = _kernel(layout.tile_out, target.weight_lanes, layout.images)
+    kernel = _kernel("correlate", TILE_OUT=layout.tile_out, LANES=target.weight_lanes, IMAGES=layout.images)
     args = (table_of(layout, device_of(x), xp), sets, share, x, dout, partial)
     grid = (layout.groups, slices, -(-layout.outputs // share))
     launch(kernel, grid, (target.threads,), args, layout.staged(for_weights=True) * x.itemsize)
@@ -84,15 +84,5 @@ def _added(partial: Array, dtype: np.dtype) -> Array:
 
 
 @functools.cache
-def _kernel(tile_out: int, lanes: int, images: int) -> Kernel:
-    return Kernel("weight_gradient.cu", "correlate", TILE_OUT=tile_out, LANES=lanes, IMAGES=images)
-
-
-@functools.cache
-def _outputs_kernel(lanes: int, images: int, vectors: int) -> Kernel:
-    return Kernel("weight_gradient.cu", "correlate_outputs", LANES=lanes, IMAGES=images, OUT_VECTORS=vectors)
-
-
-@functools.cache
-def _adding_kernel() -> Kernel:
-    return Kernel("weight_gradient.cu", "add_slices")
+def _kernel(name: str, **sizes: int) -> Kernel:
+    return Kernel("weight_gradient.cu", name, **sizes)

@@ -5,16 +5,16 @@ pointwise kernel treats inputs and outputs alike: with the roles of x and dout s
 lies as the weight does.
 """
 
+import functools
 from typing import NamedTuple
 
 from .convolution_axes import Axis, PlanFields, odd_lines
-from .convolution_layout import IMAGES_TOGETHER, Layout, Target
+from .convolution_layout import FEWEST_BLOCKS, IMAGES_TOGETHER, Layout, Target
 
 PANEL = 32 << 10  # bytes of a tile's outputs that stay in a first-level cache
 IN_PLACE = 128  # pixels of a plane from which on a pointwise kernel reads x where it lies
 ROW = 64  # pixels of a row then
 ENOUGH = 96  # positions: with fewer, adding a tile's sums to memory takes too long; interleaving images takes long too
-FEWEST_BLOCKS = 4
 MOST_PARTIAL = 8 << 20  # elements of partial weight gradients
 
 
@@ -113,6 +113,7 @@ class OutputsLayout(NamedTuple):
         )
 
 
+@functools.lru_cache(maxsize=4096)
 def outputs_layout(layout: Layout, images: int, itemsize: int) -> OutputsLayout | None:
     """Return how to launch a weight gradient; None if a group has too few outputs, or not one row can be staged.
 

@@ -147,11 +147,12 @@ def test_planes_of_a_1x1_kernel_are_cut_into_full_rows_and_a_last_one(
 
 
 def test_several_bands_of_rows_and_slices_of_the_batch_agree_with_the_reference() -> None:
-    shape = SAME._replace(images=6, groups=1, size=(40, 70))
+    shape = SAME._replace(images=6, groups=1, outputs=4, size=(40, 70))
     rows, columns = forward_axes(shape.geometry, shape.size, shape.kernel)
-    start = layouts.Layout(layouts.CPU, rows, columns, 1, 16, 16, tile_out=8, width=16, widths=2)
+    start = layouts.Layout(layouts.CPU, rows, columns, 1, 16, 4, tile_out=4, width=16, widths=4)
     layout = layouts.fit(start, 6, 4, for_weights=True)
     assert layout is not None and layout.band < 40
+    assert outputs_layout(layout, 6, 4) is None  # few outputs: correlate
     check("cpu", shape)
 
 
@@ -234,11 +235,12 @@ def test_several_blocks_share_the_outputs_of_a_group() -> None:
 
 
 def test_inputs_larger_than_a_cache_are_taken_in_chunks() -> None:
-    shape = SAME._replace(images=1, groups=1, inputs=150, outputs=20, size=(32, 32), kernel=(1, 1), padding=(0, 0))
+    shape = SAME._replace(images=1, groups=1, inputs=250, outputs=4, size=(32, 32))
     rows, columns = forward_axes(shape.geometry, shape.size, shape.kernel)
-    start = layouts.Layout(layouts.CPU, rows, columns, 1, 150, 20, tile_out=4, width=16, widths=4)
+    start = layouts.Layout(layouts.CPU, rows, columns, 1, 250, 4, tile_out=4, width=16, widths=4)
     layout = layouts.fit(start, 1, 4, for_weights=True)
     assert layout is not None and 4 * layout.inputs * layout.channel_size > 2 * (256 << 10)
+    assert outputs_layout(layout, 1, 4) is None
     check("cpu", shape)
 
 
