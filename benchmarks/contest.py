@@ -22,6 +22,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# The minisk beside this file is measured, not an installed one; processes that are spawned inherit the path.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 Step = Callable[[], float]
 SPAWN = multiprocessing.get_context("spawn")
 REST = 0.1  # seconds between turns: the threads of OpenBLAS keep spinning for about 30 ms after a product

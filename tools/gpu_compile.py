@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the kernels beside this file, not installed ones
+
 import minisk.cuda
 from minisk.runtime import Kernel
 from minisk.runtime.nvrtc import ARCHITECTURES, Usage, compile_for, nvrtc
