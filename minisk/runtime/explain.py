@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .declarations import without_comments
 from .preprocess import HEADERS
-from .signature import read_source
+from .signature import kernels_in, read_source
 
 _FAMILY = re.compile(r"^// words: (?P<words>.*)\n// (?P<sentence>.*)$", re.MULTILINE)
 _ERROR = re.compile(r"^(?P<file>[^\n:]+):(?P<line>\d+):\d+: (?:fatal )?error: (?P<text>[^\n]*)", re.MULTILINE)
@@ -56,13 +56,20 @@ def explain(source: Path, error: str) -> str | None:
         word = next(filter(None, unknown.groups()), "") if unknown else _launch_or_asm(code, int(found["line"]))
         reason = sentence_about(word)
         if reason:
-            return f"{Path(found['file']).name}:{found['line']}: `{word}`: {reason}"
+            advice = "" if "MINISK_ON_CPU" in reason else _how_to_go_on(source)
+            return f"{Path(found['file']).name}:{found['line']}: `{word}`: {reason}{advice}"
     if "asm" in error.lower() or "Assembler messages" in error:
         assembly = re.search(r"\b(asm|__asm__)\b", code)
         if assembly:
             line = code.count("\n", 0, assembly.start()) + 1
-            return f"{source.name}:{line}: `{assembly[1]}`: {sentence_about(assembly[1])}"
+            return f"{source.name}:{line}: `{assembly[1]}`: {sentence_about(assembly[1])}{_how_to_go_on(source)}"
     return None
+
+
+def _how_to_go_on(source: Path) -> str:
+    """Return how the other kernels of a file can be built, or "" if it has one kernel."""
+    one = len(kernels_in(source).kernels) < 2
+    return "" if one else ". Its other kernels are built if `#ifndef MINISK_ON_CPU` … `#endif` leaves that code out"
 
 
 def _launch_or_asm(code: str, line: int) -> str:

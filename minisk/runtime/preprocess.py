@@ -1,5 +1,7 @@
 """Run the preprocessor over a kernel file, to see which kernels `#if`, macros and headers leave and make."""
 
+import bisect
+import functools
 import re
 import tempfile
 from pathlib import Path
@@ -100,11 +102,22 @@ def _whole_line(code: str, start: int) -> str:
 
 def condition_at(code: str, position: int) -> Condition | None:
     """Return the innermost `#if`, `#elif` or `#else` around a position of a text, or None."""
+    starts, conditions = _conditions(code)
+    return conditions[bisect.bisect_left(starts, position)]
+
+
+@functools.lru_cache(maxsize=8)
+def _conditions(code: str) -> tuple[list[int], list[Condition | None]]:
+    """Return where the directives of a text start, and the innermost condition before each and after the last."""
     around: list[Condition] = []
-    for found in _DIRECTIVE.finditer(code, 0, position):
+    starts, conditions, line, counted = list[int](), list[Condition | None]([None]), 1, 0
+    for found in _DIRECTIVE.finditer(code):
+        line += code.count("\n", counted, found.start())
+        counted = found.start()
         if found[1] in ("elif", "else", "endif") and around:
             around.pop()
         if found[1] in ("if", "ifdef", "ifndef", "elif", "else"):
-            directive = " ".join(f"#{found[1]}{found[2]}".split())
-            around.append(Condition(directive, code.count("\n", 0, found.start()) + 1))
-    return around[-1] if around else None
+            around.append(Condition(" ".join(f"#{found[1]}{found[2]}".split()), line))
+        starts.append(found.start())
+        conditions.append(around[-1] if around else None)
+    return starts, conditions

@@ -87,9 +87,10 @@ class Signature(NamedTuple):
 
 
 class PassedOver(NamedTuple):
-    """A kernel of a file that cannot be launched by its name. line: from 1; reason: a sentence without a full stop."""
+    """A kernel that cannot be launched by its name. file, line: where it stands; reason: one without a full stop."""
 
     name: str
+    file: Path
     line: int
     reason: str
 
@@ -185,13 +186,13 @@ def _kernels_in(path: Path, text: str) -> FileKernels:
         if reason is None:
             kernels[kernel.name] = signature
         else:
-            passed_over.append(PassedOver(kernel.name, signature.line, reason))
+            passed_over.append(PassedOver(kernel.name, signature.file, signature.line, reason))
     instances = instantiations(kernels)
     kernels |= {name: _with_names(kernels[name], kernels[base]) for name, base in instances.items()}
     for name, known in kernels.items():
         if known.template is not None and name not in instances.values():
             reason = f"it is a template; {_how_to_instantiate(name, known.template)}"
-            passed_over.append(PassedOver(name, known.line, reason))
+            passed_over.append(PassedOver(name, known.file, known.line, reason))
     if source is not None:
         passed_over += _switched_off(code, written, {kernel.name for kernel in found.kernels})
     defined = structs((source or written).text)
@@ -231,7 +232,7 @@ def _switched_off(code: str, written: Source, seen: set[str]) -> list[PassedOver
         condition = condition_at(code, kernel.position)
         if kernel.name not in seen and condition is not None:
             reason = f"`{condition.directive}` on line {condition.line} leaves it out"
-            found.append(PassedOver(kernel.name, written.place(kernel.position)[1], reason))
+            found.append(PassedOver(kernel.name, *written.place(kernel.position), reason))
     return found
 
 

@@ -36,7 +36,7 @@ from ..errors import KernelError, MiniskError
 from ..runtime import BuildError, Kernel
 from ..runtime.description import numbers_of
 from ..runtime.launcher import check_launch
-from ..runtime.signature import Parameter, locate, read_source, signature, signatures
+from ..runtime.signature import Parameter, kernels_in, locate, read_source, signature, signatures
 from .available_memory import check_memory
 from .expressions import Number, parse_number, parse_numbers, parse_sizes
 
@@ -122,9 +122,13 @@ def read_case(file: str | Path, place: str, kernel: str, text: str, dtype: str =
 
 
 def _lines_above_kernels(path: Path, file: Path) -> Iterator[_Line]:
-    """Yield the `check:` lines of a kernel file or of its header; each belongs to the next kernel below it."""
-    found = signatures(path).items()
-    kernels = sorted((signature.line, name) for name, signature in found if signature.file == file)
+    """Yield the `check:` lines of a kernel file or of its header; each belongs to the next kernel below it.
+
+    The line of a kernel that cannot be launched is left out with it.
+    """
+    known, passed_over, *_ = kernels_in(path)
+    kernels = [(signature.line, name) for name, signature in known.items() if signature.file == file]
+    kernels = sorted(kernels + [(each.line, each.name) for each in passed_over if each.file == file])
     for number, text in enumerate(read_source(file).splitlines(), start=1):
         place, match = f"{file.name}:{number}", _COMMENT.match(text)
         if match is None:
@@ -134,7 +138,8 @@ def _lines_above_kernels(path: Path, file: Path) -> Iterator[_Line]:
         below = [name for line, name in kernels if line > number]
         if not below:
             raise KernelError(f"{place}: no `__global__` kernel stands below this `check:` line")
-        yield _Line(place, below[0], match["text"])
+        if below[0] in known:
+            yield _Line(place, below[0], match["text"])
 
 
 def _lines_of_case_file(path: Path) -> Iterator[_Line]:
@@ -165,7 +170,7 @@ def _case(path: Path, line: _Line, real: np.dtype[Any]) -> Case:
         args, uninitialised = _arguments(kernel, values, real)
         check_launch(kernel, grid, block, args, kernel.dtypes(real.char))
     except BuildError as error:
-        raise BuildError(f"{line.place}: {error}{macros_note(kernel)}") from error
+        raise BuildError(f"{error}{macros_note(kernel)}") from error
     except ValueError as error:
         raise ValueError(f"{error}{macros_note(kernel)}") from error
     except MiniskError as error:

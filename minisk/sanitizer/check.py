@@ -89,7 +89,7 @@ def _not_tried(path: Path, tried: set[str]) -> list[KernelCheck]:
     found = kernels_in(path)
     instances = instantiations(found.kernels)
     tried = {*tried, *instances.values()}  # of these templates, the instantiations are listed
-    reasons = {each.name: (each.reason, path.name, each.line) for each in found.passed_over}
+    reasons = {each.name: (each.reason, each.file.name, each.line) for each in found.passed_over}
     for name, known in found.kernels.items():
         reasons.setdefault(name, ("no `check:` line stands above it", known.file.name, known.line))
     untried = []

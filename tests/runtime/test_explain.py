@@ -10,6 +10,7 @@ from host_library import needs_compiler
 from minisk.errors import KernelError
 from minisk.runtime import BuildError, Kernel
 from minisk.runtime.explain import sentence_about, unsupported
+from minisk.sanitizer import check_file
 
 CASES = {
     "tex2D": ("", "x[0] = tex2D<float>(0, 1, 2);", "textures and surfaces"),
@@ -35,6 +36,22 @@ def test_one_sentence_names_the_word_and_its_line(tmp_path: Path, word: str) -> 
     message = str(error.value)
     assert message.startswith(f"k.cu:{1 if before else 3}: `{word}`: ") and sentence in message
     assert "\n" not in message
+
+
+@needs_compiler
+def test_a_file_of_several_kernels_is_told_how_to_leave_one_out(tmp_path: Path) -> None:
+    """And then the others are checked, although a `check:` line stands above the one that is left out."""
+    good = "// check: <<<1, 32>>> x[32]\n__global__ void good(float* x) { x[threadIdx.x] = 1; }\n"
+    other = "// check: <<<1, 32>>> x[32]\n__global__ void other(float* x) { cooperative_groups::this_grid().sync(); }\n"
+    file = tmp_path / "two.cu"
+    file.write_text(good + other)
+    with pytest.raises(BuildError, match="Its other kernels are built if `#ifndef MINISK_ON_CPU` … `#endif` leaves"):
+        list(check_file(file))
+    file.write_text(f"#ifndef MINISK_ON_CPU\n{other}#endif\n{good}")
+    checked, left_out = check_file(file)
+    assert (checked.kernel, checked.problems, len(checked.reports)) == ("good", 0, 1)
+    assert (left_out.kernel, left_out.place) == ("other", "two.cu:3")
+    assert left_out.not_tried == "`#ifndef MINISK_ON_CPU` on line 1 leaves it out"
 
 
 @needs_compiler

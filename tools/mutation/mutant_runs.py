@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.ma  # np.unique imports it: here once, not in each child
 from mutants import Mutant, Part, affected, parts
 
 from minisk.errors import KernelError
