@@ -58,7 +58,7 @@ __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found,
     for (int tap = 0; tap < plan.rows.taps * plan.columns.taps; tap++, w += plan.inputs * TILE_OUT) {
         const Tap& t = found[tap];
         if (out_row < t.from_row || out_row >= t.to_row || next <= t.from_column || column >= t.to_column) continue;
-        const real* s = staged + t.distance + position + lane() * VECTOR;
+        const real* s = staged + t.distance + position + own();
         for (int c = 0; c < plan.inputs; c++) {
             lanes seen[VECTORS];
             for (int v = 0; v < VECTORS; v++) seen[v] = load(s + c * plan.channel_size + v * STEP);

@@ -93,6 +93,7 @@ static inline void copy(const real* from, const int count, real* to) {
 __device__ __forceinline__ int team() { return threadIdx.x / LANES; }
 __device__ __forceinline__ int teams() { return blockDim.x / LANES; }
 __device__ __forceinline__ int lane() { return threadIdx.x % LANES; }
+__device__ __forceinline__ int own() { return lane() * VECTOR; }  // the first of STEP positions that this thread reads
 
 // Writes one channel of a tile: every IMAGES-th element goes to one image, `step` pixels apart. line: the output row;
 // image: elements from one image to the next; positions: the end of the row.

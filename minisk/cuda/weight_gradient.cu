@@ -24,9 +24,6 @@
 #ifndef OUT_VECTORS
 #define OUT_VECTORS 1
 #endif
-#ifndef CHUNK_BYTES
-#define CHUNK_BYTES (256 << 10)  // of inputs, a quarter of a CPU's second-level cache
-#endif
 
 #include "convolution.cuh"
 
@@ -58,11 +55,11 @@ __device__ __forceinline__ void stage_outputs(const Plan& plan, const int first_
         if (row >= plan.rows.out) continue;
         const real* source[VECTOR];
         for (int k = 0; k < VECTOR; k++) {
-            const int output = min(vector * STEP + lane() * VECTOR + k, plan.outputs - 1);
+            const int output = min(vector * STEP + own() + k, plan.outputs - 1);
             source[k] = dout + output * plan.out_plane() + (long long)row * width;
         }
         const long long place = (long long)(vector / OUT_VECTORS) * plan.band + line % plan.band;
-        real* target = staged + place * width * IMAGES * OUT_SPAN + vector % OUT_VECTORS * STEP + lane() * VECTOR;
+        real* target = staged + place * width * IMAGES * OUT_SPAN + vector % OUT_VECTORS * STEP + own();
         const int end = row < plan.rows.out - 1 ? width : width - plan.missing;
         for (int c = 0; c < end; c++)
             for (int i = 0; i < IMAGES; i++, target += OUT_SPAN)
@@ -99,7 +96,7 @@ __device__ __forceinline__ void add_to_outputs(const Plan& plan, const Tap* foun
     lanes sum[OUT_TAPS][VECTORS] = {};
     for (int row = from; row < to; row++) {
         const int end = (first_row + row < plan.rows.out - 1 ? width : width - plan.missing) * IMAGES;
-        const real* g = gradient + row * width * IMAGES * OUT_SPAN + lane() * VECTOR;
+        const real* g = gradient + row * width * IMAGES * OUT_SPAN + own();
         for (int p = row * plan.pitch; p < row * plan.pitch + end; p++, g += OUT_SPAN) {
             lanes slope[VECTORS];
             for (int v = 0; v < VECTORS; v++) slope[v] = load(g + v * STEP);
@@ -109,7 +106,7 @@ __device__ __forceinline__ void add_to_outputs(const Plan& plan, const Tap* foun
     }
     for (int t = 0; t < OUT_TAPS && pair + t < pairs; t++)
         for (int v = 0; v < VECTORS; v++)
-            add_to(target + (long long)(pair + t) * padded + v * STEP + lane() * VECTOR, sum[t][v], is_first);
+            add_to(target + (long long)(pair + t) * padded + v * STEP + own(), sum[t][v], is_first);
 }
 
 // Weight gradient of many outputs: partial[slice, group, pair, output], the sum over each slice of the batch; outputs
@@ -149,7 +146,7 @@ extern "C" __global__ ANY_BLOCK void correlate_outputs(const int* __restrict__ t
 
 // dw[group, output, pair] = Σ over slices of what correlate_outputs wrote. A block takes up to OUTPUTS_AT_ONCE outputs of
 // a group, so that it reads neighbours and writes rows.
-// check: <<<6, 32>>> slices=3 groups=2 pairs=35 outputs=18 padded=24 partial[5040] dw[1260]
+// check: <<<6, 32>>> slices=3 groups=2 pairs=35 outputs=22 padded=24 partial[5040] dw[1540]
 extern "C" __global__ ANY_BLOCK void add_slices(const int slices, const int groups, const int pairs, const int outputs,
                                                 const int padded, const wide* __restrict__ partial,
                                                 real* __restrict__ dw) {
@@ -184,16 +181,15 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
     for (int t = 0; t < TILE_TAPS; t++) {
         const int pair = min(input + t, inputs - 1);
         const Tap& tap = found[pair % taps];
-        s[t] = staged + pair / taps * plan.channel_size + tap.distance + lane() * VECTOR;
+        s[t] = staged + pair / taps * plan.channel_size + tap.distance + own();
         from = max(0, min(from, tap.from_row - first_row));
         to = min(plan.band, max(to, tap.to_row - first_row));
     }
     for (int o = 0; o < TILE_OUT; o++)
-        g[o] = gradient + min(output + o, plan.outputs - 1) * plan.gradient_size + lane() * VECTOR;
+        g[o] = gradient + min(output + o, plan.outputs - 1) * plan.gradient_size + own();
     lanes sum[TILE_OUT][TILE_TAPS] = {};
     for (int row = from; row < to; row++) {
-        const int end = plan.columns.out - (first_row + row < plan.rows.out - 1 ? 0 : plan.missing);
-        for (int p = row * plan.pitch; p < row * plan.pitch + end * IMAGES; p += STEP) {
+        for (int p = row * plan.pitch; p < row * plan.pitch + plan.columns.out * IMAGES; p += STEP) {
             lanes seen[TILE_TAPS];
             for (int t = 0; t < TILE_TAPS; t++) seen[t] = load(s[t] + p);
             for (int o = 0; o < TILE_OUT; o++) {
@@ -230,9 +226,6 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
     dout += first_output * plan.out_plane();
     plan.outputs = min(share, plan.outputs - first_output);
     const int in_tiles = ceil_div(inputs, TILE_TAPS), out_tiles = ceil_div(plan.outputs, TILE_OUT);
-    // All outputs use one chunk of the inputs, which stays in a cache, before any output uses the next.
-    const int channels = max(1, CHUNK_BYTES / (plan.channel_size * (int)sizeof(real)));
-    const int chunk = max(1, channels * rows.taps * columns.taps / TILE_TAPS);
     find_taps(plan, 0, 0, found);
     for_each_band(plan, sets, [&](const long long slot, const int row, const bool is_first) {
         stage(x + slot * x_group, plan.groups * x_group, plan.inputs, rows, columns, plan.missing, row, plan.staged_rows,
@@ -240,11 +233,8 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
         stage(dout + slot * dout_group, plan.groups * dout_group, plan.outputs, own_rows, own_columns, plan.missing, row,
               plan.band, plan.pitch, plan.pitch, plan.gradient_size, gradient);
         __syncthreads();
-        for (int tile = team(); tile < in_tiles * out_tiles; tile += teams()) {
-            const int first = tile / (chunk * out_tiles) * chunk, width = min(chunk, in_tiles - first);
-            const int place = tile - first * out_tiles;
-            add_to_weights(plan, found, place / width * TILE_OUT, (first + place % width) * TILE_TAPS, row, staged,
-                           gradient, is_first, target);
-        }
+        for (int tile = team(); tile < in_tiles * out_tiles; tile += teams())
+            add_to_weights(plan, found, tile / in_tiles * TILE_OUT, tile % in_tiles * TILE_TAPS, row, staged, gradient,
+                           is_first, target);
     });
 }

@@ -32,7 +32,6 @@ TUNING = {
     ("weight_gradient.cu", "OUT_TAPS"): "size of the register tile; every number is right",
     ("weight_gradient.cu", "OUT_SPAN"): "outputs of a tile, by the sizes above",
     ("convolution.cuh", "IMAGES"): "images shuffled into one, set at each build",
-    ("weight_gradient.cu", "CHUNK_BYTES"): "size of the inputs processed together; every number is right",
     ("convolution.cuh", "MOST_TAPS"): "size of an array; larger convolutions use matrix products",
     ("lanes.cuh", "VECTOR_BYTES"): "size of the processor's registers",
     ("lanes.cuh", "VECTOR"): "elements in a register",

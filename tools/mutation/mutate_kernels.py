@@ -118,8 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for (file, name), reason in TUNING.items():
             print(f"not changed: {name} of {file}, {reason}")
     compiled = [verdict for verdict in work.verdicts.values() if verdict != "does not compile"]
-    enough = sum(map(bool, compiled)) >= WANTED * len(compiled)
-    print(f"{len(chosen)} mutants in {time.perf_counter() - started:.0f} s; {len(unexplained)} survivors not explained")
+    killed = sum(map(bool, compiled))
+    enough = killed >= WANTED * len(compiled)
+    print(f"{killed} of {len(compiled)} killed; {len(unexplained)} survive without an explanation")
+    print(f"{100 * killed / max(1, killed + len(unexplained)):.1f} % of those that are not explained as the same")
+    print(f"{len(chosen)} mutants in {time.perf_counter() - started:.0f} s")
     return int(bool(unexplained or old) or not (enough or arguments.sample))
 
 
