@@ -15,7 +15,7 @@ from minisk.errors import CheckpointError
 from minisk.evaluation import load_classifier
 
 NAME = "sknet_small-cifar10"
-# The first logits for three generated images, each pixel repeated for a larger side, stored when the network was trained.
+# The first logits for three generated images, enlarged by repeating pixels, stored when the network was trained.
 LOGITS = {
     NAME: [
         [0.6127, 0.8546, -0.6182, -0.1753, -0.7053, -1.3040, -0.7971, -1.3578, 0.1410, 3.3504],
