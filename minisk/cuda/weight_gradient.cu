@@ -146,7 +146,7 @@ extern "C" __global__ ANY_BLOCK void correlate_outputs(const int* __restrict__ t
 
 // dw[group, output, pair] = Σ over slices of what correlate_outputs wrote. A block takes up to OUTPUTS_AT_ONCE outputs of
 // a group, so that it reads neighbours and writes rows.
-// check: <<<6, 32>>> slices=3 groups=2 pairs=35 outputs=22 padded=24 partial[5040] dw[1540]
+// check: <<<16, 32>>> slices=3 groups=2 pairs=35 outputs=57 padded=64 partial[13440] dw[3990]
 extern "C" __global__ ANY_BLOCK void add_slices(const int slices, const int groups, const int pairs, const int outputs,
                                                 const int padded, const wide* __restrict__ partial,
                                                 real* __restrict__ dw) {
