@@ -19,7 +19,7 @@
 // Further cases for `minisk check`: cases/pooling.txt.
 #include "common.cuh"
 
-struct Window { int h, w, kh, kw, sh, sw, ph, pw, ho, wo, count_padding; };
+struct Window { int h, w, kh, kw, sh, sw, ph, pw, ho, wo, count_padding = 1; };
 
 #define FOR_WINDOW(at, function, ...)                                                                                 \
     if (at.kw == 2 && at.sw == 2) function<2, 2>(at, __VA_ARGS__);                                                    \
@@ -138,7 +138,7 @@ __device__ __forceinline__ void gradient(const Window at, const real* __restrict
                             sum[s][l] += (wide)dout_run[l] / (wide)(rows * columns);
                         };
                         Lanes whole = seen;
-                        if (!winner && !at.count_padding) {
+                        if (!at.count_padding) {
                             whole = within(first * sw - at.pw, sw, kw, lanes, at.w);
                             whole.from = min(max(whole.from, seen.from), seen.to);
                             whole.to = max(min(whole.to, seen.to), whole.from);
@@ -170,7 +170,7 @@ extern "C" __global__ ANY_BLOCK void max_pool(
     const index_t planes, const int h, const int w, const int kh, const int kw, const int sh, const int sw,
     const int ph, const int pw, const int ho, const int wo, const real* __restrict__ x, real* __restrict__ out,
     int* __restrict__ winner) {
-    const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo, 1};
+    const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
     PLANE_LOOP(plane, planes) {
         FOR_WINDOW(at, max_of_windows, x + plane * h * w, out + plane * ho * wo, winner + plane * ho * wo);
     }
@@ -191,7 +191,7 @@ extern "C" __global__ ANY_BLOCK void mean_pool(
 extern "C" __global__ ANY_BLOCK void max_pool_scatter(
     const int h, const int w, const int kh, const int kw, const int sh, const int sw, const int ph, const int pw,
     const int ho, const int wo, const real* __restrict__ dout, const int* __restrict__ winner, real* __restrict__ dx) {
-    const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo, 1};
+    const Window at = {h, w, kh, kw, sh, sw, ph, pw, ho, wo};
     const long long plane = blockIdx.x, outs = plane * ho * wo;
     FOR_WINDOW(at, gradient, dout + outs, winner + outs, dx + plane * h * w);
 }
