@@ -39,7 +39,7 @@ def test_one_sentence_names_the_word_and_its_line(tmp_path: Path, word: str) -> 
 
 
 @needs_compiler
-def test_a_file_of_several_kernels_is_told_how_to_leave_one_out(tmp_path: Path) -> None:
+def test_the_sentence_says_how_to_leave_out_one_kernel_of_several(tmp_path: Path) -> None:
     """And then the others are checked, although a `check:` line stands above the one that is left out."""
     good = "// check: <<<1, 32>>> x[32]\n__global__ void good(float* x) { x[threadIdx.x] = 1; }\n"
     other = "// check: <<<1, 32>>> x[32]\n__global__ void other(float* x) { cooperative_groups::this_grid().sync(); }\n"
