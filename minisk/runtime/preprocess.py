@@ -109,8 +109,10 @@ def condition_at(code: str, position: int) -> Condition | None:
 @functools.lru_cache(maxsize=8)
 def _conditions(code: str) -> tuple[list[int], list[Condition | None]]:
     """Return where the directives of a text start, and the innermost condition before each and after the last."""
+    starts: list[int] = []
+    conditions: list[Condition | None] = [None]
     around: list[Condition] = []
-    starts, conditions, line, counted = list[int](), list[Condition | None]([None]), 1, 0
+    line, counted = 1, 0  # counted: up to where the lines of the text are counted
     for found in _DIRECTIVE.finditer(code):
         line += code.count("\n", counted, found.start())
         counted = found.start()

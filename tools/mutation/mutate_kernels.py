@@ -13,8 +13,8 @@ infinities or NaN among the inputs, until one run kills it. A mutant is killed b
     value     a result that differs by more than 1e-5 of the largest element, or a write outside the arrays
 
 Kernels for every block size also run in mode cpu, one thread a block, and are compared by value. Survivors that compute
-the same are listed in mutations_equivalent.txt, with the reason. The exit status is 1 if a survivor is not listed, or
-fewer than 96 % are killed.
+the same, or are known not to be found, are listed in mutations_equivalent.txt, with the reason. The exit status is 1 if
+a survivor is not listed, or fewer than 96 % are killed.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     killed = sum(map(bool, compiled))
     enough = killed >= WANTED * len(compiled)
     print(f"{killed} of {len(compiled)} killed; {len(unexplained)} survive without an explanation")
-    print(f"{100 * killed / max(1, killed + len(unexplained)):.1f} % of those that are not explained as the same")
+    print(f"{100 * killed / max(1, killed + len(unexplained)):.1f} % of those whose survival is not explained")
     print(f"{len(chosen)} mutants in {time.perf_counter() - started:.0f} s")
     return int(bool(unexplained or old) or not (enough or arguments.sample))
 
