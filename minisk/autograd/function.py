@@ -11,7 +11,7 @@ import numpy as np
 from ..backend import device_of, storage
 from ..errors import DeviceError, DtypeError
 from . import grad_mode
-from .graph import Context, Edge, Node, Role, SavedTensor
+from .graph import Context, Node, Role, SavedTensor
 from .observers import observers
 from .tensor import Tensor
 
@@ -133,14 +133,20 @@ def _saved_tensors(
         inputs, arrays: the arguments of `apply`, and those of forward.
         outputs, returned: the output Tensors, and the arrays that forward returned.
     """
-    roles: dict[int, tuple[Role, Tensor | None, Edge | None]] = {}
-    for array, x, edge in zip(arrays, inputs, node.edges, strict=True):
-        roles.setdefault(id(array), (Role.INPUT, x if isinstance(x, Tensor) else None, edge))
-    for array, out in zip(returned, outputs, strict=True):
-        roles.setdefault(id(array), (Role.OUTPUT, out, None))
+
+    def saved(array: Any) -> SavedTensor | None:
+        if array is None:
+            return None
+        for x, given, edge in zip(inputs, arrays, node.edges, strict=True):
+            if given is array:
+                return SavedTensor(array, Role.INPUT, x if isinstance(x, Tensor) else None, edge)
+        for out, computed in zip(outputs, returned, strict=True):
+            if computed is array:
+                return SavedTensor(array, Role.OUTPUT, out)
+        return SavedTensor(array, Role.INTERMEDIATE)
+
     for array in to_save:
         if array is not None and not hasattr(array, "dtype"):
-            saved = f"save_for_backward of {node.operation!r}: a {type(array).__name__} is no array"
-            raise DtypeError(f"{saved}; set a constant as an attribute of ctx")
-    unknown = Role.INTERMEDIATE, None, None
-    return tuple([None if a is None else SavedTensor(a, *roles.get(id(a), unknown)) for a in to_save])
+            not_saved = f"save_for_backward of {node.operation!r}: a {type(array).__name__} is no array"
+            raise DtypeError(f"{not_saved}; set a constant as an attribute of ctx")
+    return tuple([saved(array) for array in to_save])

@@ -59,8 +59,9 @@ def numpy_words(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        for word in ARGUMENTS.keys() & kwargs.keys():
-            raise TypeError(f"{function.__name__}: there is no {word}; use {ARGUMENTS[word]}, as in NumPy")
+        for word in kwargs:
+            if word in ARGUMENTS:
+                raise TypeError(f"{function.__name__}: there is no {word}; use {ARGUMENTS[word]}, as in NumPy")
         for word in ("dtype", "out"):
             if word in kwargs and kwargs[word] is None:
                 del kwargs[word]

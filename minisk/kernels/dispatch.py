@@ -91,7 +91,7 @@ def use_kernel(*arrays: Array, min_size: int = 0) -> bool:
         return False
     sizes = [array.size for array in arrays]
     dtype = arrays[0].dtype.char
-    if not min(sizes) or any(array.dtype.char != dtype for array in arrays):
+    if not min(sizes) or any([array.dtype.char != dtype for array in arrays]):
         return False
     if not isinstance(arrays[0], np.ndarray):
         return dtype in GPU_DTYPES and not isinstance(arrays[0], np.generic)
@@ -112,4 +112,4 @@ def contiguous(array: Array) -> Array:
 
 def are_contiguous(*arrays: Array) -> bool:
     """Return whether all arrays are C-contiguous."""
-    return all(array.flags.c_contiguous for array in arrays)
+    return all([array.flags.c_contiguous for array in arrays])

@@ -83,7 +83,7 @@ def operands(operation: str, *values: Operand) -> Sequence[Tensor]:
     if autocast.state.enabled:
         values = _in_mixed_precision(operation, values)
     tensors = [value for value in values if isinstance(value, Tensor)]
-    if len(tensors) == len(values) and all([tensor.data.dtype is tensors[0].data.dtype for tensor in tensors]):
+    if len(tensors) == len(values) and all([tensor.data.dtype == tensors[0].data.dtype for tensor in tensors]):
         return tensors  # the most common case first
     real = [value if isinstance(value, Tensor | int | float) else real_array(operation, value) for value in values]
     xp = array_module(tensors[0].data) if tensors else np

@@ -7,7 +7,7 @@ from ..autograd import Context, Function, Operand, Tensor
 from ..backend import Array
 from ..errors import ShapeError
 from .dtypes import floating_operands, operands
-from .shape import expand_dims, squeeze, sum_to, transpose
+from .shape import Transpose, expand_dims, squeeze, sum_to, transpose
 
 
 class Matmul(Function):
@@ -26,7 +26,8 @@ class Matmul(Function):
 
 def _transposed(x: Tensor) -> Tensor:
     """Return x with its last two axes exchanged."""
-    return transpose(x, *range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
+    last = x.ndim - 1
+    return Transpose.apply(x, axes=(*range(last - 1), last, last - 1))
 
 
 def matmul(a: Operand, b: Operand) -> Tensor:
