@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import re
+import shlex
+import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +20,7 @@ from minisk.cuda import convolution_layout as layouts
 from minisk.cuda.convolution_axes import AxisFields, PlanFields, forward_axes
 from minisk.cuda.weight_gradient_layout import outputs_layout
 from minisk.kernels import ConvGeometry
+from minisk.runtime.compiler import find_compiler
 from minisk.runtime.signature import PACKAGE
 
 pytestmark = needs_compiler
@@ -249,6 +253,17 @@ def test_python_and_cpp_declare_the_same_fields() -> None:
         assert _fields_of(source, name) == [
             (field, "int" if kind is ctypes.c_int else "Axis") for field, kind in structure._fields_
         ]
+
+
+@pytest.mark.parametrize("vector", [16, 32, 64, None])
+def test_python_and_cpp_agree_on_the_sums_of_a_tile(vector: int | None, tmp_path: Path) -> None:
+    target = layouts.GPU if vector is None else layouts.CPUS[vector]
+    defines = [] if vector is None else ["-DMINISK_ONE_THREAD", f"-DMINISK_VECTOR_BYTES={vector}"]
+    source = tmp_path / "sums.cpp"
+    source.write_text(f'#include "lanes.cuh"\n#if SUMS != {target.sums}\n#error lanes.cuh has other sums\n#endif\n')
+    command = [*shlex.split(find_compiler()[0]), "-E", f"-DTILE_OUT={target.tile_out}", "-DIMAGES=1", *defines]
+    run = subprocess.run([*command, "-I", str(PACKAGE), str(source)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 def _fields_of(source: str, struct: str) -> list[tuple[str, str]]:
