@@ -2,7 +2,7 @@
 
 The reports are folders, of the same network trained from several seeds. A cell is the mean change of a unit with its
 95 % interval. A cell in bold is larger than chance over images and channels. The last column counts such cells: rises
-(+) and falls (-).
+(+) and falls (−). The last rows are rank correlations with the area of the object, where it is known.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def table(reports: Sequence[Mapping[str, Any]]) -> str:
@@ -19,23 +19,42 @@ def table(reports: Sequence[Mapping[str, Any]]) -> str:
 
     Raises ValueError if the reports are of different units or comparisons.
     """
-    keys = [[(row["comparison"], row["scale"], row["unit"]) for row in report["effects"]] for report in reports]
+    effects = [[*map(_effect, report["effects"]), *map(_area, report["areas"])] for report in reports]
+    keys = [[row[:2] for row in rows] for rows in effects]
     if any(other != keys[0] for other in keys):
         raise ValueError("the reports have different units, comparisons or scales: expected one network, several seeds")
     columns = [f"report {number}, n = {report['images']:,}" for number, report in enumerate(reports, start=1)]
     lines = [f"| comparison | unit | {' | '.join(columns)} | found |", f"|:--|:--|{'--:|' * len(reports)}:--|"]
-    for i, (comparison, scale, unit) in enumerate(keys[0]):
-        rows = [report["effects"][i] for report in reports]
+    for rows in zip(*effects, strict=True):
         cells = " | ".join(map(_cell, rows))
-        rising, falling = (sum(row["found"] and sign * row["mean"] > 0 for row in rows) for sign in (1, -1))
-        found = ", ".join(f"{count}{sign}" for count, sign in ((rising, "+"), (falling, "-")) if count) or "0"
-        lines.append(f"| {comparison}, {scale:g}× | {unit} | {cells} | {found} |")
+        rising, falling = (sum(row.is_found and sign * row.mean > 0 for row in rows) for sign in (1, -1))
+        found = ", ".join(f"{count}{sign}" for count, sign in ((rising, "+"), (falling, "−")) if count) or "0"
+        lines.append(f"| {rows[0].comparison} | {rows[0].unit} | {cells} | {found} |")
     return "\n".join(lines)
 
 
-def _cell(row: Mapping[str, Any]) -> str:
-    text = f"{row['mean']:+.5f} ({row['low']:+.5f} … {row['high']:+.5f})"
-    return f"**{text}**" if row["found"] else text
+class _Row(NamedTuple):
+    comparison: str
+    unit: str
+    mean: float
+    low: float
+    high: float
+    is_found: bool
+
+
+def _effect(effect: Mapping[str, Any]) -> _Row:
+    name = f"{effect['comparison']}, {effect['scale']:g}×"
+    return _Row(name, effect["unit"], effect["mean"], effect["low"], effect["high"], effect["found"])
+
+
+def _area(effect: Mapping[str, Any]) -> _Row:
+    name = "rank correlation with the area"
+    return _Row(name, effect["unit"], effect["correlation"], effect["low"], effect["high"], effect["found"])
+
+
+def _cell(row: _Row) -> str:
+    text = f"{row.mean:+.3f} ({row.low:+.3f} … {row.high:+.3f})".replace("-", "−")
+    return f"**{text}**" if row.is_found else text
 
 
 def main(folders: Sequence[str]) -> int:
