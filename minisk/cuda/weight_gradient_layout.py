@@ -14,6 +14,8 @@ from .convolution_layout import FEWEST_BLOCKS, IMAGES_TOGETHER, Layout, Target
 PANEL = 32 << 10  # bytes of a tile's outputs that stay in a first-level cache
 IN_PLACE = 128  # pixels of a plane from which on a pointwise kernel reads x where it lies
 ROW = 64  # pixels of a row then
+LONGEST_ROW = 1024  # pixels of a row of a plane that is staged
+SETS = 512  # bytes: planes of a multiple of this many compete for few sets of a first-level cache
 ENOUGH = 96  # positions: with fewer, adding a tile's sums to memory takes too long; interleaving images takes long too
 MOST_PARTIAL = 8 << 20  # elements of partial weight gradients
 
@@ -130,9 +132,9 @@ def outputs_layout(layout: Layout, images: int, itemsize: int) -> OutputsLayout 
         return None
     vectors = min(target.out_vectors, -(-outputs // step))
     positions = PANEL // (step * vectors * itemsize)
-    is_in_place = layout.is_pointwise and pixels >= IN_PLACE
+    is_in_place = layout.is_pointwise and pixels >= IN_PLACE and pixels * itemsize % SETS != 0
     if layout.is_pointwise:
-        length = ROW if is_in_place else pixels
+        length = ROW if is_in_place else min(pixels, LONGEST_ROW)
         count = -(-pixels // length)
         rows, columns = rows._replace(size=count, out=count), columns._replace(size=length, out=length)
     found = OutputsLayout(
