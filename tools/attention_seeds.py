@@ -23,7 +23,7 @@ def table(reports: Sequence[Mapping[str, Any]]) -> str:
     keys = [[row[:2] for row in rows] for rows in effects]
     if any(other != keys[0] for other in keys):
         raise ValueError("the reports have different units, comparisons or scales: expected one network, several seeds")
-    columns = [f"report {number}, n = {report['images']:,}" for number, report in enumerate(reports, start=1)]
+    columns = [f"{report['network']}, n = {report['images']:,}" for report in reports]
     lines = [f"| comparison | unit | {' | '.join(columns)} | found |", f"|:--|:--|{'--:|' * len(reports)}:--|"]
     for rows in zip(*effects, strict=True):
         cells = " | ".join(map(_cell, rows))

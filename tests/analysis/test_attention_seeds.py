@@ -10,7 +10,7 @@ def report(*effects):
         for unit, mean, found in effects
     ]
     area = {"unit": "SK_2_1", "correlation": 0.25, "low": 0.125, "high": 0.5, "found": True}
-    return {"images": 1250, "effects": rows, "areas": [area]}
+    return {"network": "tiny-0", "images": 1250, "effects": rows, "areas": [area]}
 
 
 def test_a_row_counts_the_seeds_in_which_the_unit_rises_or_falls():
