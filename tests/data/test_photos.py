@@ -67,6 +67,17 @@ def test_batches_have_the_same_bits_with_workers_and_after_a_restart(tree, shard
             np.testing.assert_array_equal(labels, others)
 
 
+def test_up_to_four_shards_give_the_batches_of_their_tree(tree, shards):
+    view = RandomResizedView(16)
+    of_tree, of_shards = (
+        Loader(dataset, 2, shuffle=True, mean=0.5, std=0.25, seed=3)
+        for dataset in (ImageFolder(tree, "train", view), ImageShards(shards, "train", view))
+    )
+    for epoch in (0, 1):
+        for expected, found in zip(of_tree.epoch(epoch), of_shards.epoch(epoch), strict=True):
+            assert np.array_equal(expected[0], found[0]) and np.array_equal(expected[1], found[1])
+
+
 def test_epoch_of_shards_reads_few_shards_at_a_time(tree, tmp_path):
     write_shards(ImageFolder(tree, "train", VIEW), "train", tmp_path / "one", photographs=1)
     dataset = ImageShards(tmp_path / "one", "train", VIEW)
