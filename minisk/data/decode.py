@@ -44,9 +44,7 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> Any:
             size.
     """
     with _checked(path, size=size) as image:
-        _reduce(
-            image,
-        )
+        _reduce(image)
         if getattr(image, "is_animated", False):
             log.warning("%s has several frames: only the first is read", escaped(str(path)))
         result = _as_rgb(path, image)

@@ -43,8 +43,7 @@ class View(Protocol):
 class CenterView:
     """The middle square, as if the shorter side were first resized to size / share pixels.
 
-    Source: the usual 224 of 256 pixels,
-    Krizhevsky et al. 2012; 320 of 366 in the SKNet paper.
+    Source: the usual 224 of 256 pixels, Krizhevsky et al. 2012; 320 of 366 in the SKNet paper.
 
     Args:
         size: pixels of each side.
