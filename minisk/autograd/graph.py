@@ -91,13 +91,13 @@ class SavedTensor:
         if role is Role.OUTPUT and owner is not None and owner.edge is not None:
             self.output = weakref.ref(owner.edge.node), owner.edge.index
 
-    def unpack(self, name: str) -> Tensor:
-        """Return the array as a Tensor at its place in the graph. Raises GraphError if it was changed since.
+    def unpack(self, ctx: Context, position: int) -> Tensor:
+        """Return the array, saved in this position of ctx, as a Tensor at its place in the graph.
 
-        Args:
-            name: how an error names this array.
+        Raises:
+            GraphError: it was changed since, or a derivative would miss what it depends on.
         """
-        self._check(name)
+        self._check(ctx, position)
         edge = self.edge
         if self.output is not None and (node := self.output[0]()) is not None:
             index = self.output[1]
@@ -110,13 +110,15 @@ class SavedTensor:
             tensor._requires_grad = True
         return tensor
 
-    def _check(self, name: str) -> None:
+    def _check(self, ctx: Context, position: int) -> None:
         if self.version is not None and self.version.writes != self.writes:
-            advice = "change a copy instead, or call backward first"
+            name, advice = ctx._name(position), "change a copy instead, or call backward first"
             raise SavedValueError(f"{name} was changed in place after the operation ran; {advice}")
         if self.checksum is not None and self.checksum != anomaly.checksum(self.array):
+            name = ctx._name(position)
             raise SavedValueError(f"{name} was written to through .data or .numpy() after the operation ran")
         if self.role is Role.INTERMEDIATE and grad_mode.state.enabled and self.array.dtype.kind == "f":
+            name = ctx._name(position)
             advice = "compute it from inputs in backward, or set it as an attribute of ctx if it is a constant"
             missed = "so a second derivative would miss how it depends on them"
             raise GraphError(f"{name} is neither input nor output, {missed}; {advice}")
@@ -160,11 +162,11 @@ class Context:
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What forward saved: a Tensor in the graph for each array. Raises GraphError if one was changed since."""
-        saved = enumerate(self._saved)
-        return tuple([None if each is None else each.unpack(self._name(i, each)) for i, each in saved])
+        return tuple([None if saved is None else saved.unpack(self, i) for i, saved in enumerate(self._saved)])
 
-    def _name(self, position: int, saved: SavedTensor) -> str:
-        return f"backward of {self._operation!r}: saved array {position} of shape {saved.array.shape}{self._called_at}"
+    def _name(self, position: int) -> str:
+        shape = self._saved[position].array.shape
+        return f"backward of {self._operation!r}: saved array {position} of shape {shape}{self._called_at}"
 
 
 _births = itertools.count()

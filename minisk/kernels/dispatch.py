@@ -90,13 +90,13 @@ def use_kernel(*arrays: Array, min_size: int = 0) -> bool:
     if mode == "numpy":
         return False
     sizes = [array.size for array in arrays]
+    if mode == "auto" and max(sizes) < min_size and isinstance(arrays[0], np.ndarray):
+        return False  # the most common case of small arrays first: the rest takes as long as NumPy's own operation
     dtype = arrays[0].dtype.char
     if not min(sizes) or any([array.dtype.char != dtype for array in arrays]):
         return False
     if not isinstance(arrays[0], np.ndarray):
         return dtype in GPU_DTYPES and not isinstance(arrays[0], np.generic)
-    if mode == "auto" and max(sizes) < min_size:
-        return False
     if dtype not in (SIMULATED_DTYPES if mode in ("threads", "check") else CPU_DTYPES):
         return False
     reason = why_no_kernels()
