@@ -27,9 +27,12 @@ Batch = tuple[NDArray[np.float32], NDArray[Any]]  # labels int64 (n,), or with a
 
 
 class Made(NamedTuple):
-    """A batch, and the index of each image that it lacks because it can't be read, with the reason."""
+    """A batch, and the index of each image that it lacks because it can't be read, with the reason.
 
-    batch: Batch
+    The images of the batch may still be uint8, see `Loader.maker`.
+    """
+
+    batch: tuple[NDArray[Any], NDArray[Any]]
     broken: tuple[tuple[int, str], ...]
 
 
