@@ -92,23 +92,23 @@ def _serve(channel: Connection, contender: Contender, turn: float) -> None:
         importlib.import_module(library)
     with contextlib.suppress(OSError):  # a system may lack this file or forbid writing
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     step = contender.build(*contender.arguments)
     first_loss, *_ = (step() for _ in range(WARM_UPS))
     channel.send(first_loss)
     with contextlib.suppress(EOFError):  # the main process stopped because another contender failed
         while channel.recv() == "step":
             channel.send(mean_seconds(step, turn))
-        peak = _resident("VmHWM") - before
+        peak = resident("VmHWM") - before
         channel.send(peak if Path("/proc/self/status").exists() else None)
 
 
-def _resident(field: str) -> int:
-    """Return the bytes that this process holds now (VmRSS), or its peak since the reset (VmHWM), as Linux reports them.
+def resident(field: str, process: int | str = "self") -> int:
+    """Return the bytes that a process holds now (VmRSS), or its peak since the reset (VmHWM), as Linux reports them.
 
     Pages of files are subtracted: parts of a library's code are loaded only when they first run.
     """
-    status = Path("/proc/self/status")
+    status = Path(f"/proc/{process}/status")
     sizes = dict(re.findall(r"(\w+):\s+(\d+) kB", status.read_text())) if status.exists() else {}
     return 1024 * (int(sizes.get(field, 0)) - int(sizes.get("RssFile", 0)))
 

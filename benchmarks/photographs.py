@@ -1,7 +1,7 @@
 """Time decoding and augmenting photographs, beside bare Pillow and PyTorch's DataLoader.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/photographs.py TREE
-    OPENBLAS_NUM_THREADS=1 python benchmarks/photographs.py TREE --memory 20
+    OPENBLAS_NUM_THREADS=1 python benchmarks/photographs.py TREE --images 6144 --memory
 
 TREE holds photographs as train/CLASS/*. Copies of them are made first, whose shorter side has 320 pixels, as JPEG of
 quality 90. Each row is the rate at which one epoch of random parts at 224 pixels, mirrored or not, normalised, float32,
@@ -9,7 +9,7 @@ comes to a consumer that does nothing else. "Pillow" is the bare loop of the cal
 are in the Dataset of the DataLoader, which is left out where PyTorch is not installed. Rows are interleaved: each round
 times all of them. Starting worker processes is part of an epoch for both.
 
---memory gives the memory of the process and its two workers during one epoch of so many times the photographs.
+--memory gives the memory of the process and its two workers during one epoch.
 """
 
 from __future__ import annotations
@@ -20,18 +20,22 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contest import ratios, resident, spread
 from PIL import Image
 
-from minisk.data import Augment, Loader
+from minisk.data import IMAGENET_NORMALIZATION, Augment, Loader
 from minisk.data.image_folder import ImageFolder
 from minisk.data.views import RandomResizedView
 
 SHORTER, SIZE, BATCH = 320, 224, 32
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = IMAGENET_NORMALIZATION["mean"], IMAGENET_NORMALIZATION["std"]
 VIEW = RandomResizedView(SIZE)
 
 
@@ -67,7 +71,7 @@ def pillow(path: Path, rng: np.random.Generator) -> np.ndarray:
 
 
 def normalized(pixels: np.ndarray) -> np.ndarray:
-    """Return uint8 (..., 3, H, W) as float32, normalised in the fewest passes."""
+    """Return uint8 (..., 3, H, W) as float32, in the fewest passes; not by minisk's function, which is measured."""
     scale = 1 / (255 * np.array(STD, np.float32)[:, None, None])
     out = np.multiply(pixels, scale, dtype=np.float32)
     out -= (np.array(MEAN, np.float32) / np.array(STD, np.float32))[:, None, None]
@@ -112,17 +116,40 @@ def rate(batches: Callable[[], Iterable[Any]], images: int) -> float:
     return images / (time.perf_counter() - started)
 
 
-def resident() -> float:
-    """Return the memory of this process and its children in MiB; Linux only."""
-    total = 0
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        except (OSError, ValueError):  # it ended meanwhile
-            continue
-        if os.getpid() in (int(fields["Pid"]), int(fields["PPid"])):
-            total += int(fields.get("VmRSS", "0 kB").split()[0])
-    return total / 1024
+def minisk_batches(dataset: ImageFolder, workers: int) -> Loader:
+    mirror = Augment(crop_padding=0)
+    return Loader(dataset, BATCH, shuffle=True, augment=mirror, mean=MEAN, std=STD, workers=workers, prefetch=0)
+
+
+def contenders(paths: list[Path], dataset: ImageFolder, chosen: str) -> dict[str, Callable[[], Iterable[Any]]]:
+    """Return what gives the batches of one epoch, for the rows whose name begins with `chosen`, and for Pillow."""
+    rows: dict[str, Callable[[], Iterable[Any]]] = {"Pillow": partial(pillow_batches, paths)}
+    for workers in (0, 1, 2):
+        rows[f"minisk, {workers} workers"] = partial(minisk_batches, dataset, workers)
+        if find_spec("torch"):
+            rows[f"DataLoader, {workers} workers"] = partial(torch_batches, paths, workers)
+    return {row: batches for row, batches in rows.items() if row.startswith(("Pillow", chosen))}
+
+
+def print_rates(rows: dict[str, Callable[[], Iterable[Any]]], images: int, rounds: int) -> None:
+    rates: dict[str, list[float]] = {row: [] for row in rows}
+    for _ in range(rounds):
+        for row, batches in rows.items():
+            rates[row].append(rate(batches, images))
+    print(f"{'':24s} {'images/s':>9s}   × Pillow")
+    for row, found in rates.items():
+        print(f"{row:24s} {statistics.median(found):9.0f}   {spread(ratios(found, rates['Pillow']))}")
+
+
+def print_memory(dataset: ImageFolder) -> None:
+    batches = minisk_batches(dataset, workers=2)
+    times = set(np.linspace(0, len(batches) - 1, 10, dtype=int))
+    seen = []
+    for number, _ in enumerate(batches):
+        if number in times:
+            processes = [os.getpid(), *(child.pid for child in active_children() if child.pid)]
+            seen.append(f"{sum(resident('VmRSS', process) for process in processes) / 2**20:.0f}")
+    print(f"one epoch of {len(dataset)} photographs, MiB at ten times of it: {' '.join(seen)}")
 
 
 def main() -> None:
@@ -131,48 +158,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", default="", metavar="TEXT", help="only those that begin with this, and Pillow")
-    parser.add_argument("--memory", type=int, metavar="TIMES", help="give memory instead of rates")
+    parser.add_argument("--memory", action="store_true", help="give memory instead of rates")
     arguments = parser.parse_args()
-    images = arguments.images * (arguments.memory or 1)
     with tempfile.TemporaryDirectory() as name:
-        paths = prepare(arguments.tree, Path(name), images)
+        paths = prepare(arguments.tree, Path(name), arguments.images)
         dataset = ImageFolder(name, "train", VIEW)
-
-        def loader(workers: int) -> Loader:
-            mirror = Augment(crop_padding=0)
-            return Loader(
-                dataset,
-                BATCH,
-                shuffle=True,
-                augment=mirror,
-                mean=MEAN,
-                std=STD,
-                workers=workers,
-                prefetch=2 * (workers > 0),
-            )
-
         if arguments.memory:
-            times = set(np.linspace(0, images // BATCH - 1, 10, dtype=int))
-            seen = [f"{resident():.0f}" for number, _ in enumerate(loader(2)) if number in times]
-            print(f"one epoch of {images} photographs, MiB at ten times of it: {' '.join(seen)}")
-            return
-        rows: dict[str, Callable[[], Iterable[Any]]] = {"Pillow": lambda: pillow_batches(paths)}
-        for workers in (0, 1, 2):
-            rows[f"minisk, {workers} workers"] = lambda workers=workers: loader(workers)  # type: ignore[misc]
-            try:
-                import torch  # noqa: F401
-            except ImportError:
-                continue
-            rows[f"DataLoader, {workers} workers"] = lambda workers=workers: torch_batches(paths, workers)  # type: ignore[misc]
-        rates: dict[str, list[float]] = {row: [] for row in rows if row.startswith(("Pillow", arguments.rows))}
-        for _ in range(arguments.rounds):
-            for row, measured in rates.items():
-                measured.append(rate(rows[row], images))
-        print(f"{'':24s} {'images/s':>9s} {'× Pillow':>9s} {'least, most':>13s}")
-        for row, found in rates.items():
-            shares = [own / bare for own, bare in zip(found, rates["Pillow"], strict=True)]
-            spread = f"{min(shares):.2f}, {max(shares):.2f}"
-            print(f"{row:24s} {statistics.median(found):9.0f} {statistics.median(shares):9.2f} {spread:>13s}")
+            print_memory(dataset)
+        else:
+            print_rates(contenders(paths, dataset, arguments.rows), arguments.images, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -114,17 +114,21 @@ class Loader:
         if not 0 <= start <= len(self):
             raise DataError(f"Loader: start is {start}, expected 0 to {len(self)}, the number of batches")
         numbers = range(start, len(self), every)
-        if self.workers:  # a quarter of the bytes goes through a pipe if this process normalises
-            return self._readable(self._normalized(worker_batches(self, self.workers, epoch, numbers)))
+        if self.workers:
+            return self._readable(worker_batches(self, self.workers, epoch, numbers))
         make = self.maker(epoch)
+
+        def finished(number: int) -> Made:
+            return self.finish(make(number))
+
         if self.prefetch == 0:
-            return self._readable(self._normalized(make(number) for number in numbers))
-        return self._readable(_prefetched(lambda number: self._as_floats(make(number)), numbers, self.prefetch))
+            return self._readable(finished(number) for number in numbers)
+        return self._readable(_prefetched(finished, numbers, self.prefetch))
 
     def maker(self, epoch: int) -> Callable[[int], Made]:
-        """Return a function that makes a batch, given its number; the bits are the same in every thread and process.
+        """Return a function that makes a batch, given its number, for `finish` to normalise.
 
-        Images are uint8, not normalised yet, unless they are mixed.
+        The bits are the same in every thread and process.
         """
         order = np.arange(len(self.dataset), dtype=np.int64)
         if self.shuffle:
@@ -146,17 +150,12 @@ class Loader:
 
         return make
 
-    def _as_floats(self, made: Made) -> Made:
-        """Return a batch with its images normalised, if they are not yet."""
+    def finish(self, made: Made) -> Made:
+        """Return a batch of `maker` with its images normalised; mixed images are already, because mixing needs it."""
+        if self.mix is not None:
+            return made
         images, labels = made.batch
-        if images.dtype == np.uint8:
-            images = normalize(images, self.mean, self.std)
-        return Made((images, labels), made.broken)
-
-    def _normalized(self, source: Generator[Made, None, None]) -> Generator[Made, None, None]:
-        with closing(source):
-            for made in source:
-                yield self._as_floats(made)
+        return Made((normalize(images, self.mean, self.std), labels), made.broken)
 
     def _readable(self, source: Generator[Made, None, None]) -> Generator[Batch, None, None]:
         """Yield the batches; note the images that they lack, each once. Raises DataError if there are too many."""

@@ -29,7 +29,7 @@ Batch = tuple[NDArray[np.float32], NDArray[Any]]  # labels int64 (n,), or with a
 class Made(NamedTuple):
     """A batch, and the index of each image that it lacks because it can't be read, with the reason.
 
-    The images of the batch may still be uint8, see `Loader.maker`.
+    Until `finish`, images that are not mixed are uint8: a quarter of the bytes for a worker to send.
     """
 
     batch: tuple[NDArray[Any], NDArray[Any]]
@@ -47,7 +47,10 @@ class BatchMaker(Protocol):
     timeout: float
 
     def maker(self, epoch: int) -> Callable[[int], Made]:
-        """Return a function that makes a batch, given its number."""
+        """Return a function that makes a batch, given its number; a worker calls it."""
+
+    def finish(self, made: Made) -> Made:
+        """Return the batch as it is used; the process that uses it calls this."""
 
 
 def worker_batches(loader: BatchMaker, workers: int, epoch: int, numbers: range) -> Generator[Made, None, None]:
@@ -67,7 +70,7 @@ def worker_batches(loader: BatchMaker, workers: int, epoch: int, numbers: range)
         serving = [pool.enter_context(_worker(rest, first, epoch, numbers[first::workers])) for first in range(workers)]
         watchdog = pool.enter_context(_watchdog(loader.timeout))
         for position, number in enumerate(numbers):
-            yield _receive(*serving[position % workers], number, watchdog)
+            yield loader.finish(_receive(*serving[position % workers], number, watchdog))
 
 
 class SharedDataset:

@@ -100,7 +100,7 @@ def test_a_sample_of_mistakes_in_kernels_is_found():
         find_compiler()
     except KernelError as error:
         pytest.skip(str(error))
-    command = [sys.executable, TOOLS / "mutate_kernels.py", "axpy.cu", "common.cuh", "--sample", "12", "--seed", "1"]
+    command = [sys.executable, TOOLS / "mutate_kernels.py", "axpy.cu", "common.cuh", "--sample", "24", "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 mutants" in done.stdout
+    assert "24 mutants" in done.stdout
