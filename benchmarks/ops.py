@@ -248,11 +248,11 @@ def print_row(name: str, direction: str, *cells: str) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Time the operations of the model, and print them."""
     clock = time.process_time if arguments.cpu_time else time.perf_counter
-    size, model = models.input_size(arguments.model), model_of(arguments.model)
+    size, model = arguments.size or models.input_size(arguments.model), model_of(arguments.model)
     x, y = batch(arguments.batch_size, size, model.classifier.weight.shape[0])
     whole, _ = medians(Direction("step", minisk_step(model, x, y), None), arguments.rounds, clock)
     print(f"{processor()}, {arguments.threads} threads, PyTorch {torch.__version__}")
-    print(f"{arguments.model}, batch {arguments.batch_size}: minisk's whole training step takes {whole:.1f} ms")
+    print(f"{arguments.model}, {arguments.batch_size} × {size}²: minisk's whole training step takes {whole:.1f} ms")
     print_row("operation", "", "count", "minisk ms", "PyTorch ms", "ratio", "% of step", "GF/s")
     totals: dict[str, Any] = collections.defaultdict(lambda: np.zeros(2))
     for row in rows_of(model, x, y):
@@ -277,6 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=models.NAMES)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--size", type=int, help="pixels (default: the model's own)")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--only", default="", metavar="REGEX", help="only operations whose name matches")

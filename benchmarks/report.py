@@ -29,8 +29,17 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
 PICTURE = HERE.parent / "docs" / "pictures" / "performance.png"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-WORKLOADS = (("sknet_small", 128), ("sknet29", 8), ("sknet50", 4), ("resnext50", 4))
-QUICK = (("sknet_small", 8),)
+# A model, images of a batch, and pixels of a side. A single image can't train: a batch norm of its squeeze needs two.
+WORKLOADS = (
+    ("sknet_small", 128, 32),
+    ("sknet29", 8, 32),
+    ("sknet50", 4, 224),
+    ("sknet50", 2, 320),
+    ("sknet26", 6, 160),
+    ("resnext50", 4, 224),
+    ("sknet50", 1, 224),
+)
+QUICK = (("sknet_small", 8, 32),)
 
 Measured = dict[str, Any]
 
@@ -57,18 +66,22 @@ def kind_of(measured: Measured) -> str:
     return "inference" if measured["inference"] else "training"
 
 
+def described(measured: Measured) -> str:
+    return f"{measured['model']}, {measured['batch_size']} × {measured['size']}²"
+
+
 def steps_table(steps: list[Measured]) -> str:
     lines = []
     for measured in steps:
         for row in measured["rows"]:
             name, *others = cells(row, measured["roof"])
-            what = f"{kind_of(measured)}, {measured['model']}, batch {measured['batch_size']}"
+            what = f"{kind_of(measured)}, {described(measured)}"
             lines.append([what, name, *others])
     return table(("step", *COLUMNS), lines)
 
 
 def scaling_table(measured: Measured) -> str:
-    what = f"{measured['model']}, batch {measured['batch_size']}"
+    what = described(measured)
     return table(
         ("minisk's training step", "ratio of times"),
         [
@@ -121,7 +134,7 @@ def draw(steps: list[Measured], path: Path) -> None:
         axes.annotate(
             f"{middle:.2f}", (max(middle, max(ratios)), position), (6, 0), textcoords="offset points", va="center"
         )
-    names = [f"{m['model']}, batch {m['batch_size']}\n{kind_of(m)}" for m in steps]
+    names = [f"{described(m)}\n{kind_of(m)}" for m in steps]
     axes.set_yticks(range(len(steps)), names, fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.1)
@@ -154,9 +167,10 @@ def main() -> None:
     rounds = arguments.rounds or (3 if arguments.quick else 9)
     common = ["--rounds", str(rounds), "--threads", str(arguments.threads)]
     contests = [
-        [model, "--batch-size", str(batch_size), *mode, *common]
-        for model, batch_size in (QUICK if arguments.quick else WORKLOADS)
+        [model, "--batch-size", str(batch_size), "--size", str(size), *mode, *common]
+        for model, batch_size, size in (QUICK if arguments.quick else WORKLOADS)
         for mode in ([], ["--inference"])
+        if batch_size > 1 or mode
     ]
     alone = [*contests[0], "--scaling"]
     steps = [run("step.py", *options) for options in contests]

@@ -7,6 +7,7 @@ own operations are recorded, which gives derivatives of any order.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -40,8 +41,9 @@ def backward(
     gradients = _propagate(graph, seeds, graph.leaves, retain_graph, create_graph)
     with Mode(grad_mode.state, create_graph):
         for slot, leaf in graph.leaves.items():
-            if (complete := gradients[slot]) is not None:
-                accumulate_grad(leaf, complete)
+            is_lent = _is_lent(gradients, slot)
+            if (complete := gradients.pop(slot)) is not None:
+                accumulate_grad(leaf, complete, is_lent)
 
 
 def grad(
@@ -236,13 +238,29 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def accumulate_grad(tensor: Tensor, gradient: Tensor) -> None:
-    """Add to the Tensor's `.grad`, whose memory the Tensor owns: the first gradient is copied, never a view."""
+def _is_lent(gradients: Complete, slot: Slot) -> bool:
+    """Return whether a leaf must copy this gradient: others may refer to its memory, or use a part of it.
+
+    Python counts two references to what only one place refers to: that place's, and that of the call which counts.
+    """
+    if gradients[slot] is None or sys.getrefcount(gradients[slot]) > 2:
+        return True
+    held: Any = gradients[slot]
+    if sys.getrefcount(held.data) > 2 or not held.data.flags.c_contiguous:
+        return True
+    if held.data.base is None:
+        return False
+    return getattr(held.data.base, "nbytes", 0) != held.data.nbytes or sys.getrefcount(held.data.base) > 2
+
+
+def accumulate_grad(tensor: Tensor, gradient: Tensor, is_lent: bool = True) -> None:
+    """Add to the Tensor's `.grad`, whose memory the Tensor owns: a first gradient that is lent is copied."""
     with _accumulation:
         if tensor.grad is not None:
             tensor.grad = sum_of(tensor.grad, gradient)
         else:
-            tensor.grad = gradient if gradient.requires_grad else Tensor(gradient.data.copy())
+            is_kept = not is_lent or (gradient.requires_grad and grad_mode.state.enabled)
+            tensor.grad = gradient if is_kept else Tensor(gradient.data.copy())
 
 
 def sum_of(a: Tensor, b: Tensor) -> Tensor:

@@ -26,31 +26,45 @@
 #define TILE_OUT 8
 #endif
 
+#ifndef PACKED
+#define PACKED 1
+#endif
+
 #include "convolution.cuh"
 
 // Packs the weights in the order in which tiles read them: packed[group, tile, tap, input, TILE_OUT], with zeros beyond
-// the last output. One block per tap of a tile. out_step, in_step: distance between the weights of neighbouring outputs
-// and of neighbouring inputs.
-// check: <<<12, 32>>> outputs=9 inputs=37 taps=3 out_step=111 in_step=3 w[1998] packed[3552]
+// the last output: a tile reads one piece of memory. A block takes one tap of `together` tiles. out_step, in_step:
+// distance between the weights of neighbouring outputs and of neighbouring inputs.
+// check: <<<6, 32>>> outputs=9 inputs=37 taps=3 out_step=111 in_step=3 together=2 w[1998] packed[3552]
 extern "C" __global__ ANY_BLOCK void pack_weights(const int outputs, const int inputs, const int taps,
-                                                  const int out_step, const int in_step, const real* __restrict__ w,
-                                                  real* __restrict__ packed) {
-    const int tiles = ceil_div(outputs, TILE_OUT);
-    const int tap = blockIdx.x % taps, first = blockIdx.x / taps % tiles * TILE_OUT, group = blockIdx.x / taps / tiles;
+                                                  const int out_step, const int in_step, const int together,
+                                                  const real* __restrict__ w, real* __restrict__ packed) {
+    const int tiles = ceil_div(outputs, TILE_OUT), parts = ceil_div(tiles, together);
+    const int tap = blockIdx.x % taps, first_tile = blockIdx.x / taps % parts * together;
+    const int group = blockIdx.x / taps / parts, end_tile = min(tiles, first_tile + together);
+    const long long tile_size = (long long)taps * inputs * TILE_OUT;
     const real* source = w + (long long)group * outputs * inputs * taps + tap;
-    real* target = packed + (long long)blockIdx.x * inputs * TILE_OUT;
-    if (out_step == 1 && first + TILE_OUT <= outputs) {  // outputs are neighbours in memory
-        BLOCK_LOOP(c, inputs)
-            for (int o = 0; o < TILE_OUT; o++) target[c * TILE_OUT + o] = source[first + o + c * in_step];
-        return;
-    }
+    real* target = packed + group * tiles * tile_size + (long long)tap * inputs * TILE_OUT;
     BLOCK_LOOP(c, inputs) {
-        for (int o = 0; o < TILE_OUT; o++)
-            target[c * TILE_OUT + o] = first + o < outputs ? source[(first + o) * out_step + c * in_step] : (real)0;
+        for (int tile = first_tile; tile < end_tile; tile++) {
+            const int first = tile * TILE_OUT;
+            real* to = target + tile * tile_size + c * TILE_OUT;
+            if (out_step == 1 && first + TILE_OUT <= outputs) {  // outputs are neighbours in memory
+                for (int o = 0; o < TILE_OUT; o++) to[o] = source[first + o + c * in_step];
+            } else {
+                for (int o = 0; o < TILE_OUT; o++)
+                    to[o] = first + o < outputs ? source[(first + o) * out_step + c * in_step] : (real)0;
+            }
+        }
     }
 }
 
-// Adds the products of a row of outputs from `position` on, for the first VECTORS vectors of a tile. w: packed weights.
+// The place of a weight among those of a tile and a tap. PACKED=0 reads the weights of a 1×1 kernel where they lie.
+__device__ __forceinline__ int weight_of(const Plan& plan, const int output, const int input) {
+    return PACKED ? input * TILE_OUT + output : output * plan.inputs + input;
+}
+
+// Adds the products of a row of outputs from `position` on, for the first VECTORS vectors of a tile. w: the tile's weights.
 template <int VECTORS>
 __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found, const int out_row, const int position,
                                              const real* staged, const real* w, lanes (*sum)[TILE_VECTORS]) {
@@ -63,7 +77,7 @@ __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found,
             lanes seen[VECTORS];
             for (int v = 0; v < VECTORS; v++) seen[v] = load(s + c * plan.channel_size + v * STEP);
             for (int o = 0; o < TILE_OUT; o++)
-                for (int v = 0; v < VECTORS; v++) sum[o][v] += (wide)w[c * TILE_OUT + o] * seen[v];
+                for (int v = 0; v < VECTORS; v++) sum[o][v] += (wide)w[weight_of(plan, o, c)] * seen[v];
         }
     }
 }
@@ -81,9 +95,11 @@ __device__ __forceinline__ void add_tile(const Plan& plan, const Tap* found, con
 }
 
 // Forward and input gradient. A block takes IMAGES images, one group and one band of rows; bands vary fastest. A team
-// takes tile after tile.
-extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const real* __restrict__ x,
-                                              const real* __restrict__ packed, real* __restrict__ out) {
+// takes tile after tile. Neighbouring teams take the same pixels for other outputs: their reads of shared memory are one
+// request. With keeps_weights they take other pixels for the same outputs, whose weights stay in a CPU's own cache.
+extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const int keeps_weights,
+                                              const real* __restrict__ x, const real* __restrict__ w,
+                                              real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
     __shared__ Tap found[MOST_TAPS];
     const Plan plan = *reinterpret_cast<const Plan*>(table);
@@ -103,19 +119,19 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
         __syncthreads();
         const int lines = min(plan.band, ceil_div(rows.out - row_part, rows.in_step) - first_row);
         const int positions = ceil_div(columns.out - column_part, columns.in_step) * IMAGES;
-        const int row_tiles = ceil_div(positions, SPAN);
+        const int row_tiles = ceil_div(positions, SPAN), inner = keeps_weights ? lines * row_tiles : out_tiles;
         for (int tile = team(); tile < lines * row_tiles * out_tiles; tile += teams()) {
-            // Neighbouring teams take the same pixels for other outputs: their reads of shared memory are one request.
-            const int out_tile = tile % out_tiles, row = tile / out_tiles / row_tiles;
-            const int position = tile / out_tiles % row_tiles * SPAN;
+            const int fast = tile % inner, slow = tile / inner;
+            const int out_tile = keeps_weights ? slow : fast, pixels = keeps_weights ? fast : slow;
+            const int row = pixels / row_tiles, position = pixels % row_tiles * SPAN, first_out = out_tile * TILE_OUT;
             const long long weights = (long long)rows.taps * columns.taps * plan.inputs * TILE_OUT;
-            const real *seen = staged + row * plan.row_step, *w = packed + (group * out_tiles + out_tile) * weights;
+            const real *seen = staged + row * plan.row_step, *of_tile = w + (group * out_tiles + out_tile) * weights;
             const int end = positions - (first_row + row < rows.out - 1 ? 0 : plan.missing * IMAGES);
             lanes sum[TILE_OUT][TILE_VECTORS] = {};
-            add_tile<TILE_VECTORS>(plan, found, first_row + row, position, end - position, seen, w, sum);
-            real* line = out + (slot * plan.outputs + out_tile * TILE_OUT) * plan.out_plane() + column_part;
+            add_tile<TILE_VECTORS>(plan, found, first_row + row, position, end - position, seen, of_tile, sum);
+            real* line = out + (slot * plan.outputs + first_out) * plan.out_plane() + column_part;
             line += (long long)((first_row + row) * rows.in_step + row_part) * columns.out;
-            for (int o = 0; o < TILE_OUT && out_tile * TILE_OUT + o < plan.outputs; o++)
+            for (int o = 0; o < TILE_OUT && first_out + o < plan.outputs; o++)
                 write(sum[o], out_image, columns.in_step, position, end, line + o * plan.out_plane());
         }
     }

@@ -51,8 +51,8 @@ def seen_by(x: Array, kernel: tuple[int, ...], geometry: ConvGeometry) -> tuple[
 
 
 @functools.cache
-def _kernel(name: str, tile_out: int, lanes: int, images: int) -> Kernel:
-    return Kernel("convolution.cu", name, TILE_OUT=tile_out, LANES=lanes, IMAGES=images)
+def _kernel(name: str, tile_out: int, lanes: int, images: int, is_packed: bool = True) -> Kernel:
+    return Kernel("convolution.cu", name, TILE_OUT=tile_out, LANES=lanes, IMAGES=images, PACKED=int(is_packed))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -64,19 +64,28 @@ def table_of(layout: Layout | OutputsLayout, device: str, xp: Any) -> Array:
 def _convolve(
     layout: Layout, x: Array, weight: Array, output_stride: int, input_stride: int, shape: tuple[int, ...]
 ) -> Array:
-    """Pack the weights and launch the convolution; return it in this shape.
+    """Launch the convolution, and pack the weights first if its layout says so; return it in this shape.
 
     output_stride, input_stride: kernels of kh · kw weights, from one output's to the next and from one input's.
     """
-    xp, target, taps = array_module(x), layout.target, weight.shape[2] * weight.shape[3]
+    xp, target = array_module(x), layout.target
+    if layout.is_packed:
+        weight = _packed(layout, weight, output_stride, input_stride)
     out = xp.empty(shape, x.dtype)
-    blocks = layout.groups * -(-layout.outputs // layout.tile_out) * taps
-    packed = xp.empty((blocks, layout.inputs, layout.tile_out), x.dtype)
-    sizes = (layout.outputs, layout.inputs, taps, output_stride * taps, input_stride * taps)
-    pack = _kernel("pack_weights", layout.tile_out, 1, 1)
-    launch(pack, (blocks,), (min(32, target.threads),), (*sizes, weight, packed))
     grid = (len(x) // layout.images * layout.groups * -(-layout.rows.part // layout.band),)
-    kernel = _kernel("convolve", layout.tile_out, target.lanes, layout.images)
-    args = (table_of(layout, device_of(x), xp), x, packed, out)
+    kernel = _kernel("convolve", layout.tile_out, target.lanes, layout.images, layout.is_packed)
+    args = (table_of(layout, device_of(x), xp), layout.keeps_weights, x, weight, out)
     launch(kernel, grid, (target.threads,), args, layout.staged(for_weights=False) * x.itemsize)
     return out
+
+
+def _packed(layout: Layout, weight: Array, output_stride: int, input_stride: int) -> Array:
+    """Return the weights in the order in which tiles read them."""
+    taps, tiles = weight.shape[2] * weight.shape[3], -(-layout.outputs // layout.tile_out)
+    packed = array_module(weight).empty((layout.groups * tiles * taps, layout.inputs, layout.tile_out), weight.dtype)
+    together = layout.target.tiles_packed if output_stride * taps == 1 else 1
+    sizes = (layout.outputs, layout.inputs, taps, output_stride * taps, input_stride * taps, together)
+    pack = _kernel("pack_weights", layout.tile_out, 1, 1)
+    blocks = layout.groups * -(-tiles // together) * taps
+    launch(pack, (blocks,), (min(32, layout.target.threads),), (*sizes, weight, packed))
+    return packed

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import Array
-from ..runtime import kernel_mode, vector_bytes
+from ..runtime import kernel_mode, launch_threads, vector_bytes
 from .convolution_axes import Axis, PlanFields, forward_axes, odd_lines
 from .geometry import ConvGeometry
 
@@ -47,6 +47,8 @@ class Target(NamedTuple):
     out_vectors: int  # of a tile of a weight gradient of many outputs
     weights: int  # of one input channel, at least, for which a block of a weight gradient stages the images
     blocks: int  # that keep the processor busy
+    packs_all: bool  # whether weights that lie as tiles read them are copied nevertheless
+    tiles_packed: int  # together, if neighbouring weights are of neighbouring outputs
 
 
 CPU = Target(
@@ -62,7 +64,9 @@ CPU = Target(
     weight_images=4,  # up to a third faster for rows of 17 to 56 pixels: fewer of them end within a vector
     out_vectors=4,
     weights=256,
-    blocks=16,
+    blocks=2,  # of each thread
+    packs_all=False,
+    tiles_packed=8,
 )
 GPU = Target(
     threads=256,
@@ -78,6 +82,8 @@ GPU = Target(
     out_vectors=1,
     weights=64 * MOST_TAPS,
     blocks=512,
+    packs_all=True,
+    tiles_packed=1,
 )
 
 # Processors by the bytes of their vectors.
@@ -95,7 +101,7 @@ class Layout(NamedTuple):
 
     inputs, outputs: channels of a group; width: positions that a team reads at once, of which a row has a multiple;
     widths: of a whole tile; missing: pixels that the last row lacks; is_panel: whether the channels of a staged row
-    follow each other, and not the rows of a channel.
+    follow each other, and not the rows of a channel; is_packed: whether weights are copied into the order of tiles.
     """
 
     target: Target
@@ -111,6 +117,7 @@ class Layout(NamedTuple):
     band: int = 1
     missing: int = 0
     is_panel: bool = False
+    is_packed: bool = True
 
     @property
     def is_pointwise(self) -> bool:
@@ -136,6 +143,12 @@ class Layout(NamedTuple):
     def gradient_size(self) -> int:
         """Staged elements of a channel of dout."""
         return odd_lines(self.band * self.pitch)
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether a CPU takes all of a block's pixels for a tile of outputs first: it has more weights than pixels."""
+        weights = self.inputs * self.outputs * self.rows.taps * self.columns.taps
+        return self.target is not GPU and weights > self.staged(for_weights=False)
 
     @property
     def most_shares(self) -> int:
@@ -187,8 +200,9 @@ class Layout(NamedTuple):
 def forward_layout(x: Array, weight: Array, geometry: ConvGeometry) -> Layout | None:
     """Return how to launch the convolution, or None if matrix products are faster."""
     rows, columns = forward_axes(geometry, x.shape[2:], weight.shape[2:])
-    outputs, inputs = len(weight) // geometry.groups, weight.shape[1]
-    return _layout(_target(x), rows, columns, outputs, inputs, geometry.groups, len(x), x.itemsize, _fewest_products())
+    outputs, inputs, fewest = len(weight) // geometry.groups, weight.shape[1], _fewest_products()
+    layout = _layout(_target(x), rows, columns, outputs, inputs, geometry.groups, len(x), x.itemsize, fewest)
+    return None if layout is None else _without_packing(layout)
 
 
 def input_grad_layout(dout: Array, weight: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Layout | None:
@@ -210,6 +224,13 @@ def weight_grad_layout(x: Array, geometry: ConvGeometry, shape: tuple[int, ...])
     )
 
 
+@functools.cache
+def _without_packing(layout: Layout) -> Layout:
+    """Let tiles read weights where they lie, if those of an output follow each other and outputs fill the tiles."""
+    taps = layout.rows.taps * layout.columns.taps
+    return layout._replace(is_packed=layout.target.packs_all or taps > 1 or layout.outputs % layout.tile_out > 0)
+
+
 @functools.lru_cache(maxsize=1024)
 def _reversed_axes(geometry: ConvGeometry, size: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[Axis, Axis]:
     rows, columns = forward_axes(geometry, size, kernel)
@@ -218,7 +239,12 @@ def _reversed_axes(geometry: ConvGeometry, size: tuple[int, ...], kernel: tuple[
 
 def _target(x: Array) -> Target:
     is_cpu = isinstance(x, np.ndarray) and kernel_mode() not in ("threads", "check")
-    return CPUS[vector_bytes()] if is_cpu else GPU
+    return _cpu(vector_bytes(), launch_threads()) if is_cpu else GPU
+
+
+@functools.cache
+def _cpu(vector: int, threads: int) -> Target:
+    return CPUS[vector]._replace(blocks=CPU.blocks * threads)
 
 
 def _fewest_products() -> int:

@@ -26,6 +26,7 @@ TUNING = {
     ("common.cuh", "RUN_TERMS"): "terms that are added in one run; every number is right",
     ("select.cu", "BRANCHES"): "set at each build",
     ("convolution.cu", "TILE_OUT"): "size of the register tile, set at each build",
+    ("convolution.cu", "PACKED"): "how the weights lie, set at each build",
     ("lanes.cuh", "LANES"): "size of a team, set at each build",
     ("weight_gradient.cu", "TILE_OUT"): "size of the register tile, set at each build",
     ("weight_gradient.cu", "OUT_VECTORS"): "size of the register tile, set at each build",
