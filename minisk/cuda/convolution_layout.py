@@ -47,6 +47,7 @@ class Target(NamedTuple):
     out_vectors: int  # of a tile of a weight gradient of many outputs
     weights: int  # of one input channel, at least, for which a block of a weight gradient stages the images
     blocks: int  # that keep the processor busy
+    weight_blocks: int  # of a weight gradient; its sums must not depend on the number of threads
     packs_all: bool  # whether weights that lie as tiles read them are copied nevertheless
     tiles_packed: int  # together, if neighbouring weights are of neighbouring outputs
 
@@ -65,6 +66,7 @@ CPU = Target(
     out_vectors=4,
     weights=256,
     blocks=2,  # of each thread
+    weight_blocks=8,
     packs_all=False,
     tiles_packed=8,
 )
@@ -82,6 +84,7 @@ GPU = Target(
     out_vectors=1,
     weights=64 * MOST_TAPS,
     blocks=512,
+    weight_blocks=512,
     packs_all=True,
     tiles_packed=1,
 )

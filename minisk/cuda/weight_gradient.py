@@ -67,8 +67,8 @@ def _correlate(layout: Layout, x: Array, dout: Array, shape: tuple[int, ...]) ->
     """Launch the weight gradient of this shape, of groups with few outputs."""
     xp, target, sets = array_module(x), layout.target, x.shape[0] // layout.images
     # Enough blocks for all processors: slices cost memory, and shares of a group's outputs stage x several times.
-    slices = min(sets, -(-target.blocks // layout.groups), max(1, MOST_PARTIAL // math.prod(shape)))
-    shares = min(-(-target.blocks // (layout.groups * slices)), layout.most_shares)
+    slices = min(sets, -(-target.weight_blocks // layout.groups), max(1, MOST_PARTIAL // math.prod(shape)))
+    shares = min(-(-max(target.blocks, target.weight_blocks) // (layout.groups * slices)), layout.most_shares)
     share = -(-layout.outputs // shares // layout.tile_out) * layout.tile_out
     partial = xp.empty((slices, *shape), np.promote_types(x.dtype, np.float32))
     kernel = _kernel("correlate", TILE_OUT=layout.tile_out, LANES=target.weight_lanes, IMAGES=layout.images)

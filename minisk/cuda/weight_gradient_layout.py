@@ -80,7 +80,10 @@ class OutputsLayout(NamedTuple):
     @property
     def share(self) -> int:
         """Outputs of a block."""
-        shares = min(self.most_shares, -(-self.target.blocks // self.groups))
+        return self._share_of(max(self.target.blocks, self.target.weight_blocks))
+
+    def _share_of(self, blocks: int) -> int:
+        shares = min(self.most_shares, -(-blocks // self.groups))
         return -(-self.outputs // shares // self.span) * self.span
 
     @property
@@ -89,9 +92,9 @@ class OutputsLayout(NamedTuple):
 
     @property
     def slices(self) -> int:
-        """Slices of the batch, which the caller adds: as many as processors need, if memory allows."""
-        elements = self.groups * self.pairs * self.padded
-        wanted = -(-self.target.blocks // (self.groups * self.shares))
+        """Slices of the batch, which the caller adds: the same for any number of threads, fewer if memory is short."""
+        elements, blocks = self.groups * self.pairs * self.padded, self.target.weight_blocks
+        wanted = -(-blocks // (self.groups * -(-self.outputs // self._share_of(blocks))))
         return min(self.sets, wanted, max(1, MOST_PARTIAL // elements))
 
     @property

@@ -71,7 +71,7 @@ def vector_bytes() -> int:
     return int(_any_library().minisk_vector_bytes())
 
 
-@functools.cache  # a forked child has one thread, and lays out weight gradients as its parent: they have the same bits
+@functools.cache
 def launch_threads() -> int:
     """Return how many threads share the blocks of a launch in mode cpu. Raises KernelError: there is no compiler."""
     return int(_any_library().minisk_threads())
