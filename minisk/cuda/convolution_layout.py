@@ -65,7 +65,7 @@ CPU = Target(
     weight_images=4,  # up to a third faster for rows of 17 to 56 pixels: fewer of them end within a vector
     out_vectors=4,
     weights=256,
-    blocks=2,  # of each thread
+    blocks=2,  # of one thread; `_cpu` counts those of all
     weight_blocks=8,
     packs_all=False,
     tiles_packed=8,
@@ -204,8 +204,9 @@ def forward_layout(x: Array, weight: Array, geometry: ConvGeometry) -> Layout | 
     """Return how to launch the convolution, or None if matrix products are faster."""
     rows, columns = forward_axes(geometry, x.shape[2:], weight.shape[2:])
     outputs, inputs, fewest = len(weight) // geometry.groups, weight.shape[1], _fewest_products()
-    layout = _layout(_target(x), rows, columns, outputs, inputs, geometry.groups, len(x), x.itemsize, fewest)
-    return None if layout is None else _without_packing(layout)
+    return _layout(
+        _target(x), rows, columns, outputs, inputs, geometry.groups, len(x), x.itemsize, fewest, is_forward=True
+    )
 
 
 def input_grad_layout(dout: Array, weight: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Layout | None:
@@ -225,13 +226,6 @@ def weight_grad_layout(x: Array, geometry: ConvGeometry, shape: tuple[int, ...])
     return _layout(
         _target(x), rows, columns, outputs, inputs, geometry.groups, len(x), x.itemsize, fewest, for_weights=True
     )
-
-
-@functools.cache
-def _without_packing(layout: Layout) -> Layout:
-    """Let tiles read weights where they lie, if those of an output follow each other and outputs fill the tiles."""
-    taps = layout.rows.taps * layout.columns.taps
-    return layout._replace(is_packed=layout.target.packs_all or taps > 1 or layout.outputs % layout.tile_out > 0)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -266,6 +260,7 @@ def _layout(
     itemsize: int,
     fewest_products: int,
     for_weights: bool = False,
+    is_forward: bool = False,
 ) -> Layout | None:
     """Choose between the kernels and matrix products (None), and then the tile."""
     pixels, taps = images * rows.out * columns.out, rows.taps * columns.taps
@@ -277,7 +272,10 @@ def _layout(
     # A weight gradient also sums the zeros after a row's end: they fill the longest vectors.
     lanes, vector = (target.weight_lanes, CPU.vector) if for_weights else (target.lanes, target.vector)
     width = lanes * (vector // itemsize if target.vector else 1)
-    layout = Layout(target, rows, columns, groups, inputs, outputs, tile_out, width, target.sums // tile_out)
+    widths = target.sums // tile_out
+    # In the forward of a 1×1 kernel, the weights of an output follow each other: whole tiles read them where they lie.
+    is_packed = target.packs_all or not is_forward or taps > 1 or outputs % tile_out > 0
+    layout = Layout(target, rows, columns, groups, inputs, outputs, tile_out, width, widths, is_packed=is_packed)
     return fit(layout, images, itemsize, for_weights)
 
 

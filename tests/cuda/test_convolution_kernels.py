@@ -255,6 +255,25 @@ def test_python_and_cpp_declare_the_same_fields() -> None:
         ]
 
 
+@pytest.mark.parametrize("groups", [1, 4, 16])
+def test_the_number_of_threads_changes_no_bit(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    channels = 64 // groups
+    shape = Shape(16, groups, channels, channels, (9, 9), kernel=(3, 3), stride=(1, 1), padding=(1, 1), dilation=(1, 1))
+    x, weight, dout = shape.arrays()
+
+    def bits_with(threads: int) -> list[bytes]:
+        monkeypatch.setattr(layouts, "launch_threads", lambda: threads)
+        results = (
+            kernels.conv2d(x, weight, shape.geometry),
+            kernels.conv2d_input_grad(dout, weight, shape.geometry, x.shape),
+            kernels.conv2d_weight_grad(x, dout, shape.geometry, weight.shape),
+        )
+        return [result.tobytes() for result in results]
+
+    with kernel_mode("cpu"):
+        assert bits_with(1) == bits_with(2) == bits_with(16)
+
+
 @pytest.mark.parametrize("vector", [16, 32, 64, None])
 def test_python_and_cpp_agree_on_the_sums_of_a_tile(vector: int | None, tmp_path: Path) -> None:
     target = layouts.GPU if vector is None else layouts.CPUS[vector]
