@@ -20,9 +20,11 @@
 // (batch_norm_apply, batch_norm_input_grad). There are no atomics, so every run gives the same bits.
 // Cases for `minisk check`: cases/batch_norm.txt.
 #include "common.cuh"
+#include "vector.cuh"
 
-// Calls visit(i) for every element i of the block's part of its channel; neighbouring threads visit neighbours. Calls
-// end_run() after at most about RUN_TERMS elements, and at the end.
+// Calls visit(i, T()) for every element i of the block's part of its channel; neighbouring threads visit neighbours.
+// T is `wide` for one element; with one thread per block, `lanes` for VECTOR of them from i on. Calls end_run() after at
+// most about RUN_TERMS elements, and at the end.
 template <class Visit, class EndRun>
 __device__ __forceinline__ void visit_part(const int images, const int channels, const int spatial, const Visit visit,
                                            const EndRun end_run) {
@@ -32,20 +34,20 @@ __device__ __forceinline__ void visit_part(const int images, const int channels,
 #ifdef MINISK_ONE_THREAD
     for (int n = first; n < last; n++) {
         const long long plane = ((long long)n * channels + blockIdx.x) * spatial;
-        int start = 0;
-        for (; spatial - start > RUN_TERMS; start += RUN_TERMS) {
-            for (int s = 0; s < RUN_TERMS; s++) visit(plane + start + s);
-            end_run();
+        int s = 0;
+        for (; s <= spatial - VECTOR; s += VECTOR) {
+            visit(plane + s, lanes());
+            if ((visited += VECTOR) >= RUN_TERMS) end_run(), visited = 0;
         }
-        for (int s = start; s < spatial; s++) visit(plane + s);
-        if ((visited += spatial - start) >= RUN_TERMS) end_run(), visited = 0;
+        visited += spatial - s;
+        for (; s < spatial; s++) visit(plane + s, wide());
     }
 #else
     // Image and position advance together: small planes fill a block, and no thread divides in the loop.
     const int images_on = blockDim.x / spatial, s_on = blockDim.x % spatial;
     int n = first + threadIdx.x / spatial, s = threadIdx.x % spatial;
     while (n < last) {
-        visit(((long long)n * channels + blockIdx.x) * spatial + s);
+        visit(((long long)n * channels + blockIdx.x) * spatial + s, wide());
         n += images_on;
         s += s_on;
         if (s >= spatial) s -= spatial, n++;
@@ -71,8 +73,14 @@ struct Channel {
         scale = weight * inv_std;
         shift = less_rest(bias, rest, scale);
     }
-    __device__ __forceinline__ wide y(wide x) const { return (x - center) * scale + shift; }
+    template <class T> __device__ __forceinline__ T y(const T x) const { return (x - center) * scale + shift; }
 };
+
+// The gradient that passes the ReLU: 0 where y ≤ 0.
+template <class T>
+__device__ __forceinline__ T masked(const T dout, const T x, const int relu, const Channel channel) {
+    return relu ? channel.y(x) <= T() ? T() : dout : dout;
+}
 
 struct Two { wide first, second; };
 
@@ -85,8 +93,8 @@ __device__ __forceinline__ wide first_plane_mean(const int spatial, const real* 
 __device__ __forceinline__ Two moments(const int images, const int channels, const int spatial, const wide center,
                                        const real* __restrict__ x) {
     LongSum sum, squares;
-    auto visit = [&](const long long i) {
-        const wide centred = (wide)x[i] - center;
+    auto visit = [&](const long long i, auto kind) {
+        const auto centred = load(x + i, kind) - center;
         sum.add(centred);
         squares.add(centred * centred);
     };
@@ -96,9 +104,9 @@ __device__ __forceinline__ Two moments(const int images, const int channels, con
 
 __device__ __forceinline__ void normalize(const int images, const int channels, const int spatial, const int relu,
                                           const Channel channel, const real* __restrict__ x, real* __restrict__ out) {
-    auto visit = [&](const long long i) {
-        const wide y = channel.y(x[i]);
-        out[i] = (real)(relu && y < 0 ? 0 : y);  // NaN is not below 0, and stays
+    auto visit = [&](const long long i, auto kind) {
+        const auto y = channel.y(load(x + i, kind));
+        store(out + i, relu ? y < decltype(kind)() ? decltype(kind)() : y : y);  // NaN is not below 0, and stays
     };
     visit_part(images, channels, spatial, visit, Nothing());
 }
@@ -108,10 +116,10 @@ __device__ __forceinline__ Two gradient_sums(const int images, const int channel
                                              const Channel channel, const real* __restrict__ dout,
                                              const real* __restrict__ x) {
     LongSum sum, dot;
-    auto visit = [&](const long long i) {
-        const wide arrived = dout[i], g = relu && channel.y(x[i]) <= 0 ? 0 : arrived;
+    auto visit = [&](const long long i, auto kind) {
+        const auto value = load(x + i, kind), g = masked(load(dout + i, kind), value, relu, channel);
         sum.add(g);
-        dot.add(g * ((wide)x[i] - channel.center));
+        dot.add(g * (value - channel.center));
     };
     visit_part(images, channels, spatial, visit, [&]() { sum.end_run(), dot.end_run(); });
     const wide dbias = block_sum((wide)sum.total);
@@ -125,11 +133,11 @@ __device__ __forceinline__ void input_grad(const int images, const int channels,
     const wide per_value = channel.scale / ((wide)images * spatial);
     const wide slope = -per_value * channel.inv_std * sums.second;
     const wide constant = -per_value * sums.first - slope * channel.rest;
-    auto visit = [&](const long long i) {
-        const wide arrived = dout[i], g = relu && channel.y(x[i]) <= 0 ? 0 : arrived;
+    auto visit = [&](const long long i, auto kind) {
+        const auto value = load(x + i, kind), g = masked(load(dout + i, kind), value, relu, channel);
         // Without `depends` the correction is left out: times 0 it would be NaN for one infinite element of the channel.
-        const wide correction = depends ? slope * ((wide)x[i] - channel.center) + constant : 0;
-        dx[i] = (real)(channel.scale * g + correction);
+        const auto gradient = channel.scale * g;
+        store(dx + i, depends ? gradient + (slope * (value - channel.center) + constant) : gradient);
     };
     visit_part(images, channels, spatial, visit, Nothing());
 }

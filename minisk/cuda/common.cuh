@@ -136,8 +136,8 @@ __device__ __forceinline__ wide block_sum(wide value) { return block_reduce<Add>
 __device__ __forceinline__ wide block_max(wide value) { return block_reduce<Max>(value, -(wide)INFINITY); }
 #endif
 
-// A sum of many terms: `run` adds up to RUN_TERMS of them in a vector register, and `total` adds the runs in double. So
-// the error does not grow with the number of terms, and one addition in RUN_TERMS is slow.
+// A sum of many terms adds up to RUN_TERMS of them in a register, a run, and the runs in double. So the error does not
+// grow with the number of terms, and one addition in RUN_TERMS is slow.
 #ifndef RUN_TERMS
 #ifdef MINISK_ONE_THREAD
 #define RUN_TERMS 1024  // 64 additions in each of 16 lanes
@@ -145,13 +145,6 @@ __device__ __forceinline__ wide block_max(wide value) { return block_reduce<Max>
 #define RUN_TERMS 64
 #endif
 #endif
-
-struct LongSum {
-    double total = 0;
-    wide run = 0;
-    __device__ __forceinline__ void add(wide term) { run += term; }
-    __device__ __forceinline__ void end_run() { total += (double)run, run = 0; }
-};
 
 // The sum of the thread's share of term(i), for i in [0, n): the threads of the block take neighbours.
 template <class Term> __device__ __forceinline__ double thread_sum(const int n, const Term term) {

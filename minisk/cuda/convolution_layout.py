@@ -11,6 +11,7 @@ too long to stage, and for so few products that packing the weights would take l
 
 import functools
 import math
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -99,8 +100,11 @@ CPUS = {
 }
 
 
-class Layout(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Layout:
     """How blocks share a convolution: each takes `images` images and `band` rows, in tiles of `tile_out` channels.
+
+    `_layout` makes one object for each convolution, so what follows from its fields is computed once.
 
     inputs, outputs: channels of a group; width: positions that a team reads at once, of which a row has a multiple;
     widths: of a whole tile; missing: pixels that the last row lacks; is_panel: whether the channels of a staged row
@@ -122,7 +126,7 @@ class Layout(NamedTuple):
     is_panel: bool = False
     is_packed: bool = True
 
-    @property
+    @functools.cached_property
     def is_pointwise(self) -> bool:
         """Whether each output sees the one pixel in its own place: a 1×1 kernel without stride or padding."""
         pointwise = (1, 1, 1, 0)
@@ -130,30 +134,30 @@ class Layout(NamedTuple):
         columns = (self.columns.taps, self.columns.out_step, self.columns.in_step, self.columns.shift)
         return rows == columns == pointwise
 
-    @property
+    @functools.cached_property
     def pitch(self) -> int:
         """Positions in a staged row."""
         return -(-self.columns.part * self.images // self.width) * self.width + self.columns.reach * self.images
 
-    @property
+    @functools.cached_property
     def channel_size(self) -> int:
         """Staged elements of a channel of x."""
         if self.is_panel:
             return self.pitch
         return odd_lines(self.rows.parts * self.columns.parts * (self.band + self.rows.reach) * self.pitch)
 
-    @property
+    @functools.cached_property
     def gradient_size(self) -> int:
         """Staged elements of a channel of dout."""
         return odd_lines(self.band * self.pitch)
 
-    @property
+    @functools.cached_property
     def keeps_weights(self) -> bool:
         """Whether a CPU takes all of a block's pixels for a tile of outputs first: it has more weights than pixels."""
         weights = self.inputs * self.outputs * self.rows.taps * self.columns.taps
         return self.target is not GPU and weights > self.staged(for_weights=False)
 
-    @property
+    @functools.cached_property
     def most_shares(self) -> int:
         """Most blocks that may share a group's outputs in a weight gradient; each stages the same x."""
         weights = self.outputs * self.rows.taps * self.columns.taps
@@ -286,7 +290,7 @@ def fit(layout: Layout, images: int, itemsize: int, for_weights: bool) -> Layout
     candidates = []
     for together in IMAGES_TOGETHER:
         if images % together == 0:
-            candidate = _cut(layout._replace(images=together), for_weights)
+            candidate = _cut(replace(layout, images=together), for_weights)
             if candidate.staged(for_weights) <= most:
                 candidates.append(candidate)
     if not candidates:
@@ -296,9 +300,9 @@ def fit(layout: Layout, images: int, itemsize: int, for_weights: bool) -> Layout
     else:
         fitted, most_rows = _fit_pixels(candidates, images)
     bands = -(-fitted.rows.part // most_rows)
-    while fitted._replace(band=-(-fitted.rows.part // bands)).staged(for_weights) > most:
+    while replace(fitted, band=-(-fitted.rows.part // bands)).staged(for_weights) > most:
         bands += 1
-    return fitted._replace(band=-(-fitted.rows.part // bands))
+    return replace(fitted, band=-(-fitted.rows.part // bands))
 
 
 def _fit_weights(candidates: list[Layout], images: int, pixels: int) -> tuple[Layout, int]:
@@ -336,4 +340,4 @@ def _cut(layout: Layout, for_weights: bool) -> Layout:
     length = min(pixels, positions // layout.images)
     count = -(-pixels // length)
     rows, columns = rows._replace(size=count, out=count), columns._replace(size=length, out=length)
-    return layout._replace(rows=rows, columns=columns, missing=count * length - pixels, is_panel=not for_weights)
+    return replace(layout, rows=rows, columns=columns, missing=count * length - pixels, is_panel=not for_weights)

@@ -1,28 +1,25 @@
 // lanes.cuh: the register tile of convolution.cu, for a GPU and for a CPU.
 //
 //   LANES         threads of a team, which read neighbouring positions
-//   lanes         what a thread multiplies at once: one element on a GPU, a vector register of VECTOR elements on a CPU
 //   SUMS          registers that hold a tile's sums; convolution_layout.py has the same numbers
 //   TILE_VECTORS  `lanes` of a tile's row: a tile is TILE_OUT channels × TILE_VECTORS lanes
 //   TILE_TAPS     the other side of the tile of a weight gradient of few outputs
 //   OUT_SUMS      registers that hold the sums of a tile of a weight gradient of many outputs
 //   STEP, SPAN    positions that a team reads at once; positions of a tile
 //
-// The includer defines TILE_OUT and IMAGES, and includes common.cuh first.
+// The includer defines TILE_OUT and IMAGES, and includes common.cuh first. vector.cuh defines `lanes` and VECTOR.
 #pragma once
+#include "vector.cuh"
 
 #ifndef MINISK_ONE_THREAD
 
 #ifndef LANES
 #define LANES 8
 #endif
-#define VECTOR 1
 #define SUMS 32
 #define TILE_TAPS 3
 #define OUT_SUMS 12
-typedef wide lanes;
 
-__device__ __forceinline__ lanes load(const real* p) { return (wide)*p; }
 __device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(value); }  // a team of a whole warp
 
 __device__ __forceinline__ void add_to(wide* place, const lanes value, const bool is_first) {
@@ -46,28 +43,9 @@ static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of on
 #define SUMS 16
 #define TILE_TAPS (MINISK_VECTOR_BYTES == 64 ? 3 : 2)
 #endif
-#define VECTOR (MINISK_VECTOR_BYTES / (int)sizeof(real))
 #define OUT_SUMS (MINISK_VECTOR_BYTES == 64 ? 24 : 12)  // of 32 registers or 16: the others hold outputs and a number of x
-typedef real lanes __attribute__((vector_size(MINISK_VECTOR_BYTES)));
 
-static inline lanes load(const real* p) {
-    lanes value;
-    memcpy(&value, p, sizeof value);  // p need not be aligned
-#if defined(__x86_64__)  // without this, gcc reads memory again at each use of the value
-    asm("" : "+v"(value));
-#elif defined(__aarch64__)
-    asm("" : "+w"(value));
-#endif
-    return value;
-}
-
-static inline wide team_sum(lanes value) {
-    wide sum = 0;
-    for (int k = 0; k < VECTOR; k++) sum += value[k];
-    return sum;
-}
-
-static inline void store(real* p, const lanes value) { memcpy(p, &value, sizeof value); }
+static inline wide team_sum(lanes value) { return sum_of(value); }
 
 // Adds to what is there, or writes, if it is the first sum.
 static inline void add_to(real* place, const lanes value, const bool is_first) {

@@ -6,7 +6,7 @@ lies as the weight does.
 """
 
 import functools
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from .convolution_axes import Axis, PlanFields, odd_lines
 from .convolution_layout import FEWEST_BLOCKS, IMAGES_TOGETHER, Layout, Target
@@ -20,7 +20,8 @@ ENOUGH = 96  # positions: with fewer, adding a tile's sums to memory takes too l
 MOST_PARTIAL = 8 << 20  # elements of partial weight gradients
 
 
-class OutputsLayout(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class OutputsLayout:
     """How blocks share a weight gradient: each takes a share of a group's outputs, and a slice of the batch.
 
     inputs, outputs: channels of a group, swapped if is_swapped; step: outputs of a vector; vectors: of a tile;
@@ -43,41 +44,41 @@ class OutputsLayout(NamedTuple):
     band: int = 1
     missing: int = 0
 
-    @property
+    @functools.cached_property
     def span(self) -> int:
         """Outputs of a tile."""
         return self.step * self.vectors
 
-    @property
+    @functools.cached_property
     def padded(self) -> int:
         """Outputs of a row of the result: whole vectors."""
         return -(-self.outputs // self.step) * self.step
 
-    @property
+    @functools.cached_property
     def pairs(self) -> int:
         """Inputs × taps."""
         return self.inputs * self.rows.taps * self.columns.taps
 
-    @property
+    @functools.cached_property
     def pitch(self) -> int:
         """Positions in a staged row."""
         return (self.columns.out + self.columns.reach) * self.images
 
-    @property
+    @functools.cached_property
     def channel_size(self) -> int:
         """Elements from a channel of x to the next, as the kernel reads it."""
         if self.is_in_place:
             return self.rows.size * self.columns.size - self.missing
         return odd_lines(self.rows.parts * self.columns.parts * (self.band + self.rows.reach) * self.pitch)
 
-    @property
+    @functools.cached_property
     def most_shares(self) -> int:
         """Most blocks that may share a group's outputs: each stages the same x, if x is staged."""
         if self.is_in_place:
             return -(-self.outputs // self.span)
         return max(1, self.outputs * self.rows.taps * self.columns.taps // self.target.weights)
 
-    @property
+    @functools.cached_property
     def share(self) -> int:
         """Outputs of a block."""
         return self._share_of(max(self.target.blocks, self.target.weight_blocks))
@@ -86,18 +87,18 @@ class OutputsLayout(NamedTuple):
         shares = min(self.most_shares, -(-blocks // self.groups))
         return -(-self.outputs // shares // self.span) * self.span
 
-    @property
+    @functools.cached_property
     def shares(self) -> int:
         return -(-self.outputs // self.share)
 
-    @property
+    @functools.cached_property
     def slices(self) -> int:
         """Slices of the batch, which the caller adds: the same for any number of threads, fewer if memory is short."""
         elements, blocks = self.groups * self.pairs * self.padded, self.target.weight_blocks
         wanted = -(-blocks // (self.groups * -(-self.outputs // self._share_of(blocks))))
         return min(self.sets, wanted, max(1, MOST_PARTIAL // elements))
 
-    @property
+    @functools.cached_property
     def staged(self) -> int:
         """Elements in shared memory."""
         outputs = -(-min(self.share, self.outputs) // self.span) * self.span
@@ -143,11 +144,11 @@ def outputs_layout(layout: Layout, images: int, itemsize: int) -> OutputsLayout 
     found = OutputsLayout(
         target, rows, columns, layout.groups, inputs, outputs, step, vectors, 1, images, is_swapped, is_in_place
     )
-    found = found._replace(missing=rows.out * columns.out - pixels)
+    found = replace(found, missing=rows.out * columns.out - pixels)
     if not is_in_place:
         found = _interleave(found, images)
     bands = -(-rows.out // max(1, positions // (columns.out * found.images)))
-    while (fitted := found._replace(band=-(-rows.out // bands))).staged * itemsize > target.most_staged_for_weights:
+    while (fitted := replace(found, band=-(-rows.out // bands))).staged * itemsize > target.most_staged_for_weights:
         if fitted.band == 1:
             return None
         bands += 1
@@ -164,7 +165,7 @@ def _interleave(layout: OutputsLayout, images: int) -> OutputsLayout:
     """Interleave images until there are enough positions, while enough blocks remain."""
     for together in IMAGES_TOGETHER:
         if images % together == 0:
-            wider = layout._replace(images=together, sets=images // together)
+            wider = replace(layout, images=together, sets=images // together)
             if wider.groups * wider.sets * wider.most_shares >= FEWEST_BLOCKS or together == 1:
                 layout = wider
             if layout.images * layout.rows.out * layout.columns.out >= ENOUGH:

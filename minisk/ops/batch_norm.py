@@ -34,10 +34,14 @@ class Running(NamedTuple):
 
     def update(self, statistics: kernels.BatchStatistics, count: int | Array) -> None:
         """Set each to (1 - momentum) · old + momentum · new, in place; count: the number of values per channel."""
-        unbiased = statistics.var * (count / (count - 1))
-        for running, value in ((self.mean, statistics.mean), (self.var, unbiased)):
-            old = running.data.astype(np.promote_types(running.dtype, value.dtype), copy=False)
-            running.data[...] = (1 - self.momentum) * old + self.momentum * value
+        unbiased = count / (count - 1)
+        for running, value, factor in ((self.mean, statistics.mean, 1), (self.var, statistics.var, unbiased)):
+            old, share = running.data, self.momentum * factor
+            if old.dtype.itemsize < value.dtype.itemsize:  # float16 is rounded once
+                old[...] = (1 - self.momentum) * old.astype(value.dtype) + share * value
+            else:
+                old *= 1 - self.momentum
+                old += share * value
             running.mark_written()
 
 

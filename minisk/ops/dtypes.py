@@ -180,13 +180,14 @@ def floating_operands(operation: str, **tensors: Tensor | None) -> list[Any]:
     """
     if autocast.state.enabled:
         tensors = dict(zip(tensors, _in_mixed_precision(operation, tuple(tensors.values())), strict=True))
-    given: dict[str, Any] = {name: x for name, x in tensors.items() if x is not None or name != "bias"}
-    for name, x in given.items():
-        if not isinstance(x, Tensor):
-            raise DtypeError(f"{operation}: {name} is a {type(x).__name__}, expected a Tensor")
-    if len({x.dtype for x in given.values()}) > 1 or any([x.dtype.kind != "f" for x in given.values()]):
-        seen = ", ".join(f"{name} {x.dtype}" for name, x in given.items())
-        remedy = f"convert with .to(dtype={str(list(given.values())[-1].dtype)!r})"
+    dtypes = {x.data.dtype for x in tensors.values() if isinstance(x, Tensor)}
+    others = [name for name, x in tensors.items() if not isinstance(x, Tensor) and (x is not None or name != "bias")]
+    if others:
+        raise DtypeError(f"{operation}: {others[0]} is a {type(tensors[others[0]]).__name__}, expected a Tensor")
+    if len(dtypes) > 1 or any([dtype.kind != "f" for dtype in dtypes]):
+        given = {name: x.dtype for name, x in tensors.items() if x is not None}
+        seen = ", ".join(f"{name} {dtype}" for name, dtype in given.items())
+        remedy = f"convert with .to(dtype={str(list(given.values())[-1])!r})"
         raise DtypeError(f"{operation}: expected one floating dtype, got {seen}: {remedy}")
     return list(tensors.values())
 

@@ -15,11 +15,12 @@ import numpy as np
 from ..errors import KernelError
 from .addresses import Addresses
 from .build import compiler_warnings
-from .cpu import Args, HostKernel, Three
+from .cpu import HostKernel, Three
 from .findings import SHARED_MEMORY, CheckReport, Finding, Site, place_in
 from .late_findings import largest_local, never_set, too_much_shared, unwritten, with_barrier_mistakes
 from .memory import MemoryCopy, copy_arrays
 from .objects import Variable
+from .packing import Args
 from .positions import with_cuda_types, with_short_positions, without_trailing
 from .structures import ACCESSES, KINDS, MiniskAccessor, MiniskFinding, MiniskSite, fetch
 from .time_limit import limit_reached, time_limit

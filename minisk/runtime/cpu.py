@@ -1,4 +1,4 @@
-"""Run built kernels on the CPU: pack the arguments, call the library, and turn its message into an error.
+"""Run built kernels on the CPU: call the library, and turn its message into an error.
 
 Libraries for mode `cpu` are of two kinds. "cpu" runs each block as one thread, "blocks" at the true block size, once;
 both run blocks in parallel. Mode `threads` runs every thread at the true block size, in several orders, with undefined
@@ -7,9 +7,7 @@ shared memory filled with NaN and guard bytes around the arrays.
 
 import ctypes
 import functools
-import itertools
 import os
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,21 +18,17 @@ from ..backend.threads import OPENMP, keep_freed_memory, variable
 from ..errors import KernelError
 from .addresses import Addresses
 from .build import BuildError, build
-from .description import Described, parameters_of, variable_in
+from .description import parameters_of, variable_in
 from .exports import symbol, word
-from .memory import MemoryCopy, address_of, copy_arrays
+from .memory import MemoryCopy, copy_arrays
 from .objects import Variable, variables
+from .packing import Args, Packing
 from .positions import with_short_positions
 from .signature import Parameter, kernels_in, read_source, signature
 from .structures import MiniskLaunch
 
 Three: TypeAlias = tuple[int, int, int]  # x, y, z of a grid or a block
-Args: TypeAlias = Sequence[Any]  # a kernel's arguments: arrays and NumPy scalars
 
-# The format of a number for `struct`, by NumPy's kind and size; other arguments are bytes.
-_LETTERS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}
-_LETTERS |= {"u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
-_SLOT = 16  # bytes; each argument begins at a multiple, as the strictest type, float4, requires
 # Orders of the threads, as (schedule, seed): forward, reverse, two random permutations. A missing barrier gives a wrong
 # result in some of them only.
 SCHEDULES = ((0, 0), (1, 0), (2, 1), (2, 2))
@@ -66,20 +60,13 @@ class HostKernel:
         ]
         self.dtypes = [type_.dtype for type_ in described]
         self.outputs = [i for i, p in enumerate(self.parameters) if p.is_array and not p.is_const]
-        formats = [_format(type_) for type_ in described]
-        self.pack = struct.Struct("=" + "".join(formats)).pack
-        self.pointers = ctypes.c_void_p * len(self.parameters)
-        lengths = [struct.calcsize("=" + format_) for format_ in formats]
-        self.offsets = list(itertools.accumulate(lengths, initial=0))[:-1]
-        self.is_uniform = set(lengths) == {_SLOT}
+        self.packing = Packing(described)
 
     def __call__(self, grid: Three, block: Three, args: Args, dynamic_shared: int) -> None:
         """Run the kernel: in every order of the threads in mode `threads`, else once. Raises KernelError."""
         self.check_outputs(args)
-        if self.mode == "cpu":
-            self._call(grid, (1, 1, 1), args, dynamic_shared)
-        elif self.mode == "blocks":
-            self._call(grid, block, args, dynamic_shared)
+        if self.mode in ("cpu", "blocks"):
+            self.run(grid, block, self.packing.pack(args), dynamic_shared)
         else:
             self._call_in_every_order(grid, block, args, dynamic_shared)
 
@@ -96,15 +83,15 @@ class HostKernel:
         Raises:
             KeyboardInterrupt: Ctrl-C ended the launch.
         """
-        packed = self.pack(*[address_of(a) if isinstance(a, np.ndarray) else a for a in args])
-        values = ctypes.create_string_buffer(packed, len(packed))
-        start = ctypes.addressof(values)
-        if self.is_uniform:  # the faster way
-            pointers = self.pointers(*range(start, start + len(packed), _SLOT))
-        else:
-            pointers = self.pointers(*[start + offset for offset in self.offsets])
-        launch = MiniskLaunch(grid, block, dynamic_shared, schedule, seed)
-        if not self.function(ctypes.byref(launch), pointers):
+        return self._run(MiniskLaunch(grid, block, dynamic_shared, schedule, seed), self.packing.pack(args))
+
+    def run(self, grid: Three, block: Three, packed: bytes, dynamic_shared: int) -> None:
+        """Run the kernel once, in mode "cpu" or "blocks", with arguments packed already. Raises KernelError."""
+        threads = (1, 1, 1) if self.mode == "cpu" else block
+        self._require_no(self._run(MiniskLaunch(grid, threads, dynamic_shared), packed))
+
+    def _run(self, launch: MiniskLaunch, packed: bytes) -> str:
+        if not self.function(ctypes.byref(launch), ctypes.create_string_buffer(packed, len(packed))):
             return ""
         error, places = with_short_positions(launch.error.decode(errors="replace")), Addresses(self.path)
         place = places.place(launch.address) or places.place(launch.access)
@@ -113,10 +100,7 @@ class HostKernel:
             raise KeyboardInterrupt(f"{self.name}: {message}")
         return message
 
-    def _call(
-        self, grid: Three, block: Three, args: Args, dynamic_shared: int, schedule: int = 0, seed: int = 0
-    ) -> None:
-        error = self.call(grid, block, args, dynamic_shared, schedule, seed)
+    def _require_no(self, error: str) -> None:
         if error:
             raise KernelError(f"{self.name}: {error}")
 
@@ -132,7 +116,7 @@ class HostKernel:
                 if not np.array_equal(memory, values):  # a constant one must not even be written
                     memory[...] = values
             copies, inner = copy_arrays(args)
-            self._call(grid, block, inner, dynamic_shared, schedule, seed)
+            self._require_no(self.call(grid, block, inner, dynamic_shared, schedule, seed))
             for copy in copies:
                 self._check_copy(copy, args)
             results.append(inner)
@@ -205,13 +189,6 @@ def _are_close(result: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> boo
     largest = np.maximum(abs(a), abs(b))
     is_close = abs(a - b) <= relative * np.maximum(largest, largest.max(initial=0) / 1000)
     return bool(is_close.all()) and np.array_equal(result[~finite], other[~finite], equal_nan=True)
-
-
-def _format(parameter: Described) -> str:
-    """Return the format of an argument for `struct`, padded to a multiple of _SLOT bytes."""
-    size = 8 if parameter.is_array else parameter.dtype.itemsize
-    known = "Q" if parameter.is_array else _LETTERS.get(parameter.dtype.str[1:])
-    return f"{known or f'{size}s'}{-size % _SLOT}x"
 
 
 def load_library(source: Path, mode: str, defines: Sequence[str]) -> tuple[Path, ctypes.CDLL]:

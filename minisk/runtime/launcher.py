@@ -19,15 +19,15 @@ from ..errors import DeviceError, DtypeError, KernelError, ShapeError
 from .build import BuildError
 from .cache import source_file
 from .checked import CheckedKernel
-from .cpu import Args, HostKernel, Three
+from .cpu import HostKernel, Three
 from .description import accepts, scalar
 from .exports import instance_define
 from .findings import CheckReport
 from .gpu import GpuKernel
 from .mode import kernel_mode
+from .packing import LARGEST_INDEX, Args
 from .signature import REAL, Parameter, kernels_in, locate, signature, type_names
 
-_LARGEST_INDEX = 2**31 - 1
 _LARGEST_YZ = 65535  # CUDA's limit for y and z of a grid
 Sizes: TypeAlias = Sequence[int]  # of a grid or a block, one to three
 Compiled: TypeAlias = tuple[list[np.dtype[Any] | None], Callable[..., None]]
@@ -52,6 +52,8 @@ class Kernel:
         self.signature = signature(self.path, name)
         self._compiled: dict[tuple[str, str, bool], Compiled] = {}
         self._errors: dict[tuple[str, str, bool], str] = {}  # a compiler that failed is not run again
+        parameters = self.signature.parameters
+        self._of_reals = [i for i, each in enumerate(parameters) if each.is_array and each.type == "real"]
 
     def __call__(self, grid: Sizes | int, block: Sizes | int, args: Args, *, shared_mem: int = 0) -> None:
         """Launch the kernel, with the arguments of CuPy's RawKernel; `launch` describes them."""
@@ -104,6 +106,18 @@ class Kernel:
                 raise
         return self._compiled[key]
 
+    def known(self, args: Args) -> HostKernel | None:
+        """Return the kernel as an earlier launch compiled it for a CPU; None for other devices and modes to prove it.
+
+        Args:
+            args: of a launch that was not checked.
+        """
+        dtypes = [args[i].dtype for i in self._of_reals if i < len(args) and hasattr(args[i], "dtype")]
+        real = dtypes[0].char if dtypes else "f"
+        mode = self._mode()
+        compiled = self._compiled.get((mode, real, False)) if mode in ("cpu", "blocks") else None
+        return None if compiled is None else compiled[1]  # type: ignore[return-value]
+
     def dtypes(self, real: str = "f") -> list[np.dtype[Any]]:
         """Return the dtype of each argument, or of its elements; builds the kernel if a type's name does not say it.
 
@@ -144,8 +158,13 @@ def launch(kernel: Kernel, grid: Sizes | int, block: Sizes | int, args: Args, dy
         KernelError, DtypeError, DeviceError, ShapeError: something does not fit; nothing has run.
         KernelError: in modes `threads` and `check`, the kernel makes a mistake.
     """
-    run, blocks, threads, values = _prepare(kernel, grid, block, args)
-    run(blocks, threads, values, dynamic_shared)
+    known = kernel.known(args)
+    packed = None if known is None else known.packing.pack_usual(args)
+    if known is None or packed is None:
+        run, blocks, threads, values = _prepare(kernel, grid, block, args)
+        run(blocks, threads, values, dynamic_shared)
+    else:
+        known.run(*_sizes(kernel, grid, block), packed, dynamic_shared)
 
 
 def examine(
@@ -178,7 +197,7 @@ def _prepare(
     """Check a launch; return the compiled kernel, the grid, the block and the arguments with their declared types."""
     arrays, real = _arrays_and_dtype(kernel, args)
     blocks, threads = _sizes(kernel, grid, block)
-    is_huge = any(array.size > _LARGEST_INDEX for array in arrays)
+    is_huge = any(array.size > LARGEST_INDEX for array in arrays)
     dtypes, run = kernel.compiled(target or _target(kernel, arrays), real, is_huge)
     values = [_typed(kernel, *each) for each in zip(kernel.signature.parameters, args, dtypes, strict=True)]
     return run, blocks, threads, values
@@ -280,7 +299,7 @@ def _target(kernel: Kernel, arrays: Sequence[Array]) -> str:
 
 def _three(kernel: Kernel, what: str, sizes: Sizes | int) -> Three:
     """Return x, y and z of a grid or block; missing ones are 1."""
-    if type(sizes) is tuple and len(sizes) == 1 and type(sizes[0]) is int and 1 <= sizes[0] <= _LARGEST_INDEX:
+    if type(sizes) is tuple and len(sizes) == 1 and type(sizes[0]) is int and 1 <= sizes[0] <= LARGEST_INDEX:
         return sizes[0], 1, 1  # the most frequent case: this function takes time at every launch
     given = sizes if isinstance(sizes, tuple) else tuple(sizes) if isinstance(sizes, list) else (sizes,)
     for size in given:
@@ -292,7 +311,7 @@ def _three(kernel: Kernel, what: str, sizes: Sizes | int) -> Three:
     x = given[0]
     y = given[1] if len(given) > 1 else 1
     z = given[2] if len(given) > 2 else 1
-    if x > _LARGEST_INDEX or y > _LARGEST_YZ or z > _LARGEST_YZ:
+    if x > LARGEST_INDEX or y > _LARGEST_YZ or z > _LARGEST_YZ:
         raise KernelError(f"{kernel.name}: {what} {tuple(given)} is beyond CUDA's limit, (2**31 - 1, 65535, 65535)")
     return x, y, z
 

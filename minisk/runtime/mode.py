@@ -15,7 +15,8 @@ import ctypes
 import functools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..errors import KernelError
 from .compiler import find_compiler
@@ -25,11 +26,16 @@ from .signature import locate
 log = logging.getLogger(__name__)
 
 MODES = ("auto", "numpy", "cpu", "threads", "check")
+_NAME = "MINISK_KERNELS"
+# What os.environ keeps, in the system's encoding. It takes seven times as long to say that a variable is not set.
+_variables: Mapping[Any, Any] = os.environ._data  # type: ignore[attr-defined]
+_KEY = os.environ.encodekey(_NAME)
 
 
 def kernel_mode() -> str:
     """Return the value of MINISK_KERNELS, or "auto" if it is not set. Raises KernelError if it is not a mode."""
-    mode = os.environ.get("MINISK_KERNELS", "auto")
+    value = _variables.get(_KEY)
+    mode = "auto" if value is None else os.environ.decodevalue(value)
     if mode not in MODES:
         raise KernelError(f"MINISK_KERNELS is {mode!r}, expected one of {', '.join(MODES)}")
     return mode
@@ -38,15 +44,15 @@ def kernel_mode() -> str:
 @contextlib.contextmanager
 def in_mode(mode: str) -> Iterator[None]:
     """Set MINISK_KERNELS inside a `with` block: auto, numpy, cpu, threads or check."""
-    before = os.environ.get("MINISK_KERNELS")
-    os.environ["MINISK_KERNELS"] = mode
+    before = os.environ.get(_NAME)
+    os.environ[_NAME] = mode
     try:
         yield
     finally:
         if before is None:
-            del os.environ["MINISK_KERNELS"]
+            del os.environ[_NAME]
         else:
-            os.environ["MINISK_KERNELS"] = before
+            os.environ[_NAME] = before
 
 
 @functools.cache

@@ -17,8 +17,9 @@ from minisk.cuda import batch_norm as launcher
 pytestmark = needs_compiler
 
 FEW = settings(max_examples=25, derandomize=True, deadline=None, database=None)
-# One element; less than a warp; planes that end inside a round of a block; two rounds of a block and a tail.
-SPATIAL = [1, 3, 49, 400, 2 * 512 + 7]
+# One element; less than a vector or a warp; one vector of 64 bytes; planes that end inside a round of a block; two
+# rounds of a block and a tail.
+SPATIAL = [1, 3, 16, 49, 400, 2 * 512 + 7]
 MODES = pytest.mark.parametrize("mode", ["cpu", "threads"])
 PARTS = pytest.mark.parametrize("values", [32768, 256], ids=["whole channels", "parts"])
 RELU = pytest.mark.parametrize("relu", [False, True], ids=["", "relu"])

@@ -1,6 +1,6 @@
-"""The convolution kernels agree with the formulas for vectors of 16, 32 and, where the processor has them, 64 bytes.
+"""Convolution and batch norm agree with the formulas for vectors of 16, 32 and, where the processor has them, 64 bytes.
 
-The width of a vector is decided when convolution.cu is compiled. Flags that switch AVX-512 or AVX off test the narrower
+The width of a vector is decided when a kernel is compiled. Flags that switch AVX-512 or AVX off test the narrower
 ones on every x86-64 machine.
 """
 
@@ -40,13 +40,21 @@ for images, groups, inputs, outputs, size, kernel, stride, padding, dilation in 
         assert_agrees("cpu", kernels.conv2d, x, weight, geometry)
         assert_agrees("cpu", kernels.conv2d_input_grad, dout, weight, geometry, x.shape)
         assert_agrees("cpu", kernels.conv2d_weight_grad, x, dout, geometry, weight.shape)
+
+for pixels in (3, 16, 49, 70):  # less than a vector, whole vectors, a tail of one element, of several
+    for dtype in ("f", "d"):
+        x, dout = random.standard_normal((2, 5, 3, pixels)).astype(dtype)
+        weight, bias = random.standard_normal((2, 3)).astype(dtype)
+        statistics = kernels.BatchStatistics(bias / 8, weight / 64, weight**2)
+        assert_agrees("cpu", lambda *args: kernels.batch_norm_train(*args)[0], x, weight, bias, 1e-5, True)
+        assert_agrees("cpu", kernels.batch_norm_backward, dout, x, weight, bias, statistics, 1e-5, True, True)
 """
 
 
 @needs_compiler
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags are those of x86-64")
 @pytest.mark.parametrize("flags", ["", "-mno-avx512f", "-mno-avx"])
-def test_convolutions_agree_with_the_formulas_for_every_vector_width(flags: str) -> None:
+def test_kernels_agree_with_the_formulas_for_every_vector_width(flags: str) -> None:
     environment = {**os.environ, "CXXFLAGS": flags, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *sys.path])}
     done = subprocess.run([sys.executable, "-c", AGREE], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

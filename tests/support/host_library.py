@@ -90,9 +90,9 @@ def launch(
 ) -> str:
     """Launch a kernel on arrays (passed by address) and scalars; return the error message, "" if there was none."""
     scalars = [np.asarray(a.ctypes.data if isinstance(a, np.ndarray) else a) for a in arguments]
-    addresses = (ctypes.c_void_p * len(scalars))(*(value.ctypes.data for value in scalars))
+    packed = b"".join([value.tobytes() + bytes(-value.nbytes % 16) for value in scalars])  # in slots of 16 bytes
     request = MiniskLaunch(three(grid), three(block), dynamic_shared, schedule, seed)
-    failed = library[f"minisk_launch_{kernel}"](ctypes.byref(request), addresses)
+    failed = library[f"minisk_launch_{kernel}"](ctypes.byref(request), ctypes.create_string_buffer(packed, len(packed)))
     message = request.error.decode()
     assert bool(failed) == bool(message)
     return message

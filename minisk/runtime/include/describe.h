@@ -96,8 +96,8 @@ template <class T> MINISK_COLD void* describe_variable(T& variable, const char**
 // Defines the functions by which Python launches a kernel and asks for its parameters: minisk_launch_<word> and
 // minisk_parameters_<word>. What follows the word names the kernel; it may have commas, as k<float, 128> has.
 #define MINISK_EXPORT_AS(word, ...)                                                              \
-    MINISK_VISIBLE int minisk_launch_##word(struct minisk_launch* launch, void** arguments) {    \
-        return minisk::launch_kernel<&__VA_ARGS__>(*launch, arguments);                          \
+    MINISK_VISIBLE int minisk_launch_##word(struct minisk_launch* launch, char* packed) {        \
+        return minisk::launch_kernel<&__VA_ARGS__>(*launch, packed);                             \
     }                                                                                            \
     MINISK_VISIBLE const char* minisk_parameters_##word() { return minisk::describe_parameters(&__VA_ARGS__); }
 #define MINISK_EXPORT(kernel) MINISK_EXPORT_AS(kernel, kernel)

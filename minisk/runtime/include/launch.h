@@ -95,7 +95,15 @@ template <auto kernel> MINISK_UNWATCHED void call_untyped(void** arguments) {
 }
 #endif
 
-template <auto kernel> int launch_kernel(Launch& launch, void** arguments) {
+// Writes the address of each argument. Python packs each into a multiple of 16 bytes, which float4 requires.
+template <class... Parameters>
+MINISK_UNWATCHED void find_arguments(void (*)(Parameters...), [[maybe_unused]] char* packed, void** arguments) {
+    ((*arguments++ = packed, packed += (sizeof(Parameters) + 15) / 16 * 16), ...);
+}
+
+template <auto kernel> int launch_kernel(Launch& launch, char* packed) {
+    void* arguments[parameter_indices(kernel).size() + 1];
+    find_arguments(kernel, packed, arguments);
     launch.error[0] = 0;
     launch.address = launch.access = 0;
     if (fits_a_gpu(launch)) run_grid(launch, {call_untyped<kernel>, arguments});
