@@ -53,7 +53,7 @@ class Budget(NamedTuple):
 
 
 BUDGETS = (
-    Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 3150),
+    Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 3160),
     Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1_880),
     Budget("cuda kernels (.cu, .cuh)", ("cuda/*.cu", "cuda/*.cuh"), 1400),
     Budget("cuda/steps", ("cuda/steps/*.cu", "cuda/steps/*.cuh"), 600),

@@ -70,12 +70,8 @@ class Function:
         """
         for observer in observers:
             observer.before_forward(cls, inputs, settings)
-        tensors = [x for x in inputs if isinstance(x, Tensor)]
-        if len(tensors) > 1:
-            _require_one_device(cls.operation, tensors)
-        needs_grad = tuple([isinstance(x, Tensor) and x._requires_grad for x in inputs])
+        arrays, tensors, needs_grad = _unwrapped(cls.operation, inputs)
         ctx = Context(cls.operation, needs_grad)
-        arrays = _distinct_arrays(inputs)
         result = cls.forward(ctx, *arrays, **settings)
         returned = result if isinstance(result, tuple) else (result,)
         outputs = tuple([_wrap(array, tensors) for array in returned])
@@ -92,24 +88,35 @@ class Function:
         return outputs if isinstance(result, tuple) else outputs[0]
 
 
-def _require_one_device(operation: str, tensors: list[Tensor]) -> None:
-    devices = [device_of(x.data) for x in tensors]
-    if devices.count(devices[0]) < len(devices):
-        raise DeviceError(f"{operation}: tensors on different devices: {', '.join(devices)}")
+def _unwrapped(operation: str, inputs: Sequence[Any]) -> tuple[list[Any], list[Tensor], tuple[bool, ...]]:
+    """Return the inputs' arrays, the Tensors among the inputs, and for each input whether it requires a gradient.
 
-
-def _distinct_arrays(inputs: Sequence[Any]) -> list[Any]:
-    """Return the inputs' arrays, no two of them the same object, so that `_saved_tensors` can find an array's input.
-
-    x and x.detach() share one array, but a derivative goes on through x alone.
+    No two arrays are the same object, so that `_saved_tensors` can find an array's input: x and x.detach() share one
+    array, but a derivative goes on through x alone. One loop does it all, because every operation waits for it.
     """
-    arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
-    if len(arrays) == 1 or len({id(array) for array in arrays}) == len(arrays):
-        return arrays
+    arrays, tensors, needs_grad = [], [], []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            tensors.append(x)
+            arrays.append(x.data)
+            needs_grad.append(x._requires_grad)
+        else:
+            arrays.append(x)
+            needs_grad.append(False)
+    if len(arrays) > 1:
+        if len(set(map(id, arrays))) < len(arrays):
+            _make_distinct(arrays, inputs)
+        devices = [device_of(x.data) for x in tensors]
+        if len(set(devices)) > 1:
+            raise DeviceError(f"{operation}: tensors on different devices: {', '.join(devices)}")
+    return arrays, tensors, tuple(needs_grad)
+
+
+def _make_distinct(arrays: list[Any], inputs: Sequence[Any]) -> None:
+    """Replace a Tensor's array that an earlier input has, too, by a view of it."""
     for i, x in enumerate(inputs):
         if isinstance(x, Tensor) and any([x.data is other for other in arrays[:i]]):
             arrays[i] = x.data.view()
-    return arrays
 
 
 def _wrap(array: Any, inputs: list[Tensor]) -> Tensor:

@@ -22,9 +22,9 @@
 #include "common.cuh"
 #include "vector.cuh"
 
-// Calls visit(i, T()) for every element i of the block's part of its channel; neighbouring threads visit neighbours.
-// T is `wide` for one element; with one thread per block, `lanes` for VECTOR of them from i on. Calls end_run() after at
-// most about RUN_TERMS elements, and at the end.
+// Calls visit(i, zero) for every element i of the block's part of its channel; neighbouring threads visit neighbours.
+// zero is 0 as a `wide` for one element; with one thread per block also as `lanes`, for VECTOR elements from i on. Calls
+// end_run() after at most about RUN_TERMS elements, and at the end.
 template <class Visit, class EndRun>
 __device__ __forceinline__ void visit_part(const int images, const int channels, const int spatial, const Visit visit,
                                            const EndRun end_run) {
@@ -39,8 +39,8 @@ __device__ __forceinline__ void visit_part(const int images, const int channels,
             visit(plane + s, lanes());
             if ((visited += VECTOR) >= RUN_TERMS) end_run(), visited = 0;
         }
-        visited += spatial - s;
-        for (; s < spatial; s++) visit(plane + s, wide());
+        for (; s < spatial; s++) visit(plane + s, wide()), visited++;
+        if (visited >= RUN_TERMS) end_run(), visited = 0;
     }
 #else
     // Image and position advance together: small planes fill a block, and no thread divides in the loop.
@@ -93,8 +93,8 @@ __device__ __forceinline__ wide first_plane_mean(const int spatial, const real* 
 __device__ __forceinline__ Two moments(const int images, const int channels, const int spatial, const wide center,
                                        const real* __restrict__ x) {
     LongSum sum, squares;
-    auto visit = [&](const long long i, auto kind) {
-        const auto centred = load(x + i, kind) - center;
+    auto visit = [&](const long long i, auto zero) {
+        const auto centred = load(x + i, zero) - center;
         sum.add(centred);
         squares.add(centred * centred);
     };
@@ -104,9 +104,9 @@ __device__ __forceinline__ Two moments(const int images, const int channels, con
 
 __device__ __forceinline__ void normalize(const int images, const int channels, const int spatial, const int relu,
                                           const Channel channel, const real* __restrict__ x, real* __restrict__ out) {
-    auto visit = [&](const long long i, auto kind) {
-        const auto y = channel.y(load(x + i, kind));
-        store(out + i, relu ? y < decltype(kind)() ? decltype(kind)() : y : y);  // NaN is not below 0, and stays
+    auto visit = [&](const long long i, auto zero) {
+        const auto y = channel.y(load(x + i, zero));
+        store(out + i, relu ? y < zero ? zero : y : y);  // NaN is not below 0, and stays
     };
     visit_part(images, channels, spatial, visit, Nothing());
 }
@@ -116,8 +116,8 @@ __device__ __forceinline__ Two gradient_sums(const int images, const int channel
                                              const Channel channel, const real* __restrict__ dout,
                                              const real* __restrict__ x) {
     LongSum sum, dot;
-    auto visit = [&](const long long i, auto kind) {
-        const auto value = load(x + i, kind), g = masked(load(dout + i, kind), value, relu, channel);
+    auto visit = [&](const long long i, auto zero) {
+        const auto value = load(x + i, zero), g = masked(load(dout + i, zero), value, relu, channel);
         sum.add(g);
         dot.add(g * (value - channel.center));
     };
@@ -133,8 +133,8 @@ __device__ __forceinline__ void input_grad(const int images, const int channels,
     const wide per_value = channel.scale / ((wide)images * spatial);
     const wide slope = -per_value * channel.inv_std * sums.second;
     const wide constant = -per_value * sums.first - slope * channel.rest;
-    auto visit = [&](const long long i, auto kind) {
-        const auto value = load(x + i, kind), g = masked(load(dout + i, kind), value, relu, channel);
+    auto visit = [&](const long long i, auto zero) {
+        const auto value = load(x + i, zero), g = masked(load(dout + i, zero), value, relu, channel);
         // Without `depends` the correction is left out: times 0 it would be NaN for one infinite element of the channel.
         const auto gradient = channel.scale * g;
         store(dx + i, depends ? gradient + (slope * (value - channel.center) + constant) : gradient);

@@ -6,7 +6,7 @@
 // sums in registers. The includer includes common.cuh first.
 #pragma once
 
-// load(p, T()) reads one element or VECTOR of them, as T says: wide or lanes.
+// load(p, zero) reads one element or VECTOR of them, as the type of zero says: wide or lanes.
 __device__ __forceinline__ wide load(const real* p, wide) { return (wide)*p; }
 __device__ __forceinline__ void store(real* p, const wide value) { *p = (real)value; }
 

@@ -82,9 +82,13 @@ def operands(operation: str, *values: Operand) -> Sequence[Tensor]:
     """
     if autocast.state.enabled:
         values = _in_mixed_precision(operation, values)
+    first: Any = values[0]
+    for value in values:
+        if not isinstance(value, Tensor) or value.data.dtype != first.data.dtype:
+            break
+    else:
+        return values  # type: ignore[return-value]  # the most common case first: all are Tensors
     tensors = [value for value in values if isinstance(value, Tensor)]
-    if len(tensors) == len(values) and all([tensor.data.dtype == tensors[0].data.dtype for tensor in tensors]):
-        return tensors  # the most common case first
     real = [value if isinstance(value, Tensor | int | float) else real_array(operation, value) for value in values]
     xp = array_module(tensors[0].data) if tensors else np
     try:

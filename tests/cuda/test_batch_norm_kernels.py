@@ -106,6 +106,18 @@ def test_float32_is_exact_enough_for_a_mean_of_ten_thousand_deviations(
     np.testing.assert_allclose(gradients[2], dbias, atol=1e-4)
 
 
+@pytest.mark.parametrize("mode", ["numpy", "cpu", "threads"])
+@pytest.mark.parametrize("pixels", [9, 16], ids=["less than a vector", "a vector"])
+def test_sums_over_many_small_planes_are_exact(mode: str, pixels: int) -> None:
+    images = 27000 // pixels  # added one by one in float32, 0.1 would give an error of 1e-4
+    x = np.random.default_rng(0).standard_normal((images, 1, pixels)).astype("f")
+    one, zero = np.ones(1, "f"), np.zeros(1, "f")
+    with kernel_mode(mode):
+        found = kernels.batch_norm_train(x, one, zero, 1e-5, False)[1]
+        gradients = kernels.batch_norm_backward(np.full_like(x, 0.1), x, one, zero, found, 1e-5, False, True)
+    np.testing.assert_allclose(gradients[2], images * pixels * 0.1, rtol=1e-6)
+
+
 @PARTS
 @pytest.mark.parametrize("mode", ["numpy", "cpu", "threads"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
