@@ -342,6 +342,8 @@ def pair(operation: str, name: str, value: Any, least: int) -> tuple[int, int]:
         operation, name: of the argument, for an error.
         value: one integer, or a sequence of two.
     """
+    if type(value) is tuple and list(map(type, value)) == [int, int] and min(value) >= least:
+        return value  # as a layer gives it, at every call
     is_one = not isinstance(value, Sequence) and getattr(value, "ndim", 0) == 0
     given = (value, value) if is_one else value
     try:
