@@ -48,8 +48,10 @@ static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of on
 static inline wide team_sum(lanes value) { return sum_of(value); }
 
 // Adds to what is there, or writes, if it is the first sum.
-static inline void add_to(real* place, const lanes value, const bool is_first) {
-    store(place, is_first ? value : load(place) + value);
+static inline void add_to(wide* place, const lanes value, const bool is_first) {
+    lanes sum = value;
+    if (!is_first) memcpy(&sum, place, sizeof sum), sum += value;
+    memcpy(place, &sum, sizeof sum);
 }
 
 // Copies a row. For the short rows of an image, calling memcpy would take longer than copying.
@@ -78,19 +80,19 @@ __device__ __forceinline__ int own() { return lane() * VECTOR; }  // the first o
 __device__ __forceinline__ void write(const lanes* sum, const long long image, const int step, const int position,
                                       const int positions, real* __restrict__ line) {
 #ifdef MINISK_ONE_THREAD
-    real values[SPAN];
+    wide values[SPAN];
     memcpy(values, sum, sizeof values);
     line += position / IMAGES * step;
     const int count = min(SPAN, positions - position);
     if (SPAN % IMAGES) {  // a tile begins or ends between the images of a pixel
         const int first = position % IMAGES;
-        for (int k = 0; k < count; k++) line[(first + k) % IMAGES * image + (first + k) / IMAGES * step] = values[k];
+        for (int k = 0; k < count; k++) line[(first + k) % IMAGES * image + (first + k) / IMAGES * step] = (real)values[k];
     } else if (step == 1 && count == SPAN) {  // numbers known to the compiler, which shuffles vectors then
         for (int i = 0; i < IMAGES; i++)
-            for (int c = 0; c < SPAN / IMAGES; c++) line[i * image + c] = values[c * IMAGES + i];
+            for (int c = 0; c < SPAN / IMAGES; c++) line[i * image + c] = (real)values[c * IMAGES + i];
     } else {
         for (int i = 0; i < IMAGES; i++)
-            for (int c = 0; c < count / IMAGES; c++) line[i * image + c * step] = values[c * IMAGES + i];
+            for (int c = 0; c < count / IMAGES; c++) line[i * image + c * step] = (real)values[c * IMAGES + i];
     }
 #else
     for (int v = 0; v < TILE_VECTORS; v++) {

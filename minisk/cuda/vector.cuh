@@ -19,12 +19,13 @@ __device__ __forceinline__ lanes load(const real* p) { return (wide)*p; }
 
 #else
 
-#define VECTOR (MINISK_VECTOR_BYTES / (int)sizeof(real))
-typedef real lanes __attribute__((vector_size(MINISK_VECTOR_BYTES)));
+#define VECTOR (MINISK_VECTOR_BYTES / (int)sizeof(wide))
+typedef wide lanes __attribute__((vector_size(MINISK_VECTOR_BYTES)));
 
 static inline lanes load(const real* p) {
     lanes value;
-    memcpy(&value, p, sizeof value);  // p need not be aligned
+    if constexpr (sizeof(real) == sizeof(wide)) memcpy(&value, p, sizeof value);  // p need not be aligned
+    else for (int k = 0; k < VECTOR; k++) value[k] = p[k];
 #if defined(__x86_64__)  // without this, gcc reads memory again at each use of the value
     asm("" : "+v"(value));
 #elif defined(__aarch64__)
@@ -34,7 +35,10 @@ static inline lanes load(const real* p) {
 }
 
 static inline lanes load(const real* p, lanes) { return load(p); }
-static inline void store(real* p, const lanes value) { memcpy(p, &value, sizeof value); }
+static inline void store(real* p, const lanes value) {
+    if constexpr (sizeof(real) == sizeof(wide)) memcpy(p, &value, sizeof value);
+    else for (int k = 0; k < VECTOR; k++) p[k] = (real)value[k];
+}
 
 static inline wide sum_of(const lanes value) {
     wide sum = 0;

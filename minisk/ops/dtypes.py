@@ -82,7 +82,7 @@ def operands(operation: str, *values: Operand) -> Sequence[Tensor]:
     """
     if autocast.state.enabled:
         values = _in_mixed_precision(operation, values)
-    first: Any = values[0]
+    first: Any = values[0] if values else None
     for value in values:
         if not isinstance(value, Tensor) or value.data.dtype != first.data.dtype:
             break

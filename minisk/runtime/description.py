@@ -73,7 +73,10 @@ def scalar(dtype: np.dtype[Any], value: Any) -> Any:
     """
     kind = dtype.kind
     if kind == "f":
-        return dtype.type(value)
+        number = dtype.type(value)
+        if isinstance(number, np.ndarray):  # NumPy makes an array of a sequence
+            raise TypeError("a sequence is no number")
+        return number
     if kind != "V":
         return dtype.type(operator.index(value))
     if getattr(value, "dtype", np.dtype("u1")).names:  # a record of NumPy's

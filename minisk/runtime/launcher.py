@@ -112,8 +112,10 @@ class Kernel:
         Args:
             args: of a launch that was not checked.
         """
-        dtypes = [args[i].dtype for i in self._of_reals if i < len(args) and hasattr(args[i], "dtype")]
-        real = dtypes[0].char if dtypes else "f"
+        reals = [args[i].dtype.char for i in self._of_reals if i < len(args) and type(args[i]) is np.ndarray]
+        if self._of_reals and not reals:
+            return None
+        real = reals[0] if reals else "f"
         mode = self._mode()
         compiled = self._compiled.get((mode, real, False)) if mode in ("cpu", "blocks") else None
         return None if compiled is None else compiled[1]  # type: ignore[return-value]

@@ -19,6 +19,7 @@ _POINTER = "Q"
 _STRICT = set("fdbhiqBHIQ")  # `struct` refuses for these what `description.scalar` refuses
 _SLOT = 16  # bytes; each argument begins at a multiple, as the strictest type, float4, requires
 LARGEST_INDEX = 2**31 - 1
+_LARGEST_DOUBLE = 2**53  # of whole numbers up to which a double holds each: `struct` makes a float of a double
 
 
 class Packing:
@@ -33,7 +34,7 @@ class Packing:
         sizes = [8 if each.is_array else each.dtype.itemsize for each in parameters]
         padded = [f"{letter}{-size % _SLOT}x" for letter, size in zip(letters, sizes, strict=True)]
         self._pack = struct.Struct("=" + "".join(padded)).pack
-        self._dtypes = [each.dtype if each.is_array else None for each in parameters]
+        self._kinds = [each.dtype if each.is_array else each.dtype.kind for each in parameters]
         self._is_strict = _STRICT.issuperset(letters)
 
     def pack(self, args: Args) -> bytes:
@@ -49,21 +50,25 @@ class Packing:
         if not self._is_strict:
             return None
         try:
-            return self._pack(*[_usual(arg, dtype) for arg, dtype in zip(args, self._dtypes, strict=True)])
+            return self._pack(*[_usual(arg, kind) for arg, kind in zip(args, self._kinds, strict=True)])
         except (TypeError, ValueError, OverflowError, struct.error):
             return None
 
 
-def _usual(arg: Any, dtype: np.dtype[Any] | None) -> Any:
-    """Return a number as it is, and the address of an array. Raises TypeError or ValueError for an unusual one."""
-    if dtype is None:
-        return arg
-    if type(arg) is not np.ndarray or (arg.dtype is not dtype and arg.dtype != dtype) or arg.size > LARGEST_INDEX:
-        if arg is None or (type(arg) is int and arg == 0):
-            return 0  # a null pointer
-        raise TypeError
-    # from_buffer refuses an array that is read-only, empty, or has gaps.
-    return ctypes.addressof(ctypes.c_char.from_buffer(arg))  # type: ignore[arg-type]
+def _usual(arg: Any, kind: np.dtype[Any] | str) -> Any:
+    """Return a number as it is, and the address of an array. Raises TypeError or ValueError for an unusual one.
+
+    kind: the dtype of an array's elements, or NumPy's letter for the kind of a number.
+    """
+    if isinstance(kind, str):
+        if kind != "f" or isinstance(arg, float) or (type(arg) is int and abs(arg) <= _LARGEST_DOUBLE):
+            return arg
+    elif type(arg) is np.ndarray and (arg.dtype is kind or arg.dtype == kind) and arg.size <= LARGEST_INDEX:
+        # from_buffer refuses an array that is read-only, empty, or has gaps.
+        return ctypes.addressof(ctypes.c_char.from_buffer(arg))  # type: ignore[arg-type]
+    elif arg is None or (type(arg) is int and arg == 0):
+        return 0  # a null pointer
+    raise TypeError
 
 
 def _letter(parameter: Described) -> str:

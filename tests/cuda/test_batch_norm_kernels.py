@@ -106,6 +106,20 @@ def test_float32_is_exact_enough_for_a_mean_of_ten_thousand_deviations(
     np.testing.assert_allclose(gradients[2], dbias, atol=1e-4)
 
 
+def test_float16_runs_with_one_thread_a_block() -> None:
+    """Networks compute float16 with NumPy on a CPU, but `minisk check --dtype float16` tries this for ANY_BLOCK."""
+    x, weight, bias, dout = layer(4, 3, 49, "e")
+    with kernel_mode("cpu"):
+        out, found = launcher.launch_batch_norm_train(x, weight, bias, 1e-5, True)
+        dx = launcher.launch_batch_norm_backward(dout, x, weight, bias, found, 1e-5, True, True)[0]
+    with kernel_mode("numpy"):
+        expected, statistics = kernels.batch_norm_train(x, weight, bias, 1e-5, True)
+        dx_expected = kernels.batch_norm_backward(dout, x, weight, bias, statistics, 1e-5, True, True)[0]
+    assert out.dtype == dx.dtype == np.float16
+    np.testing.assert_allclose(out, expected, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(dx, dx_expected, rtol=4e-3, atol=4e-3)
+
+
 @pytest.mark.parametrize("mode", ["numpy", "cpu", "threads"])
 @pytest.mark.parametrize("pixels", [9, 16], ids=["less than a vector", "a vector"])
 def test_sums_over_many_small_planes_are_exact(mode: str, pixels: int) -> None:

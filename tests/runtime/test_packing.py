@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from agreement import kernel_mode, needs_compiler
 
 import minisk as ms
+from minisk import runtime
 from minisk.errors import DtypeError, KernelError, ShapeError
 from minisk.runtime import Kernel, launch, launcher, packing
 
@@ -82,6 +84,12 @@ def test_null_pointers_are_usual(null: int | None, closely: list[str]) -> None:
     np.testing.assert_array_equal(out, [1, 2, 3, 4])
 
 
+class Foreign:
+    """Like a Tensor of PyTorch: its dtype is not NumPy's."""
+
+    dtype = "float32"
+
+
 @pytest.mark.parametrize(
     "n, value, x, error",
     [
@@ -91,6 +99,9 @@ def test_null_pointers_are_usual(null: int | None, closely: list[str]) -> None:
         (4.0, 1, np.zeros(4, "f"), (KernelError, "argument n is 4.0, expected int")),
         (2**31, 1, np.zeros(4, "f"), (KernelError, "argument n is 2147483648, expected int")),
         (4, "one", np.zeros(4, "f"), (KernelError, "argument value is 'one'")),
+        (4, [1], np.zeros(4, "f"), (KernelError, r"argument value is \[1\], expected float")),
+        (np.ones(4, "i"), 1, np.zeros(4, "f"), (KernelError, "argument n is array")),
+        (4, 1, Foreign(), (DtypeError, "argument from is a Foreign, not an array")),
         (4, 1, 7, (DtypeError, "argument from is a int, not an array")),
     ],
     ids=str,
@@ -129,6 +140,20 @@ def test_a_bool_is_looked_at_closely(closely: list[str]) -> None:
     assert closely == ["choose", "choose"] and out[0] == 1
     with pytest.raises(KernelError, match="argument yes is 'no', expected bool"):  # `struct` takes it for true
         launch(kernel, 1, 1, ("no", out))
+
+
+def test_a_whole_number_that_a_double_does_not_hold_is_rounded_once(closely: list[str]) -> None:
+    kernel, x, out = fill()
+    for _ in range(2):
+        launch(kernel, 1, 32, (1, 2**60 + 2**36 + 1, x, out))
+        assert out[0] == np.float32(2**60 + 2**36 + 1)  # rounded to a double first, it would be 2**60
+
+
+def test_an_environment_that_a_test_replaces_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"MINISK_KERNELS": "threads"})
+    assert runtime.kernel_mode() == "threads"
+    monkeypatch.setattr(os, "environ", {})
+    assert runtime.kernel_mode() == "auto"
 
 
 def test_modes_that_prove_a_kernel_look_closely(closely: list[str]) -> None:
