@@ -24,6 +24,7 @@ struct Window { int h, w, kh, kw, sh, sw, ph, pw, ho, wo, count_padding = 1; };
 #define FOR_WINDOW(at, function, ...)                                                                                 \
     if (at.kw == 2 && at.sw == 2) function<2, 2>(at, __VA_ARGS__);                                                    \
     else if (at.kw == 3 && at.sw == 2) function<3, 2>(at, __VA_ARGS__);                                               \
+    else if (at.kw == 3 && at.sw == 1) function<3, 1>(at, __VA_ARGS__);                                               \
     else function<0, 0>(at, __VA_ARGS__)
 
 struct Lanes { int from, to; };
