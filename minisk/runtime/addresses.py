@@ -23,10 +23,11 @@ class Addresses:
             return
         command = ["addr2line", "-a", "-i", "-e", str(self.library), *map(hex, wanted)]
         done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", check=True)
-        for part in done.stdout.split("0x"):
-            if part:
-                address, *frames = part.split()
-                self._frames[int(address, 16)] = frames
+        for line in done.stdout.splitlines():
+            if line.startswith("0x"):  # an address; its frames follow, a line each
+                frames = self._frames[int(line, 16)] = []
+            else:
+                frames.append(line.partition(" (discriminator")[0])
 
     def place(self, address: int, caller: int = 0) -> str:
         """Return "file:line": the innermost frame in the kernel file, then the one that called it.
