@@ -51,8 +51,8 @@ def seen_by(x: Array, kernel: tuple[int, ...], geometry: ConvGeometry) -> tuple[
 
 
 @functools.cache
-def _kernel(name: str, tile_out: int, lanes: int, images: int, is_packed: bool = True) -> Kernel:
-    return Kernel("convolution.cu", name, TILE_OUT=tile_out, LANES=lanes, IMAGES=images, PACKED=int(is_packed))
+def _kernel(name: str, **defines: int) -> Kernel:
+    return Kernel("convolution.cu", name, **defines)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -73,7 +73,8 @@ def _convolve(
         weight = _packed(layout, weight, output_stride, input_stride)
     out = xp.empty(shape, x.dtype)
     grid = (len(x) // layout.images * layout.groups * -(-layout.rows.part // layout.band),)
-    kernel = _kernel("convolve", layout.tile_out, target.lanes, layout.images, layout.is_packed)
+    tile = {"TILE_OUT": layout.tile_out, "TILE_VECTORS": layout.widths, "LANES": target.lanes}
+    kernel = _kernel("convolve", **tile, IMAGES=layout.images, PACKED=int(layout.is_packed))
     args = (table_of(layout, device_of(x), xp), layout.keeps_weights, x, weight, out)
     launch(kernel, grid, (target.threads,), args, layout.staged(for_weights=False) * x.itemsize)
     return out
@@ -85,7 +86,6 @@ def _packed(layout: Layout, weight: Array, output_stride: int, input_stride: int
     packed = array_module(weight).empty((layout.groups * tiles * taps, layout.inputs, layout.tile_out), weight.dtype)
     together = layout.target.tiles_packed if output_stride * taps == 1 else 1
     sizes = (layout.outputs, layout.inputs, taps, output_stride * taps, input_stride * taps, together)
-    pack = _kernel("pack_weights", layout.tile_out, 1, 1)
     blocks = layout.groups * -(-tiles // together) * taps
-    launch(pack, (blocks,), (min(32, layout.target.threads),), (*sizes, weight, packed))
+    launch(_kernel("pack_weights", TILE_OUT=layout.tile_out), (blocks,), (min(32, layout.target.threads),), (*sizes, weight, packed))
     return packed

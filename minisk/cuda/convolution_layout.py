@@ -38,7 +38,7 @@ class Target(NamedTuple):
     threads: int  # of a block
     lanes: int  # threads of a team
     vector: int  # bytes that a thread multiplies at once; 0: one element
-    sums: int  # vectors of a tile, as in lanes.cuh
+    sums: tuple[int, ...]  # vectors of a tile: the first as in lanes.cuh, others that a layout may choose
     tile_out: int  # channels of a tile
     weight_lanes: int  # threads of a team that sums weight gradients
     most_staged: int  # bytes of staged rows
@@ -57,7 +57,7 @@ CPU = Target(
     threads=1,
     lanes=1,
     vector=64,
-    sums=16,
+    sums=(16, 24),
     tile_out=8,
     weight_lanes=1,
     most_staged=768 << 10,  # staged rows stay in the second-level cache
@@ -75,7 +75,7 @@ GPU = Target(
     threads=256,
     lanes=8,
     vector=0,
-    sums=32,
+    sums=(32,),
     tile_out=8,
     weight_lanes=32,  # a whole warp
     most_staged=46 << 10,  # a block has 48 KiB, which also hold a table of taps
@@ -94,9 +94,9 @@ GPU = Target(
 CPUS = {
     64: CPU,
     32: CPU._replace(
-        vector=32, sums=12, tile_out=4, out_vectors=2
+        vector=32, sums=(12,), tile_out=4, out_vectors=2
     ),  # 16 registers: 3 vectors and a weight beside the sums
-    16: CPU._replace(vector=16, out_vectors=2),
+    16: CPU._replace(vector=16, sums=(16,), out_vectors=2),
 }
 
 
@@ -186,7 +186,7 @@ class Layout:
         )
 
     def work(self) -> float:
-        """Return the time per column of output, in that of a column in a whole tile.
+        """Return the time per column of output, in that of a column in full vectors, for which no weights are read.
 
         Vectors are filled up, a part of a tile reads as many weights as a whole one, and taps that see only padding are
         skipped.
@@ -200,7 +200,7 @@ class Layout:
                 first, end = start // self.images, -(-(start + widths * self.width) // self.images)
                 seen = sum(-end * step < left < columns.size - first * step for left in lefts)
                 total += count * (widths + WEIGHT_TIME) * seen
-        whole = (self.widths + WEIGHT_TIME) * self.images / tile  # a column's
+        whole = self.images / self.width  # a column's
         return round(total / whole / columns.taps / (self.rows.part * columns.part - self.missing), 2)
 
 
@@ -276,7 +276,7 @@ def _layout(
     # A weight gradient also sums the zeros after a row's end: they fill the longest vectors.
     lanes, vector = (target.weight_lanes, CPU.vector) if for_weights else (target.lanes, target.vector)
     width = lanes * (vector // itemsize if target.vector else 1)
-    widths = target.sums // tile_out
+    widths = target.sums[0] // tile_out
     # In the forward of a 1×1 kernel, the weights of an output follow each other: whole tiles read them where they lie.
     is_packed = target.packs_all or not is_forward or taps > 1 or outputs % tile_out > 0
     layout = Layout(target, rows, columns, groups, inputs, outputs, tile_out, width, widths, is_packed=is_packed)
@@ -284,14 +284,14 @@ def _layout(
 
 
 def fit(layout: Layout, images: int, itemsize: int, for_weights: bool) -> Layout | None:
-    """Choose how many of the images, and how many rows, a block takes; None if not even one row can be staged."""
+    """Choose the vectors of a tile, and how many of the images and rows a block takes; None if no row can be staged."""
     target = layout.target
     most = (target.most_staged_for_weights if for_weights else target.most_staged) // itemsize
     candidates = []
     for together in IMAGES_TOGETHER:
-        if images % together == 0:
-            candidate = _cut(replace(layout, images=together), for_weights)
-            if candidate.staged(for_weights) <= most:
+        for sums in target.sums[:1] if for_weights else target.sums:
+            candidate = _cut(replace(layout, images=together, widths=sums // layout.tile_out), for_weights)
+            if images % together == 0 and candidate.staged(for_weights) <= most:
                 candidates.append(candidate)
     if not candidates:
         return None
@@ -320,8 +320,11 @@ def _fit_weights(candidates: list[Layout], images: int, pixels: int) -> tuple[La
 
 
 def _fit_pixels(candidates: list[Layout], images: int) -> tuple[Layout, int]:
-    """Choose the layout of least work, and the most rows of a block. More images together take longer to interleave."""
-    layout = min(candidates, key=lambda candidate: candidate.work() * candidate.images**0.15)
+    """Choose the layout of least work, and the most rows of a block.
+
+    More images together take longer to interleave, and longer tiles longer to write.
+    """
+    layout = min(candidates, key=lambda candidate: candidate.work() * (candidate.images * candidate.widths) ** 0.15)
     rows = layout.rows.part * layout.groups * (images // layout.images)
     return layout, max(1, rows // layout.target.blocks)
 

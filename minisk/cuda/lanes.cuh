@@ -2,7 +2,7 @@
 //
 //   LANES         threads of a team, which read neighbouring positions
 //   SUMS          registers that hold a tile's sums; convolution_layout.py has the same numbers
-//   TILE_VECTORS  `lanes` of a tile's row: a tile is TILE_OUT channels × TILE_VECTORS lanes
+//   TILE_VECTORS  `lanes` of a tile's row: a tile is TILE_OUT channels × TILE_VECTORS lanes; a layout may choose more
 //   TILE_TAPS     the other side of the tile of a weight gradient of few outputs
 //   OUT_SUMS      registers that hold the sums of a tile of a weight gradient of many outputs
 //   STEP, SPAN    positions that a team reads at once; positions of a tile
@@ -66,7 +66,9 @@ static inline void copy(const real* from, const int count, real* to) {
 
 #endif
 
+#ifndef TILE_VECTORS
 #define TILE_VECTORS (SUMS / TILE_OUT)
+#endif
 #define STEP (LANES * VECTOR)
 #define SPAN (STEP * TILE_VECTORS)
 

@@ -61,9 +61,10 @@ __device__ __forceinline__ void stage_outputs(const Plan& plan, const int first_
         const long long place = (long long)(vector / OUT_VECTORS) * plan.band + line % plan.band;
         real* target = staged + place * width * IMAGES * OUT_SPAN + vector % OUT_VECTORS * STEP + own();
         const int end = row < plan.rows.out - 1 ? width : width - plan.missing;
-        for (int c = 0; c < end; c++)
-            for (int i = 0; i < IMAGES; i++, target += OUT_SPAN)
-                for (int k = 0; k < VECTOR; k++) target[k] = source[k][i * image + c];
+        for (int p = 0; p < end * IMAGES; p++, target += OUT_SPAN) {  // one loop for both: compilers need half the time
+            const long long place = p % IMAGES * image + p / IMAGES;
+            for (int k = 0; k < VECTOR; k++) target[k] = source[k][place];
+        }
     }
 }
 

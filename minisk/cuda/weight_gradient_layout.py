@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from .convolution_axes import Axis, PlanFields, odd_lines
 from .convolution_layout import FEWEST_BLOCKS, IMAGES_TOGETHER, Layout, Target
 
-PANEL = 32 << 10  # bytes of a tile's outputs that stay in a first-level cache
+BAND = 512  # positions of a tile's outputs: as many hide what a tile costs besides, and stay in a second-level cache
 IN_PLACE = 128  # pixels of a plane from which on a pointwise kernel reads x where it lies
 ROW = 64  # pixels of a row then
 LONGEST_ROW = 1024  # pixels of a row of a plane that is staged
 SETS = 512  # bytes: planes of a multiple of this many compete for few sets of a first-level cache
-ENOUGH = 96  # positions: with fewer, adding a tile's sums to memory takes too long; interleaving images takes long too
+ENOUGH = 250  # positions: with fewer, adding a tile's sums to memory takes too long; interleaving images takes long too
 MOST_PARTIAL = 8 << 20  # elements of partial weight gradients
 
 
@@ -95,7 +95,9 @@ class OutputsLayout:
     def slices(self) -> int:
         """Slices of the batch, which the caller adds: the same for any number of threads, fewer if memory is short."""
         elements, blocks = self.groups * self.pairs * self.padded, self.target.weight_blocks
-        wanted = -(-blocks // (self.groups * -(-self.outputs // self._share_of(blocks))))
+        per_slice = self.groups * -(-self.outputs // self._share_of(blocks))
+        fewer = blocks // per_slice  # each slice costs memory: three quarters of the blocks will do
+        wanted = fewer if 4 * fewer * per_slice >= 3 * blocks else fewer + 1
         return min(self.sets, wanted, max(1, MOST_PARTIAL // elements))
 
     @functools.cached_property
@@ -134,8 +136,7 @@ def outputs_layout(layout: Layout, images: int, itemsize: int) -> OutputsLayout 
         inputs, outputs = outputs, inputs
     if outputs < least:
         return None
-    vectors = min(target.out_vectors, -(-outputs // step))
-    positions = PANEL // (step * vectors * itemsize)
+    vectors = _vectors(target, outputs, step)
     is_in_place = layout.is_pointwise and pixels >= IN_PLACE and pixels * itemsize % SETS != 0
     if layout.is_pointwise:
         length = ROW if is_in_place else min(pixels, LONGEST_ROW)
@@ -147,12 +148,18 @@ def outputs_layout(layout: Layout, images: int, itemsize: int) -> OutputsLayout 
     found = replace(found, missing=rows.out * columns.out - pixels)
     if not is_in_place:
         found = _interleave(found, images)
-    bands = -(-rows.out // max(1, positions // (columns.out * found.images)))
+    bands = -(-rows.out // max(1, BAND // (columns.out * found.images)))
     while (fitted := replace(found, band=-(-rows.out // bands))).staged * itemsize > target.most_staged_for_weights:
         if fitted.band == 1:
             return None
         bands += 1
     return fitted
+
+
+def _vectors(target: Target, outputs: int, step: int) -> int:
+    """Return the vectors of a tile: one fewer than the processor's most, if more of the last tile is filled then."""
+    most = min(target.out_vectors, -(-outputs // step))
+    return most - 1 if most > 3 and -outputs % (step * (most - 1)) < -outputs % (step * most) else most
 
 
 def _is_swapped(inputs: int, outputs: int, pixels: int, least: int) -> bool:

@@ -147,7 +147,7 @@ def test_planes_of_a_1x1_kernel_are_cut_into_full_rows_and_a_last_one(
     assert rows * columns - layout.missing == size[0] * size[1] and 0 <= layout.missing < columns
     assert (rows, columns) == (layout.rows.size, layout.columns.size)
     if not for_weights:  # the last row, and half a tile at a row's end, cost extra
-        assert layout.work() <= (1.2 if images * size[0] * size[1] >= 143 else 16)
+        assert layout.work() <= (1.6 if images * size[0] * size[1] >= 143 else 16)
 
 
 def test_several_bands_of_rows_and_slices_of_the_batch_agree_with_the_reference() -> None:
@@ -234,6 +234,30 @@ def test_many_outputs_are_lanes_on_every_processor(vector: int) -> None:
         assert 1 <= layout.slices <= layout.sets and layout.sets * layout.images == shape.images
 
 
+@pytest.mark.parametrize(
+    "vector, outputs, vectors",
+    [(64, 256, 4), (64, 192, 4), (64, 96, 3), (64, 224, 3), (64, 70, 3), (64, 40, 3), (64, 16, 1), (32, 24, 2)],
+)
+def test_a_tile_of_outputs_has_one_vector_less_if_more_of_the_last_one_is_filled(
+    vector: int, outputs: int, vectors: int
+) -> None:
+    shape = SAME._replace(groups=1, outputs=outputs, size=(20, 17))
+    axes = forward_axes(shape.geometry, shape.size, shape.kernel)
+    start = layouts.Layout(layouts.CPUS[vector], *axes, 1, shape.inputs, outputs, 4, 1, 1)
+    layout = outputs_layout(start, shape.images, 4)
+    assert (layout.vectors if layout else 1) == vectors
+
+
+@pytest.mark.parametrize("width, vectors", [(32, 2), (48, 3), (35, 3), (16, 2), (17, 2), (96, 3)])
+def test_a_tile_has_as_many_vectors_as_rows_need(width: int, vectors: int) -> None:
+    shape = SAME._replace(images=1, groups=1, inputs=16, outputs=16, size=(20, width))
+    axes = forward_axes(shape.geometry, shape.size, shape.kernel)
+    layout = layouts.fit(layouts.Layout(layouts.CPU, *axes, 1, 16, 16, 8, 16, 2), 1, 4, for_weights=False)
+    assert layout is not None and layout.widths == vectors
+    assert layouts.fit(layout, 1, 4, for_weights=True).widths == 2  # type: ignore[union-attr]
+    check("cpu", shape)
+
+
 def test_several_blocks_share_the_outputs_of_a_group() -> None:
     check("cpu", SAME._replace(images=1, groups=1, inputs=3, outputs=531, size=(4, 5)))
 
@@ -279,7 +303,7 @@ def test_python_and_cpp_agree_on_the_sums_of_a_tile(vector: int | None, tmp_path
     target = layouts.GPU if vector is None else layouts.CPUS[vector]
     defines = [] if vector is None else ["-DMINISK_ONE_THREAD", f"-DMINISK_VECTOR_BYTES={vector}"]
     source = tmp_path / "sums.cpp"
-    source.write_text(f'#include "lanes.cuh"\n#if SUMS != {target.sums}\n#error lanes.cuh has other sums\n#endif\n')
+    source.write_text(f'#include "lanes.cuh"\n#if SUMS != {target.sums[0]}\n#error lanes.cuh has other sums\n#endif\n')
     command = [*shlex.split(find_compiler()[0]), "-E", f"-DTILE_OUT={target.tile_out}", "-DIMAGES=1", *defines]
     run = subprocess.run([*command, "-I", str(PACKAGE), str(source)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
