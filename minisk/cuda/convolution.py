@@ -87,5 +87,6 @@ def _packed(layout: Layout, weight: Array, output_stride: int, input_stride: int
     together = layout.target.tiles_packed if output_stride * taps == 1 else 1
     sizes = (layout.outputs, layout.inputs, taps, output_stride * taps, input_stride * taps, together)
     blocks = layout.groups * -(-tiles // together) * taps
-    launch(_kernel("pack_weights", TILE_OUT=layout.tile_out), (blocks,), (min(32, layout.target.threads),), (*sizes, weight, packed))
+    pack = _kernel("pack_weights", TILE_OUT=layout.tile_out)
+    launch(pack, (blocks,), (min(32, layout.target.threads),), (*sizes, weight, packed))
     return packed
