@@ -27,7 +27,7 @@ MOST_TAPS = 64  # as in convolution.cu
 FEW_PRODUCTS = 1 << 18
 WEIGHT_TIME = 2 / 3  # time to read the weights of an input, in that of multiplying one vector of pixels by them
 FEWEST_BLOCKS = 4  # of a weight gradient: interleaving more images leaves fewer blocks
-POSITIONS = 512  # of a gradient that stay in a CPU's first-level cache, for 8 channels
+POSITIONS = 1024  # of a band of a weight gradient: fewer do not hide what a tile costs besides its products
 LONG_ROW = 128  # positions of a plane that a weight gradient sums at once
 IMAGES_TOGETHER = (1, 2, 4, 8, 16)
 
@@ -309,14 +309,13 @@ def _fit_weights(candidates: list[Layout], images: int, pixels: int) -> tuple[La
     """Choose a layout, and the most rows of a block. Many pixels are better: summing a tile costs as much as dozens."""
     first = candidates[0]
     has_taps = first.rows.taps * first.columns.taps > 1
-    positions = POSITIONS if has_taps else 2 * POSITIONS
-    enough = [candidate for candidate in candidates if candidate.images * pixels >= positions]
+    enough = [candidate for candidate in candidates if candidate.images * pixels >= POSITIONS]
     layout = enough[0] if enough else candidates[-1]
     for wider in enough:
         blocks = wider.groups * (images // wider.images) * wider.most_shares
         if has_taps and wider.images <= wider.target.weight_images and blocks >= FEWEST_BLOCKS:
             layout = wider
-    return layout, max(1, positions // (layout.columns.out * layout.images))
+    return layout, max(1, POSITIONS // (layout.columns.out * layout.images))
 
 
 def _fit_pixels(candidates: list[Layout], images: int) -> tuple[Layout, int]:

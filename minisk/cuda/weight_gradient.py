@@ -11,11 +11,12 @@ import numpy as np
 from ..backend import Array, array_module, device_of
 from ..runtime import Kernel, launch
 from .convolution import launch_conv2d, seen_by, table_of
-from .convolution_layout import POSITIONS, Layout, weight_grad_layout
+from .convolution_layout import Layout, weight_grad_layout
 from .geometry import ConvGeometry
 from .weight_gradient_layout import MOST_PARTIAL, OutputsLayout, outputs_layout
 
 OUTPUTS_AT_ONCE = 8  # as in weight_gradient.cu
+FEW_PIXELS = 640  # of a batch: up to as many, a pointwise weight gradient is computed as a convolution
 
 
 def launch_conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, shape: tuple[int, ...]) -> Array | None:
@@ -25,7 +26,7 @@ def launch_conv2d_weight_grad(x: Array, dout: Array, geometry: ConvGeometry, sha
     if layout is None:
         return None
     x = array_module(x).ascontiguousarray(seen)
-    if layout.is_pointwise and layout.groups == 1 and len(x) * math.prod(x.shape[2:]) <= POSITIONS:
+    if layout.is_pointwise and layout.groups == 1 and len(x) * math.prod(x.shape[2:]) <= FEW_PIXELS:
         planes, slopes = _weight_grad_as_convolution(x, dout)
         out = launch_conv2d(planes, slopes, geometry)
         return None if out is None else out.reshape(shape)

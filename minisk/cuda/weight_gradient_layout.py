@@ -9,9 +9,8 @@ import functools
 from dataclasses import dataclass, replace
 
 from .convolution_axes import Axis, PlanFields, odd_lines
-from .convolution_layout import FEWEST_BLOCKS, IMAGES_TOGETHER, Layout, Target
+from .convolution_layout import FEWEST_BLOCKS, IMAGES_TOGETHER, POSITIONS, Layout, Target
 
-BAND = 512  # positions of a tile's outputs: as many hide what a tile costs besides, and stay in a second-level cache
 IN_PLACE = 128  # pixels of a plane from which on a pointwise kernel reads x where it lies
 ROW = 64  # pixels of a row then
 LONGEST_ROW = 1024  # pixels of a row of a plane that is staged
@@ -148,7 +147,7 @@ def outputs_layout(layout: Layout, images: int, itemsize: int) -> OutputsLayout 
     found = replace(found, missing=rows.out * columns.out - pixels)
     if not is_in_place:
         found = _interleave(found, images)
-    bands = -(-rows.out // max(1, BAND // (columns.out * found.images)))
+    bands = -(-rows.out // max(1, POSITIONS // (columns.out * found.images)))
     while (fitted := replace(found, band=-(-rows.out // bands))).staged * itemsize > target.most_staged_for_weights:
         if fitted.band == 1:
             return None
