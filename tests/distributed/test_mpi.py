@@ -91,7 +91,8 @@ def test_three_processes_have_the_bits_of_three_threads(tmp_path, monkeypatch):
 def test_a_rank_that_fails_ends_all(work, status, sentence, tmp_path):
     found, errors = run(2, work, tmp_path)
     assert time.time() - float((tmp_path / "failed at").read_text()) < LIMIT / 2
-    assert found % 128 == status and sentence in errors  # Open MPI adds 128 to the number of a signal
+    # mpirun may also return the signal, 9, with which it ended the other rank. Open MPI adds 128 to a signal's number.
+    assert found % 128 in {status, signal.SIGKILL} and sentence in errors
     load_checkpoint(tmp_path / "run" / "last.safetensors")
     assert not list((tmp_path / "run").glob(".*.partial"))
 
