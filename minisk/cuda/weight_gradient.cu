@@ -62,8 +62,8 @@ __device__ __forceinline__ void stage_outputs(const Plan& plan, const int first_
         real* target = staged + place * width * IMAGES * OUT_SPAN + vector % OUT_VECTORS * STEP + own();
         const int end = row < plan.rows.out - 1 ? width : width - plan.missing;
         for (int p = 0; p < end * IMAGES; p++, target += OUT_SPAN) {  // one loop for both: compilers need half the time
-            const long long place = p % IMAGES * image + p / IMAGES;
-            for (int k = 0; k < VECTOR; k++) target[k] = source[k][place];
+            const long long pixel = p % IMAGES * image + p / IMAGES;
+            for (int k = 0; k < VECTOR; k++) target[k] = source[k][pixel];
         }
     }
 }

@@ -147,7 +147,8 @@ def test_planes_of_a_1x1_kernel_are_cut_into_full_rows_and_a_last_one(
     assert rows * columns - layout.missing == size[0] * size[1] and 0 <= layout.missing < columns
     assert (rows, columns) == (layout.rows.size, layout.columns.size)
     if not for_weights:  # the last row, and half a tile at a row's end, cost extra
-        assert layout.work() <= (1.6 if images * size[0] * size[1] >= 143 else 16)
+        whole_tile = 1 + layouts.WEIGHT_TIME / start.widths  # of two vectors, per column
+        assert layout.work() / whole_tile <= (1.2 if images * size[0] * size[1] >= 143 else 16)
 
 
 def test_several_bands_of_rows_and_slices_of_the_batch_agree_with_the_reference() -> None:
@@ -236,16 +237,16 @@ def test_many_outputs_are_lanes_on_every_processor(vector: int) -> None:
 
 @pytest.mark.parametrize(
     "vector, outputs, vectors",
-    [(64, 256, 4), (64, 192, 4), (64, 96, 3), (64, 224, 3), (64, 70, 3), (64, 40, 3), (64, 16, 1), (32, 24, 2)],
+    [(64, 256, 4), (64, 192, 4), (64, 96, 3), (64, 224, 3), (64, 70, 3), (64, 40, 3), (64, 16, None), (32, 24, 2)],
 )
 def test_a_tile_of_outputs_has_one_vector_less_if_more_of_the_last_one_is_filled(
-    vector: int, outputs: int, vectors: int
+    vector: int, outputs: int, vectors: int | None
 ) -> None:
     shape = SAME._replace(groups=1, outputs=outputs, size=(20, 17))
     axes = forward_axes(shape.geometry, shape.size, shape.kernel)
     start = layouts.Layout(layouts.CPUS[vector], *axes, 1, shape.inputs, outputs, 4, 1, 1)
     layout = outputs_layout(start, shape.images, 4)
-    assert (layout.vectors if layout else 1) == vectors
+    assert (layout and layout.vectors) == vectors  # None: too few outputs
 
 
 @pytest.mark.parametrize("width, vectors", [(32, 2), (48, 3), (35, 3), (16, 2), (17, 2), (96, 3)])

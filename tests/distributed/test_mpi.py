@@ -81,18 +81,17 @@ def test_three_processes_have_the_bits_of_three_threads(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("work", "status", "sentence"),
+    ("work", "statuses", "sentence"),
     [
-        ("exception", 1, "ValueError: rank 1 divided by nothing"),
-        ("exit", 3, ""),
-        ("kill", 9, ""),
+        ("exception", {1}, "ValueError: rank 1 divided by nothing"),
+        ("exit", {3, 9}, ""),  # MPICH's mpirun sometimes returns the signal with which it ended the other rank
+        ("kill", {9}, ""),
     ],
 )
-def test_a_rank_that_fails_ends_all(work, status, sentence, tmp_path):
+def test_a_rank_that_fails_ends_all(work, statuses, sentence, tmp_path):
     found, errors = run(2, work, tmp_path)
     assert time.time() - float((tmp_path / "failed at").read_text()) < LIMIT / 2
-    # mpirun may also return the signal, 9, with which it ended the other rank. Open MPI adds 128 to a signal's number.
-    assert found % 128 in {status, signal.SIGKILL} and sentence in errors
+    assert found % 128 in statuses and sentence in errors  # Open MPI adds 128 to the number of a signal
     load_checkpoint(tmp_path / "run" / "last.safetensors")
     assert not list((tmp_path / "run").glob(".*.partial"))
 
