@@ -7,7 +7,7 @@
 //   Source of the register tile: Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008.
 //
 // The register tile. A product needs two numbers from memory, and memory delivers fewer than the processor multiplies.
-// So a thread computes TILE_OUT output channels × TILE_VECTORS pixels at once. For each tap and input channel it reads
+// So a thread computes TILE_OUT output channels × several pixels at once. For each tap and input channel it reads
 // pixels and weights once (4 + 8 numbers, say) and multiplies each pixel by each weight (32 products). The sums stay in
 // registers from the first product to the last.
 //
@@ -31,6 +31,8 @@
 #endif
 
 #include "convolution.cuh"
+
+#define MOST_VECTORS (SUMS / TILE_OUT)  // of a tile
 
 // Packs the weights in the order in which tiles read them: packed[group, tile, tap, input, TILE_OUT], with zeros beyond
 // the last output: a tile reads one piece of memory. A block takes one tap of `together` tiles. out_step, in_step:
@@ -64,11 +66,11 @@ __device__ __forceinline__ int weight_of(const Plan& plan, const int output, con
     return PACKED ? input * TILE_OUT + output : output * plan.inputs + input;
 }
 
-// Adds the products of a row of outputs from `position` on, for the first VECTORS vectors of a tile. w: the tile's weights.
+// Adds the products of VECTORS vectors of a row of outputs, from `position` on. w: the tile's weights.
 template <int VECTORS>
 __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found, const int out_row, const int position,
-                                             const real* staged, const real* w, lanes (*sum)[TILE_VECTORS]) {
-    const int column = position / IMAGES, next = ceil_div(position + VECTORS * STEP, IMAGES);
+                                             const real* staged, const real* w, lanes (*sum)[VECTORS]) {
+    const int column = position / plan.images, next = ceil_div(position + VECTORS * STEP, plan.images);
     for (int tap = 0; tap < plan.rows.taps * plan.columns.taps; tap++, w += plan.inputs * TILE_OUT) {
         const Tap& t = found[tap];
         if (out_row < t.from_row || out_row >= t.to_row || next <= t.from_column || column >= t.to_column) continue;
@@ -82,19 +84,74 @@ __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found,
     }
 }
 
-// Adds the products of a tile that has `left` positions up to its row's end: of no more vectors than these fill.
-template <int VECTORS>
-__device__ __forceinline__ void add_tile(const Plan& plan, const Tap* found, const int out_row, const int position,
-                                         const int left, const real* staged, const real* w,
-                                         lanes (*sum)[TILE_VECTORS]) {
-    if constexpr (VECTORS > 1) {
-        if (left <= (VECTORS - 1) * STEP)
-            return add_tile<VECTORS - 1>(plan, found, out_row, position, left, staged, w, sum);
+// Writes a tile's sums up to the position `end`, those of the first `channels` channels. Every images-th position goes to
+// one image, in_step pixels apart. line: the output row in the first channel and image.
+#ifdef MINISK_ONE_THREAD
+// A whole tile without a stride: its numbers are known to the compiler, which shuffles vectors then.
+template <int IMAGES, int VECTORS>
+static inline void write_whole(const lanes (*sum)[VECTORS], const int channels, const long long plane,
+                               const long long image, real* __restrict__ line) {
+    for (int o = 0; o < TILE_OUT && o < channels; o++, line += plane) {
+        wide values[VECTORS * STEP];
+        memcpy(values, sum[o], sizeof values);
+        for (int i = 0; i < IMAGES; i++)
+            for (int c = 0; c < VECTORS * STEP / IMAGES; c++) line[i * image + c] = (real)values[c * IMAGES + i];
     }
-    add_products<VECTORS>(plan, found, out_row, position, staged, w, sum);
 }
 
-// Forward and input gradient. A block takes IMAGES images, one group and one band of rows; bands vary fastest. A team
+template <int VECTORS>
+static inline void write(const Plan& plan, const lanes (*sum)[VECTORS], const int channels, const int position,
+                         const int end, real* __restrict__ line) {
+    const int images = plan.images, step = plan.columns.in_step, first = position % images;
+    const int count = min(VECTORS * STEP, end - position);
+    const long long plane = plan.out_plane(), image = plan.groups * plan.outputs * plane;
+    line += position / images * step;
+    if (step == 1 && count == VECTORS * STEP && count % images == 0) {
+        if (images == 1) return write_whole<1>(sum, channels, plane, image, line);
+        if (images == 2) return write_whole<2>(sum, channels, plane, image, line);
+        if (images == 4) return write_whole<4>(sum, channels, plane, image, line);
+        if (images == 8) return write_whole<8>(sum, channels, plane, image, line);
+        if (images == 16) return write_whole<16>(sum, channels, plane, image, line);
+    }
+    for (int o = 0; o < channels; o++, line += plane) {
+        wide values[VECTORS * STEP];
+        memcpy(values, sum[o], sizeof values);
+        for (int i = 0; i < images; i++) {  // a tile may begin and end between the images of a pixel
+            real* pixel = line + i * image + (i < first) * step;
+            for (int k = (i - first + images) % images; k < count; k += images, pixel += step) *pixel = (real)values[k];
+        }
+    }
+}
+#else
+template <int VECTORS>
+__device__ __forceinline__ void write(const Plan& plan, const lanes (*sum)[VECTORS], const int channels,
+                                      const int position, const int end, real* __restrict__ line) {
+    const long long plane = plan.out_plane(), image = plan.groups * plan.outputs * plane;
+    for (int v = 0; v < VECTORS; v++) {
+        const int p = position + v * STEP + lane();
+        if (p >= end) continue;
+        real* pixel = line + p % plan.images * image + p / plan.images * plan.columns.in_step;
+        for (int o = 0; o < TILE_OUT && o < channels; o++) pixel[o * plane] = (real)sum[o][v];
+    }
+}
+#endif
+
+// Computes and writes a tile of `left` positions from `position` on, in no more vectors than these fill. end: of the row;
+// the other arguments are those of add_products and write.
+template <int VECTORS>
+__device__ __forceinline__ void compute_tile(const Plan& plan, const Tap* found, const int out_row, const int position,
+                                             const int left, const int end, const real* staged, const real* w,
+                                             const int channels, real* __restrict__ line) {
+    if constexpr (VECTORS > 1) {
+        if (left <= (VECTORS - 1) * STEP)
+            return compute_tile<VECTORS - 1>(plan, found, out_row, position, left, end, staged, w, channels, line);
+    }
+    lanes sum[TILE_OUT][VECTORS] = {};
+    add_products<VECTORS>(plan, found, out_row, position, staged, w, sum);
+    write<VECTORS>(plan, sum, channels, position, end, line);
+}
+
+// Forward and input gradient. A block takes plan.images images, one group and one band of rows; bands vary fastest. A team
 // takes tile after tile. Neighbouring teams take the same pixels for other outputs: their reads of shared memory are one
 // request. With keeps_weights they take other pixels for the same outputs, whose weights stay in a CPU's own cache.
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const int keeps_weights,
@@ -106,33 +163,31 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
     const Axis &rows = plan.rows, &columns = plan.columns;
     const int bands = ceil_div(ceil_div(rows.out, rows.in_step), plan.band), first_row = blockIdx.x % bands * plan.band;
     const int group = blockIdx.x / bands % plan.groups;
-    const long long slot = (long long)(blockIdx.x / bands / plan.groups) * IMAGES * plan.groups + group;
-    stage(x + slot * plan.inputs * plan.in_plane(), plan.groups * plan.inputs * plan.in_plane(), plan.inputs, rows,
-          columns, plan.missing, first_row, plan.staged_rows, plan.pitch, plan.row_step, plan.channel_size, staged);
+    const long long slot = (long long)(blockIdx.x / bands / plan.groups) * plan.images * plan.groups + group;
+    stage(x + slot * plan.inputs * plan.in_plane(), plan.images, plan.groups * plan.inputs * plan.in_plane(), plan.inputs,
+          rows, columns, plan.missing, first_row, plan.staged_rows, plan.pitch, plan.row_step, plan.channel_size, staged);
 
     const int out_tiles = ceil_div(plan.outputs, TILE_OUT);
-    const long long out_image = plan.groups * plan.outputs * plan.out_plane();
     for (int part = 0; part < rows.in_step * columns.in_step; part++) {
         const int row_part = part / columns.in_step, column_part = part % columns.in_step;
         __syncthreads();  // staging is complete, and all threads have read the last part's taps
         find_taps(plan, row_part, column_part, found);
         __syncthreads();
         const int lines = min(plan.band, ceil_div(rows.out - row_part, rows.in_step) - first_row);
-        const int positions = ceil_div(columns.out - column_part, columns.in_step) * IMAGES;
-        const int row_tiles = ceil_div(positions, SPAN), inner = keeps_weights ? lines * row_tiles : out_tiles;
+        const int positions = ceil_div(columns.out - column_part, columns.in_step) * plan.images;
+        const int span = min(plan.vectors, MOST_VECTORS) * STEP, row_tiles = ceil_div(positions, span);
+        const int inner = keeps_weights ? lines * row_tiles : out_tiles;
         for (int tile = team(); tile < lines * row_tiles * out_tiles; tile += teams()) {
             const int fast = tile % inner, slow = tile / inner;
             const int out_tile = keeps_weights ? slow : fast, pixels = keeps_weights ? fast : slow;
-            const int row = pixels / row_tiles, position = pixels % row_tiles * SPAN, first_out = out_tile * TILE_OUT;
+            const int row = pixels / row_tiles, position = pixels % row_tiles * span, first_out = out_tile * TILE_OUT;
             const long long weights = (long long)rows.taps * columns.taps * plan.inputs * TILE_OUT;
             const real *seen = staged + row * plan.row_step, *of_tile = w + (group * out_tiles + out_tile) * weights;
-            const int end = positions - (first_row + row < rows.out - 1 ? 0 : plan.missing * IMAGES);
-            lanes sum[TILE_OUT][TILE_VECTORS] = {};
-            add_tile<TILE_VECTORS>(plan, found, first_row + row, position, end - position, seen, of_tile, sum);
+            const int end = positions - (first_row + row < rows.out - 1 ? 0 : plan.missing * plan.images);
             real* line = out + (slot * plan.outputs + first_out) * plan.out_plane() + column_part;
             line += (long long)((first_row + row) * rows.in_step + row_part) * columns.out;
-            for (int o = 0; o < TILE_OUT && first_out + o < plan.outputs; o++)
-                write(sum[o], out_image, columns.in_step, position, end, line + o * plan.out_plane());
+            compute_tile<MOST_VECTORS>(plan, found, first_row + row, position, min(end - position, span), end, seen,
+                                          of_tile, min(TILE_OUT, plan.outputs - first_out), line);
         }
     }
 }

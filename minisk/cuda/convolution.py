@@ -51,8 +51,9 @@ def seen_by(x: Array, kernel: tuple[int, ...], geometry: ConvGeometry) -> tuple[
 
 
 @functools.cache
-def _kernel(name: str, **defines: int) -> Kernel:
-    return Kernel("convolution.cu", name, **defines)
+def kernel_of(file: str, name: str, **constants: int) -> Kernel:
+    """Return a kernel of minisk's own with its constants. Kernels of a file with the same ones share a library."""
+    return Kernel(file, name, **constants)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -69,24 +70,24 @@ def _convolve(
     output_stride, input_stride: kernels of kh · kw weights, from one output's to the next and from one input's.
     """
     xp, target = array_module(x), layout.target
+    constants = {"TILE_OUT": layout.tile_out, "LANES": target.lanes, "PACKED": int(layout.is_packed)}
     if layout.is_packed:
-        weight = _packed(layout, weight, output_stride, input_stride)
+        weight = _packed(layout, constants, weight, output_stride, input_stride)
     out = xp.empty(shape, x.dtype)
     grid = (len(x) // layout.images * layout.groups * -(-layout.rows.part // layout.band),)
-    tile = {"TILE_OUT": layout.tile_out, "TILE_VECTORS": layout.widths, "LANES": target.lanes}
-    kernel = _kernel("convolve", **tile, IMAGES=layout.images, PACKED=int(layout.is_packed))
+    kernel = kernel_of("convolution.cu", "convolve", **constants)
     args = (table_of(layout, device_of(x), xp), layout.keeps_weights, x, weight, out)
     launch(kernel, grid, (target.threads,), args, layout.staged(for_weights=False) * x.itemsize)
     return out
 
 
-def _packed(layout: Layout, weight: Array, output_stride: int, input_stride: int) -> Array:
+def _packed(layout: Layout, constants: dict[str, int], weight: Array, output_stride: int, input_stride: int) -> Array:
     """Return the weights in the order in which tiles read them."""
     taps, tiles = weight.shape[2] * weight.shape[3], -(-layout.outputs // layout.tile_out)
     packed = array_module(weight).empty((layout.groups * tiles * taps, layout.inputs, layout.tile_out), weight.dtype)
     together = layout.target.tiles_packed if output_stride * taps == 1 else 1
     sizes = (layout.outputs, layout.inputs, taps, output_stride * taps, input_stride * taps, together)
     blocks = layout.groups * -(-tiles // together) * taps
-    pack = _kernel("pack_weights", TILE_OUT=layout.tile_out)
+    pack = kernel_of("convolution.cu", "pack_weights", **constants)
     launch(pack, (blocks,), (min(32, layout.target.threads),), (*sizes, weight, packed))
     return packed

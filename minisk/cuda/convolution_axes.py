@@ -41,6 +41,8 @@ class PlanFields(ctypes.Structure):
         ("channel_size", ctypes.c_int),
         ("gradient_size", ctypes.c_int),
         ("missing", ctypes.c_int),
+        ("images", ctypes.c_int),
+        ("vectors", ctypes.c_int),
     )
 
 

@@ -38,7 +38,7 @@ class Target(NamedTuple):
     threads: int  # of a block
     lanes: int  # threads of a team
     vector: int  # bytes that a thread multiplies at once; 0: one element
-    sums: tuple[int, ...]  # vectors of a tile: the first as in lanes.cuh, others that a layout may choose
+    sums: tuple[int, ...]  # vectors of a tile: the last as in lanes.cuh, others that a layout may choose
     tile_out: int  # channels of a tile
     weight_lanes: int  # threads of a team that sums weight gradients
     most_staged: int  # bytes of staged rows
@@ -183,6 +183,8 @@ class Layout:
             channel_size=self.channel_size,
             gradient_size=self.gradient_size,
             missing=self.missing,
+            images=self.images,
+            vectors=self.widths,
         )
 
     def work(self) -> float:

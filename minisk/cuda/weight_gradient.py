@@ -1,21 +1,20 @@
-"""Launch the kernels of weight_gradient.cu: the gradient of a convolution's weight.
+"""Launch the kernels of weight_gradient.cu and weight_gradient_outputs.cu: the gradient of a convolution's weight.
 
 x: (N, C, H, W); weight: (O, C / groups, kh, kw); dout: (N, O, Ho, Wo); all C-contiguous.
 """
 
-import functools
 import math
 
 import numpy as np
 
 from ..backend import Array, array_module, device_of
-from ..runtime import Kernel, launch
-from .convolution import launch_conv2d, seen_by, table_of
+from ..runtime import launch
+from .convolution import kernel_of, launch_conv2d, seen_by, table_of
 from .convolution_layout import Layout, weight_grad_layout
 from .geometry import ConvGeometry
 from .weight_gradient_layout import MOST_PARTIAL, OutputsLayout, outputs_layout
 
-OUTPUTS_AT_ONCE = 8  # as in weight_gradient.cu
+OUTPUTS_AT_ONCE = 8  # as in weight_gradient_outputs.cu
 FEW_PIXELS = 640  # of a batch: up to as many, a pointwise weight gradient is computed as a convolution
 
 
@@ -52,7 +51,7 @@ def _by_outputs(layout: OutputsLayout, x: Array, dout: Array, shape: tuple[int, 
     if layout.is_swapped:
         x, dout = dout, x
     partial = xp.empty((slices, groups, layout.pairs, layout.padded), np.promote_types(x.dtype, np.float32))
-    kernel = _kernel("correlate_outputs", LANES=target.weight_lanes, IMAGES=layout.images, OUT_VECTORS=layout.vectors)
+    kernel = kernel_of("weight_gradient_outputs.cu", "correlate_outputs", LANES=target.weight_lanes)
     args = (table_of(layout, device_of(x), xp), layout.sets, layout.share, x, dout, partial)
     launch(kernel, (groups, slices, layout.shares), (target.threads,), args, layout.staged * x.itemsize)
     if layout.is_swapped:  # [output, input], as the weight lies
@@ -60,7 +59,8 @@ def _by_outputs(layout: OutputsLayout, x: Array, dout: Array, shape: tuple[int, 
     dweight = xp.empty(shape, x.dtype)
     sizes = (slices, groups, layout.pairs, layout.outputs, layout.padded)
     blocks = groups * -(-layout.outputs // OUTPUTS_AT_ONCE)
-    launch(_kernel("add_slices"), (blocks,), (min(32, target.threads),), (*sizes, partial, dweight))
+    add_slices = kernel_of("weight_gradient_outputs.cu", "add_slices", LANES=target.weight_lanes)
+    launch(add_slices, (blocks,), (min(32, target.threads),), (*sizes, partial, dweight))
     return dweight
 
 
@@ -72,7 +72,7 @@ def _correlate(layout: Layout, x: Array, dout: Array, shape: tuple[int, ...]) ->
     shares = min(-(-max(target.blocks, target.weight_blocks) // (layout.groups * slices)), layout.most_shares)
     share = -(-layout.outputs // shares // layout.tile_out) * layout.tile_out
     partial = xp.empty((slices, *shape), np.promote_types(x.dtype, np.float32))
-    kernel = _kernel("correlate", TILE_OUT=layout.tile_out, LANES=target.weight_lanes, IMAGES=layout.images)
+    kernel = kernel_of("weight_gradient.cu", "correlate", TILE_OUT=layout.tile_out, LANES=target.weight_lanes)
     args = (table_of(layout, device_of(x), xp), sets, share, x, dout, partial)
     grid = (layout.groups, slices, -(-layout.outputs // share))
     launch(kernel, grid, (target.threads,), args, layout.staged(for_weights=True) * x.itemsize)
@@ -82,8 +82,3 @@ def _correlate(layout: Layout, x: Array, dout: Array, shape: tuple[int, ...]) ->
 def _added(partial: Array, dtype: np.dtype) -> Array:
     """Return the sum of the slices, in order."""
     return partial[0] if len(partial) == 1 and partial.dtype == dtype else partial.sum(axis=0).astype(dtype)
-
-
-@functools.cache
-def _kernel(name: str, **sizes: int) -> Kernel:
-    return Kernel("weight_gradient.cu", name, **sizes)

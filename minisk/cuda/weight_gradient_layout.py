@@ -1,4 +1,4 @@
-"""How the weight gradient of groups with many outputs is laid out for correlate_outputs of weight_gradient.cu.
+"""How the weight gradient of groups with many outputs is laid out for weight_gradient_outputs.cu.
 
 Lanes are outputs there, so dout is copied to make outputs neighbours, and the result has outputs as its last axis. A
 pointwise kernel treats inputs and outputs alike: with the roles of x and dout swapped, lanes are inputs, and the result
@@ -117,6 +117,8 @@ class OutputsLayout:
             row_step=0 if self.is_in_place else self.pitch,
             channel_size=self.channel_size,
             missing=self.missing,
+            images=self.images,
+            vectors=self.vectors,
         )
 
 
