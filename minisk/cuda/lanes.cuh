@@ -19,9 +19,7 @@
 #define SUMS 32
 #define TILE_TAPS 3
 #define OUT_SUMS 12
-#ifndef OUT_VECTORS  // `minisk check` proves larger tiles too
-#define OUT_VECTORS 1
-#endif
+#define MOST_OUT_VECTORS 1
 
 __device__ __forceinline__ wide team_sum(lanes value) { return warp_reduce<Add>(value); }  // a team of a whole warp
 
@@ -43,7 +41,7 @@ static_assert(LANES == 1, "convolution.cu: a block of one thread has teams of on
 #define TILE_TAPS (MINISK_VECTOR_BYTES == 64 ? 3 : 2)
 #endif
 #define OUT_SUMS (MINISK_VECTOR_BYTES == 64 ? 24 : 12)  // of 32 registers or 16: the others hold outputs and a number of x
-#define OUT_VECTORS (MINISK_VECTOR_BYTES == 64 ? 4 : 2)
+#define MOST_OUT_VECTORS (MINISK_VECTOR_BYTES == 64 ? 4 : 2)
 
 static inline wide team_sum(lanes value) { return sum_of(value); }
 
@@ -66,6 +64,9 @@ static inline void copy(const real* from, const int count, real* to) {
 
 #endif
 
+#ifndef OUT_VECTORS  // `minisk check` proves larger tiles too
+#define OUT_VECTORS MOST_OUT_VECTORS
+#endif
 #define STEP (LANES * VECTOR)
 
 __device__ __forceinline__ int team() { return threadIdx.x / LANES; }
