@@ -84,8 +84,8 @@ __device__ __forceinline__ void add_products(const Plan& plan, const Tap* found,
     }
 }
 
-// Writes a tile's sums up to the position `end`, those of the first `channels` channels. Every images-th position goes to
-// one image, in_step pixels apart. line: the output row in the first channel and image.
+// Writes a tile's sums up to the position `end`, those of the first `channels` channels. Every images-th position goes
+// to one image, in_step pixels apart. line: the output row in the first channel and image.
 #ifdef MINISK_ONE_THREAD
 // A whole tile without a stride: its numbers are known to the compiler, which shuffles vectors then.
 template <int IMAGES, int VECTORS>
@@ -136,8 +136,8 @@ __device__ __forceinline__ void write(const Plan& plan, const lanes (*sum)[VECTO
 }
 #endif
 
-// Computes and writes a tile of `left` positions from `position` on, in no more vectors than these fill. end: of the row;
-// the other arguments are those of add_products and write.
+// Computes and writes a tile of `left` positions from `position` on, in no more vectors than these fill. end: of the
+// row; the other arguments are those of add_products and write.
 template <int VECTORS>
 __device__ __forceinline__ void compute_tile(const Plan& plan, const Tap* found, const int out_row, const int position,
                                              const int left, const int end, const real* staged, const real* w,
@@ -151,9 +151,10 @@ __device__ __forceinline__ void compute_tile(const Plan& plan, const Tap* found,
     write<VECTORS>(plan, sum, channels, position, end, line);
 }
 
-// Forward and input gradient. A block takes plan.images images, one group and one band of rows; bands vary fastest. A team
-// takes tile after tile. Neighbouring teams take the same pixels for other outputs: their reads of shared memory are one
-// request. With keeps_weights they take other pixels for the same outputs, whose weights stay in a CPU's own cache.
+// Forward and input gradient. A block takes plan.images images, one group and one band of rows; bands vary fastest. A
+// team takes tile after tile. Neighbouring teams take the same pixels for other outputs: their reads of shared memory
+// are one request. With keeps_weights they take other pixels for the same outputs, whose weights stay in a CPU's own
+// cache.
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const int keeps_weights,
                                               const real* __restrict__ x, const real* __restrict__ w,
                                               real* __restrict__ out) {
@@ -164,8 +165,7 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
     const int bands = ceil_div(ceil_div(rows.out, rows.in_step), plan.band), first_row = blockIdx.x % bands * plan.band;
     const int group = blockIdx.x / bands % plan.groups;
     const long long slot = (long long)(blockIdx.x / bands / plan.groups) * plan.images * plan.groups + group;
-    stage(x + slot * plan.inputs * plan.in_plane(), plan.images, plan.groups * plan.inputs * plan.in_plane(), plan.inputs,
-          rows, columns, plan.missing, first_row, plan.staged_rows, plan.pitch, plan.row_step, plan.channel_size, staged);
+    stage_x(plan, x + slot * plan.inputs * plan.in_plane(), first_row, staged);
 
     const int out_tiles = ceil_div(plan.outputs, TILE_OUT);
     for (int part = 0; part < rows.in_step * columns.in_step; part++) {

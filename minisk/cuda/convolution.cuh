@@ -62,19 +62,19 @@ __device__ __forceinline__ void find_taps(const Plan& plan, const int row, const
     }
 }
 
-// Copies the pixels from `from` to `to` of a row, or interleaves those of several images. Returns false, and does nothing,
-// unless their number is one that the compiler knows here: it shuffles vectors then.
+// Copies the pixels from `from` to `to` of a row, or interleaves those of several images. Returns false, and does
+// nothing, unless their number is one that the compiler knows here: it shuffles vectors then.
 #ifdef MINISK_ONE_THREAD
-template <int IMAGES> __attribute__((noinline)) static bool interleave(const real* __restrict__ row, const long long image,
-                                                                      const int from, const int to,
-                                                                      real* __restrict__ staged) {
+template <int IMAGES>
+__attribute__((noinline)) static bool interleave(const real* __restrict__ row, const long long image, const int from,
+                                                 const int to, real* __restrict__ staged) {
     for (int c = from; c < to; c++)
         for (int i = 0; i < IMAGES; i++) staged[c * IMAGES + i] = row[i * image + c];
     return true;
 }
 
-static inline bool stage_neighbours(const real* row, const int images, const long long image, const int from, const int to,
-                                    real* staged) {
+static inline bool stage_neighbours(const real* row, const int images, const long long image, const int from,
+                                    const int to, real* staged) {
     if (images == 1) return copy(row + from, to - from, staged + from), true;
     if (images == 2) return interleave<2>(row, image, from, to, staged);
     if (images == 4) return interleave<4>(row, image, from, to, staged);
@@ -97,15 +97,16 @@ __device__ __forceinline__ void stage_row(const real* __restrict__ row, const in
     for (int p = to * images + lane(); p < columns * images; p += LANES) staged[p] = 0;
 }
 
-// Stages what `rows` rows of outputs, from first_row on, read in `channels` planes. images: interleaved, `image`
-// elements apart; size: elements of a staged channel.
-__device__ __forceinline__ void stage(const real* planes, const int images, const long long image, const int channels,
-                                      const Axis& y, const Axis& x, const int missing, const int first_row, const int rows,
-                                      const int pitch, const int row_step, const int size, real* staged) {
-    const long long plane = (long long)y.size * x.size - missing;
+// Stages what `rows` rows of outputs, from first_row on, read in `channels` planes. image: elements from one image to
+// the next; row_step, size: elements from a staged row to the next, and of a staged channel.
+__device__ __forceinline__ void stage_planes(const Plan& plan, const real* planes, const long long image,
+                                             const int channels, const Axis& y, const Axis& x, const int first_row,
+                                             const int rows, const int row_step, const int size, real* staged) {
+    const int images = plan.images, columns = plan.pitch / images;
+    const long long plane = (long long)y.size * x.size - plan.missing;
     for (int part = 0; part < y.parts * x.parts; part++) {
         const int top = y.first + first_row * y.out_step + part / x.parts, left = x.first + part % x.parts;
-        const int from = max(0, ceil_div(-left, x.out_step)), columns = pitch / images;
+        const int from = max(0, ceil_div(-left, x.out_step));
         const int seen = min(columns, ceil_div(x.size - left, x.out_step));
         // A team takes every teams()-th row of all channels. Subtracting costs less than dividing.
         int channel = 0;
@@ -113,18 +114,25 @@ __device__ __forceinline__ void stage(const real* planes, const int images, cons
             for (; row >= rows && channel < channels; row -= rows) channel++;
             if (channel >= channels) break;
             const int in_row = top + row * y.out_step;
-            const int end = in_row < y.size - 1 ? seen : seen - missing;
+            const int end = in_row < y.size - 1 ? seen : seen - plan.missing;
             const int to = in_row < 0 || in_row >= y.size ? from : max(from, end);
             const real* source = planes + channel * plane + (long long)in_row * x.size + left;
             real* target = staged + channel * size + (part * rows + row) * row_step;
-            if (x.out_step == 1) stage_row(source, images, image, 1, from, to, columns, target);  // copies at full speed
+            if (x.out_step == 1) stage_row(source, images, image, 1, from, to, columns, target);  // at full speed
             else stage_row(source, images, image, x.out_step, from, to, columns, target);
         }
     }
 }
 
-// Calls work(slot, row, is_first) for each band of rows of this block's slice of the batch. slot: the group's place in x
-// and dout, in groups of an image.
+// Stages what a band of outputs reads of a group's x. group: the group's first channel in the first image.
+__device__ __forceinline__ void stage_x(const Plan& plan, const real* group, const int first_row, real* staged) {
+    const long long image = plan.groups * plan.inputs * plan.in_plane();
+    stage_planes(plan, group, image, plan.inputs, plan.rows, plan.columns, first_row, plan.staged_rows, plan.row_step,
+                 plan.channel_size, staged);
+}
+
+// Calls work(slot, row, is_first) for each band of rows of this block's slice of the batch. slot: the group's place in
+// x and dout, in groups of an image.
 template <class Work>
 __device__ __forceinline__ void for_each_band(const Plan& plan, const int sets, const Work work) {
     const int end = (int)((long long)sets * (blockIdx.y + 1) / gridDim.y);
@@ -136,4 +144,3 @@ __device__ __forceinline__ void for_each_band(const Plan& plan, const int sets, 
         }
     }
 }
-

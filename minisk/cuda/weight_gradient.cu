@@ -2,8 +2,8 @@
 //
 //   dw[o,c,p,q] = Σ_n,i,j  dout[n,o,i,j] · x[n, c, i·stride + p·dilation - padding, …]
 //
-// A *pair* is an input channel and a tap: (c, p, q). A tile is TILE_OUT outputs × TILE_TAPS pairs, and lanes are pixels:
-// each thread of a team takes every LANES-th pixel, and at the end the team adds its threads' sums.
+// A *pair* is an input channel and a tap: (c, p, q). A tile is TILE_OUT outputs × TILE_TAPS pairs, and lanes are
+// pixels: each thread of a team takes every LANES-th pixel, and at the end the team adds its threads' sums.
 //
 // weight_gradient_outputs.cu is faster for groups of many outputs, convolution.cuh says how a block stages x.
 // Cases for `minisk check`: cases/weight_gradient.txt.
@@ -61,9 +61,9 @@ __device__ __forceinline__ void add_to_weights(const Plan& plan, const Tap* foun
     }
 }
 
-// Weight gradient of few outputs: partial[slice, o, c, tap], the sum over each slice of the batch. The caller adds the slices in
-// order. Grid (groups, slices, shares); a share is `share` of the group's outputs. Only one block writes each weight, and
-// a team always returns to the same tiles.
+// Weight gradient of few outputs: partial[slice, o, c, tap], the sum over each slice of the batch. The caller adds the
+// slices in order. Grid (groups, slices, shares); a share is `share` of the group's outputs. Only one block writes each
+// weight, and a team always returns to the same tiles.
 extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, const int sets, const int share,
                                                const real* __restrict__ x, const real* __restrict__ dout,
                                                wide* __restrict__ partial) {
@@ -81,10 +81,9 @@ extern "C" __global__ ANY_BLOCK void correlate(const int* __restrict__ table, co
     const int in_tiles = ceil_div(inputs, TILE_TAPS), out_tiles = ceil_div(plan.outputs, TILE_OUT);
     find_taps(plan, 0, 0, found);
     for_each_band(plan, sets, [&](const long long slot, const int row, const bool is_first) {
-        stage(x + slot * x_group, plan.images, plan.groups * x_group, plan.inputs, rows, columns, plan.missing, row, plan.staged_rows,
-              plan.pitch, plan.row_step, plan.channel_size, staged);
-        stage(dout + slot * dout_group, plan.images, plan.groups * dout_group, plan.outputs, own_rows, own_columns, plan.missing, row,
-              plan.band, plan.pitch, plan.pitch, plan.gradient_size, gradient);
+        stage_x(plan, x + slot * x_group, row, staged);
+        stage_planes(plan, dout + slot * dout_group, plan.groups * dout_group, plan.outputs, own_rows, own_columns, row,
+                     plan.band, plan.pitch, plan.gradient_size, gradient);
         __syncthreads();
         for (int tile = team(); tile < in_tiles * out_tiles; tile += teams())
             add_to_weights(plan, found, tile / in_tiles * TILE_OUT, tile % in_tiles * TILE_TAPS, row, staged, gradient,

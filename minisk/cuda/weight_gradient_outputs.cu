@@ -2,10 +2,10 @@
 //
 //   dw[o,c,p,q] = Σ_n,i,j  dout[n,o,i,j] · x[n, c, i·stride + p·dilation - padding, …]
 //
-// A *pair* is an input channel and a tap: (c, p, q). So dw is a product of two matrices, [pair, pixel] · [pixel, output].
-// A tile is some pairs × plan.vectors vectors of outputs. For each pixel it reads one number per pair, as x lies, and
-// the outputs from a copy of dout in which outputs are neighbours. Each lane has a sum of its own, so any number of
-// pixels will do, and no pixel is wasted at the end of a row.
+// A *pair* is an input channel and a tap: (c, p, q). So dw is a product of two matrices, [pair, pixel] · [pixel,
+// output]. A tile is some pairs × plan.vectors vectors of outputs. For each pixel it reads one number per pair, as x
+// lies, and the outputs from a copy of dout in which outputs are neighbours. Each lane has a sum of its own, so any
+// number of pixels will do, and no pixel is wasted at the end of a row.
 //
 //                     outputs →  g0..g7      g8..g15
 //          pairs      s0         s0·g0..     s0·g8..       one pixel adds this table to the thread's sums
@@ -47,9 +47,9 @@ __device__ __forceinline__ void stage_outputs(const Plan& plan, const int first_
     }
 }
 
-// Adds the products of a band to the sums of a tile: taps_of(TILE) pairs and `left` outputs, of no more vectors than these
-// fill. TILE: vectors of a whole tile. x: the band's rows, staged or where they lie; gradient: the tile's staged outputs;
-// target: its place in `partial`, whose rows have `padded` outputs.
+// Adds the products of a band to the sums of a tile: taps_of(TILE) pairs and `left` outputs, of no more vectors than
+// these fill. TILE: vectors of a whole tile. x: the band's rows, staged or where they lie; gradient: the tile's staged
+// outputs; target: its place in `partial`, whose rows have `padded` outputs.
 template <int TILE, int VECTORS>
 __device__ __forceinline__ void add_to_outputs(const Plan& plan, const Tap* found, const int pair, const int left,
                                                const int first_row, const real* x, const real* gradient,
@@ -110,8 +110,8 @@ __device__ __forceinline__ void add_band(const Plan& plan, const Tap* found, con
 }
 
 // Weight gradient of many outputs: partial[slice, group, pair, output], the sum over each slice of the batch; outputs
-// are filled up to whole vectors. Grid (groups, slices, shares), as for correlate. If plan.row_step is 0, x is read where
-// it lies: then no tap reads padding, and a row is a piece of the plane.
+// are filled up to whole vectors. Grid (groups, slices, shares), as for correlate. If plan.row_step is 0, x is read
+// where it lies: then no tap reads padding, and a row is a piece of the plane.
 extern "C" __global__ ANY_BLOCK void correlate_outputs(const int* __restrict__ table, const int sets, const int share,
                                                        const real* __restrict__ x, const real* __restrict__ dout,
                                                        wide* __restrict__ partial) {
@@ -130,17 +130,15 @@ extern "C" __global__ ANY_BLOCK void correlate_outputs(const int* __restrict__ t
     find_taps(plan, 0, 0, found);
     for_each_band(plan, sets, [&](const long long slot, const int row, const bool is_first) {
         const real* seen = is_in_place ? x + slot * x_group + row * plan.pitch : staged;
-        if (!is_in_place)
-            stage(x + slot * x_group, plan.images, plan.groups * x_group, plan.inputs, plan.rows, plan.columns, plan.missing, row,
-                  plan.staged_rows, plan.pitch, plan.row_step, plan.channel_size, staged);
+        if (!is_in_place) stage_x(plan, x + slot * x_group, row, staged);
         stage_outputs(plan, row, dout + slot * dout_group, plan.groups * dout_group, gradient);
         __syncthreads();
         add_band<OUT_VECTORS>(plan, found, row, seen, gradient, is_first, padded, target);
     });
 }
 
-// dw[group, output, pair] = Σ over slices of what correlate_outputs wrote. A block takes up to OUTPUTS_AT_ONCE outputs of
-// a group, so that it reads neighbours and writes rows.
+// dw[group, output, pair] = Σ over slices of what correlate_outputs wrote. A block takes up to OUTPUTS_AT_ONCE outputs
+// of a group, so that it reads neighbours and writes rows.
 // check: <<<16, 32>>> slices=3 groups=2 pairs=35 outputs=57 padded=64 partial[13440] dw[3990]
 extern "C" __global__ ANY_BLOCK void add_slices(const int slices, const int groups, const int pairs, const int outputs,
                                                 const int padded, const wide* __restrict__ partial,
