@@ -9,7 +9,7 @@
 //     larger distance): what a tile reads lies in one piece, which stays in a CPU's first-level cache.
 // A *position* is a place in a staged row: column · images + image. So each tap is one distance, the same for all.
 //
-// The includer defines TILE_OUT, and includes common.cuh first.
+// The includer includes common.cuh first.
 #pragma once
 
 #define MOST_TAPS 64  // kh · kw

@@ -7,7 +7,7 @@
 //   OUT_VECTORS   the most vectors of outputs of such a tile; convolution_layout.py has the same numbers
 //   STEP          positions that a team reads at once
 //
-// The includer defines TILE_OUT, and includes common.cuh first. vector.cuh defines `lanes` and VECTOR.
+// The includer includes common.cuh first, and defines TILE_OUT if it uses TILE_TAPS. vector.cuh defines `lanes` and VECTOR.
 #pragma once
 #include "vector.cuh"
 

@@ -15,8 +15,6 @@
 // Cases for `minisk check`: cases/weight_gradient_outputs.txt.
 #include "common.cuh"
 
-#define TILE_OUT 8  // lanes.cuh asks for it
-
 #include "convolution.cuh"
 
 #define OUTPUTS_AT_ONCE 8

@@ -304,7 +304,8 @@ def test_python_and_cpp_agree_on_the_sums_of_a_tile(vector: int | None, tmp_path
     target = layouts.GPU if vector is None else layouts.CPUS[vector]
     defines = [] if vector is None else ["-DMINISK_ONE_THREAD", f"-DMINISK_VECTOR_BYTES={vector}"]
     source = tmp_path / "sums.cpp"
-    source.write_text(f'#include "lanes.cuh"\n#if SUMS != {target.sums[-1]}\n#error lanes.cuh has other sums\n#endif\n')
+    differs = f"SUMS != {target.sums[-1]} || OUT_VECTORS != {target.out_vectors}"
+    source.write_text(f'#include "lanes.cuh"\n#if {differs}\n#error lanes.cuh has other tiles\n#endif\n')
     command = [*shlex.split(find_compiler()[0]), "-E", f"-DTILE_OUT={target.tile_out}", *defines]
     run = subprocess.run([*command, "-I", str(PACKAGE), str(source)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
