@@ -70,7 +70,7 @@ class Call(NamedTuple):
         """Return the floating-point operations of one direction of a convolution; 0 for other operations."""
         if self.function.operation != "conv2d":
             return 0
-        x, weight = self.inputs
+        x, weight, _ = self.inputs
         return (
             2
             * x.shape[0]
@@ -108,8 +108,8 @@ def calls_of(work: Work) -> list[tuple[Call, int]]:
     return [(call, collector.counts[kind]) for kind, call in collector.first.items()]
 
 
-def torch_conv2d(x: torch.Tensor, weight: torch.Tensor, geometry: Any) -> torch.Tensor:
-    return F.conv2d(x, weight, None, geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
+def torch_conv2d(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, geometry: Any) -> torch.Tensor:
+    return F.conv2d(x, weight, bias, geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
 
 
 def torch_batch_norm(
@@ -161,7 +161,7 @@ IN_PYTORCH: dict[str, Callable[..., torch.Tensor]] = {
     "transpose": lambda x, axes: x.permute(axes),
     "cross_entropy": lambda logits, target: F.cross_entropy(logits, target),
 }
-SEPARATE = {"conv2d": {"dx": [0], "dw": [1]}}  # inputs whose gradients are timed separately
+SEPARATE = {"conv2d": {"dx": [0], "dw": [1], "db": [2]}}  # inputs whose gradients are timed separately
 
 
 class Direction(NamedTuple):

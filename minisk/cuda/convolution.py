@@ -15,14 +15,14 @@ from .geometry import ConvGeometry
 from .weight_gradient_layout import OutputsLayout
 
 
-def launch_conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array | None:
-    """Return the convolution, (N, O, Ho, Wo), or None if matrix products (BLAS, cuBLAS) are faster."""
+def launch_conv2d(x: Array, weight: Array, geometry: ConvGeometry, bias: Array | None = None) -> Array | None:
+    """Return the convolution, (N, O, Ho, Wo), or None if matrix products (BLAS, cuBLAS) are faster. bias: (O,)."""
     seen, geometry = seen_by(x, weight.shape[2:], geometry)
     layout = forward_layout(seen, weight, geometry)
     if layout is None:
         return None
     shape = (len(x), len(weight), *geometry.output_size(seen.shape[2:], weight.shape[2:]))
-    return _convolve(layout, array_module(x).ascontiguousarray(seen), weight, layout.inputs, 1, shape)
+    return _convolve(layout, array_module(x).ascontiguousarray(seen), weight, bias, layout.inputs, 1, shape)
 
 
 def launch_conv2d_input_grad(
@@ -37,7 +37,7 @@ def launch_conv2d_input_grad(
         geometry.every_stride(dx)[...] = gradient
         return dx
     layout = input_grad_layout(dout, weight, geometry, shape)
-    return None if layout is None else _convolve(layout, dout, weight, 1, layout.outputs, shape)
+    return None if layout is None else _convolve(layout, dout, weight, None, 1, layout.outputs, shape)
 
 
 def seen_by(x: Array, kernel: tuple[int, ...], geometry: ConvGeometry) -> tuple[Array, ConvGeometry]:
@@ -63,7 +63,13 @@ def table_of(layout: Layout | OutputsLayout, device: str, xp: Any) -> Array:
 
 
 def _convolve(
-    layout: Layout, x: Array, weight: Array, output_stride: int, input_stride: int, shape: tuple[int, ...]
+    layout: Layout,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    output_stride: int,
+    input_stride: int,
+    shape: tuple[int, ...],
 ) -> Array:
     """Launch the convolution, and pack the weights first if its layout says so; return it in this shape.
 
@@ -76,7 +82,9 @@ def _convolve(
     out = xp.empty(shape, x.dtype)
     grid = (len(x) // layout.images * layout.groups * -(-layout.rows.part // layout.band),)
     kernel = kernel_of("convolution.cu", "convolve", **constants)
-    args = (table_of(layout, device_of(x), xp), layout.keeps_weights, x, weight, out)
+    has_bias, table = bias is not None, table_of(layout, device_of(x), xp)
+    # CuPy has no null pointer: any array stands for a bias that is not read.
+    args = (table, layout.keeps_weights, has_bias, x, weight, bias if has_bias else weight, out)
     launch(kernel, grid, (target.threads,), args, layout.staged(for_weights=False) * x.itemsize)
     return out
 

@@ -216,11 +216,11 @@ def _slice_numbers(axis: int, part: slice) -> tuple[int, int, int, int]:
 
 
 @writes(Conv2d)
-def _conv2d(graph: OnnxGraph, x: Tensor, weight: Tensor, *, geometry: ConvGeometry) -> str:
+def _conv2d(graph: OnnxGraph, x: Tensor, weight: Tensor, bias: Tensor | None, *, geometry: ConvGeometry) -> str:
+    inputs = (x, weight) if bias is None else (x, weight, bias)
     return graph.add(
         "Conv",
-        x,
-        weight,
+        *inputs,
         kernel_shape=weight.shape[2:],
         strides=geometry.stride,
         pads=geometry.padding * 2,  # top, left, bottom, right

@@ -383,13 +383,16 @@ def batch_norm_input_grad(
 
 
 @with_fallback
-def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
-    """Return the convolution of x with weight; reference/convolution.py has the formula.
+def conv2d(x: Array, weight: Array, geometry: ConvGeometry, bias: Array | None = None) -> Array:
+    """Return the convolution of x with weight, plus a bias; reference/convolution.py has the formula.
 
-    x: (N, C, H, W); weight: (O, C / groups, kh, kw); the result: (N, O, Ho, Wo).
+    x: (N, C, H, W); weight: (O, C / groups, kh, kw); bias: (O,), or None; the result: (N, O, Ho, Wo).
     """
-    out = launch_conv2d(contiguous(x), contiguous(weight), geometry) if use_kernel(x, weight) else None
-    return reference.conv2d(x, weight, geometry) if out is None else out
+    out = None
+    if use_kernel(x, weight):
+        bias = bias if bias is None else contiguous(bias)
+        out = launch_conv2d(contiguous(x), contiguous(weight), geometry, bias)
+    return reference.conv2d(x, weight, geometry, bias) if out is None else out
 
 
 @with_fallback

@@ -65,8 +65,25 @@ class InceptionResNetV2(Network):
         return self.classifier(self.dropout(ops.global_avg_pool2d(x)))
 
 
+class ScaledPointwise(Conv2d):
+    """scale · (1×1 convolution with bias), (N, C, H, W) → (N, O, H, W). Its weights are scaled, fewer than its outputs.
+
+    Args:
+        in_channels, out_channels: C and O.
+        scale: a number.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, scale: float) -> None:
+        super().__init__(in_channels, out_channels, 1)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
+        return ops.conv2d(x, self.weight * self.scale, self.bias * self.scale)
+
+
 class ScaledResidual(Module):
-    """relu(x + scale · up(branches(x))); up is a 1×1 convolution with bias. The shape stays the same.
+    """relu(x + up(branches(x))); up is scale · (a 1×1 convolution with bias). The shape stays the same.
 
     Args:
         channels: of x.
@@ -80,12 +97,11 @@ class ScaledResidual(Module):
         self, channels: int, branches: Branches, branch_channels: int, scale: float, relu: bool = True
     ) -> None:
         self.branches = branches
-        self.up = Conv2d(branch_channels, channels, 1)
-        self.scale = scale
+        self.up = ScaledPointwise(branch_channels, channels, scale)
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
-        residual = self.up(self.branches(x)) * self.scale
+        residual = self.up(self.branches(x))
         return ops.add_relu(x, residual) if self.relu else x + residual
 
 

@@ -50,7 +50,7 @@ class Conv2d(Module):
         self.dilation = pair("Conv2d", "dilation", dilation, 1)
         self.groups = groups
         shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = Parameter(np.empty(shape, DEFAULT_FLOAT))
+        self.weight = Parameter(np.zeros(shape, DEFAULT_FLOAT))
         self.bias = Parameter(np.zeros(out_channels, DEFAULT_FLOAT)) if bias else None
         init.kaiming_normal_(self.weight)
 

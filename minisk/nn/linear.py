@@ -27,7 +27,7 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         require_integers("Linear", in_features=in_features, out_features=out_features)
-        self.weight = Parameter(np.empty((out_features, in_features), DEFAULT_FLOAT))
+        self.weight = Parameter(np.zeros((out_features, in_features), DEFAULT_FLOAT))
         self.bias = Parameter(np.zeros(out_features, DEFAULT_FLOAT)) if bias else None
         init.kaiming_normal_(self.weight)
 

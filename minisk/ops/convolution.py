@@ -1,9 +1,9 @@
 """2-D convolution (cross-correlation, as in all deep-learning libraries) and its two gradients.
 
-out = x ⋆ w        conv2d         linear in x and in w, so each gradient is one of these three operations again:
+out = x ⋆ w + b    conv2d         linear in x and in w, so each gradient is one of these three operations again:
 dx  = dout ⋆ᵀ w    input_grad         conv2d:      dx = input_grad(dout, w)     dw = weight_grad(x, dout)
 dw  = x ⋆ dout     weight_grad        input_grad:  ddout = conv2d(ddx, w)       dw = weight_grad(ddx, dout)
-                                      weight_grad: dx = input_grad(dout, ddw)   ddout = conv2d(x, ddw)
+db  = Σ_nij dout                      weight_grad: dx = input_grad(dout, ddw)   ddout = conv2d(x, ddw)
 """
 
 from .. import kernels
@@ -12,23 +12,24 @@ from ..backend import Array
 from ..errors import ShapeError
 from ..kernels import ConvGeometry
 from .dtypes import floating_operands
+from .reduction import sum
 from .shape import Size, pair
 
 
 class Conv2d(Function):
     @staticmethod
-    def forward(ctx: Context, x: Array, weight: Array, *, geometry: ConvGeometry) -> Array:
+    def forward(ctx: Context, x: Array, weight: Array, bias: Array | None, *, geometry: ConvGeometry) -> Array:
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
-        return kernels.conv2d(x, weight, geometry)
+        return kernels.conv2d(x, weight, geometry, bias)
 
     @staticmethod
-    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        needs_dx, needs_dweight = ctx.needs_input_grad
+        needs_dx, needs_dweight, needs_dbias = ctx.needs_input_grad
         dx = Conv2dInputGrad.apply(dout, weight, geometry=ctx.geometry, shape=x.shape) if needs_dx else None
         dweight = Conv2dWeightGrad.apply(x, dout, geometry=ctx.geometry, shape=weight.shape) if needs_dweight else None
-        return dx, dweight
+        return dx, dweight, sum(dout, axis=(0, 2, 3)) if needs_dbias else None
 
 
 class Conv2dInputGrad(Function):
@@ -41,7 +42,7 @@ class Conv2dInputGrad(Function):
     @staticmethod
     def backward(ctx: Context, ddx: Tensor) -> tuple[Tensor, Tensor]:
         dout, weight = ctx.saved_tensors
-        ddout = Conv2d.apply(ddx, weight, geometry=ctx.geometry)
+        ddout = Conv2d.apply(ddx, weight, None, geometry=ctx.geometry)
         return ddout, Conv2dWeightGrad.apply(ddx, dout, geometry=ctx.geometry, shape=weight.shape)
 
 
@@ -55,7 +56,7 @@ class Conv2dWeightGrad(Function):
     @staticmethod
     def backward(ctx: Context, ddweight: Tensor) -> tuple[Tensor, Tensor]:
         x, dout = ctx.saved_tensors
-        ddout = Conv2d.apply(x, ddweight, geometry=ctx.geometry)
+        ddout = Conv2d.apply(x, ddweight, None, geometry=ctx.geometry)
         return Conv2dInputGrad.apply(dout, ddweight, geometry=ctx.geometry, shape=x.shape), ddout
 
 
@@ -91,8 +92,8 @@ def conv2d(
         groups=groups,
     )
     _check(x, weight, bias, geometry)
-    out: Tensor = Conv2d.apply(x, weight, geometry=geometry)
-    return out if bias is None else out + bias.reshape(1, -1, 1, 1)
+    out: Tensor = Conv2d.apply(x, weight, bias, geometry=geometry)
+    return out
 
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> None:

@@ -38,10 +38,11 @@ class SGD(Optimizer):
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
 
     def check_settings(self, group: Group) -> None:
-        require_numbers("SGD", lr=group["lr"], weight_decay=group["weight_decay"])
-        require_numbers("SGD", below=1, momentum=group["momentum"])
+        owner = type(self).__name__
+        require_numbers(owner, lr=group["lr"], weight_decay=group["weight_decay"])
+        require_numbers(owner, below=1, momentum=group["momentum"])
         if group["nesterov"] and not group["momentum"]:
-            raise ArgumentError("SGD: nesterov has no effect with momentum 0")
+            raise ArgumentError(f"{owner}: nesterov has no effect with momentum 0")
 
     def update(self, weight: Array, grad: Array, group: Group, step: int, **state: Array) -> None:
         lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]

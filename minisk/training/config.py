@@ -17,14 +17,18 @@ from ..data import DATASETS, Augment
 from ..errors import MiniskError
 
 SCHEDULES = ("onecycle", "cosine", "step")
-OPTIMIZERS = ("sgd", "adamw")
+OPTIMIZERS = ("sgd", "adamw", "muon")
 _LARGEST = 10**15  # of a number: a float holds every whole number up to 9·10¹⁵
 GROUPS = ("data", "model", "optimizer", "schedule", "run")
 
 # Defaults that depend on the optimizer, used where a setting is None.
-_OPTIMIZER_DEFAULTS = {"sgd": {"lr": 0.2, "weight_decay": 5e-4}, "adamw": {"lr": 1e-3, "weight_decay": 1e-2}}
-# Settings that the other optimizer ignores: one that is not at its default is an error.
-_IGNORED_BY = {"sgd": ("beta1", "beta2"), "adamw": ("momentum",)}
+_OPTIMIZER_DEFAULTS = {
+    "sgd": {"lr": 0.2, "weight_decay": 5e-4},
+    "adamw": {"lr": 1e-3, "weight_decay": 1e-2},
+    "muon": {"lr": 0.06, "weight_decay": 0.03},
+}
+# Settings that an optimizer ignores: one that is not at its default is an error.
+_IGNORED_BY = {"sgd": ("beta1", "beta2"), "adamw": ("momentum",), "muon": ("beta1", "beta2")}
 # Settings that older runs lack, with the values that those runs used.
 _VALUES_BEFORE_ADDED = {
     "optimizer": "sgd",
@@ -113,17 +117,18 @@ class Config:
     epochs: int = _setting("schedule", 6, "passes over the training images", above=0)
     batch_size: int = _setting("data", 128, "images per step", above=0)
     accumulate: int = _setting("optimizer", 1, "parts a batch is computed in, one by one, to save memory", at_least=1)
-    optimizer: str = _setting("optimizer", "sgd", "sgd: with Nesterov momentum", choices=OPTIMIZERS)
+    optimizer: str = _setting("optimizer", "sgd", "sgd and muon: with Nesterov momentum", choices=OPTIMIZERS)
     lr: float = _setting(
-        "optimizer", None, "peak learning rate (default: 0.2 with sgd, 0.001 with adamw)", "F", above=0
+        "optimizer", None, "peak learning rate (default: 0.2 with sgd, 0.001 with adamw, 0.06 with muon)", "F", above=0
     )
-    momentum: float = _setting("optimizer", 0.9, "momentum of sgd", "F", at_least=0, below=1)
+    momentum: float = _setting("optimizer", 0.9, "momentum of sgd and muon", "F", at_least=0, below=1)
     beta1: float = _setting("optimizer", 0.9, "adamw: decay of the mean gradient", "F", at_least=0, below=1)
     beta2: float = _setting("optimizer", 0.999, "adamw: decay of the mean square", "F", at_least=0, below=1)
     weight_decay: float = _setting(
         "optimizer",
         None,
-        "decay per unit of learning rate; none on batch norm and biases (default: 0.0005 with sgd, 0.01 with adamw)",
+        "decay per unit of learning rate; none on batch norm and biases (default: 0.0005 with sgd, 0.01 with"
+        " adamw, 0.03 with muon)",
         "F",
         at_least=0,
     )

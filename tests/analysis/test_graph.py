@@ -160,12 +160,20 @@ def test_a_large_graph_is_framed_by_module_and_lists_parameters_inside_their_ope
     assert max(len(line) for line in operations) < 400
 
 
+class PlaneScale(nn.Module):
+    def __init__(self):
+        self.weight = nn.Parameter(np.ones(4, np.float32))
+
+    def forward(self, x):
+        return x * self.weight.reshape(1, 4, 1, 1)
+
+
 def test_a_parameter_that_is_transposed_or_reshaped_still_names_the_layer():
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.GlobalAvgPool2d(), nn.Linear(4, 5))
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), PlaneScale(), nn.GlobalAvgPool2d(), nn.Linear(4, 5))
     dot = ms.draw_graph(loss_of(model, pixels=2), params=model)
     titles = re.findall(r"<b>(\w+)</b> ?([\w.]*)", "\n".join(lines_of(dot, "n")))
-    layers = [("conv2d", "0"), ("reshape", "0"), ("add", "0"), ("global_avg_pool2d", "")]
-    assert titles == [*layers, ("transpose", "2"), ("matmul", "2"), ("add", "2"), ("cross_entropy", "")]
+    layers = [("conv2d", "0"), ("reshape", "1"), ("mul", "1"), ("global_avg_pool2d", "")]
+    assert titles == [*layers, ("transpose", "3"), ("matmul", "3"), ("add", "3"), ("cross_entropy", "")]
 
 
 def test_a_recomputed_network_shows_few_of_the_arrays_it_saves():

@@ -85,6 +85,7 @@ SHAPES = st.builds(
 def check(mode: str, shape: Shape) -> None:
     x, weight, dout = shape.arrays()
     assert_agrees(mode, kernels.conv2d, x, weight, shape.geometry)
+    assert_agrees(mode, kernels.conv2d, x, weight, shape.geometry, 3 * dout[0, :, 0, 0])
     assert_agrees(mode, kernels.conv2d_input_grad, dout, weight, shape.geometry, x.shape)
     assert_agrees(mode, kernels.conv2d_weight_grad, x, dout, shape.geometry, weight.shape)
 

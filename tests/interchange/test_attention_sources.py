@@ -47,7 +47,7 @@ def test_a_file_of_the_source_gives_its_logits(port, torch, tmp_path, name):
     found = models.read_pretrained(file_of(theirs, tmp_path))
     assert (found.model, found.source, found.classes) == (name, source, 7)
     assert (found.preprocessing.mean[0], found.preprocessing.interpolation) == (0.485, "bilinear")
-    with ms.nn.init.skipped(), np.errstate(invalid="ignore"):  # memory that is not initialized may hold NaN
+    with ms.nn.init.skipped():
         ours = models.create(found.model, 7, **found.options).to(dtype="float64").eval()
     ours.load_state_dict(found.arrays)
     # 65 pixels: maps of odd size, on which the pools of the two residual attention networks differ.

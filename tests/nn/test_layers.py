@@ -171,6 +171,7 @@ def test_skipped_draws_no_initial_weights_inside_the_block_alone():
     expected = nn.Conv2d(2, 3, 3).weight.numpy()
     ms.manual_seed(5)
     with nn.init.skipped():
-        skipped = nn.Conv2d(2, 3, 3)
-    assert skipped.weight.shape == (3, 2, 3, 3)
+        skipped = [nn.Conv2d(2, 3, 3).weight, nn.Linear(4, 2).weight]
+    assert [weight.shape for weight in skipped] == [(3, 2, 3, 3), (2, 4)]
+    assert not any(weight.numpy().any() for weight in skipped)
     assert np.array_equal(nn.Conv2d(2, 3, 3).weight.numpy(), expected)

@@ -19,8 +19,9 @@ OPTIMIZERS = [
     ("AdamW", {}),
     ("AdamW", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
 ]
+MUON = ("Muon", {"lr": 0.1, "weight_decay": 0.01})
 each_optimizer = pytest.mark.parametrize(("name", "settings"), OPTIMIZERS)
-each_stateful = pytest.mark.parametrize(("name", "settings"), OPTIMIZERS[3:5], ids=["SGD", "AdamW"])
+each_stateful = pytest.mark.parametrize(("name", "settings"), [*OPTIMIZERS[3:5], MUON], ids=["SGD", "AdamW", "Muon"])
 
 
 def weights(dtype="float64"):

@@ -5,11 +5,14 @@ import sys
 import pytest
 from tiny_run import assert_same_bits, config, trained, use_tiny, weights
 
+from minisk import models, nn
 from minisk.errors import CheckpointError, MiniskError
 from minisk.evaluation import load_classifier
-from minisk.optim import AdamW
+from minisk.optim import AdamW, Muon
 from minisk.serialization import load_checkpoint, save_checkpoint
 from minisk.training import Config, Trainer
+from minisk.training.config import OPTIMIZERS
+from minisk.training.optimization import make_optimizer
 
 ADAMW = {"optimizer": "adamw", "lr": 0.01, "beta1": 0.8, "beta2": 0.99, "epochs": 2}
 
@@ -30,15 +33,40 @@ def test_a_run_with_adamw_trains_and_resumes_bit_for_bit(tmp_path):
     assert_same_bits(*files)
 
 
+def test_a_run_with_muon_trains_and_resumes_bit_for_bit(tmp_path):
+    muon = {"optimizer": "muon", "epochs": 2}
+    straight = trained(tmp_path / "straight", **muon)
+    assert isinstance(straight.optimizer, Muon)
+    trained(tmp_path / "stopped", stop_after=1, **muon)
+    assert_same_bits(weights(straight), weights(trained(tmp_path / "stopped", resume=True, **muon)))
+
+
+def test_muon_steps_along_the_matrices_of_each_group_of_a_convolution_and_faster_along_vectors():
+    model = models.sknet_small(10)
+    optimizer = make_optimizer(Config(optimizer="muon"), model)
+    grouped = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    found = {group["groups"]: {id(p) for p in group["params"]} for group in optimizer.param_groups[:-1]}
+    assert len(grouped) > 4
+    assert all(id(module.weight) in found[module.groups] for module in grouped)
+    assert id(model.classifier.weight) in found[1]
+    vectors = optimizer.param_groups[-1]
+    assert (vectors["lr"], vectors["weight_decay"]) == (pytest.approx(0.42), 0.0)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+
+
 def test_resuming_with_another_optimizer_is_refused(tmp_path):
     trained(tmp_path, epochs=2, stop_after=1)
     with pytest.raises(CheckpointError, match="optimizer 'sgd' is now 'adamw'"):
         Trainer(config(**ADAMW | {"lr": 0.1, "weight_decay": 5e-4}), tmp_path, resume=True)
 
 
+def of_optimizer(name):
+    return Config(optimizer=name)
+
+
 def test_learning_rate_and_weight_decay_default_to_the_optimizers_own():
-    sgd, adamw = Config(), Config(optimizer="adamw")
-    assert (sgd.lr, sgd.weight_decay, adamw.lr, adamw.weight_decay) == (0.2, 5e-4, 1e-3, 1e-2)
+    found = [(config.lr, config.weight_decay) for config in map(of_optimizer, OPTIMIZERS)]
+    assert found == [(0.2, 5e-4), (1e-3, 1e-2), (0.06, 0.03)]
 
 
 def test_a_checkpoint_from_before_the_optimizer_was_a_setting_still_resumes_and_predicts(tmp_path):

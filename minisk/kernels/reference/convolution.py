@@ -1,6 +1,7 @@
 """Convolution as matrix products, and its two gradients.
 
     out[n,o,i,j] = Σ_c,p,q  weight[o,c,p,q] · x[n, c, i·stride + p·dilation - padding, j·stride + q·dilation - padding]
+                   + bias[o]
 
 x: (N, C, H, W), weight: (O, C / groups, kh, kw), out: (N, O, Ho, Wo); a group's outputs see only the group's inputs.
 With the *columns* of x (im2col), the inputs that each output pixel sees, these are products of matrices, one a group:
@@ -24,8 +25,13 @@ COLUMN_BYTES = 1 << 20  # of columns, which a CPU then reads back from its secon
 GPU_COLUMN_BYTES = 1 << 28  # a GPU's caches hold no columns anyway, and each slice costs launches
 
 
-def conv2d(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
-    """Return the convolution of x with weight."""
+def conv2d(x: Array, weight: Array, geometry: ConvGeometry, bias: Array | None = None) -> Array:
+    """Return the convolution of x with weight, plus a bias."""
+    out = _products(x, weight, geometry)
+    return out if bias is None else out + bias.reshape(-1, 1, 1)
+
+
+def _products(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
     window, matrices = _window(geometry, x.shape[2:], weight.shape[2:]), _matrices(weight, geometry)
     if _is_pointwise(window, geometry):
         # A 1×1 kernel needs no columns: what an output pixel sees is a column of x.
