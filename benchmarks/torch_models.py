@@ -136,7 +136,7 @@ class Branches(Mirror):
 class ScaledResidual(Mirror):
     def __init__(self, source: models.inceptionresnetv2.ScaledResidual) -> None:
         super().__init__(source)
-        self.scale, self.relu = source.scale, source.relu
+        self.scale, self.relu = source.up.scale, source.relu
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = x + self.scale * self.up(self.branches(x))
@@ -202,6 +202,7 @@ def _conv(source: ms_nn.Conv2d) -> nn.Conv2d:
 
 _MODULES = {
     "Conv2d": _conv,
+    "ScaledPointwise": _conv,  # ScaledResidual scales its outputs
     "BatchNorm2d": lambda m: (BatchNormReLU if m.relu else nn.BatchNorm2d)(m.weight.size, m.eps, m.momentum),
     "BatchNorm1d": lambda m: (BatchNorm1dReLU if m.relu else nn.BatchNorm1d)(m.weight.size, m.eps, m.momentum),
     "Sigmoid": lambda m: nn.Sigmoid(),
