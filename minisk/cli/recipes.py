@@ -70,9 +70,19 @@ class Program:
     defaults: dict[str, Any] = field(default_factory=dict)
 
     def defaults_for(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the defaults that go with the settings given: another optimizer or schedule has its own."""
-        ignored = [name for choice, names in _BELONG_TO.items() if choice in given for name in names]
-        return {name: value for name, value in self.defaults.items() if name not in ignored}
+        """Return the defaults that go with the settings given."""
+        return _fitting(self.defaults, given)
+
+    def recipe_for(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of a recipe that go with the settings given."""
+        return _fitting(self.recipes[name], given)
+
+
+def _fitting(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the settings of an optimizer or a schedule if another one is given, which has its own."""
+    others = [choice for choice in _BELONG_TO if choice in given and given[choice] != settings.get(choice)]
+    ignored = [name for choice in others for name in _BELONG_TO[choice]]
+    return {name: value for name, value in settings.items() if name not in ignored}
 
 
 PROGRAMS = {

@@ -20,7 +20,7 @@ def config_from(arguments: argparse.Namespace, program: Program) -> Config:
     settings: dict[str, Any] = program.defaults_for(vars(arguments))
     if arguments.resume or arguments.eval:
         settings |= _settings_of_run(Path(arguments.out))
-    settings |= program.recipes[arguments.recipe] if arguments.recipe else {}
+    settings |= program.recipe_for(arguments.recipe, vars(arguments)) if arguments.recipe else {}
     settings |= read_config(arguments.config) if arguments.config else {}
     names = {field.name for field in dataclasses.fields(Config)}
     return Config(**settings | {name: value for name, value in vars(arguments).items() if name in names})

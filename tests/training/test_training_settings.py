@@ -11,7 +11,7 @@ from tiny_run import assert_same_bits, config, kept, tiny_net, trained, use_tiny
 
 import minisk as ms
 from minisk import ops
-from minisk.cli.recipes import RECIPES
+from minisk.cli.recipes import PROGRAMS, RECIPES
 from minisk.cli.train_settings import read_config
 from minisk.errors import MiniskError
 from minisk.evaluation import count_correct
@@ -34,6 +34,15 @@ def events(folder):
 
 
 # --- Recipes and config.json --------------------------------------------------------------------------------
+
+
+def test_rates_of_a_recipe_belong_to_its_optimizer():
+    of_sgd, of_muon, as_it_is = (
+        PROGRAMS["train_cifar"].recipe_for("quick", given)
+        for given in ({"optimizer": "sgd"}, {"optimizer": "muon"}, {})
+    )
+    assert of_muon == as_it_is == RECIPES["quick"]
+    assert as_it_is.keys() - of_sgd.keys() == {"lr", "momentum", "weight_decay"}
 
 
 def test_the_paper_recipe_is_the_papers():
