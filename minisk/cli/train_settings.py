@@ -17,13 +17,14 @@ def config_from(arguments: argparse.Namespace, program: Program) -> Config:
 
     A flag overrules --config, which overrules --recipe, then the run's own settings, then the program's defaults.
     """
-    settings: dict[str, Any] = program.defaults_for(vars(arguments))
+    from_file = read_config(arguments.config) if arguments.config else {}
+    given = from_file | vars(arguments)
+    settings: dict[str, Any] = program.defaults_for(given)
     if arguments.resume or arguments.eval:
         settings |= _settings_of_run(Path(arguments.out))
-    settings |= program.recipe_for(arguments.recipe, vars(arguments)) if arguments.recipe else {}
-    settings |= read_config(arguments.config) if arguments.config else {}
+    settings |= program.recipe_for(arguments.recipe, given) if arguments.recipe else {}
     names = {field.name for field in dataclasses.fields(Config)}
-    return Config(**settings | {name: value for name, value in vars(arguments).items() if name in names})
+    return Config(**settings | {name: value for name, value in given.items() if name in names})
 
 
 def _settings_of_run(folder: Path) -> dict[str, Any]:

@@ -42,13 +42,13 @@ def freeze_batch_norms(model: Module) -> None:
 
 def make_optimizer(config: Config, model: Module) -> Optimizer:
     """Return the optimizer that the Config names, over the model's parameters."""
+    nesterov = config.momentum > 0
     if config.optimizer == "muon":
-        nesterov = config.momentum > 0
         return Muon(matrix_groups(model, config), config.lr, config.momentum, nesterov=nesterov, ns_steps=POLYNOMIALS)
     groups = parameter_groups(model, config.weight_decay)
     if config.optimizer == "adamw":
         return AdamW(groups, config.lr, betas=(config.beta1, config.beta2))
-    return SGD(groups, config.lr, config.momentum, nesterov=config.momentum > 0)
+    return SGD(groups, config.lr, config.momentum, nesterov=nesterov)
 
 
 def make_schedule(config: Config, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import re
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tiny_run import assert_same_bits, config, kept, tiny_net, trained, use_tiny
 import minisk as ms
 from minisk import ops
 from minisk.cli.recipes import PROGRAMS, RECIPES
-from minisk.cli.train_settings import read_config
+from minisk.cli.train_settings import config_from, read_config
 from minisk.errors import MiniskError
 from minisk.evaluation import count_correct
 from minisk.nn import Parameter
@@ -43,6 +44,13 @@ def test_rates_of_a_recipe_belong_to_its_optimizer():
     )
     assert of_muon == as_it_is == RECIPES["quick"]
     assert as_it_is.keys() - of_sgd.keys() == {"lr", "momentum", "weight_decay"}
+
+
+def test_a_file_that_names_another_optimizer_does_not_take_the_rates_of_the_recipe(tmp_path):
+    (tmp_path / "settings.json").write_text('{"optimizer": "adamw"}')
+    arguments = Namespace(config=tmp_path / "settings.json", recipe="quick", resume=False, eval=False)
+    made = config_from(arguments, PROGRAMS["train_cifar"])
+    assert (made.optimizer, made.lr, made.weight_decay, made.epochs) == ("adamw", 1e-3, 1e-2, 20)
 
 
 def test_the_paper_recipe_is_the_papers():
