@@ -53,8 +53,8 @@ class Budget(NamedTuple):
 
 
 BUDGETS = (
-    Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 3210),
-    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1_895),
+    Budget("core", ("backend/*.py", "autograd/*.py", "ops/*.py", "nn/*.py", "optim/*.py"), 3300),
+    Budget("kernels + cuda, Python", ("kernels/**/*.py", "cuda/**/*.py"), 1_920),
     Budget("cuda kernels (.cu, .cuh)", ("cuda/*.cu", "cuda/*.cuh"), 1400),
     Budget("cuda/steps", ("cuda/steps/*.cu", "cuda/steps/*.cuh"), 600),
     Budget("runtime + sanitizer, Python", ("runtime/*.py", "sanitizer/*.py"), 3310),

@@ -198,7 +198,7 @@ def _flops(name: str, arrays: Sequence[Array]) -> int:
     if name == "matmul":
         return int(2 * arrays[2].size * arrays[0].shape[-1])
     # Of each convolution, the array of its output channels' pixels, and the array of the weights.
-    positions = {"conv2d": (-1, 1), "conv2d_input_grad": (0, 1), "conv2d_weight_grad": (1, 2)}
+    positions = {"conv2d": (-1, 1), "conv2d_affine": (-1, 1), "conv2d_input_grad": (0, 1), "conv2d_weight_grad": (1, 2)}
     if name not in positions:
         return 0
     pixels, weight = (arrays[i] for i in positions[name])

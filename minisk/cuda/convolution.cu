@@ -1,6 +1,7 @@
 // convolution.cu: grouped convolution without columns: forward and input gradient.
 //
-//   forward          out[n,o,i,j] = bias[o] + Σ_cpq w[o,c,p,q] · x[n, c, i·stride + p·dilation - padding, j·stride + …]
+//   forward          out[n,o,i,j] = Σ_cpq w[o,c,p,q] · x[n, c, i·stride + p·dilation - padding, j·stride + …], and then,
+//                    as asked for, times scale[o], plus bias[o], and 0 where that is negative
 //   input gradient   dx = the adjoint: each output's gradient, spread over the inputs that it saw
 //
 //   x: (N, C, H, W)   w: (O, C / groups, kh, kw)   out: (N, O, Ho, Wo)   a group's outputs see only the group's inputs
@@ -136,33 +137,45 @@ __device__ __forceinline__ void write(const Plan& plan, const lanes (*sum)[VECTO
 }
 #endif
 
+// What becomes of sums before they are written. scale, bias: of the tile's channels, or null: then the step is left out.
+struct Finish {
+    const real *scale, *bias;
+    int relu;
+
+    __device__ __forceinline__ lanes of(lanes sum, const int channel) const {
+        const lanes zero = {};
+        if (scale) sum *= (wide)scale[channel];
+        if (bias) sum += (wide)bias[channel];
+        return relu ? sum < zero ? zero : sum : sum;  // NaN is not below 0, and stays
+    }
+};
+
 // Computes and writes a tile of `left` positions from `position` on, in no more vectors than these fill. end: of the
-// row; bias: of the tile's first channel, or null; the other arguments are those of add_products and write.
+// row; the other arguments are those of add_products and write.
 template <int VECTORS>
 __device__ __forceinline__ void compute_tile(const Plan& plan, const Tap* found, const int out_row, const int position,
                                              const int left, const int end, const real* staged, const real* w,
-                                             const real* bias, const int channels, real* __restrict__ line) {
+                                             const Finish& finish, const int channels, real* __restrict__ line) {
     if constexpr (VECTORS > 1) {
         if (left <= (VECTORS - 1) * STEP)
-            return compute_tile<VECTORS - 1>(plan, found, out_row, position, left, end, staged, w, bias, channels,
+            return compute_tile<VECTORS - 1>(plan, found, out_row, position, left, end, staged, w, finish, channels,
                                              line);
     }
     lanes sum[TILE_OUT][VECTORS] = {};
-    if (bias) {
-        for (int o = 0; o < TILE_OUT && o < channels; o++)
-            for (int v = 0; v < VECTORS; v++) sum[o][v] += (wide)bias[o];
-    }
     add_products<VECTORS>(plan, found, out_row, position, staged, w, sum);
+    for (int o = 0; o < TILE_OUT && o < channels; o++)
+        for (int v = 0; v < VECTORS; v++) sum[o][v] = finish.of(sum[o][v], o);
     write<VECTORS>(plan, sum, channels, position, end, line);
 }
 
 // Forward and input gradient. A block takes plan.images images, one group and one band of rows; bands vary fastest. A
 // team takes tile after tile. Neighbouring teams take the same pixels for other outputs: their reads of shared memory
 // are one request. With keeps_weights they take other pixels for the same outputs, whose weights stay in a CPU's own
-// cache. bias: one number for each output channel, read only with has_bias.
+// cache. scale, bias: one number for each output channel, read only with has_scale and has_bias.
 extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, const int keeps_weights,
-                                              const int has_bias, const real* __restrict__ x,
-                                              const real* __restrict__ w, const real* __restrict__ bias,
+                                              const int has_scale, const int has_bias, const int relu,
+                                              const real* __restrict__ x, const real* __restrict__ w,
+                                              const real* __restrict__ scale, const real* __restrict__ bias,
                                               real* __restrict__ out) {
     DYNAMIC_SHARED(real, staged);
     __shared__ Tap found[MOST_TAPS];
@@ -190,11 +203,12 @@ extern "C" __global__ ANY_BLOCK void convolve(const int* __restrict__ table, con
             const long long weights = (long long)rows.taps * columns.taps * plan.inputs * TILE_OUT;
             const real *seen = staged + row * plan.row_step, *of_tile = w + (group * out_tiles + out_tile) * weights;
             const int end = positions - (first_row + row < rows.out - 1 ? 0 : plan.missing * plan.images);
-            const real* of_channels = has_bias ? bias + group * plan.outputs + first_out : nullptr;
+            const int channel = group * plan.outputs + first_out;
+            const Finish finish = {has_scale ? scale + channel : nullptr, has_bias ? bias + channel : nullptr, relu};
             real* line = out + (slot * plan.outputs + first_out) * plan.out_plane() + column_part;
             line += (long long)((first_row + row) * rows.in_step + row_part) * columns.out;
             compute_tile<MOST_VECTORS>(plan, found, first_row + row, position, min(end - position, span), end, seen,
-                                          of_tile, of_channels, min(TILE_OUT, plan.outputs - first_out), line);
+                                          of_tile, finish, min(TILE_OUT, plan.outputs - first_out), line);
         }
     }
 }

@@ -11,18 +11,20 @@ import numpy as np
 from ..backend import Array, array_module, device_of
 from ..runtime import Kernel, launch
 from .convolution_layout import Layout, forward_layout, input_grad_layout
-from .geometry import ConvGeometry
+from .geometry import ConvGeometry, Finish
 from .weight_gradient_layout import OutputsLayout
 
+AS_THEY_ARE = Finish()
 
-def launch_conv2d(x: Array, weight: Array, geometry: ConvGeometry, bias: Array | None = None) -> Array | None:
-    """Return the convolution, (N, O, Ho, Wo), or None if matrix products (BLAS, cuBLAS) are faster. bias: (O,)."""
+
+def launch_conv2d(x: Array, weight: Array, geometry: ConvGeometry, finish: Finish = AS_THEY_ARE) -> Array | None:
+    """Return the convolution, (N, O, Ho, Wo), or None if matrix products (BLAS, cuBLAS) are faster."""
     seen, geometry = seen_by(x, weight.shape[2:], geometry)
     layout = forward_layout(seen, weight, geometry)
     if layout is None:
         return None
     shape = (len(x), len(weight), *geometry.output_size(seen.shape[2:], weight.shape[2:]))
-    return _convolve(layout, array_module(x).ascontiguousarray(seen), weight, bias, layout.inputs, 1, shape)
+    return _convolve(layout, array_module(x).ascontiguousarray(seen), weight, finish, layout.inputs, 1, shape)
 
 
 def launch_conv2d_input_grad(
@@ -37,7 +39,7 @@ def launch_conv2d_input_grad(
         geometry.every_stride(dx)[...] = gradient
         return dx
     layout = input_grad_layout(dout, weight, geometry, shape)
-    return None if layout is None else _convolve(layout, dout, weight, None, 1, layout.outputs, shape)
+    return None if layout is None else _convolve(layout, dout, weight, AS_THEY_ARE, 1, layout.outputs, shape)
 
 
 def seen_by(x: Array, kernel: tuple[int, ...], geometry: ConvGeometry) -> tuple[Array, ConvGeometry]:
@@ -66,7 +68,7 @@ def _convolve(
     layout: Layout,
     x: Array,
     weight: Array,
-    bias: Array | None,
+    finish: Finish,
     output_stride: int,
     input_stride: int,
     shape: tuple[int, ...],
@@ -82,9 +84,11 @@ def _convolve(
     out = xp.empty(shape, x.dtype)
     grid = (len(x) // layout.images * layout.groups * -(-layout.rows.part // layout.band),)
     kernel = kernel_of("convolution.cu", "convolve", **constants)
-    has_bias, table = bias is not None, table_of(layout, device_of(x), xp)
-    # CuPy has no null pointer: any array stands for a bias that is not read.
-    args = (table, layout.keeps_weights, has_bias, x, weight, bias if has_bias else weight, out)
+    has_scale, has_bias = finish.scale is not None, finish.bias is not None
+    # CuPy has no null pointer: any array stands for one that is not read.
+    scale, bias = finish.scale if has_scale else weight, finish.bias if has_bias else weight
+    table = table_of(layout, device_of(x), xp)
+    args = (table, layout.keeps_weights, has_scale, has_bias, finish.relu, x, weight, scale, bias, out)
     launch(kernel, grid, (target.threads,), args, layout.staged(for_weights=False) * x.itemsize)
     return out
 

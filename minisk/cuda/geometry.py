@@ -35,6 +35,17 @@ class ConvGeometry(NamedTuple):
         return x[:, :, :: self.stride[0], :: self.stride[1]]
 
 
+class Finish(NamedTuple):
+    """What becomes of each channel's sums before they are written: times scale, plus bias, and 0 where negative.
+
+    scale, bias: (channels,), or None to leave the step out; relu: whether negative numbers become 0.
+    """
+
+    scale: Array | None = None
+    bias: Array | None = None
+    relu: bool = False
+
+
 class PoolWindow(NamedTuple):
     """How a window moves over images of shape (N, C, H, W); `out` is the number of windows, (Ho, Wo).
 

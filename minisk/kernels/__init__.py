@@ -17,7 +17,7 @@ from ..cuda.batch_norm import (
 from ..cuda.convolution import launch_conv2d, launch_conv2d_input_grad
 from ..cuda.cross_entropy import launch_cross_entropy, launch_cross_entropy_grad
 from ..cuda.elementwise import launch_add, launch_add_relu, launch_relu, launch_relu_grad, launch_sigmoid
-from ..cuda.geometry import BatchStatistics, ConvGeometry, Pair, PoolWindow
+from ..cuda.geometry import BatchStatistics, ConvGeometry, Finish, Pair, PoolWindow
 from ..cuda.pooling import (
     launch_avg_pool2d,
     launch_avg_pool2d_spread,
@@ -57,6 +57,7 @@ __all__ = [
     "channel_dot",
     "channel_scale",
     "conv2d",
+    "conv2d_affine",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "cross_entropy",
@@ -391,8 +392,21 @@ def conv2d(x: Array, weight: Array, geometry: ConvGeometry, bias: Array | None =
     out = None
     if use_kernel(x, weight):
         bias = bias if bias is None else contiguous(bias)
-        out = launch_conv2d(contiguous(x), contiguous(weight), geometry, bias)
+        out = launch_conv2d(contiguous(x), contiguous(weight), geometry, Finish(bias=bias))
     return reference.conv2d(x, weight, geometry, bias) if out is None else out
+
+
+@with_fallback
+def conv2d_affine(x: Array, weight: Array, scale: Array, bias: Array, relu: bool, geometry: ConvGeometry) -> Array:
+    """Return scale · conv2d(x, weight) + bias, (N, O, Ho, Wo), and with relu 0 where that is negative.
+
+    x: (N, C, H, W); weight: (O, C / groups, kh, kw); scale, bias: (O,).
+    """
+    out = None
+    if use_kernel(x, weight, scale, bias):
+        finish = Finish(contiguous(scale), contiguous(bias), relu)
+        out = launch_conv2d(contiguous(x), contiguous(weight), geometry, finish)
+    return reference.conv2d_affine(x, weight, scale, bias, relu, geometry) if out is None else out
 
 
 @with_fallback

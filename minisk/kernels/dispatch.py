@@ -60,6 +60,11 @@ def with_fallback(function: Callable[P, Result]) -> Callable[P, Result]:
     return run
 
 
+def is_any_replaced() -> bool:
+    """Return whether `replaced` has put a function in place of another in this thread."""
+    return bool(replacements.get())
+
+
 def _can_replace(name: str, args: tuple[Any, ...]) -> bool:
     """Return whether arguments are as a replacement was proven for: of one dtype, not empty; mode `numpy` has none."""
     arrays = [arg for arg in args if hasattr(arg, "flags") and arg.dtype.kind == "f"]

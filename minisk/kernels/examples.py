@@ -107,6 +107,7 @@ def _convolution(name: str, draw: Draw) -> Examples:
         dout = draw(2, 6, *geometry.output_size(x.shape[2:], (3, 3)))
         yield {
             "conv2d": (x, weight, geometry),
+            "conv2d_affine": (x, weight, draw(6), draw(6), geometry.groups == 1, geometry),
             "conv2d_input_grad": (dout, weight, geometry, x.shape),
             "conv2d_weight_grad": (x, dout, geometry, weight.shape),
         }[name]
@@ -137,7 +138,7 @@ _FAMILIES: tuple[tuple[tuple[str, ...], Callable[[str, Draw], Examples]], ...] =
     (("cross_entropy", "cross_entropy_grad"), _cross_entropy),
     (("batch_norm_train", "batch_norm_apply", "batch_norm_backward"), _batch_norm),
     (("batch_norm_moments", "batch_norm_gradient_sums", "batch_norm_input_grad"), _batch_norm),
-    (("conv2d", "conv2d_input_grad", "conv2d_weight_grad"), _convolution),
+    (("conv2d", "conv2d_affine", "conv2d_input_grad", "conv2d_weight_grad"), _convolution),
     (("max_pool2d", "max_pool2d_scatter", "max_pool2d_gather", "avg_pool2d", "avg_pool2d_spread"), _pooling),
     (("bilinear", "bilinear_adjoint"), _resize),
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..autograd import Tensor
-from ..nn import BatchNorm2d, Conv2d, Module, ModuleList
+from ..nn import BatchNorm2d, Conv2d, Module, ModuleList, conv_norm
 from .attention import Branch, SKConv
 from .residual import BN_MOMENTUM, Bottleneck, ResidualNet, Stage, cifar_stem
 
@@ -65,7 +65,7 @@ class BranchMean(Module):
             self.norms.append(BatchNorm2d(channels, momentum=BN_MOMENTUM, relu=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        first, *others = [norm(conv(x)) for conv, norm in zip(self.convs, self.norms, strict=True)]
+        first, *others = [conv_norm(conv, norm, x) for conv, norm in zip(self.convs, self.norms, strict=True)]
         for feature in others:
             first = first + feature
         return first / (1 + len(others)) if others else first

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from .. import ops
 from ..autograd import Tensor
-from ..nn import AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d, Module, ModuleList, Sequential
+from ..nn import AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d, Module, ModuleList, Sequential, conv_norm
 from ..ops.shape import Size, pair
 
 NORM_EPS = 1e-3
@@ -47,7 +47,7 @@ class ConvNorm(Module):
         self.norm = BatchNorm2d(conv.out, NORM_EPS, NORM_MOMENTUM, relu=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        return conv_norm(self.conv, self.norm, x)
 
 
 class Branches(ModuleList):

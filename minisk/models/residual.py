@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .. import ops
 from ..autograd import Tensor
-from ..nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential, init, recompute
+from ..nn import BatchNorm2d, Conv2d, Linear, MaxPool2d, Module, Sequential, conv_norm, init, recompute
 from .network import Network
 
 BN_MOMENTUM = 0.05  # weight of the new value; 0.95 in Caffe's convention
@@ -128,9 +128,9 @@ class Bottleneck(Module):
             self.project_norm = BatchNorm2d(out_channels, momentum=BN_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.middle(self.reduce_norm(self.reduce(x)))
-        out = self.increase_norm(self.increase(out))
-        shortcut = x if self.project is None else self.project_norm(self.project(x))
+        out = self.middle(conv_norm(self.reduce, self.reduce_norm, x))
+        out = conv_norm(self.increase, self.increase_norm, out)
+        shortcut = x if self.project is None else conv_norm(self.project, self.project_norm, x)
         if self.attention is not None:
             return ops.relu(self.attention(out, shortcut))
         return ops.add_relu(out, shortcut)

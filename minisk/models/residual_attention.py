@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from .. import ops
 from ..autograd import Tensor
 from ..errors import ShapeError
-from ..nn import BatchNorm2d, Conv2d, MaxPool2d, Module, ModuleList, Sequential, Sigmoid
+from ..nn import BatchNorm2d, Conv2d, MaxPool2d, Module, ModuleList, Sequential, Sigmoid, conv_norm
 from .residual import BN_MOMENTUM, ResidualNet, Stage, UnitFactory, grouped_units, imagenet_stem
 
 STAGES = (Stage(128, 256, 1, 1), Stage(256, 512, 1, 2), Stage(512, 1024, 1, 2), Stage(1024, 2048, 3, 2))
@@ -56,8 +56,8 @@ class PreActivationUnit(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         a = self.reduce_norm(x)
-        out = self.middle(self.middle_norm(self.reduce(a)))
-        out = self.increase(self.increase_norm(out))
+        out = conv_norm(self.middle, self.increase_norm, conv_norm(self.reduce, self.middle_norm, a))
+        out = self.increase(out)
         return out + (x if self.project is None else self.project(a))
 
 

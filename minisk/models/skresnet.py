@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from .. import ops
 from ..autograd import Tensor
-from ..nn import BatchNorm2d, Conv2d, Module
+from ..nn import BatchNorm2d, Conv2d, Module, conv_norm
 from .attention import Branch, SKConv
 from .residual import BN_MOMENTUM, ResidualNet, Stage, imagenet_stem
 
@@ -40,8 +40,8 @@ class SKBasicUnit(Module):
             self.project_norm = BatchNorm2d(out_channels, momentum=BN_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.increase_norm(self.increase(self.middle(x)))
-        shortcut = x if self.project is None else self.project_norm(self.project(x))
+        out = conv_norm(self.increase, self.increase_norm, self.middle(x))
+        shortcut = x if self.project is None else conv_norm(self.project, self.project_norm, x)
         return ops.add_relu(out, shortcut)
 
 

@@ -5,13 +5,24 @@ from .activation import Flatten, Identity, ReLU, Sigmoid, Tanh
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .containers import ModuleList, Sequential
 from .conv import Conv2d
+from .conv_norm import conv_norm
 from .dropout import Dropout
 from .linear import Linear
 from .module import Buffer, Module, Parameter, evaluation_mode
 from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from .recompute import recompute
 
-__all__ = ["Buffer", "Module", "ModuleList", "Parameter", "Sequential", "evaluation_mode", "init", "recompute"]
+__all__ = [
+    "Buffer",
+    "Module",
+    "ModuleList",
+    "Parameter",
+    "Sequential",
+    "conv_norm",
+    "evaluation_mode",
+    "init",
+    "recompute",
+]
 __all__ += [
     "AvgPool2d",
     "BatchNorm1d",

@@ -63,6 +63,11 @@ class _BatchNorm(Module):
             parameter.grad = None
         return self
 
+    def scale_and_bias(self) -> tuple[Tensor, Tensor]:
+        """Return what evaluation multiplies each channel by, and what it adds then: (C,) each, without gradients."""
+        scale = self.weight.data * (self.running_var.data + self.eps) ** -0.5
+        return Tensor(scale), Tensor(self.bias.data - self.running_mean.data * scale)
+
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim not in [axes.count(",") + 1 for axes in self.axes]:
             raise ShapeError(f"{type(self).__name__}: x {x.shape} must be {' or '.join(self.axes)}")

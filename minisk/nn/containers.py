@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from ..autograd import Tensor
 from ..errors import ArgumentError
+from .conv import Conv2d
+from .conv_norm import conv_norm
 from .module import Module
 
 
@@ -46,6 +48,8 @@ class Sequential(ModuleList):
         super().__init__(modules)
 
     def forward(self, x: Tensor) -> Tensor:
-        for module in self:
-            x = module(x)
+        modules = list(self)
+        while modules:
+            module = modules.pop(0)
+            x = conv_norm(module, modules.pop(0), x) if isinstance(module, Conv2d) and modules else module(x)
         return x

@@ -82,6 +82,10 @@ class Module:
                     after(self, inputs, output)
         return output
 
+    def has_hooks(self) -> bool:
+        """Return whether hooks are registered with this module itself."""
+        return bool(vars(self).get("forward_pre_hooks") or vars(self).get("forward_hooks"))
+
     def register_forward_pre_hook(self, hook: ForwardPreHook) -> Callable[[], None]:
         """Call hook(module, inputs) before each forward; what it returns is ignored.
 

@@ -4,7 +4,7 @@ arithmetic   add sub mul div neg pow rpow                 activation    relu add
 comparison   equal less logical_and …                     softmax       softmax log_softmax
 matmul       matmul linear                                loss          cross_entropy
 elementwise  exp log sqrt abs clip where maximum …        dropout       dropout
-reduction    sum mean var max min argmax                  convolution   conv2d
+reduction    sum mean var max min argmax                  convolution   conv2d conv2d_affine
 shape        reshape transpose concatenate pad …          pooling       max_pool2d avg_pool2d global_avg_pool2d
 indexing     get_item set_item in_place                   batch_norm    batch_norm
 dtypes       cast                                         resize        interpolate
@@ -20,7 +20,7 @@ from .arithmetic import add, div, mul, neg, pow, sub
 from .axpy import axpy, channel_dot, channel_scale
 from .batch_norm import batch_norm
 from .comparison import equal, greater, greater_equal, less, less_equal, logical_and, logical_not, logical_or, not_equal
-from .convolution import conv2d
+from .convolution import conv2d, conv2d_affine
 from .dropout import dropout
 from .dtypes import cast
 from .elementwise import abs, clip, exp, log, maximum, minimum, sqrt, where
@@ -41,7 +41,16 @@ __all__ += ["abs", "add_relu", "clip", "dropout", "exp", "log", "maximum", "mini
 __all__ += ["argmax", "cross_entropy", "log_softmax", "max", "mean", "min", "softmax", "sum", "var", "where"]
 __all__ += ["broadcast_to", "cast", "concatenate", "expand_dims", "get_item", "pad", "reshape", "set_item", "split"]
 __all__ += ["squeeze", "stack", "sum_to", "to", "transpose"]
-__all__ += ["avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "global_avg_pool2d"]
+__all__ += [
+    "avg_pool2d",
+    "axpy",
+    "batch_norm",
+    "channel_dot",
+    "channel_scale",
+    "conv2d",
+    "conv2d_affine",
+    "global_avg_pool2d",
+]
 __all__ += ["interpolate", "max_pool2d", "select"]
 
 attach(sys.modules[__name__])

@@ -4,6 +4,8 @@ out = x ⋆ w + b    conv2d         linear in x and in w, so each gradient is on
 dx  = dout ⋆ᵀ w    input_grad         conv2d:      dx = input_grad(dout, w)     dw = weight_grad(x, dout)
 dw  = x ⋆ dout     weight_grad        input_grad:  ddout = conv2d(ddx, w)       dw = weight_grad(ddx, dout)
 db  = Σ_nij dout                      weight_grad: dx = input_grad(dout, ddw)   ddout = conv2d(x, ddw)
+
+conv2d_affine is followed by a scale and a bias, as of a batch norm in evaluation, and by ReLU.
 """
 
 from .. import kernels
@@ -11,6 +13,7 @@ from ..autograd import Context, Function, Tensor
 from ..backend import Array
 from ..errors import ShapeError
 from ..kernels import ConvGeometry
+from .activation import ReluGrad
 from .dtypes import floating_operands
 from .reduction import sum
 from .shape import Size, pair
@@ -30,6 +33,31 @@ class Conv2d(Function):
         dx = Conv2dInputGrad.apply(dout, weight, geometry=ctx.geometry, shape=x.shape) if needs_dx else None
         dweight = Conv2dWeightGrad.apply(x, dout, geometry=ctx.geometry, shape=weight.shape) if needs_dweight else None
         return dx, dweight, sum(dout, axis=(0, 2, 3)) if needs_dbias else None
+
+
+class Conv2dAffine(Function):
+    """out = scale · conv2d(x, w) + bias per channel; with relu, 0 where that is negative.
+
+    With dconv = scale · dout: dx = input_grad(dconv, w)   dw = weight_grad(x, dconv)   dscale = Σ dout · conv2d(x, w)
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Context, x: Array, weight: Array, scale: Array, bias: Array, *, relu: bool, geometry: ConvGeometry
+    ) -> Array:
+        out = kernels.conv2d_affine(x, weight, scale, bias, relu, geometry)
+        ctx.save_for_backward(x, weight, scale, *[out] * relu)
+        ctx.geometry = geometry
+        return out
+
+    @staticmethod
+    def backward(ctx: Context, dout: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        x, weight, scale, *out = ctx.saved_tensors
+        dout = ReluGrad.apply(dout, out[0]) if out else dout
+        dconv, convolved = dout * scale.reshape(-1, 1, 1), Conv2d.apply(x, weight, None, geometry=ctx.geometry)
+        dx = Conv2dInputGrad.apply(dconv, weight, geometry=ctx.geometry, shape=x.shape)
+        dweight = Conv2dWeightGrad.apply(x, dconv, geometry=ctx.geometry, shape=weight.shape)
+        return dx, dweight, sum(dout * convolved, axis=(0, 2, 3)), sum(dout, axis=(0, 2, 3))
 
 
 class Conv2dInputGrad(Function):
@@ -85,32 +113,70 @@ def conv2d(
         ShapeError, DtypeError.
     """
     x, weight, bias = floating_operands("conv2d", x=x, weight=weight, bias=bias)
-    geometry = ConvGeometry(
-        stride=pair("conv2d", "stride", stride, least=1),
-        padding=pair("conv2d", "padding", padding, least=0),
-        dilation=pair("conv2d", "dilation", dilation, least=1),
-        groups=groups,
-    )
-    _check(x, weight, bias, geometry)
+    geometry = _geometry("conv2d", stride, padding, dilation, groups)
+    _check("conv2d", x, weight, geometry, bias=bias)
     out: Tensor = Conv2d.apply(x, weight, bias, geometry=geometry)
     return out
 
 
-def _check(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> None:
-    """Raise ShapeError unless the shapes fit each other and the geometry."""
+def conv2d_affine(
+    x: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    relu: bool = False,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Return scale · conv2d(x, weight) + bias for each output channel, in one kernel.
+
+    Args:
+        x, weight, stride, padding, dilation, groups: as of conv2d.
+        scale, bias: (O,), of the same dtype.
+        relu: return 0 where that is negative.
+
+    Returns:
+        (N, O, Ho, Wo), as conv2d.
+
+    Raises:
+        ShapeError, DtypeError.
+    """
+    x, weight, scale, bias = floating_operands("conv2d_affine", x=x, weight=weight, scale=scale, bias=bias)
+    geometry = _geometry("conv2d_affine", stride, padding, dilation, groups)
+    _check("conv2d_affine", x, weight, geometry, scale=scale, bias=bias)
+    out: Tensor = Conv2dAffine.apply(x, weight, scale, bias, relu=relu, geometry=geometry)
+    return out
+
+
+def _geometry(operation: str, stride: Size, padding: Size, dilation: Size, groups: int) -> ConvGeometry:
+    return ConvGeometry(
+        stride=pair(operation, "stride", stride, least=1),
+        padding=pair(operation, "padding", padding, least=0),
+        dilation=pair(operation, "dilation", dilation, least=1),
+        groups=groups,
+    )
+
+
+def _check(operation: str, x: Tensor, weight: Tensor, geometry: ConvGeometry, **per_output: Tensor | None) -> None:
+    """Raise ShapeError unless the shapes fit each other and the geometry. per_output: (O,) each, or None."""
     if x.ndim != 4 or weight.ndim != 4:
-        raise ShapeError(f"conv2d: x {x.shape} and weight {weight.shape} must have 4 axes each")
+        raise ShapeError(f"{operation}: x {x.shape} and weight {weight.shape} must have 4 axes each")
     outputs, per_group = weight.shape[:2]
     groups = geometry.groups
     if groups < 1 or outputs % groups:
-        raise ShapeError(f"conv2d: the {outputs} outputs of weight {weight.shape} do not divide into groups={groups}")
+        raise ShapeError(f"{operation}: {outputs} outputs of weight {weight.shape} do not divide into groups={groups}")
     if x.shape[1] != per_group * groups:
         expected = f"weight {weight.shape} with groups={groups} expects {per_group * groups}"
-        raise ShapeError(f"conv2d: x has {x.shape[1]} channels, but {expected}")
+        raise ShapeError(f"{operation}: x has {x.shape[1]} channels, but {expected}")
     if 0 in weight.shape or 0 in x.shape[1:]:  # an empty batch is a batch
-        raise ShapeError(f"conv2d: the images of x {x.shape} and weight {weight.shape} must not be empty")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(f"conv2d: bias {bias.shape} must hold one value per output of weight {weight.shape}")
+        raise ShapeError(f"{operation}: the images of x {x.shape} and weight {weight.shape} must not be empty")
+    for name, values in per_output.items():
+        if values is not None and values.shape != weight.shape[:1]:
+            expected = f"one value per output of weight {weight.shape}"
+            raise ShapeError(f"{operation}: {name} {values.shape} must hold {expected}")
     if min(geometry.output_size(x.shape[2:], weight.shape[2:])) < 1:
         kernel = f"kernel {weight.shape[2:]} with dilation {geometry.dilation}"
-        raise ShapeError(f"conv2d: {kernel} is larger than the input {x.shape[2:]} with padding {geometry.padding}")
+        available = f"the input {x.shape[2:]} with padding {geometry.padding}"
+        raise ShapeError(f"{operation}: {kernel} is larger than {available}")

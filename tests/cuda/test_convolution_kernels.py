@@ -86,6 +86,9 @@ def check(mode: str, shape: Shape) -> None:
     x, weight, dout = shape.arrays()
     assert_agrees(mode, kernels.conv2d, x, weight, shape.geometry)
     assert_agrees(mode, kernels.conv2d, x, weight, shape.geometry, 3 * dout[0, :, 0, 0])
+    scale, bias = dout[0, :, 0, 0], 3 * dout[0, ::-1, 0, 0]
+    for relu in (False, True):
+        assert_agrees(mode, kernels.conv2d_affine, x, weight, scale, bias, relu, shape.geometry)
     assert_agrees(mode, kernels.conv2d_input_grad, dout, weight, shape.geometry, x.shape)
     assert_agrees(mode, kernels.conv2d_weight_grad, x, dout, shape.geometry, weight.shape)
 

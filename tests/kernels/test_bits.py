@@ -51,6 +51,7 @@ TO_ROUNDING = {
     "batch_norm_gradient_sums": lambda r: (r(), r(), r(16), r(16), statistics(r), 1e-5, False),
     "batch_norm_input_grad": lambda r: (r(), r(), r(16), r(16), statistics(r), 1e-5, False, r(2, 16)),
     "conv2d": lambda r: (r(), r(16, 16, 3, 3), CONVOLUTION),
+    "conv2d_affine": lambda r: (r(), r(16, 16, 3, 3), r(16), r(16), True, CONVOLUTION),
     "conv2d_input_grad": lambda r: (r(), r(16, 16, 3, 3), CONVOLUTION, SIZE),
     "conv2d_weight_grad": lambda r: (r(), r(), CONVOLUTION, (16, 16, 3, 3)),
     "sgd_momentum": lambda r: (r(), r(), r(), 0.1, 0.9, 1e-4, True),

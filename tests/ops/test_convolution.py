@@ -7,8 +7,11 @@ from parity import as_pair, distinct_inputs, draws, inputs, integer_pairs, windo
 
 
 @st.composite
-def convolutions(draw):
-    """Draw inputs and settings of a convolution with at least one output: grouped, dilated, strided, not square."""
+def convolutions(draw, per_output=None):
+    """Draw inputs and settings of a convolution with at least one output: grouped, dilated, strided, not square.
+
+    per_output: the number of inputs beside x and weight, (O,) each; None for one or none.
+    """
     groups = draw(st.integers(1, 3))
     inside, outside = draw(integer_pairs(1, 2))
     kernel, extra = draw(integer_pairs(1, 3)), draw(integer_pairs(0, 4))
@@ -23,13 +26,21 @@ def convolutions(draw):
     size = [max(1, r - 2 * p) + e for r, p, e in zip(reach, as_pair(settings["padding"]), extra, strict=True)]
     x = (draw(st.integers(1, 2)), groups * inside, *size)
     weight = (groups * outside, inside, *kernel)
-    return draw(inputs(x, weight, *[weight[:1]] * draw(st.booleans()))), settings
+    count = draw(st.integers(0, 1)) if per_output is None else per_output
+    return draw(inputs(x, weight, *[weight[:1]] * count)), settings
 
 
 @draws(convolutions())
 def test_conv2d_agrees_for_any_geometry(drawn):
     case, settings = drawn
     assert_operation_agrees("conv2d", case, **settings)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@draws(drawn=convolutions(per_output=2))
+def test_conv2d_affine_agrees_for_any_geometry(relu, drawn):
+    case, settings = drawn
+    assert_operation_agrees("conv2d_affine", case, relu=relu, **settings)
 
 
 @pytest.mark.parametrize(

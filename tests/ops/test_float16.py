@@ -17,6 +17,8 @@ from minisk.ops.autocast import NARROW, WIDE
 ROUNDED_ON_THE_WAY = {
     "conv2d": "the product, before the bias is added",
     "conv2d of images": "the product, before the bias is added",
+    "conv2d_affine": "the product, before scale and bias, and dout · scale",
+    "conv2d_affine of images": "the product, before scale and bias, and dout · scale",
     "linear": "the product, before the bias is added",
     "linear of another size": "the product, before the bias is added",
     "mul by a number": "the gradients of three products, before they are added",

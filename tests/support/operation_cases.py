@@ -225,6 +225,8 @@ LAYERS = [
     ),
     Case("conv2d of images by 1×1", [IMAGES, (4, 6, 1, 1)]),
     Case("conv2d of images by 1×1, strided", [IMAGES, (4, 6, 1, 1)], {"stride": 2}),
+    Case("conv2d_affine", [IMAGE, (4, 1, 3, 1), (4,), (4,)], {"groups": 2, "stride": (2, 1), "padding": (1, 0)}),
+    Case("conv2d_affine of images", [IMAGES, (4, 6, 3, 3), (4,), (4,)], {"relu": True, "padding": 1}),
     Case("max_pool2d", [IMAGE], {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1, "ceil_mode": True}),
     Case("max_pool2d of images", [IMAGES], {"kernel_size": 3, "stride": 2, "padding": 1}),
     Case("max_pool2d of images, rounded up", [IMAGES], {"kernel_size": 2, "ceil_mode": True}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(ops, name) for name in
     "batch_norm": batch_norm,
     "cross_entropy": cross_entropy,
 }
+
+
+def torch_conv2d_affine(
+    torch: Any, x: Any, weight: Any, scale: Any, bias: Any, relu: bool = False, **settings: Any
+) -> Any:
+    out = torch.nn.functional.conv2d(x, weight, **settings) * scale.reshape(-1, 1, 1) + bias.reshape(-1, 1, 1)
+    return torch.relu(out) if relu else out
 
 
 def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
@@ -116,6 +124,7 @@ def counterparts(torch: Any) -> dict[str, Callable[..., Any]]:
         "get_item": get_item,
         "linear": F.linear,
         "conv2d": F.conv2d,
+        "conv2d_affine": partial(torch_conv2d_affine, torch),
         "max_pool2d": pool2d(F.max_pool2d),
         "avg_pool2d": pool2d(F.avg_pool2d),
         "global_avg_pool2d": lambda x: x.mean((2, 3)),

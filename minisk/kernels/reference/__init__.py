@@ -13,7 +13,7 @@ from .batch_norm import (
     batch_norm_moments,
     batch_norm_train,
 )
-from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .convolution import conv2d, conv2d_affine, conv2d_input_grad, conv2d_weight_grad
 from .cross_entropy import cross_entropy, cross_entropy_grad
 from .elementwise import add, add_relu, relu, relu_grad, sigmoid, total
 from .pooling import avg_pool2d, avg_pool2d_spread, max_pool2d, max_pool2d_gather, max_pool2d_scatter
@@ -41,6 +41,7 @@ __all__ = [
     "channel_dot",
     "channel_scale",
     "conv2d",
+    "conv2d_affine",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "cross_entropy",

@@ -31,6 +31,12 @@ def conv2d(x: Array, weight: Array, geometry: ConvGeometry, bias: Array | None =
     return out if bias is None else out + bias.reshape(-1, 1, 1)
 
 
+def conv2d_affine(x: Array, weight: Array, scale: Array, bias: Array, relu: bool, geometry: ConvGeometry) -> Array:
+    """Return scale · conv2d(x, weight) + bias, channel by channel, and with relu 0 where that is negative."""
+    out = _products(x, weight, geometry) * scale.reshape(-1, 1, 1) + bias.reshape(-1, 1, 1)
+    return array_module(x).maximum(out, 0, dtype=out.dtype) if relu else out
+
+
 def _products(x: Array, weight: Array, geometry: ConvGeometry) -> Array:
     window, matrices = _window(geometry, x.shape[2:], weight.shape[2:]), _matrices(weight, geometry)
     if _is_pointwise(window, geometry):

@@ -12,7 +12,7 @@ Source: Woo et al., *CBAM*, ECCV 2018; MODELS/cbam.py (github.com/Jongchan/atten
 from ... import ops
 from ...autograd import Tensor
 from ...errors import require_integers
-from ...nn import BatchNorm2d, Conv2d, Linear, Module, ReLU, Sequential, init
+from ...nn import BatchNorm2d, Conv2d, Linear, Module, ReLU, Sequential, conv_norm, init
 
 
 class CBAM(Module):
@@ -39,6 +39,6 @@ class CBAM(Module):
         a = ops.sigmoid(self.mlp(ops.global_avg_pool2d(u)) + self.mlp(u.max(axis=(2, 3))))
         v = ops.channel_scale(a, u)
         planes = ops.concatenate([v.max(axis=1, keepdims=True), v.mean(axis=1, keepdims=True)], axis=1)
-        b = ops.sigmoid(self.spatial_norm(self.spatial(planes)))
+        b = ops.sigmoid(conv_norm(self.spatial, self.spatial_norm, planes))
         out = v * b
         return out if shortcut is None else out + shortcut

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ... import ops
 from ...autograd import Tensor
 from ...errors import ShapeError
-from ...nn import BatchNorm2d, Conv2d, Module, ModuleList, init
+from ...nn import BatchNorm2d, Conv2d, Module, ModuleList, conv_norm, init
 from ..residual import BN_MOMENTUM
 
 
@@ -96,7 +96,9 @@ class SKConv(Module):
             reason = "the squeeze's batch_norm normalises over the batch alone"
             raise ShapeError(f"SKConv: x {x.shape} is one image, and {reason}: {needed}")
         inputs = ops.split(x, len(self.branches), axis=1) if self.split_input else [x] * len(self.branches)
-        features = [norm(conv(part)) for conv, norm, part in zip(self.convs, self.norms, inputs, strict=True)]
+        features = [
+            conv_norm(conv, norm, part) for conv, norm, part in zip(self.convs, self.norms, inputs, strict=True)
+        ]
         if self.fused:
             out, weights = ops.select(self._logits(features), features)
         else:
@@ -121,7 +123,7 @@ class SKConv(Module):
         for feature in features[1:]:
             squeeze = squeeze + ops.global_avg_pool2d(feature)
         n, channels = squeeze.shape
-        z = self.fc1_norm(self.fc1(squeeze.reshape(n, channels, 1, 1)))
+        z = conv_norm(self.fc1, self.fc1_norm, squeeze.reshape(n, channels, 1, 1))
         return self.fc2(z).reshape(n, len(features), channels)
 
 
