@@ -27,6 +27,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import minisk as ms  # isort: skip  # before NumPy, whose threads would spin for 30 ms after the step's products
 import numpy as np
 import torch
 from contest import in_own_process, mean_seconds, processor, thread_variables
@@ -34,7 +35,6 @@ from step import SETTINGS, batch, minisk_step, model_of
 from torch.nn import functional as F
 from torch_models import torch_model
 
-import minisk as ms
 from minisk import models
 from minisk.autograd import Observer, observe
 from minisk.optim import SGD

@@ -20,7 +20,8 @@ class Matmul(Function):
     def backward(ctx: Context, dout: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
         da = sum_to(matmul(dout, _transposed(b)), a.shape) if ctx.needs_input_grad[0] else None
-        db = sum_to(matmul(_transposed(a), dout), b.shape) if ctx.needs_input_grad[1] else None
+        # As (dYᵀ·A)ᵀ: B is most often the transpose of linear's weight, whose gradient then lies row by row.
+        db = sum_to(_transposed(matmul(_transposed(dout), a)), b.shape) if ctx.needs_input_grad[1] else None
         return da, db
 
 

@@ -347,7 +347,8 @@ def parts(text: str) -> list[Part]:
             piece = tokens[first : i + 1]
             texts = [t.text for t in piece]
             structures = [after for before, after in itertools.pairwise(texts) if before == "struct"]
-            functions = [before for before, after in itertools.pairwise(texts) if after == "(" and _WORD.match(before)]
+            calls = [before for before, after in itertools.pairwise(texts) if after == "(" and _WORD.match(before)]
+            functions = [name for name in calls if name != "__attribute__"]
             names = structures or functions[:1] or [""]
             mentions = frozenset(text for text in texts if _WORD.fullmatch(text))
             found.append(Part(piece[0].start, piece[-1].end, frozenset(names), mentions))
