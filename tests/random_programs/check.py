@@ -45,6 +45,8 @@ def is_computed(program: Program, difference: Difference) -> bool:
     return any(isinstance(step, Call) and name in step.names for step in program.steps)
 
 
+CONVOLUTIONS = {"conv2d", "conv2d_affine"}
+
 # The reference follows most conventions itself: see torch_interpreter.result_dtype and torch_interpreter.refuse.
 KNOWN = [
     KnownDifference(
@@ -69,7 +71,11 @@ KNOWN = [
     ),
     KnownDifference(
         "convolution of infinities: its kernel leaves padding out, where the formula computes 0 · inf = NaN",
-        lambda program, d: program.style == "special" and "conv2d" in program.operations and d.is_of_kernels,
+        lambda program, d: (
+            program.style == "special"
+            and not CONVOLUTIONS.isdisjoint(program.operations)
+            and (d.is_of_kernels or d.operation in CONVOLUTIONS)
+        ),
     ),
     KnownDifference(
         "a second derivative in float16 with values above 65504",

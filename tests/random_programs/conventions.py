@@ -11,7 +11,7 @@ from kinks import COMPARISONS
 
 # Operations that expect Tensors of one floating dtype.
 STRICT = {"add_relu", "avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "cross_entropy"}
-STRICT |= {"dropout", "global_avg_pool2d", "interpolate", "linear", "max_pool2d", "select"}
+STRICT |= {"conv2d_affine", "dropout", "global_avg_pool2d", "interpolate", "linear", "max_pool2d", "select"}
 LOGICAL = {"logical_and", "logical_or", "logical_not"}
 # Operations that compute integers in float32.
 FLOATING = {"abs", "clip", "div", "exp", "log", "log_softmax", "mean", "relu", "sigmoid", "softmax", "sqrt", "tanh"}
@@ -125,6 +125,7 @@ REFUSED: dict[str, Callable[[Shapes, dict[str, Any]], bool]] = {
     "sum": has_no_axis,
     **dict.fromkeys(("softmax", "log_softmax"), has_empty_axis),
     "conv2d": is_empty,
+    "conv2d_affine": lambda s, how: is_empty(s, how) or any(shape != s[1][:1] for shape in s[2:]),
     "cross_entropy": lambda s, how: is_empty(s, how) or len(s[0]) != 2,
     **dict.fromkeys(("avg_pool2d", "interpolate", "max_pool2d", "global_avg_pool2d"), is_no_image_with_pixels),
     **dict.fromkeys(("axpy", "channel_scale"), is_no_scale),

@@ -368,7 +368,7 @@ def window(b: Builder, least: int, most: int) -> Any:
     return drawn[0] if b.chance(0.5) else tuple(drawn)
 
 
-@draws("conv2d")
+@draws("conv2d", "conv2d_affine")
 def draw_conv2d(b: Builder, name: str) -> None:
     x = b.images()
     channels = b.value(x).shape[1]
@@ -377,9 +377,13 @@ def draw_conv2d(b: Builder, name: str) -> None:
     kernel = b.random.integers(1, 4, 2).tolist()
     dtype = b.reference.dtype(b.value(x))
     weight = b.leaf((outputs, channels // groups, *kernel), dtype)
-    bias = b.leaf((outputs,), dtype) if b.chance(0.5) else None
     settings = {"stride": window(b, 1, 3), "padding": window(b, 0, 2), "dilation": window(b, 1, 2), "groups": groups}
-    b.call(name, x, weight, bias, **settings)
+    if name == "conv2d_affine":
+        scale, bias = b.leaf((outputs,), dtype), b.leaf((outputs,), dtype)
+        b.call(name, x, weight, scale, bias, relu=b.chance(0.5), **settings)
+    else:
+        bias = b.leaf((outputs,), dtype) if b.chance(0.5) else None
+        b.call(name, x, weight, bias, **settings)
 
 
 @draws("max_pool2d", "avg_pool2d")
