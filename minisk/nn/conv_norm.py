@@ -36,5 +36,5 @@ def conv_norm(conv: Module, norm: Module, x: Tensor) -> Tensor:
 def _is_one_operation(conv: Conv2d, norm: BatchNorm2d) -> bool:
     is_fixed = norm.normalize is None and not norm.training
     is_watched = conv.has_hooks() or norm.has_hooks() or observers or is_any_replaced()
-    fits = conv.bias is None and conv.weight.dtype == norm.weight.dtype and not is_autocast_enabled()
-    return is_fixed and fits and not is_watched and not is_grad_enabled()
+    fits = conv.weight.shape[:1] == norm.weight.shape and conv.weight.dtype == norm.weight.dtype
+    return is_fixed and fits and conv.bias is None and not (is_watched or is_autocast_enabled() or is_grad_enabled())

@@ -10,6 +10,7 @@ from parity import assert_close, distinct
 import minisk as ms
 from minisk import kernels, models, nn, ops
 from minisk.autograd import Observer, observe
+from minisk.errors import ShapeError
 from minisk.nn import Conv2d, conv_norm
 
 X = distinct([(3, 4, 9, 8)])[0]
@@ -123,6 +124,12 @@ def test_mixed_precision_keeps_the_float32_statistics_of_the_batch_norm(pair, ca
     with ms.no_grad(), ms.autocast():
         assert conv_norm(conv, norm, ms.tensor(X, dtype="float32")).dtype == "float16"
     assert calls == ["conv2d", "batch_norm"]
+
+
+def test_a_norm_of_other_channels_is_an_error_of_the_batch_norm(pair):
+    conv, _ = pair
+    with ms.no_grad(), pytest.raises(ShapeError, match=r"batch_norm: weight \(5,\)"):
+        conv_norm(conv, nn.BatchNorm2d(5).to(dtype="float64").eval(), ms.tensor(X, dtype="float64"))
 
 
 def test_a_hook_that_was_removed_is_no_hook(pair, calls):
