@@ -12,17 +12,8 @@ from .module import Buffer, Module, Parameter, evaluation_mode
 from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from .recompute import recompute
 
-__all__ = [
-    "Buffer",
-    "Module",
-    "ModuleList",
-    "Parameter",
-    "Sequential",
-    "conv_norm",
-    "evaluation_mode",
-    "init",
-    "recompute",
-]
+__all__ = ["Buffer", "Module", "ModuleList", "Parameter", "Sequential"]
+__all__ += ["conv_norm", "evaluation_mode", "init", "recompute"]
 __all__ += [
     "AvgPool2d",
     "BatchNorm1d",

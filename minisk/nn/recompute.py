@@ -16,8 +16,8 @@ from .module import Module, in_modes
 def recompute(module: Module, *inputs: Tensor) -> Tensor:
     """Return module(*inputs), saving only inputs and parameters for backward, which runs the module again.
 
-    Running statistics are updated once. Random numbers are the same in both runs. First derivatives have the same bits
-    as without recomputation; higher ones agree up to rounding.
+    Running statistics are updated once. Random numbers are the same in both runs. In training mode, first derivatives
+    have the same bits as without recomputation; higher ones, and those in evaluation mode, agree up to rounding.
 
     Args:
         module: returns one Tensor. Tensors that it uses beside its inputs and parameters count as constants.

@@ -41,16 +41,7 @@ __all__ += ["abs", "add_relu", "clip", "dropout", "exp", "log", "maximum", "mini
 __all__ += ["argmax", "cross_entropy", "log_softmax", "max", "mean", "min", "softmax", "sum", "var", "where"]
 __all__ += ["broadcast_to", "cast", "concatenate", "expand_dims", "get_item", "pad", "reshape", "set_item", "split"]
 __all__ += ["squeeze", "stack", "sum_to", "to", "transpose"]
-__all__ += [
-    "avg_pool2d",
-    "axpy",
-    "batch_norm",
-    "channel_dot",
-    "channel_scale",
-    "conv2d",
-    "conv2d_affine",
-    "global_avg_pool2d",
-]
-__all__ += ["interpolate", "max_pool2d", "select"]
+__all__ += ["avg_pool2d", "axpy", "batch_norm", "channel_dot", "channel_scale", "conv2d", "conv2d_affine"]
+__all__ += ["global_avg_pool2d", "interpolate", "max_pool2d", "select"]
 
 attach(sys.modules[__name__])

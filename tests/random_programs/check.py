@@ -74,7 +74,7 @@ KNOWN = [
         lambda program, d: (
             program.style == "special"
             and not CONVOLUTIONS.isdisjoint(program.operations)
-            and (d.is_of_kernels or d.operation in CONVOLUTIONS)
+            and (d.is_of_kernels or d.operation == "conv2d_affine")
         ),
     ),
     KnownDifference(
